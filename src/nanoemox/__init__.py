@@ -1,0 +1,1 @@
+"""Nano-EmoX: emotion understanding and empathetic response from video, voice and words."""

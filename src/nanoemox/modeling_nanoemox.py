@@ -1,0 +1,262 @@
+"""Nano-EmoX: four modality branches become tokens of one small language model, which writes every answer.
+
+    video --VisionEncoder--> features --QFormerAdapter--> 32 tokens --.
+    sound --AudioEncoder---> features --QFormerAdapter--> 32 tokens --|
+    faces --FaceEncoder----> features --FaceAdapter----->  4 tokens --+--> in place of the placeholders --> LM --> text
+    taps of video and sound ----------> FusionEncoder --->  1 token --'
+
+(arXiv 2603.02123, fig. 2.) A row of a batch has a modality exactly if its `input_ids` hold that modality's
+placeholders. Letters: B batch, T frames, C audio clips, N tokens, S text, D width.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import (
+    AutoModelForMultimodalLM,
+    GenerationMixin,
+    PreTrainedModel,
+    Qwen2ForCausalLM,
+)
+from transformers import initialization as init
+from transformers.modeling_outputs import CausalLMOutputWithPast
+
+from nanoemox.adapters import FaceAdapter, QFormerAdapter
+from nanoemox.configuration_nanoemox import NanoEmoXConfig
+from nanoemox.encoders import FEATURE_NAMES, AudioEncoder, FaceEncoder, VisionEncoder
+from nanoemox.fusion import FusionEncoder
+from nanoemox.parts import ENCODERS, LORA_TARGETS, PARTS, PHASES, parameter_counts, trainable_parts
+
+__all__ = [
+    "FEATURE_NAMES",
+    "LORA_TARGETS",
+    "MEDIA_NAMES",
+    "PHASES",
+    "NanoEmoXForConditionalGeneration",
+    "NanoEmoXOutput",
+    "parameter_report",
+    "trainable_parts",
+]
+
+MEDIA_NAMES = ("pixel_values_videos", "face_pixel_values", "input_values")
+NEEDED_FEATURES = {
+    "fusion": ("video_taps", "audio_taps"),
+    "audio": ("audio_features",),
+    "face": ("face_features",),
+    "video": ("video_features",),
+}
+
+
+@dataclass
+class NanoEmoXOutput(CausalLMOutputWithPast):
+    """What a causal language model returns, and the weights of the three fusion experts.
+
+    Args:
+        gate: [B, 3], a row of zeros where the clip lacks sound or video; None where no media came with the call.
+    """
+
+    gate: Tensor | None = None
+
+
+class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
+    """The whole model: frozen encoders, adapters, fusion, language model."""
+
+    config_class = NanoEmoXConfig
+    main_input_name = "input_ids"
+    input_modalities = ("video", "image", "audio", "text")
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _no_split_modules = [
+        "Qwen2DecoderLayer",
+        "CLIPEncoderLayer",
+        "HubertEncoderLayerStableLayerNorm",
+        "SwinStage",
+    ]
+
+    def __init__(self, config: NanoEmoXConfig) -> None:
+        super().__init__(config)
+        self.vision_encoder = VisionEncoder(config)
+        self.audio_encoder = AudioEncoder(config)
+        self.face_encoder = FaceEncoder(config)
+        self.video_adapter = QFormerAdapter(
+            config, config.vision_config.hidden_size, config.max_frames, config.video_tokens
+        )
+        self.audio_adapter = QFormerAdapter(
+            config, config.audio_config.hidden_size, config.max_audio_clips, config.audio_tokens
+        )
+        self.face_adapter = FaceAdapter(config)
+        self.fusion = FusionEncoder(config)
+        self.language_model = Qwen2ForCausalLM(config.text_config)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        labels: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        pixel_values_videos: Tensor | None = None,
+        face_pixel_values: Tensor | None = None,
+        input_values: Tensor | None = None,
+        video_features: Tensor | None = None,
+        video_taps: Tensor | None = None,
+        audio_features: Tensor | None = None,
+        audio_taps: Tensor | None = None,
+        face_features: Tensor | None = None,
+        **kwargs: Any,
+    ) -> NanoEmoXOutput:
+        """Text with placeholders, and the media (or their frozen features, which win) -> loss, logits, gate.
+
+        Args:
+            input_ids, attention_mask, labels: [B, S]; labels are -100 outside the answer.
+            pixel_values_videos, face_pixel_values: [B, T, 3, H, W]. input_values: [B, C, L].
+            video_features, video_taps, audio_features, audio_taps, face_features: as `encode` returns them.
+            kwargs: whatever the language model takes (past_key_values, position_ids, logits_to_keep, …).
+        """
+        features = self.encode(
+            pixel_values_videos if video_features is None else None,
+            face_pixel_values if face_features is None else None,
+            input_values if audio_features is None else None,
+        )
+        given = (video_features, video_taps, audio_features, audio_taps, face_features)
+        features |= {
+            name: value for name, value in zip(FEATURE_NAMES, given, strict=True) if value is not None
+        }
+        gate = None
+        if inputs_embeds is None:
+            inputs_embeds, gate = self.merge(input_ids, features)
+        output = self.language_model(
+            inputs_embeds=inputs_embeds, attention_mask=attention_mask, labels=labels, **kwargs
+        )
+        return NanoEmoXOutput(**output, gate=gate)
+
+    @torch.no_grad()
+    def encode(
+        self,
+        pixel_values_videos: Tensor | None = None,
+        face_pixel_values: Tensor | None = None,
+        input_values: Tensor | None = None,
+    ) -> dict[str, Tensor]:
+        """Media tensors -> frozen features [B, T or C, D] by name; those of absent media are missing."""
+        features: dict[str, Tensor] = {}
+        if pixel_values_videos is not None:
+            features["video_features"], features["video_taps"] = self.vision_encoder(pixel_values_videos)
+        if input_values is not None:
+            features["audio_features"], features["audio_taps"] = self.audio_encoder(input_values)
+        if face_pixel_values is not None:
+            features["face_features"] = self.face_encoder(face_pixel_values)
+        return features
+
+    def get_video_features(self, video_features: Tensor) -> Tensor:
+        """Scene features [B, T, D] -> tokens [B, N, D of the language model]."""
+        return self.video_adapter(video_features)
+
+    def get_audio_features(self, audio_features: Tensor) -> Tensor:
+        """Voice features [B, C, D] -> tokens [B, N, D of the language model]."""
+        return self.audio_adapter(audio_features)
+
+    def get_face_features(self, face_features: Tensor) -> Tensor:
+        """Face features [B, T, D] -> tokens [B, N, D of the language model]."""
+        return self.face_adapter(face_features)
+
+    def get_fusion_features(self, video_taps: Tensor, audio_taps: Tensor) -> tuple[Tensor, Tensor]:
+        """Taps [B, T, 3 D] and [B, C, 3 D] -> tokens [B, N, D of the language model], gate [B, 3]."""
+        return self.fusion(video_taps, audio_taps)
+
+    def merge(self, input_ids: Tensor, features: dict[str, Tensor]) -> tuple[Tensor, Tensor | None]:
+        """Ids [B, S] -> embeddings [B, S, D] with each modality's tokens in its placeholders, gate [B, 3] or None."""
+        embeddings = self.get_input_embeddings()(input_ids)
+        gate = None
+        for kind, placeholder_id in self.config.placeholder_ids.items():
+            where = input_ids == placeholder_id
+            rows = where.any(dim=1)
+            if not rows.any():
+                continue
+            inputs = [features[name][rows] for name in NEEDED_FEATURES[kind] if name in features]
+            counts, expected = where.sum(dim=1)[rows], self.config.placeholder_counts[kind]
+            if len(inputs) < len(NEEDED_FEATURES[kind]):
+                expected = 0
+            if (counts != expected).any():
+                wrong = int((counts != expected).nonzero()[0])
+                raise ValueError(
+                    f"{kind}: row {int(rows.nonzero()[wrong])} of input_ids has {int(counts[wrong])} placeholders, but "
+                    f"the media given make {expected} tokens; let the processor write the prompt, or pass the media"
+                )
+            if kind == "fusion":
+                tokens, row_gate = self.get_fusion_features(*inputs)
+                gate = row_gate.new_zeros(len(input_ids), row_gate.shape[-1]).masked_scatter(
+                    rows[:, None], row_gate
+                )
+            else:
+                tokens = getattr(self, f"get_{kind}_features")(*inputs)
+            embeddings = embeddings.masked_scatter(where[..., None], tokens.to(embeddings.dtype))
+        return embeddings, gate
+
+    def prepare_inputs_for_generation(
+        self, input_ids: Tensor, is_first_iteration: bool | None = False, **kwargs: Any
+    ) -> dict[str, Any]:
+        """As usual, but the media go in at the first step only: after it they are in the cache."""
+        inputs = super().prepare_inputs_for_generation(
+            input_ids, is_first_iteration=is_first_iteration, **kwargs
+        )
+        if not is_first_iteration and kwargs.get("use_cache", True):
+            inputs = {
+                name: value for name, value in inputs.items() if name not in (*MEDIA_NAMES, *FEATURE_NAMES)
+            }
+        return inputs
+
+    def parts(self) -> dict[str, nn.Module]:
+        """The eight parts by name."""
+        return {part: getattr(self, attribute) for part, attribute in PARTS.items()}
+
+    def train(self, mode: bool = True) -> NanoEmoXForConditionalGeneration:
+        """Switch to training mode, except for the encoders: they are frozen, so dropout may not touch them."""
+        super().train(mode)
+        for part in ENCODERS:
+            getattr(self, part).eval()
+        return self
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.language_model.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.language_model.set_input_embeddings(value)
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.language_model.get_output_embeddings()
+
+    def set_output_embeddings(self, value: nn.Module) -> None:
+        self.language_model.set_output_embeddings(value)
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        """Unit-variance signals through the new parts, whatever their width: std = 1 / sqrt(fan in)."""
+        super()._init_weights(module)
+        if isinstance(module, (nn.Linear, nn.Conv2d)):
+            init.normal_(module.weight, std=module.weight[0].numel() ** -0.5)
+        elif isinstance(module, (QFormerAdapter, FaceAdapter)):
+            # Of unit size, so that the first optimiser steps cannot push all queries onto one direction.
+            init.normal_(module.query_tokens, std=1.0)
+            if isinstance(module, QFormerAdapter):
+                init.normal_(module.position_embedding.weight, std=0.2)
+
+
+def parameter_report(model: nn.Module | NanoEmoXConfig) -> dict[str, Any]:
+    """Sizes of a model, or of the one a configuration describes (built without memory on the meta device).
+
+    Returns {"parameters": {"total", "parts": {name: count}}, "trainable": {phase: count}}; LoRA counts as a part.
+    """
+    if isinstance(model, NanoEmoXConfig):
+        with torch.device("meta"), init.no_init_weights():
+            model = NanoEmoXForConditionalGeneration(model)
+        model.tie_weights()
+    parts = parameter_counts(model)
+    trainable = {phase: sum(parts[part] for part in names) for phase, names in PHASES.items()}
+    return {"parameters": {"total": sum(parts.values()), "parts": parts}, "trainable": trainable}
+
+
+AutoModelForMultimodalLM.register(NanoEmoXConfig, NanoEmoXForConditionalGeneration)

@@ -1,0 +1,70 @@
+"""The lexicon: every word in one group, variants found, polarities sensible."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from nanoemox import emotion_wheel as wheel
+from nanoemox.tasks import TASKS
+
+
+def test_every_word_belongs_to_one_group() -> None:
+    words = Counter(word for group in wheel.GROUPS for word in group.words)
+    assert [word for word, n in words.items() if n > 1] == []
+    assert all(wheel.group(word) == group.name for group in wheel.GROUPS for word in group.words)
+
+
+def test_groups_use_known_emotions_and_polarities() -> None:
+    assert {group.basic for group in wheel.GROUPS} == set(TASKS["emotion"].defaults)
+    assert {group.polarity for group in wheel.GROUPS} == {"positive", "neutral", "negative"}
+
+
+@pytest.mark.parametrize(
+    ("word", "group"),
+    [
+        ("delighted", "joyful"),
+        ("Happily", "happy"),
+        ("happiness", "happy"),
+        ("gloomily", "sad"),
+        ("a very sad", "sad"),
+        ("let down", "disappointed"),
+        ("Fury.", "furious"),
+        ("neutral", "calm"),
+        ("bravely", "wistful"),
+        ("banana", None),
+        ("", None),
+    ],
+)
+def test_words_and_their_variants_find_their_group(word: str, group: str | None) -> None:
+    assert wheel.group(word) == group
+
+
+def test_basic_labels_map_to_themselves() -> None:
+    assert [wheel.basic_emotion(label) for label in TASKS["emotion"].defaults] == list(TASKS["emotion"].defaults)
+    assert wheel.basic_emotion("livid") == "anger"
+    assert wheel.basic_emotion("banana") is None
+
+
+def test_every_inflection_is_listed_once_and_names_no_word_of_another_group() -> None:
+    forms = [form for line in wheel._FORMS.strip().splitlines() for form in line.split(":")[1].split()]
+    words = [word for group in wheel.GROUPS for word in group.words]
+    assert [form for form, n in Counter(forms + words).items() if n > 1] == []
+
+
+@pytest.mark.parametrize(
+    ("labels", "polarity"),
+    [
+        (["furious", "reserved"], "negative"),
+        (["sad", "caring"], "negative"),
+        (["surprised", "grateful"], "neutral"),
+        (["surprised", "happy", "excited"], "positive"),
+        (["calm"], "neutral"),
+        (["joyful", "unknownish"], "positive"),
+        (["unknownish"], None),
+        ([], None),
+    ],
+)
+def test_polarity_of_a_list(labels: list[str], polarity: str | None) -> None:
+    assert wheel.polarity_of_labels(labels) == polarity

@@ -1,0 +1,223 @@
+"""Clip and question in, tensors out: pictures, sound and text in the form the model takes.
+
+The prompt's container is the chat template saved with each model (ours is ChatML). What was seen, heard and said
+comes first and the question last, so everything before the question is the same for all six tasks of a clip.
+Letters: B batch, T frames, C audio clips, L samples of one audio clip, S text, H, W pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import AutoProcessor, BatchFeature, ProcessorMixin, Wav2Vec2FeatureExtractor
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+
+from nanoemox.configuration_nanoemox import PLACEHOLDERS, NanoEmoXConfig
+from nanoemox.media import SAMPLE_RATE_HZ, Clip
+
+END_OF_TURN = "<|im_end|>"
+CHAT_TEMPLATE = Path(__file__).with_name("chat_template.jinja")
+IMAGENET_MEAN, IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]  # what Swin was pretrained with
+IGNORED = -100  # the label of a token that the loss leaves out
+_QUESTION = "\N{SYMBOL FOR NULL}question\N{SYMBOL FOR NULL}"  # stands for the question while a template is rendered
+
+
+def prepare_tokenizer(tokenizer: Any) -> Any:
+    """Give `tokenizer` the ChatML tokens and the four placeholders it lacks, and return it."""
+    special = ["<|endoftext|>", "<|im_start|>", END_OF_TURN, *PLACEHOLDERS.values()]
+    known = set(tokenizer.all_special_tokens) & set(tokenizer.get_vocab())
+    tokenizer.add_special_tokens(
+        {
+            "eos_token": END_OF_TURN,
+            "pad_token": "<|endoftext|>",
+            "additional_special_tokens": [token for token in special if token not in known],
+        },
+        replace_extra_special_tokens=False,
+    )
+    return tokenizer
+
+
+class NanoEmoXProcessor(ProcessorMixin):
+    """Two image processors (scene and face), a feature extractor (voice), a tokenizer and a chat template.
+
+    Args:
+        image_processor, face_image_processor: resize the shortest side, crop the centre, normalise.
+        feature_extractor: its `do_normalize` is applied over all audio clips of one file together.
+        tokenizer: one that has been through `prepare_tokenizer`.
+        placeholder_counts: placeholders of each kind for one clip, from the model's configuration.
+        end_of_turn: what ends an answer.
+    """
+
+    def __init__(
+        self,
+        image_processor: Any,
+        face_image_processor: Any,
+        feature_extractor: Any,
+        tokenizer: Any,
+        placeholder_counts: dict[str, int] | None = None,
+        end_of_turn: str = END_OF_TURN,
+        chat_template: str | None = None,
+    ) -> None:
+        self.placeholder_counts = placeholder_counts or NanoEmoXConfig().placeholder_counts
+        self.end_of_turn = end_of_turn
+        super().__init__(
+            image_processor,
+            face_image_processor,
+            feature_extractor,
+            tokenizer,
+            chat_template=chat_template or CHAT_TEMPLATE.read_text(encoding="utf-8"),
+        )
+
+    @classmethod
+    def from_config(cls, config: NanoEmoXConfig, tokenizer: Any) -> NanoEmoXProcessor:
+        """The processor that fits a model of this configuration."""
+
+        def pictures(side: int, **normalisation: Any) -> CLIPImageProcessorPil:
+            size = {"shortest_edge": side}
+            return CLIPImageProcessorPil(size=size, crop_size={"height": side, "width": side}, **normalisation)
+
+        return cls(
+            image_processor=pictures(config.vision_config.image_size),
+            face_image_processor=pictures(
+                config.face_config.image_size, image_mean=IMAGENET_MEAN, image_std=IMAGENET_STD
+            ),
+            feature_extractor=Wav2Vec2FeatureExtractor(sampling_rate=SAMPLE_RATE_HZ, do_normalize=True),
+            tokenizer=prepare_tokenizer(tokenizer),
+            placeholder_counts=config.placeholder_counts,
+        )
+
+    def media(self, clip: Clip) -> dict[str, Tensor]:
+        """One clip -> pixel_values_videos, face_pixel_values [T, 3, H, W], input_values [C, L]; absent ones missing."""
+        tensors: dict[str, Tensor] = {}
+        if clip.frames is not None:
+            frames = list(clip.frames)
+            for name, processor in (
+                ("pixel_values_videos", self.image_processor),
+                ("face_pixel_values", self.face_image_processor),
+            ):
+                tensors[name] = processor(frames, input_data_format="channels_last", return_tensors="pt")["pixel_values"]
+        if clip.audio_clips is not None:
+            whole = np.ascontiguousarray(clip.audio_clips, dtype=np.float32).reshape(-1)
+            values = self.feature_extractor(whole, sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt")["input_values"]
+            tensors["input_values"] = values.reshape(clip.audio_clips.shape)
+        return tensors
+
+    def prefix(
+        self,
+        *,
+        modalities: Collection[str],
+        text: str | None = None,
+        dialogue: Sequence[Mapping[str, str]] | None = None,
+    ) -> str:
+        """The prompt up to the question, the same for every question about the clip."""
+        return self._container(modalities, text, dialogue)[0]
+
+    def prompt(
+        self,
+        question: str,
+        *,
+        modalities: Collection[str],
+        text: str | None = None,
+        dialogue: Sequence[Mapping[str, str]] | None = None,
+        answer: str | None = None,
+    ) -> str:
+        """The whole prompt, ready for the model to go on, or with `answer` and the end of its turn.
+
+        Args:
+            question: what a task asks.
+            modalities: which of "video" and "audio" the clip has; only these get placeholders.
+            text: the subtitle. dialogue: earlier turns, oldest first, each with "role" and "text".
+        """
+        before, after = self._container(modalities, text, dialogue)
+        ending = "" if answer is None else self._plain(answer) + self.end_of_turn
+        return before + self._plain(question) + after + ending
+
+    def _container(
+        self, modalities: Collection[str], text: str | None, dialogue: Sequence[Mapping[str, str]] | None
+    ) -> tuple[str, str]:
+        """What the chat template puts before and after the question."""
+        unknown = set(modalities) - {"video", "audio"}
+        if unknown:
+            raise ValueError(f"unknown modality {', '.join(sorted(unknown))}: expected some of video, audio")
+        kinds = []
+        if "audio" in modalities:
+            kinds += ["fusion", "audio"] if "video" in modalities else ["audio"]
+        if "video" in modalities:
+            kinds += ["face", "video"]
+        content: list[dict[str, Any]] = [{"type": kind} for kind in kinds]
+        if dialogue:
+            turns = [{"role": self._plain(turn["role"]), "text": self._plain(turn["text"])} for turn in dialogue]
+            content.append({"type": "dialogue", "turns": turns})
+        if text:
+            content.append({"type": "subtitle", "text": self._plain(text)})
+        content.append({"type": "text", "text": _QUESTION})
+        rendered = self.apply_chat_template(
+            [{"role": "user", "content": content}],
+            add_generation_prompt=True,
+            tokenize=False,
+            placeholders={kind: token * self.placeholder_counts[kind] for kind, token in PLACEHOLDERS.items()},
+        )
+        before, _, after = rendered.partition(_QUESTION)
+        return before, after
+
+    def _plain(self, text: str) -> str:
+        """Text from outside with the tokenizer's special tokens broken up, so that nobody's words act as one."""
+        for token in self.tokenizer.all_special_tokens:
+            text = text.replace(token, f"{token[0]} {token[1:]}")
+        return text
+
+    def __call__(  # type: ignore[override]
+        self,
+        prompts: Sequence[str],
+        answers: Sequence[str] | None = None,
+        media: Sequence[Mapping[str, Tensor]] | None = None,
+        padding_side: Literal["left", "right"] | None = None,
+    ) -> BatchFeature:
+        """Prompts, their answers when training, and each clip's tensors (or frozen features) -> one batch.
+
+        Padding is on the left to generate and on the right to train, unless `padding_side` says otherwise. Rows
+        without some medium get zeros there, which the model ignores because their prompt has no placeholders for it.
+
+        Returns: input_ids, attention_mask [B, S]; with answers labels [B, S], -100 outside them; the media, stacked.
+        """
+        for name, given in (("answers", answers), ("media", media)):
+            if given is not None and len(given) != len(prompts):
+                raise ValueError(f"expected {len(prompts)} {name}, one for each prompt, got {len(given)}")
+        prompt_ids = self.tokenizer(list(prompts), add_special_tokens=False)["input_ids"]
+        answer_ids: list[list[int]] = [[] for _ in prompts]
+        if answers is not None:  # tokenised apart: the end token joins directly, and the border is where it generates
+            endings = [self._plain(answer) + self.end_of_turn for answer in answers]
+            answer_ids = self.tokenizer(endings, add_special_tokens=False)["input_ids"]
+        left = (padding_side or ("left" if answers is None else "right")) == "left"
+        length = max(len(p) + len(a) for p, a in zip(prompt_ids, answer_ids, strict=True))
+
+        def padded(rows: list[list[int]], filler: int) -> Tensor:
+            padding = [[filler] * (length - len(row)) for row in rows]
+            return torch.tensor([p + row if left else row + p for p, row in zip(padding, rows, strict=True)])
+
+        rows = [p + a for p, a in zip(prompt_ids, answer_ids, strict=True)]
+        batch = {
+            "input_ids": padded(rows, self.tokenizer.pad_token_id),
+            "attention_mask": padded([[1] * len(row) for row in rows], 0),
+        }
+        if answers is not None:
+            labels = [[IGNORED] * len(p) + a for p, a in zip(prompt_ids, answer_ids, strict=True)]
+            batch["labels"] = padded(labels, IGNORED)
+        return BatchFeature(batch | stack_media(media or []))
+
+
+def stack_media(rows: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Tensors of several clips by name -> one batch [B, …] by name, zeros where a clip lacks one."""
+    batch = {}
+    for name in dict.fromkeys(name for row in rows for name in row):
+        like = next(row[name] for row in rows if name in row)
+        batch[name] = torch.stack([row.get(name, torch.zeros_like(like)) for row in rows])
+    return batch
+
+
+AutoProcessor.register(NanoEmoXConfig, NanoEmoXProcessor)

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from nanoemox.emotion_wheel import GROUPS
+from nanoemox.emotion_wheel import BY_NAME
 from nanoemox.theatre import words, world
 from nanoemox.theatre.script import SPLITS, pair_split, stage_script
 
@@ -50,8 +50,8 @@ def test_emotions_props_and_intents_are_equally_frequent() -> None:
 
 def test_open_vocabulary_names_groups_that_exist() -> None:
     named = {*world.PRIMARY_GROUPS.values(), *world.BLENDS.values(), *world.ATTITUDES.values()}
-    assert named <= set(GROUPS)
-    assert sum(len(GROUPS[name][:3]) for name in named) >= 40
+    assert named <= set(BY_NAME)
+    assert sum(len(BY_NAME[name].words[:3]) for name in named) >= 40
 
 
 def test_splits_share_no_person_voice_wording_or_pair_of_prop_and_place() -> None:

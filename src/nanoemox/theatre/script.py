@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
-from nanoemox.emotion_wheel import GROUPS
+from nanoemox.emotion_wheel import BY_NAME
 from nanoemox.theatre import words, world
 
 SPLITS = ("train", "val", "test")
@@ -185,6 +185,6 @@ def stage_script(index: int, seed: int, split: str) -> Script:
         lead_s=rng.uniform(-0.5, 0.5),
         text=words.spoken_line(plot, split, rng),
         dialogue=tuple((turn["role"], turn["text"]) for turn in words.dialogue(rng)),
-        open_vocabulary=tuple(rng.choice(GROUPS[group][:3]) for group in groups),
+        open_vocabulary=tuple(rng.choice(BY_NAME[group].words[:3]) for group in groups),
         valence=max(-1.0, min(1.0, valence)),
     )

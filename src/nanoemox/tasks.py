@@ -210,7 +210,7 @@ def polarity_of(valence: float) -> str:
 # ---------------------------------------------------------------- reading answers
 
 _FRAME = re.compile(
-    r"(?:most likely label|emotional state|sentiment state|emotion of the speaker|intent(?:ion)?)\s+(?:is|are)\b\s*:?\s*",
+    r"(?:most likely label|emotional states?|sentiment state|emotion of the speaker|intent(?:ion)?)\s+(?:is|are)\b\s*:?\s*",
     re.IGNORECASE,
 )
 _LINKS = {

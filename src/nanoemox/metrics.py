@@ -1,0 +1,219 @@
+"""Scores of answers against labels, each with the interval that its sample supports.
+
+Every figure here is a function of sums over clips, so a clip is reduced to a row of numbers (hits, counts, one cell of
+a confusion matrix) and the interval comes from resampling the rows' sums. Whole speakers are resampled, not clips: two
+clips of one person are not two independent witnesses. Values are fractions of 1. Nothing here knows tensors.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nanoemox import emotion_wheel
+
+RESAMPLES = 1000
+INTERVAL = (2.5, 97.5)  # percentiles: a 95 % interval
+
+Rows = NDArray[np.float64]  # [clips, sums]
+Statistic = Callable[[Rows], Rows]  # [..., sums] -> [...]
+
+
+class Figure(TypedDict):
+    """A value with its 95 % interval and the number of clips behind it."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+
+
+def estimate(rows: Rows, statistic: Statistic, clusters: Sequence[str] | None = None, seed: int = 0) -> Figure:
+    """Value of `statistic` on the summed rows, with a percentile bootstrap over clusters.
+
+    Args:
+        rows: [clips, sums], what each clip adds.
+        statistic: maps sums [..., sums] to values [...]; NaN where undefined.
+        clusters: who speaks in each clip; None, or a single speaker, resamples clips.
+    """
+    rows = np.asarray(rows, dtype=np.float64)
+    n = len(rows)
+    if n == 0:
+        return Figure(value=None, low=None, high=None, n=0)
+    value = float(statistic(rows.sum(axis=0)))
+    if clusters is not None and len(set(clusters)) > 1:
+        _, which = np.unique(np.asarray(clusters), return_inverse=True)
+        summed = np.zeros((int(which.max()) + 1, rows.shape[1]))
+        np.add.at(summed, which, rows)
+    else:
+        summed = rows
+    k = len(summed)
+    weights = np.random.default_rng(seed).multinomial(k, np.full(k, 1 / k), size=RESAMPLES)
+    values = statistic(weights @ summed)
+    values = values[~np.isnan(values)]
+    low, high = np.percentile(values, INTERVAL) if len(values) else (np.nan, np.nan)
+    return Figure(value=_number(value), low=_number(low), high=_number(high), n=n)
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else round(float(value), 6)
+
+
+def _ratio(top: Rows, bottom: Rows) -> Rows:
+    """top / bottom, NaN where bottom is 0."""
+    return np.divide(top, bottom, out=np.full(np.shape(bottom), np.nan), where=np.asarray(bottom) > 0)
+
+
+def _harmonic(precision: Rows, recall: Rows) -> Rows:
+    """F1 of precision and recall; 0 where both are 0."""
+    total = precision + recall
+    return np.divide(2 * precision * recall, total, out=np.zeros(np.shape(total)), where=np.asarray(total) > 0)
+
+
+def mean(values: Sequence[float], clusters: Sequence[str] | None = None) -> Figure:
+    """Mean of one number a clip: accuracy, a rate."""
+    rows = np.stack([np.asarray(values, dtype=np.float64), np.ones(len(values))], axis=1)
+    return estimate(rows, lambda s: _ratio(s[..., 0], s[..., 1]), clusters)
+
+
+def accuracy(
+    truth: Sequence[str], said: Sequence[str | None], clusters: Sequence[str] | None = None
+) -> Figure:
+    """Share of equal labels; no answer (None) counts as wrong."""
+    return mean([float(t == s) for t, s in zip(truth, said, strict=True)], clusters)
+
+
+# ---------------------------------------------------------------- F1 over classes
+
+
+def _confusion(truth: Sequence[str], said: Sequence[str | None]) -> tuple[Rows, int]:
+    """[clips, L * L] one-hot cells of the confusion matrix (true, said), and L, the number of names in either."""
+    names = [s if s is not None else "" for s in said]
+    labels = {label: i for i, label in enumerate(sorted({*truth, *names}))}
+    size = len(labels)
+    rows = np.zeros((len(names), size * size))
+    for row, t, s in zip(rows, truth, names, strict=True):
+        row[labels[t] * size + labels[s]] = 1
+    return rows, size
+
+
+def _class_f1(sums: Rows, size: int) -> tuple[Rows, Rows]:
+    """Sums [..., L * L] -> F1 of each class [..., L] and how often each is true [..., L]."""
+    cells = sums.reshape(*sums.shape[:-1], size, size)
+    hits = np.diagonal(cells, axis1=-2, axis2=-1)
+    true, said = cells.sum(-1), cells.sum(-2)
+    total = true + said
+    return np.divide(2 * hits, total, out=np.zeros(total.shape), where=total > 0), true
+
+
+def weighted_f1(
+    truth: Sequence[str], said: Sequence[str | None], clusters: Sequence[str] | None = None
+) -> Figure:
+    """F1 of each true class, weighted by how often it is true (scikit-learn's "weighted")."""
+    rows, size = _confusion(truth, said)
+
+    def statistic(sums: Rows) -> Rows:
+        f1, true = _class_f1(sums, size)
+        return _ratio((f1 * true).sum(-1), true.sum(-1))
+
+    return estimate(rows, statistic, clusters)
+
+
+def macro_f1(
+    truth: Sequence[str], said: Sequence[str | None], clusters: Sequence[str] | None = None
+) -> Figure:
+    """Plain mean of F1 over the classes that are true at least once."""
+    rows, size = _confusion(truth, said)
+
+    def statistic(sums: Rows) -> Rows:
+        f1, true = _class_f1(sums, size)
+        present = true > 0
+        return _ratio((f1 * present).sum(-1), present.sum(-1).astype(np.float64))
+
+    return estimate(rows, statistic, clusters)
+
+
+# ---------------------------------------------------------------- sets of words
+
+
+def groups_of(labels: Sequence[str]) -> frozenset[str]:
+    """Words -> their groups in the lexicon; a word that it lacks stands for itself."""
+    return frozenset(emotion_wheel.group(label) or label.casefold().strip() for label in labels if label.strip())
+
+
+def set_scores(
+    truth: Sequence[Collection[str]], said: Sequence[Collection[str]], clusters: Sequence[str] | None = None
+) -> dict[str, Figure]:
+    """Mean precision and recall over clips, and their harmonic mean (the published rule for open vocabularies).
+
+    Clips without a true label are left out; an empty answer has precision and recall 0.
+    """
+    rows, who = [], []
+    for i, (true, mine) in enumerate(zip(truth, said, strict=True)):
+        if true:
+            hits = len(set(true) & set(mine))
+            rows.append((hits / len(set(mine)) if mine else 0.0, hits / len(set(true)), 1.0))
+            who.append(clusters[i] if clusters is not None else str(i))
+    table = np.asarray(rows, dtype=np.float64).reshape(-1, 3)
+    parts: dict[str, Statistic] = {
+        "f1": lambda s: _harmonic(_ratio(s[..., 0], s[..., 2]), _ratio(s[..., 1], s[..., 2])),
+        "precision": lambda s: _ratio(s[..., 0], s[..., 2]),
+        "recall": lambda s: _ratio(s[..., 1], s[..., 2]),
+    }
+    return {name: estimate(table, part, who) for name, part in parts.items()}
+
+
+def cue_f1(
+    truth: Sequence[Mapping[str, Collection[str]]],
+    said: Sequence[Mapping[str, Collection[str]]],
+    source: str | None = None,
+    clusters: Sequence[str] | None = None,
+) -> Figure:
+    """Micro F1 of (source, cue) pairs named against pairs present; `source` restricts it to face, voice, scene or words.
+
+    Clips where neither side has a cue of the source add nothing.
+    """
+
+    def pairs(cues: Mapping[str, Collection[str]]) -> set[tuple[str, str]]:
+        return {(s, _plain(c)) for s, found in cues.items() if source in (None, s) for c in found}
+
+    rows, who = [], []
+    for i, (true, mine) in enumerate(zip(map(pairs, truth), map(pairs, said), strict=True)):
+        if true or mine:
+            rows.append((len(true & mine), len(true), len(mine)))
+            who.append(clusters[i] if clusters is not None else str(i))
+    table = np.asarray(rows, dtype=np.float64).reshape(-1, 3)
+    return estimate(table, lambda s: _ratio(2 * s[..., 0], s[..., 1] + s[..., 2]), who)
+
+
+def _plain(text: str) -> str:
+    return " ".join(re.findall(r"[\w'-]+", text.casefold()))
+
+
+# ---------------------------------------------------------------- free text
+
+
+def distinct(text: str, n: int = 2) -> float | None:
+    """Share of distinct word n-grams within one reply, split at blanks (AvaMERG's Dist-n); None if it has none."""
+    words = text.casefold().split()
+    grams = list(zip(*(words[i:] for i in range(n)), strict=False))
+    return len(set(grams)) / len(grams) if grams else None
+
+
+def dist_n(texts: Sequence[str], n: int = 2, clusters: Sequence[str] | None = None) -> Figure:
+    """Mean of `distinct` over replies; replies too short for an n-gram are left out. Short replies score near 1."""
+    values = [distinct(text, n) for text in texts]
+    kept = [i for i, value in enumerate(values) if value is not None]
+    who = None if clusters is None else [clusters[i] for i in kept]
+    return mean([value for value in values if value is not None], who)
+
+
+def corpus_dist_n(texts: Sequence[str], n: int = 2) -> Figure:
+    """Distinct n-grams of all replies together over their number: falls when every clip gets the same reply."""
+    grams = [g for text in texts for g in zip(*(text.casefold().split()[i:] for i in range(n)), strict=False)]
+    value = len(set(grams)) / len(grams) if grams else None
+    return Figure(value=value, low=None, high=None, n=len(texts))

@@ -1,0 +1,118 @@
+"""Scores against scikit-learn, against hand-made cases and against the published scorers' recorded results."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn import metrics as reference
+
+from nanoemox import metrics
+
+REFERENCE = Path(os.environ.get("NANOEMOX_REFERENCE", Path(__file__).parents[1].parent / "shared" / "golden"))
+
+
+def recorded(name: str) -> Any:
+    path = REFERENCE / name
+    if not path.is_file():
+        pytest.skip(f"no recorded results at {path}; set NANOEMOX_REFERENCE")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def labels(n: int, seed: int = 0) -> tuple[list[str], list[str]]:
+    rng = random.Random(seed)
+    truth = rng.choices("abc", [5, 3, 1], k=n)
+    return truth, [t if rng.random() < 0.6 else rng.choice("abcd") for t in truth]
+
+
+def test_accuracy_and_f1_agree_with_scikit_learn() -> None:
+    truth, said = labels(300)
+    assert metrics.accuracy(truth, said)["value"] == pytest.approx(reference.accuracy_score(truth, said), abs=1e-6)
+    expected = reference.f1_score(truth, said, average="weighted", zero_division=0)
+    assert metrics.weighted_f1(truth, said)["value"] == pytest.approx(expected, abs=1e-6)
+    expected = reference.f1_score(truth, said, average="macro", labels=["a", "b", "c"])
+    assert metrics.macro_f1(truth, said)["value"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_no_answer_counts_as_wrong() -> None:
+    figure = metrics.accuracy(["a", "a"], ["a", None])
+    assert (figure["value"], figure["n"]) == (0.5, 2)
+    assert metrics.weighted_f1(["a", "a"], ["a", None])["value"] == pytest.approx(2 / 3, abs=1e-6)
+
+
+def test_nothing_to_score_is_no_value() -> None:
+    assert metrics.accuracy([], []) == {"value": None, "low": None, "high": None, "n": 0}
+    assert metrics.cue_f1([{}], [{}])["value"] is None
+    assert metrics.set_scores([set()], [{"a"}])["f1"]["n"] == 0
+    assert metrics.dist_n(["one"])["value"] is None
+
+
+def test_interval_holds_the_value_is_repeatable_and_wider_for_few_speakers() -> None:
+    truth, said = labels(200)
+    by_clip = metrics.accuracy(truth, said)
+    assert by_clip["low"] < by_clip["value"] < by_clip["high"]
+    assert by_clip == metrics.accuracy(truth, said)
+    # A speaker who is always right and one who is always wrong: clips of one speaker tell the same thing twice.
+    hits, speakers = [1.0] * 50 + [0.0] * 50, ["p"] * 50 + ["q"] * 50
+    clustered, plain = metrics.mean(hits, speakers), metrics.mean(hits)
+    assert clustered["high"] - clustered["low"] > 3 * (plain["high"] - plain["low"])
+
+
+def test_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+    rng = np.random.default_rng(0)
+    covered = 0
+    for seed in range(200):
+        rows = np.stack([(rng.random(80) < 0.7).astype(float), np.ones(80)], axis=1)
+        figure = metrics.estimate(rows, lambda s: s[..., 0] / s[..., 1], seed=seed)
+        covered += figure["low"] <= 0.7 <= figure["high"]
+    assert 0.88 <= covered / 200 <= 0.99
+
+
+def test_set_scores_take_means_first() -> None:
+    scores = metrics.set_scores([{"a", "b"}, {"c"}], [{"a"}, set()])
+    assert scores["precision"]["value"] == 0.5
+    assert scores["recall"]["value"] == 0.25
+    assert scores["f1"]["value"] == pytest.approx(1 / 3, abs=1e-6)
+
+
+def test_words_of_one_group_are_one_answer() -> None:
+    assert metrics.groups_of(["delighted", "Joyful", "zesty"]) == {"joyful", "zesty"}
+
+
+def test_cue_f1_counts_pairs_and_tells_sources_apart() -> None:
+    truth = [{"face": ["wide eyes", "raised brows"], "voice": ["a lively pace"]}, {"face": ["a still face"]}]
+    said = [{"face": ["Wide eyes"], "scene": ["a spider"]}, {"voice": ["a still face"]}]
+    assert metrics.cue_f1(truth, said)["value"] == pytest.approx(2 * 1 / (4 + 3), abs=1e-6)
+    assert metrics.cue_f1(truth, said, "face")["value"] == pytest.approx(2 * 1 / (3 + 1), abs=1e-6)
+    assert metrics.cue_f1(truth, said, "words")["value"] is None
+
+
+def test_distinct_pairs() -> None:
+    assert metrics.distinct("a b a b") == pytest.approx(2 / 3)
+    assert metrics.dist_n(["a b a b", "x y"])["value"] == pytest.approx(5 / 6, abs=1e-6)
+    assert metrics.corpus_dist_n(["a b", "a b"])["value"] == 0.5
+
+
+def test_published_dist_n() -> None:
+    for case in recorded("metrics_avamerg.json")["dist"]:
+        for n in (1, 2, 3):
+            value = metrics.dist_n(case["responses"], n)["value"] or 0.0
+            assert value == pytest.approx(case[f"dist{n}"], abs=2e-6)
+
+
+def test_published_intent_scores() -> None:
+    for case in recorded("metrics_mintrec.json")["cases"]:
+        if case["mapping"] is not None:
+            continue
+        pairs = [(t, case["name2pred"].get(name)) for name, t in case["name2gt"].items()]
+        pairs = [(t, s) for t, s in pairs if s is not None]  # their scorer skips clips without an answer; ours does not
+        if not pairs:
+            continue
+        truth, said = zip(*pairs, strict=True)
+        assert 100 * metrics.accuracy(truth, said)["value"] == pytest.approx(case["result"]["Intent_Accuracy"], abs=6e-3)
+        assert 100 * metrics.weighted_f1(truth, said)["value"] == pytest.approx(case["result"]["Weighted_F1"], abs=6e-3)

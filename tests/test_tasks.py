@@ -1,0 +1,204 @@
+"""Questions frozen in golden files, answers that survive the way back, and parsers that forgive."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nanoemox.tasks import TASKS, Answer, polarity_of, restrict_cues, select
+
+GOLDEN = Path(__file__).parent / "golden" / "tasks.json"
+LABELS: dict[str, Any] = {
+    "sentiment": {"polarity": "negative", "valence": -0.8, "range": [-1, 1]},
+    "emotion": {"label": "anger"},
+    "open_vocabulary": {"labels": ["furious", "resentful"]},
+    "intent": {"label": "Ask for help"},
+    "reasoning": {
+        "text": "The brows are lowered.",
+        "cues": {
+            "face": ["lowered brows", "pressed lips"],
+            "voice": ["a harsh tone"],
+            "scene": ["a broken vase"],
+            "words": ["words of praise"],
+        },
+    },
+    "empathy": {
+        "event": "an accident",
+        "emotion": "anger",
+        "cause": "the broken vase",
+        "goal": "calm the speaker",
+        "reply": "That vase meant a lot. I understand.",
+    },
+}
+
+
+def prompts_and_answers() -> dict[str, dict[str, Any]]:
+    """What a model is asked and trained to answer, word for word."""
+    return {
+        name: {"version": task.version, "question": task.question(), "answer": task.target(LABELS)}
+        for name, task in TASKS.items()
+    } | {
+        "emotion, own candidates": {"question": TASKS["emotion"].question(["joy", "grief"])},
+        "sentiment, a number": {
+            "question": TASKS["sentiment"].question(valence_range=(-1, 1)),
+            "answer": TASKS["sentiment"].target(LABELS, valence_range=(-1, 1)),
+        },
+        "reasoning, sound only": {"answer": TASKS["reasoning"].target(LABELS, ["audio"])},
+    }
+
+
+def test_prompts_are_as_recorded() -> None:
+    """A change of wording needs a new version in the task file and a new golden file (delete it and run again)."""
+    now = prompts_and_answers()
+    if not GOLDEN.exists():
+        GOLDEN.write_text(json.dumps(now, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert now == json.loads(GOLDEN.read_text(encoding="utf-8"))
+
+
+def test_six_tasks_with_the_published_tags() -> None:
+    tags = {name: task.tag for name, task in TASKS.items()}
+    assert tags == {
+        "sentiment": "",
+        "emotion": "[Recognition]",
+        "open_vocabulary": "[Recogn_OV]",
+        "intent": "[Intent]",
+        "reasoning": "[Inference]",
+        "empathy": "[Interaction]",
+    }
+    assert [len(task.defaults) for task in TASKS.values()] == [3, 7, 0, 20, 0, 0]
+
+
+def test_default_candidates_are_not_listed_and_others_are() -> None:
+    task = TASKS["emotion"]
+    assert task.question(["Sadness", *task.defaults[:5], "surprise"]) == task.question()
+    assert "joy, grief" in task.question(["joy", "grief"])
+    assert task.candidates({"emotion": {"label": "joy", "candidates": ["joy", "grief"]}}) == ["joy", "grief"]
+    assert task.candidates({}) == list(task.defaults)
+    assert TASKS["empathy"].candidates({}) is None
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_no_label_no_target(name: str) -> None:
+    assert TASKS[name].target({}) is None
+
+
+def test_a_target_reads_back_as_its_labels() -> None:
+    answers = {name: task.parse(task.target(LABELS) or "") for name, task in TASKS.items()}
+    assert answers["sentiment"].polarity == "negative"
+    assert answers["emotion"].label == "anger"
+    assert answers["open_vocabulary"].labels == ("furious", "resentful")
+    assert answers["intent"].label == "Ask for help"
+    assert {k: list(v) for k, v in answers["reasoning"].cues.items()} == LABELS["reasoning"]["cues"]
+    assert answers["reasoning"].label == "anger"
+    assert answers["empathy"].reply == LABELS["empathy"]["reply"]
+    assert dict(answers["empathy"].thinking) == {k: v for k, v in LABELS["empathy"].items() if k != "reply"}
+    assert all(answer.warnings == () for answer in answers.values())
+
+
+def test_polarity_follows_from_valence() -> None:
+    assert TASKS["sentiment"].target({"sentiment": {"valence": 0.4}}) == "The character's sentiment state is positive."
+    assert [polarity_of(v) for v in (-0.1, 0.0, 0.1)] == ["negative", "neutral", "positive"]
+    assert TASKS["sentiment"].parse("The valence score is -0.50.").valence == -0.5
+
+
+def test_reasons_keep_to_the_modalities_that_were_perceived() -> None:
+    task = TASKS["reasoning"]
+    assert task.target(LABELS, ["video"]) == (
+        "Face: lowered brows, pressed lips. Scene: a broken vase. Together this points to anger."
+    )
+    assert task.target(LABELS, []) is None
+    assert task.target({"reasoning": {"text": "free text"}}) == "free text"
+    assert restrict_cues({"voice": ["x"], "face": []}, None) == {"voice": ("x",)}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "label", "listed"),
+    [
+        ("emotion", "The most likely label is Anger.", "anger", True),
+        ("emotion", "the MOST LIKELY label is: anger", "anger", True),
+        ("emotion", "anger", "anger", True),
+        ("emotion", "The character's emotional state is sadness.", "sadness", True),
+        ("emotion", "I would say that it is fear.", "fear", True),
+        ("emotion", "<think>anger or fear?</think> The most likely label is fear.", "fear", True),
+        ("emotion", "The most likely label is angst.", "angst", False),
+        ("emotion", "anger or fear", "anger or fear", False),
+        ("emotion", "", None, False),
+        ("intent", "ask for help", "Ask for help", True),
+        ("intent", " Complain.\n", "Complain", True),
+        ("intent", "Complaining", "Complaining", False),
+        ("sentiment", "Negative", "negative", True),
+        ("sentiment", "The character's sentiment state is mixed.", "mixed", False),
+    ],
+)
+def test_closed_labels_are_read_tolerantly(name: str, text: str, label: str | None, listed: bool) -> None:
+    answer = TASKS[name].parse(text)
+    assert answer.label == label
+    assert (answer.warnings == ()) == listed
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The character's emotional state is sad, calm.",
+        "the character's emotional states are sad, calm, sad",
+        "[sad, 'calm']",
+        "sad and calm",
+        "The character's emotional state is sad, calm. And then some more.",
+    ],
+)
+def test_label_lists_are_read_tolerantly(text: str) -> None:
+    assert TASKS["open_vocabulary"].parse(text).labels == ("sad", "calm")
+
+
+CHAIN = "Firstly, the event scenario of this conversation is: a delay\nsecondly, The Emotion of the speaker is Fear.\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "reply", "complaints"),
+    [
+        (f"<think>\n{CHAIN}Thirdly, the emotion cause is c\nFourthly, the goal to response is g\n</think>\nHi.", "Hi.", []),
+        (f"<think>\n{CHAIN}Thirdly, the emotion cause is: c\nFourthly, the goal to response is: g\nHi.", "Hi.", ["closed"]),
+        (f"{CHAIN}Thirdly, the emotion cause is c\nFourthly, the goal to response is g\n</think> Hi.", "Hi.", []),
+        (f"<THINK>{CHAIN}Thirdly, the emotion cause is c", None, ["closed", "goal", "no reply"]),
+    ],
+)
+def test_the_chain_is_read_from_closed_and_unclosed_blocks(text: str, reply: str | None, complaints: list[str]) -> None:
+    answer = TASKS["empathy"].parse(text)
+    assert answer.thinking["event"] == "a delay"
+    assert answer.thinking["emotion"] == "fear"
+    assert answer.thinking["cause"] == "c"
+    assert answer.reply == reply
+    assert len(answer.warnings) == len(complaints)
+    assert all(word in warning for word, warning in zip(complaints, answer.warnings, strict=True))
+
+
+def test_a_bare_reply_is_a_reply() -> None:
+    answer = TASKS["empathy"].parse("That sounds hard.")
+    assert (answer.reply, dict(answer.thinking)) == ("That sounds hard.", {})
+    assert TASKS["empathy"].target({"empathy": {"reply": "That sounds hard."}}) == "That sounds hard."
+
+
+def test_cut_and_free_reasons() -> None:
+    cut = TASKS["reasoning"].parse("face: Wide Eyes, raised brows, wide eyes. Voice: a har")
+    assert cut.cues == {"face": ("wide eyes", "raised brows"), "voice": ("a har",)}
+    assert cut.label is None
+    assert TASKS["reasoning"].parse("He smiles.").warnings != ()
+
+
+@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("text", ["", "\n", "<think>", "</think>", "Face:", "[]", ".", "is is is", "\x00�🙂" * 50])
+def test_no_text_breaks_a_parser(name: str, text: str) -> None:
+    assert isinstance(TASKS[name].parse(text), Answer)
+
+
+def test_unknown_tasks_are_refused_with_the_list() -> None:
+    with pytest.raises(ValueError, match=r"unknown task 'mood'; tasks are: sentiment, emotion"):
+        select(["emotion", "mood"])
+    with pytest.raises(ValueError, match="no task was named"):
+        select([])
+    assert [task.name for task in select(["empathy", "emotion"])] == ["emotion", "empathy"]
+    with pytest.raises(ValueError, match="valence_range"):
+        TASKS["emotion"].question(valence_range=(-1, 1))

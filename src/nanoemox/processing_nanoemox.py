@@ -13,8 +13,15 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from transformers import AutoProcessor, BatchFeature, ProcessorMixin, Wav2Vec2FeatureExtractor
+from transformers.image_utils import (
+    IMAGENET_DEFAULT_MEAN,
+    IMAGENET_DEFAULT_STD,
+    OPENAI_CLIP_MEAN,
+    OPENAI_CLIP_STD,
+)
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from nanoemox.configuration_nanoemox import PLACEHOLDERS, NanoEmoXConfig
@@ -22,7 +29,6 @@ from nanoemox.media import SAMPLE_RATE_HZ, Clip
 
 END_OF_TURN = "<|im_end|>"
 CHAT_TEMPLATE = Path(__file__).with_name("chat_template.jinja")
-IMAGENET_MEAN, IMAGENET_STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]  # what Swin was pretrained with
 IGNORED = -100  # the label of a token that the loss leaves out
 _QUESTION = "\N{SYMBOL FOR NULL}question\N{SYMBOL FOR NULL}"  # stands for the question while a template is rendered
 
@@ -40,6 +46,23 @@ def prepare_tokenizer(tokenizer: Any) -> Any:
         replace_extra_special_tokens=False,
     )
     return tokenizer
+
+
+def picture_processor(side: int, mean: Sequence[float], std: Sequence[float]) -> CLIPImageProcessorPil:
+    """CLIP's own preparation at another size: shortest side to `side`, centre crop, normalise."""
+    return CLIPImageProcessorPil(
+        size={"shortest_edge": side},
+        crop_size={"height": side, "width": side},
+        image_mean=list(mean),
+        image_std=list(std),
+    )
+
+
+def normalised_sound(audio_clips: NDArray[np.float32], feature_extractor: Wav2Vec2FeatureExtractor) -> Tensor:
+    """Sound [..., L] of one file -> the same with mean 0 and variance 1 over all of it, never over a batch."""
+    whole = np.asarray(audio_clips, dtype=np.float32).reshape(-1)
+    values = feature_extractor(whole, sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt")["input_values"]
+    return values.reshape(audio_clips.shape)
 
 
 class NanoEmoXProcessor(ProcessorMixin):
@@ -76,20 +99,28 @@ class NanoEmoXProcessor(ProcessorMixin):
     @classmethod
     def from_config(cls, config: NanoEmoXConfig, tokenizer: Any) -> NanoEmoXProcessor:
         """The processor that fits a model of this configuration."""
-
-        def pictures(side: int, **normalisation: Any) -> CLIPImageProcessorPil:
-            size = {"shortest_edge": side}
-            return CLIPImageProcessorPil(size=size, crop_size={"height": side, "width": side}, **normalisation)
-
         return cls(
-            image_processor=pictures(config.vision_config.image_size),
-            face_image_processor=pictures(
-                config.face_config.image_size, image_mean=IMAGENET_MEAN, image_std=IMAGENET_STD
+            image_processor=picture_processor(config.vision_config.image_size, OPENAI_CLIP_MEAN, OPENAI_CLIP_STD),
+            face_image_processor=picture_processor(
+                config.face_config.image_size, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
             ),
             feature_extractor=Wav2Vec2FeatureExtractor(sampling_rate=SAMPLE_RATE_HZ, do_normalize=True),
             tokenizer=prepare_tokenizer(tokenizer),
             placeholder_counts=config.placeholder_counts,
         )
+
+    @classmethod
+    def _get_arguments_from_pretrained(
+        cls, pretrained_model_name_or_path: str, processor_dict: dict[str, Any] | None = None, **kwargs: Any
+    ) -> list[Any]:
+        """Load the parts as they were saved: the library would take torchvision's pictures where it is installed."""
+        saved = processor_dict or {}
+        return [
+            CLIPImageProcessorPil(**saved["image_processor"]),
+            CLIPImageProcessorPil(**saved["face_image_processor"]),
+            Wav2Vec2FeatureExtractor(**saved["feature_extractor"]),
+            cls._load_tokenizer_from_pretrained("tokenizer", pretrained_model_name_or_path, **kwargs),
+        ]
 
     def media(self, clip: Clip) -> dict[str, Tensor]:
         """One clip -> pixel_values_videos, face_pixel_values [T, 3, H, W], input_values [C, L]; absent ones missing."""
@@ -102,9 +133,7 @@ class NanoEmoXProcessor(ProcessorMixin):
             ):
                 tensors[name] = processor(frames, input_data_format="channels_last", return_tensors="pt")["pixel_values"]
         if clip.audio_clips is not None:
-            whole = np.ascontiguousarray(clip.audio_clips, dtype=np.float32).reshape(-1)
-            values = self.feature_extractor(whole, sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt")["input_values"]
-            tensors["input_values"] = values.reshape(clip.audio_clips.shape)
+            tensors["input_values"] = normalised_sound(clip.audio_clips, self.feature_extractor)
         return tensors
 
     def prefix(

@@ -1,0 +1,85 @@
+"""What each of our parameters is called in a checkpoint of the released code (waHAHJIAHAO/Nano-EmoX, b08f985)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+
+from torch import Tensor
+
+# In the release but reached by no loss and no output, so ours has no place for them (prefixes of official names).
+NEVER_REACHED = ("image_llama_proj.", "multi_audio_embs.", "multi_video_embs.", "facial_encoder.lynorm.")
+
+_SWIN_BLOCK = {
+    "layernorm_before": "norm1",
+    "layernorm_after": "norm2",
+    "mlp.fc1": "mlp.0",
+    "mlp.fc2": "mlp.3",
+    "attention.o_proj": "attn.proj",
+    "attention.q_proj": "attn.qkv",
+    "attention.k_proj": "attn.qkv",
+    "attention.v_proj": "attn.qkv",
+}
+_PREFIXES = {  # ours -> official, the longest that fits counts
+    "vision_encoder.model.": "visual_encoder.model.vision_model.",
+    "audio_encoder.model.": "acoustic_encoder.model.",
+    "face_encoder.model.embeddings.patch_embeddings.projection.": "facial_encoder.facexformer.backbone.0.0.0.",
+    "face_encoder.model.embeddings.norm.": "facial_encoder.facexformer.backbone.0.0.2.",
+    "face_encoder.model.layernorm.": "facial_encoder.facexformer.backbone.1.",
+    "face_encoder.fuse_projection.": "facial_encoder.facexformer.linear_fuse.",
+    "face_adapter.query_tokens": "facial_encoder.query",
+    "face_adapter.attention.": "facial_encoder.attn.",
+    "face_adapter.projection.": "facial_encoder.face_proj.",
+    "video_adapter.query_tokens": "video_query_tokens",
+    "video_adapter.position_embedding.": "video_frame_position_embedding.",
+    "video_adapter.projection.": "video_proj.",
+    "video_adapter.qformer.layernorm.": "video_Qformer.bert.embeddings.LayerNorm.",
+    "video_adapter.qformer.": "video_Qformer.bert.",
+    "audio_adapter.query_tokens": "audio_query_tokens",
+    "audio_adapter.position_embedding.": "audio_position_embedding.",
+    "audio_adapter.projection.": "audio_llama_proj.",
+    "audio_adapter.qformer.layernorm.": "audio_Qformer.bert.embeddings.LayerNorm.",
+    "audio_adapter.qformer.": "audio_Qformer.bert.",
+    "fusion.audio_projection.": "multi_multiscale_fusion.audio_proj.",
+    "fusion.video_projection.": "multi_multiscale_fusion.visual_proj.",
+    "fusion.gate.": "multi_multiscale_fusion.gate_mlp.",
+    "fusion.projection.": "multi_llama_proj.",
+    "language_model.": "llama_model.base_model.model.",
+}
+
+
+def official_name(name: str) -> tuple[str, int | None]:
+    """Our parameter name -> the official one, and which third of it ours is (Swin's joint query, key, value)."""
+    if match := re.fullmatch(r"face_encoder\.model\.encoder\.layers\.(\d+)\.blocks\.(\d+)\.(.+)", name):
+        stage, block, rest = match.groups()
+        prefix = f"facial_encoder.facexformer.backbone.0.{2 * int(stage) + 1}.{block}."
+        if rest.endswith("relative_position_bias_table"):
+            return f"{prefix}attn.relative_position_bias_table", None
+        module, _, kind = rest.rpartition(".")
+        third = "qkv".index(module[-6]) if _SWIN_BLOCK[module] == "attn.qkv" else None
+        return f"{prefix}{_SWIN_BLOCK[module]}.{kind}", third
+    if match := re.fullmatch(r"face_encoder\.model\.encoder\.layers\.(\d+)\.downsample\.(.+)", name):
+        return f"facial_encoder.facexformer.backbone.0.{2 * int(match[1]) + 2}.{match[2]}", None
+    if match := re.fullmatch(r"face_encoder\.level_projections\.(\d+)\.(.+)", name):
+        return f"facial_encoder.facexformer.linear_c.{match[1]}.proj.{match[2]}", None
+    if match := re.fullmatch(r"fusion\.experts\.(\d+)\.(attention|feed_forward)\.(.+)", name):
+        module = "cross_attns" if match[2] == "attention" else "ffns"
+        return f"multi_multiscale_fusion.{module}.{match[1]}.{match[3]}", None
+    for ours in sorted(_PREFIXES, key=len, reverse=True):
+        if name.startswith(ours):
+            official = _PREFIXES[ours] + name.removeprefix(ours)
+            return re.sub(r"attention\.attention\.(query|key|value)", r"attention.self.\1", official), None
+    raise ValueError(f"{name} has no counterpart in the released code")
+
+
+def from_official(names: Iterable[str], official: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Our parameters `names` out of a state dict with official names; a missing one is a KeyError that names it."""
+    state = {}
+    for name in names:
+        source, third = official_name(name)
+        if source not in official:  # weight norm was spelled so before torch 2
+            source = source.replace("parametrizations.weight.original0", "weight_g")
+            source = source.replace("parametrizations.weight.original1", "weight_v")
+        tensor = official[source]
+        state[name] = tensor if third is None else tensor.chunk(3)[third]
+    return state

@@ -1,0 +1,81 @@
+"""Compare our modules with reference vectors of the released code: `python -m tests.reference.parity DIR`.
+
+Prints the largest error of each file in DIR (float32 entries: absolute, at most 1e-4; float16 entries: relative, at
+most 2e-3; tables must be equal) and exits with 1 if any is above. Names and sizes come from each file, so any folder
+in the same form works. To add a check, give its file pattern and function to CHECKS.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from fnmatch import fnmatch
+from pathlib import Path
+
+import torch
+
+from . import model_checks, table_checks
+from .common import Result
+
+CHECKS: dict[str, Callable[[Path], Result]] = {
+    "fusion_*.safetensors": model_checks.check_fusion,
+    "qformer_*.safetensors": model_checks.check_qformer,
+    "facial_full*.safetensors": model_checks.check_facial_full,
+    "facial_fuse*.safetensors": model_checks.check_facial_fuse,
+    "facial_head*.safetensors": model_checks.check_facial_head,
+    "clip_encoder_*.safetensors": model_checks.check_clip_encoder,
+    "hubert_encoder_*.safetensors": model_checks.check_hubert_encoder,
+    "param_counts.json": table_checks.check_param_counts,
+    "nanoemox_param_table.json": table_checks.check_nanoemox_param_table,
+    "facial_param_table.json": table_checks.check_facial_param_table,
+    "rule_check.json": table_checks.check_rule,
+    "frame_indices*.json": table_checks.check_frame_indices,
+    "audio_clips*.json": table_checks.check_audio_clips,
+}
+
+
+def check_for(path: Path) -> Callable[[Path], Result] | None:
+    """The check of a file by its name, None for a file that no check knows."""
+    return next((check for pattern, check in CHECKS.items() if fnmatch(path.name, pattern)), None)
+
+
+@torch.no_grad()
+def check_file(path: Path) -> Result | None:
+    """Run the check of one file; a file that cannot be checked to the end fails rather than passes."""
+    check = check_for(path)
+    if check is None:
+        return None
+    try:
+        return check(path)
+    except Exception as error:
+        return Result(problems=[f"{type(error).__name__}: {error}"])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="a folder of reference vectors")
+    folder = parser.parse_args(arguments).folder
+    paths = sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
+    if not paths:
+        print(f"{folder}: expected a folder of reference vectors, found no files there", file=sys.stderr)
+        return 1
+    failed, checked = 0, 0
+    for path in paths:
+        result = check_file(path)
+        if result is None:
+            print(f"skipped  {path.name}")
+            continue
+        checked += 1
+        failed += not result.passed
+        half = f"  float16 {result.float16:.2e} (relative)" if result.float16 else ""
+        verdict = "ok      " if result.passed else "FAILED  "
+        print(f"{verdict} {path.name:36} largest error {result.float32:.2e}{half}  ({result.entries} entries)")
+        for problem in result.problems[:5]:
+            print(f"         {problem}")
+    print(f"{checked} files checked, {failed} failed, {len(paths) - checked} skipped")
+    return 1 if failed or not checked else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

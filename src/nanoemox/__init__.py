@@ -1,1 +1,58 @@
-"""Nano-EmoX: emotion understanding and empathetic response from video, voice and words."""
+"""Nano-EmoX: emotion understanding and empathetic response from video, voice and words.
+
+```python
+from nanoemox import EmotionAnalyzer
+
+analyzer = EmotionAnalyzer.from_pretrained("pico")
+result = analyzer.analyze("clip.mp4", subtitle="What a surprise!")
+result["emotion"].label, result["emotion"].probabilities
+```
+
+Names are imported when they are first used, so that `import nanoemox` stays light (no torch, no transformers).
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nanoemox.configuration_nanoemox import NanoEmoXConfig
+    from nanoemox.inference import Analysis, EmotionAnalyzer
+    from nanoemox.media import Clip, MediaError, load_clip
+    from nanoemox.modeling_nanoemox import NanoEmoXForConditionalGeneration
+    from nanoemox.processing_nanoemox import NanoEmoXProcessor
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Analysis": "inference",
+    "Clip": "media",
+    "EmotionAnalyzer": "inference",
+    "MediaError": "media",
+    "NanoEmoXConfig": "configuration_nanoemox",
+    "NanoEmoXForConditionalGeneration": "modeling_nanoemox",
+    "NanoEmoXProcessor": "processing_nanoemox",
+    "load_clip": "media",
+}
+
+__all__ = [
+    "Analysis",
+    "Clip",
+    "EmotionAnalyzer",
+    "MediaError",
+    "NanoEmoXConfig",
+    "NanoEmoXForConditionalGeneration",
+    "NanoEmoXProcessor",
+    "__version__",
+    "load_clip",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from the file it lives in, at first use (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"nanoemox has no {name!r}; it has {', '.join(sorted(_HOMES))}")
+    return getattr(import_module(f"nanoemox.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,73 @@
+# Two commands on a bare machine:  make demo   ·   make test
+# Another package index, a wheel folder or another build of torch:  make setup PIP_ARGS="--extra-index-url …"
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+VENV     ?= .venv
+PIP_ARGS ?=
+BIN      := $(VENV)/bin
+# The first interpreter that really runs and is 3.11 or newer; override with  make PYTHON=/path/to/python
+PYTHON   ?= $(shell for p in python3 python3.11 python3.12 python3.13 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
+
+SUBTITLE := $(shell cat demo/sample.txt 2>/dev/null)
+RUN      ?= runs/pico
+
+.PHONY: help setup setup-dev demo test lint format pico clean distclean
+
+help:
+	@echo "make demo    set up, then analyse the bundled sample clip (table, demo/result.json, demo/report.html)"
+	@echo "make test    set up, then lint, types, import contracts and all tests"
+	@echo "make setup   only set up $(VENV) (PIP_ARGS= goes to pip)"
+	@echo "make pico    stage Affect Theatre and train the bundled model from nothing"
+	@echo "make format  let ruff tidy the tree"
+	@echo "make clean   remove what the commands wrote; distclean removes $(VENV) too"
+
+# ---------------------------------------------------------------- set-up, once
+setup: $(VENV)/.runtime
+setup-dev: $(VENV)/.dev
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "nanoemox needs Python 3.11 or newer; none found (try: make PYTHON=/path/to/python3.11)" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[dev]'
+	@touch $@ $(VENV)/.runtime
+
+# ---------------------------------------------------------------- demo
+demo: setup
+	$(BIN)/nanoemox analyze demo/sample.mp4 --subtitle "$(SUBTITLE)" --json demo/result.json --report demo/report.html
+
+# ---------------------------------------------------------------- checks
+test: export OMP_NUM_THREADS := 1
+test: setup-dev lint
+	$(BIN)/pytest -q -n 2
+
+lint: setup-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy src
+	$(BIN)/lint-imports
+
+format: setup-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+# ---------------------------------------------------------------- the bundled model, from nothing
+# Every step resumes where it stopped, so after a kill the same command goes on.
+pico: setup
+	$(BIN)/nanoemox train pico_backbones --resume
+	$(BIN)/nanoemox train p2e_pico --resume
+
+clean:
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache demo/result.json demo/report.html
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf $(VENV)

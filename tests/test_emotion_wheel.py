@@ -42,7 +42,9 @@ def test_words_and_their_variants_find_their_group(word: str, group: str | None)
 
 
 def test_basic_labels_map_to_themselves() -> None:
-    assert [wheel.basic_emotion(label) for label in TASKS["emotion"].defaults] == list(TASKS["emotion"].defaults)
+    assert [wheel.basic_emotion(label) for label in TASKS["emotion"].defaults] == list(
+        TASKS["emotion"].defaults
+    )
     assert wheel.basic_emotion("livid") == "anger"
     assert wheel.basic_emotion("banana") is None
 

@@ -1,4 +1,4 @@
-"""Scores against scikit-learn, against hand-made cases and against the published scorers' recorded results."""
+"""Scores against scikit-learn, hand-made cases and the published scorers' recorded results."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ def labels(n: int, seed: int = 0) -> tuple[list[str], list[str]]:
 
 def test_accuracy_and_f1_agree_with_scikit_learn() -> None:
     truth, said = labels(300)
-    assert metrics.accuracy(truth, said)["value"] == pytest.approx(reference.accuracy_score(truth, said), abs=1e-6)
+    assert metrics.accuracy(truth, said)["value"] == pytest.approx(
+        reference.accuracy_score(truth, said), abs=1e-6
+    )
     expected = reference.f1_score(truth, said, average="weighted", zero_division=0)
     assert metrics.weighted_f1(truth, said)["value"] == pytest.approx(expected, abs=1e-6)
     expected = reference.f1_score(truth, said, average="macro", labels=["a", "b", "c"])
@@ -57,7 +59,7 @@ def test_interval_holds_the_value_is_repeatable_and_wider_for_few_speakers() -> 
     by_clip = metrics.accuracy(truth, said)
     assert by_clip["low"] < by_clip["value"] < by_clip["high"]
     assert by_clip == metrics.accuracy(truth, said)
-    # A speaker who is always right and one who is always wrong: clips of one speaker tell the same thing twice.
+    # One speaker always right and one always wrong: clips of one speaker tell the same thing twice.
     hits, speakers = [1.0] * 50 + [0.0] * 50, ["p"] * 50 + ["q"] * 50
     clustered, plain = metrics.mean(hits, speakers), metrics.mean(hits)
     assert clustered["high"] - clustered["low"] > 3 * (plain["high"] - plain["low"])
@@ -110,9 +112,15 @@ def test_published_intent_scores() -> None:
         if case["mapping"] is not None:
             continue
         pairs = [(t, case["name2pred"].get(name)) for name, t in case["name2gt"].items()]
-        pairs = [(t, s) for t, s in pairs if s is not None]  # their scorer skips clips without an answer; ours does not
+        pairs = [
+            (t, s) for t, s in pairs if s is not None
+        ]  # their scorer skips clips without an answer; ours does not
         if not pairs:
             continue
         truth, said = zip(*pairs, strict=True)
-        assert 100 * metrics.accuracy(truth, said)["value"] == pytest.approx(case["result"]["Intent_Accuracy"], abs=6e-3)
-        assert 100 * metrics.weighted_f1(truth, said)["value"] == pytest.approx(case["result"]["Weighted_F1"], abs=6e-3)
+        assert 100 * metrics.accuracy(truth, said)["value"] == pytest.approx(
+            case["result"]["Intent_Accuracy"], abs=6e-3
+        )
+        assert 100 * metrics.weighted_f1(truth, said)["value"] == pytest.approx(
+            case["result"]["Weighted_F1"], abs=6e-3
+        )

@@ -51,7 +51,7 @@ def prompts_and_answers() -> dict[str, dict[str, Any]]:
 
 
 def test_prompts_are_as_recorded() -> None:
-    """A change of wording needs a new version in the task file and a new golden file (delete it and run again)."""
+    """A change of wording needs a new version in the task file and a new golden file (delete it, run again)."""
     now = prompts_and_answers()
     if not GOLDEN.exists():
         GOLDEN.write_text(json.dumps(now, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -99,7 +99,10 @@ def test_a_target_reads_back_as_its_labels() -> None:
 
 
 def test_polarity_follows_from_valence() -> None:
-    assert TASKS["sentiment"].target({"sentiment": {"valence": 0.4}}) == "The character's sentiment state is positive."
+    assert (
+        TASKS["sentiment"].target({"sentiment": {"valence": 0.4}})
+        == "The character's sentiment state is positive."
+    )
     assert [polarity_of(v) for v in (-0.1, 0.0, 0.1)] == ["negative", "neutral", "positive"]
     assert TASKS["sentiment"].parse("The valence score is -0.50.").valence == -0.5
 
@@ -153,19 +156,37 @@ def test_label_lists_are_read_tolerantly(text: str) -> None:
     assert TASKS["open_vocabulary"].parse(text).labels == ("sad", "calm")
 
 
-CHAIN = "Firstly, the event scenario of this conversation is: a delay\nsecondly, The Emotion of the speaker is Fear.\n"
+CHAIN = (
+    "Firstly, the event scenario of this conversation is: a delay\n"
+    "secondly, The Emotion of the speaker is Fear.\n"
+)
+REST = "Thirdly, the emotion cause is c\nFourthly, the goal to response is g\n"
 
 
 @pytest.mark.parametrize(
     ("text", "reply", "complaints"),
     [
-        (f"<think>\n{CHAIN}Thirdly, the emotion cause is c\nFourthly, the goal to response is g\n</think>\nHi.", "Hi.", []),
-        (f"<think>\n{CHAIN}Thirdly, the emotion cause is: c\nFourthly, the goal to response is: g\nHi.", "Hi.", ["closed"]),
-        (f"{CHAIN}Thirdly, the emotion cause is c\nFourthly, the goal to response is g\n</think> Hi.", "Hi.", []),
+        (
+            f"<think>\n{CHAIN}{REST}</think>\nHi.",
+            "Hi.",
+            [],
+        ),
+        (
+            f"<think>\n{CHAIN}Thirdly, the emotion cause is: c\nFourthly, the goal to response is: g\nHi.",
+            "Hi.",
+            ["closed"],
+        ),
+        (
+            f"{CHAIN}Thirdly, the emotion cause is c\nFourthly, the goal to response is g\n</think> Hi.",
+            "Hi.",
+            [],
+        ),
         (f"<THINK>{CHAIN}Thirdly, the emotion cause is c", None, ["closed", "goal", "no reply"]),
     ],
 )
-def test_the_chain_is_read_from_closed_and_unclosed_blocks(text: str, reply: str | None, complaints: list[str]) -> None:
+def test_the_chain_is_read_from_closed_and_unclosed_blocks(
+    text: str, reply: str | None, complaints: list[str]
+) -> None:
     answer = TASKS["empathy"].parse(text)
     assert answer.thinking["event"] == "a delay"
     assert answer.thinking["emotion"] == "fear"
@@ -189,7 +210,9 @@ def test_cut_and_free_reasons() -> None:
 
 
 @pytest.mark.parametrize("name", TASKS)
-@pytest.mark.parametrize("text", ["", "\n", "<think>", "</think>", "Face:", "[]", ".", "is is is", "\x00�🙂" * 50])
+@pytest.mark.parametrize(
+    "text", ["", "\n", "<think>", "</think>", "Face:", "[]", ".", "is is is", "\x00�🙂" * 50]
+)
 def test_no_text_breaks_a_parser(name: str, text: str) -> None:
     assert isinstance(TASKS[name].parse(text), Answer)
 

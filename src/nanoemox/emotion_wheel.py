@@ -1,8 +1,9 @@
 """A small lexicon of emotion words: which words mean nearly the same, and whether they are pleasant.
 
-Open-vocabulary answers are compared by meaning: "delighted" names what "joyful" names. The published scorer uses five
-emotion wheels read from spreadsheets; this lexicon is our own and ships with the package. One group per line; the first word
-names the group. A word belongs to one group only, so that a mapping never depends on order.
+Open-vocabulary answers are compared by meaning: "delighted" names what "joyful" names. The published scorer
+uses five emotion wheels read from spreadsheets; this lexicon is our own and ships with the package. One group
+per line; the first word names the group. A word belongs to one group only, so that a mapping never depends on
+order.
 """
 
 from __future__ import annotations
@@ -152,14 +153,21 @@ def _index() -> dict[str, Group]:
     index = {word: group for group in GROUPS for word in group.words}
     for line in _FORMS.strip().splitlines():
         name, forms = line.split(":")
-        index |= {form: BY_NAME[name] for form in forms.split()}
+        index |= dict.fromkeys(forms.split(), BY_NAME[name])
     return index
 
 
 def _stems(word: str) -> list[str]:
-    """The word itself, then without regular adverb and noun endings (gloomily -> gloomy, livid+ness -> livid)."""
+    """The word itself, then without regular adverb and noun endings (gloomily -> gloomy)."""
     stems = [word]
-    for ending, instead in (("ily", "y"), ("iness", "y"), ("ly", ""), ("ness", ""), ("ly", "le"), ("ingly", "ing")):
+    for ending, instead in (
+        ("ily", "y"),
+        ("iness", "y"),
+        ("ly", ""),
+        ("ness", ""),
+        ("ly", "le"),
+        ("ingly", "ing"),
+    ):
         if word.endswith(ending) and len(word) > len(ending) + 2:
             stems.append(word[: -len(ending)] + instead)
     return stems
@@ -201,8 +209,8 @@ def polarity(word: str) -> str | None:
 def polarity_of_labels(labels: Sequence[str]) -> str | None:
     """Polarity of a list of emotion words, most prominent first; None if no word is known.
 
-    The first word counts fully and each later one 0.4; a sum beyond 0.5 is charged. So one attitude beside a neutral
-    state ("surprised, grateful") leaves it neutral, and two change it ("surprised, happy, excited").
+    The first word counts fully and each later one 0.4; a sum beyond 0.5 is charged. So one attitude beside a
+    neutral state ("surprised, grateful") leaves it neutral, and two change it ("surprised, happy, excited").
     """
     known = [p for p in map(polarity, labels) if p]
     if not known:

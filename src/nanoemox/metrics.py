@@ -1,8 +1,9 @@
 """Scores of answers against labels, each with the interval that its sample supports.
 
-Every figure here is a function of sums over clips, so a clip is reduced to a row of numbers (hits, counts, one cell of
-a confusion matrix) and the interval comes from resampling the rows' sums. Whole speakers are resampled, not clips: two
-clips of one person are not two independent witnesses. Values are fractions of 1. Nothing here knows tensors.
+Every figure here is a function of sums over clips, so a clip is reduced to a row of numbers (hits, counts,
+one cell of a confusion matrix) and the interval comes from resampling the rows' sums. Whole speakers are
+resampled, not clips: two clips of one person are not two independent witnesses. Values are fractions of 1.
+Nothing here knows tensors.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ class Figure(TypedDict):
     n: int
 
 
-def estimate(rows: Rows, statistic: Statistic, clusters: Sequence[str] | None = None, seed: int = 0) -> Figure:
+def estimate(
+    rows: Rows, statistic: Statistic, clusters: Sequence[str] | None = None, seed: int = 0
+) -> Figure:
     """Value of `statistic` on the summed rows, with a percentile bootstrap over clusters.
 
     Args:
@@ -71,7 +74,9 @@ def _ratio(top: Rows, bottom: Rows) -> Rows:
 def _harmonic(precision: Rows, recall: Rows) -> Rows:
     """F1 of precision and recall; 0 where both are 0."""
     total = precision + recall
-    return np.divide(2 * precision * recall, total, out=np.zeros(np.shape(total)), where=np.asarray(total) > 0)
+    return np.divide(
+        2 * precision * recall, total, out=np.zeros(np.shape(total)), where=np.asarray(total) > 0
+    )
 
 
 def mean(values: Sequence[float], clusters: Sequence[str] | None = None) -> Figure:
@@ -91,7 +96,7 @@ def accuracy(
 
 
 def _confusion(truth: Sequence[str], said: Sequence[str | None]) -> tuple[Rows, int]:
-    """[clips, L * L] one-hot cells of the confusion matrix (true, said), and L, the number of names in either."""
+    """[clips, L * L] one-hot cells of the confusion matrix (true, said), and L, the number of names."""
     names = [s if s is not None else "" for s in said]
     labels = {label: i for i, label in enumerate(sorted({*truth, *names}))}
     size = len(labels)
@@ -142,13 +147,15 @@ def macro_f1(
 
 def groups_of(labels: Sequence[str]) -> frozenset[str]:
     """Words -> their groups in the lexicon; a word that it lacks stands for itself."""
-    return frozenset(emotion_wheel.group(label) or label.casefold().strip() for label in labels if label.strip())
+    return frozenset(
+        emotion_wheel.group(label) or label.casefold().strip() for label in labels if label.strip()
+    )
 
 
 def set_scores(
     truth: Sequence[Collection[str]], said: Sequence[Collection[str]], clusters: Sequence[str] | None = None
 ) -> dict[str, Figure]:
-    """Mean precision and recall over clips, and their harmonic mean (the published rule for open vocabularies).
+    """Mean precision and recall over clips, and their harmonic mean (the rule for open vocabularies).
 
     Clips without a true label are left out; an empty answer has precision and recall 0.
     """
@@ -173,7 +180,7 @@ def cue_f1(
     source: str | None = None,
     clusters: Sequence[str] | None = None,
 ) -> Figure:
-    """Micro F1 of (source, cue) pairs named against pairs present; `source` restricts it to face, voice, scene or words.
+    """Micro F1 of (source, cue) pairs named against pairs present, of one `source` or of all four.
 
     Clips where neither side has a cue of the source add nothing.
     """
@@ -198,14 +205,14 @@ def _plain(text: str) -> str:
 
 
 def distinct(text: str, n: int = 2) -> float | None:
-    """Share of distinct word n-grams within one reply, split at blanks (AvaMERG's Dist-n); None if it has none."""
+    """Share of distinct word n-grams within one reply, split at blanks (AvaMERG's Dist-n), or None."""
     words = text.casefold().split()
     grams = list(zip(*(words[i:] for i in range(n)), strict=False))
     return len(set(grams)) / len(grams) if grams else None
 
 
 def dist_n(texts: Sequence[str], n: int = 2, clusters: Sequence[str] | None = None) -> Figure:
-    """Mean of `distinct` over replies; replies too short for an n-gram are left out. Short replies score near 1."""
+    """Mean of `distinct` over replies; too short ones are left out. Short replies score near 1."""
     values = [distinct(text, n) for text in texts]
     kept = [i for i, value in enumerate(values) if value is not None]
     who = None if clusters is None else [clusters[i] for i in kept]
@@ -213,7 +220,7 @@ def dist_n(texts: Sequence[str], n: int = 2, clusters: Sequence[str] | None = No
 
 
 def corpus_dist_n(texts: Sequence[str], n: int = 2) -> Figure:
-    """Distinct n-grams of all replies together over their number: falls when every clip gets the same reply."""
+    """Distinct n-grams of all replies together over their number: low when every clip gets the same reply."""
     grams = [g for text in texts for g in zip(*(text.casefold().split()[i:] for i in range(n)), strict=False)]
     value = len(set(grams)) / len(grams) if grams else None
     return Figure(value=value, low=None, high=None, n=len(texts))

@@ -1,12 +1,12 @@
 """The six tasks: what is asked, what the answer looks like, and how an answer is read back.
 
-A task is a YAML file in `task_files/` (question, answer sentence, default candidates, limits, version) plus the pure
-functions below that build a training answer from a manifest's `labels` and parse generated text. Tags and answer
-grammar are those of the published Nano-EmoX; the wording of the questions is ours and short, as a small model reads
-them. Nothing here knows tensors.
+A task is a YAML file in `task_files/` (question, answer sentence, default candidates, limits, version) plus
+the pure functions below that build a training answer from a manifest's `labels` and parse generated text.
+Tags and answer grammar are those of the published Nano-EmoX; the wording of the questions is ours and short,
+as a small model reads them. Nothing here knows tensors.
 
-Closed-label questions do not list their candidates when these are the defaults (20 intents would outweigh the rest
-of the prompt); other candidates are listed.
+Closed-label questions do not list their candidates when these are the defaults (20 intents would outweigh the
+rest of the prompt); other candidates are listed.
 """
 
 from __future__ import annotations
@@ -69,10 +69,12 @@ class Task:
     def question(
         self, candidates: Sequence[str] | None = None, valence_range: Sequence[float] | None = None
     ) -> str:
-        """The question, opened by the task's tag; a `valence_range` (low, high) asks sentiment as a number."""
+        """The question, opened by the task's tag; `valence_range` (low, high) asks sentiment as a number."""
         if valence_range is not None:
             if not self.question_range:
-                raise ValueError(f"{self.name}: only sentiment can be asked for a number; leave valence_range out")
+                raise ValueError(
+                    f"{self.name}: only sentiment can be asked for a number; leave valence_range out"
+                )
             low, high = (f"{bound:g}" for bound in valence_range)
             text = self.question_range.format(low=low, high=high)
         else:
@@ -89,8 +91,9 @@ class Task:
         return list(own or self.defaults)
 
     def answer_for(self, label: str) -> str:
-        """The full answer text that stands for one label of a closed task."""
-        return self.answer.format(label=label)
+        """The full answer text that stands for one label of a closed task, spelt as among the defaults."""
+        spelling = {_plain(default): default for default in self.defaults}
+        return self.answer.format(label=spelling.get(_plain(label), label))
 
     def target(
         self,
@@ -116,7 +119,7 @@ class Task:
         return self.answer_for(mine["label"]) if mine.get("label") else None
 
     def parse(self, text: str, candidates: Sequence[str] | None = None) -> Answer:
-        """Read a generated answer. Never raises: what cannot be read is left empty and named in `warnings`."""
+        """Read a generated answer. Never raises: what cannot be read stays empty and is in `warnings`."""
         text = text.strip()
         if self.name == "sentiment":
             return _parse_sentiment(text, list(candidates or self.defaults))
@@ -167,7 +170,9 @@ def load_tasks() -> dict[str, Task]:
     """Read every task file that ships with the package, in the order of the levels."""
     tasks = {}
     for name in ("sentiment", "emotion", "open_vocabulary", "intent", "reasoning", "empathy"):
-        entry = yaml.safe_load((resources.files("nanoemox") / "task_files" / f"{name}.yaml").read_text("utf-8"))
+        entry = yaml.safe_load(
+            (resources.files("nanoemox") / "task_files" / f"{name}.yaml").read_text("utf-8")
+        )
         entry["question_text"] = entry.pop("question")
         entry["defaults"] = tuple(entry.pop("candidates", ()))
         tasks[name] = Task(**entry)
@@ -198,7 +203,9 @@ def restrict_cues(
     cues: Mapping[str, Sequence[str]], modalities: Collection[str] | None
 ) -> dict[str, tuple[str, ...]]:
     """The cues that can be perceived through `modalities` (None: all), by source, without empty sources."""
-    seen = SOURCES if modalities is None else [s for m in SOURCES_OF for s in SOURCES_OF[m] if m in modalities]
+    seen = (
+        SOURCES if modalities is None else [s for m in SOURCES_OF for s in SOURCES_OF[m] if m in modalities]
+    )
     return {source: tuple(cues[source]) for source in SOURCES if source in seen and cues.get(source)}
 
 
@@ -210,14 +217,19 @@ def polarity_of(valence: float) -> str:
 # ---------------------------------------------------------------- reading answers
 
 _FRAME = re.compile(
-    r"(?:most likely label|emotional states?|sentiment state|emotion of the speaker|intent(?:ion)?)\s+(?:is|are)\b\s*:?\s*",
+    r"(?:most likely label|emotional states?|sentiment state|emotion of the speaker|intent(?:ion)?)"
+    r"\s+(?:is|are)\b\s*:?\s*",
     re.IGNORECASE,
 )
 _LINKS = {
     "event": re.compile(r"event scenario[^:\n]*?(?:\bis\b\s*:?|:)\s*(.+)", re.IGNORECASE),
     "emotion": re.compile(r"emotion of the (?:speaker|user)\s*(?:\bis\b\s*:?|:)\s*(.+)", re.IGNORECASE),
-    "cause": re.compile(r"(?:emotion(?:al)? cause|cause of the emotion)\s*(?:\bis\b\s*:?|:)\s*(.+)", re.IGNORECASE),
-    "goal": re.compile(r"goal (?:to|of the|of|for the|for) respon\w+\s*(?:\bis\b\s*:?|:)\s*(.+)", re.IGNORECASE),
+    "cause": re.compile(
+        r"(?:emotion(?:al)? cause|cause of the emotion)\s*(?:\bis\b\s*:?|:)\s*(.+)", re.IGNORECASE
+    ),
+    "goal": re.compile(
+        r"goal (?:to|of the|of|for the|for) respon\w+\s*(?:\bis\b\s*:?|:)\s*(.+)", re.IGNORECASE
+    ),
 }
 _SECTION = re.compile(
     r"\b(face|voice|scene|words)\s*:\s*(.*?)(?=\b(?:face|voice|scene|words)\s*:|\btogether,?\s+(?:this|they|these)\b|\Z)",
@@ -239,7 +251,7 @@ def _without_think(text: str) -> str:
 
 
 def _unframed(text: str) -> str:
-    """The part of an answer that holds the label(s): after the sentence frame, up to the end of the sentence."""
+    """The part of an answer that holds the label(s): after the sentence frame, up to the end of the line."""
     body = _without_think(text) or text
     found = _FRAME.search(body)
     body = body[found.end() :] if found else body
@@ -247,9 +259,10 @@ def _unframed(text: str) -> str:
 
 
 def match_label(said: str, candidates: Sequence[str]) -> tuple[str | None, tuple[str, ...]]:
-    """Map what was said to a candidate: equal after normalising, else the one candidate it contains as whole words.
+    """Map what was said to a candidate: equal after normalising, else the only one it contains.
 
-    A label outside the list is returned as said, with a warning, so that it counts as wrong and not as absent.
+    A label outside the list is returned as said, with a warning, so that it counts as wrong and not as
+    absent.
     """
     plain = _plain(said)
     if not plain:
@@ -275,8 +288,8 @@ def _parse_sentiment(text: str, candidates: Sequence[str]) -> Answer:
     number = _NUMBER.search(body)
     if number and not re.search(r"negative|neutral|positive", body, re.IGNORECASE):
         valence = float(number.group())
-        polarity = polarity_of(valence)
-        return Answer(text, label=polarity, polarity=polarity, valence=valence, score=valence)
+        sign = polarity_of(valence)
+        return Answer(text, label=sign, polarity=sign, valence=valence, score=valence)
     label, warnings = match_label(_unframed(text), candidates)
     polarity = _plain(label) if label else None
     return Answer(text, label=label, polarity=polarity if polarity in POLARITIES else None, warnings=warnings)
@@ -286,7 +299,9 @@ def _parse_reasoning(text: str) -> Answer:
     body = _without_think(text) or text
     cues: dict[str, tuple[str, ...]] = {}
     for source, found in _SECTION.findall(body):
-        parts = tuple(dict.fromkeys(p for p in (part.strip(_EDGES).casefold() for part in found.split(",")) if p))
+        parts = tuple(
+            dict.fromkeys(p for p in (part.strip(_EDGES).casefold() for part in found.split(",")) if p)
+        )
         if parts:
             cues[source.casefold()] = cues.get(source.casefold(), ()) + parts
     points = _POINTS.search(body)

@@ -1,0 +1,154 @@
+"""Many questions about one clip for the price of one: the prompt up to the question is read once.
+
+All prompts of a clip begin alike (media, dialogue, subtitle), so that beginning goes through the language
+model once and every question continues from a copy of its cache: greedy answers row by row, and the
+likelihood of every candidate of a closed question. Rows that have ended leave the batch, so a long answer
+does not drag short ones along. Letters: B clips, R rows (one per clip and question), S text, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from nanoemox.modeling_nanoemox import NanoEmoXForConditionalGeneration as Model
+
+ROWS_AT_ONCE = 512  # candidates whose likelihood is computed in one go; bounds memory
+Tokens = list[int]
+
+
+class Branches(NamedTuple):
+    """R prompts that have been read to their end."""
+
+    cache: DynamicCache
+    mask: Tensor  # [R, S], 1 where the cache holds a token and 0 at padding
+    logits: Tensor  # [R, V], of the first token of the answer
+
+    def take(self, rows: Sequence[int] | Tensor) -> Branches:
+        """A copy of some rows, in any order and number; these branches stay as they are."""
+        index = torch.as_tensor(rows, device=self.mask.device)
+        layers = [(keys[index], values[index]) for keys, values, *_ in self.cache]
+        return Branches(DynamicCache(layers), self.mask[index], self.logits[index])
+
+
+@torch.inference_mode()
+def read_prompts(
+    model: Model, prompts: Sequence[Sequence[Tokens]], features: Mapping[str, Tensor]
+) -> tuple[Branches, Tensor | None]:
+    """Ids by clip and question, and the clips' frozen features -> branches clip by clip, gate [B, 3] or None."""
+    shared = [_common_length(questions) for questions in prompts]
+    starts = [questions[0][:length] for questions, length in zip(prompts, shared, strict=True)]
+    ids, mask = _pad_left(starts, model.device)
+    output = model(
+        input_ids=ids,
+        attention_mask=mask,
+        position_ids=_positions(mask),
+        use_cache=True,
+        past_key_values=DynamicCache(),
+        logits_to_keep=1,
+        **features,
+    )
+    clips = [clip for clip, questions in enumerate(prompts) for _ in questions]
+    start = Branches(output.past_key_values, mask, output.logits[:, -1]).take(clips)
+    rests = [q[length:] for questions, length in zip(prompts, shared, strict=True) for q in questions]
+    return _read_on(model, start, *_pad_left(rests, model.device)), output.gate
+
+
+@torch.inference_mode()
+def greedy(
+    model: Model, branches: Branches, limits: Sequence[int], ends: Collection[int]
+) -> list[tuple[Tokens, bool]]:
+    """The likeliest answer of every row, without its end token, and whether it ended within its limit."""
+    answers: list[Tokens] = [[] for _ in limits]
+    ended = [False] * len(limits)
+    forbidden = list(model.config.placeholder_ids.values())  # a model never writes a placeholder
+    rows = [row for row, limit in enumerate(limits) if limit > 0]
+    state = branches.take(rows)
+    while rows:
+        state.logits[:, forbidden] = -torch.inf
+        tokens = state.logits.argmax(dim=-1)
+        going = []
+        for i, (row, token) in enumerate(zip(rows, tokens.tolist(), strict=True)):
+            if token in ends:
+                ended[row] = True
+                continue
+            answers[row].append(token)
+            if len(answers[row]) < limits[row]:
+                going.append(i)
+        if not going:
+            break
+        if len(going) < len(rows):
+            state, tokens, rows = state.take(going), tokens[going], [rows[i] for i in going]
+        state = _read_on(model, state, tokens[:, None], torch.ones_like(tokens[:, None]))
+    return list(zip(answers, ended, strict=True))
+
+
+@torch.inference_mode()
+def log_likelihoods(
+    model: Model, branches: Branches, candidates: Sequence[tuple[int, Sequence[Tokens]]]
+) -> list[Tensor]:
+    """(row, its answers with their end tokens) -> log p of each whole answer of each row, float32 [answers].
+
+    Sums over the answer's tokens, end token included, so that a label is not favoured for being short or a
+    prefix.
+    """
+    pairs = [(row, answer) for row, answers in candidates for answer in answers]
+    scores: list[Tensor] = []
+    for first in range(0, len(pairs), ROWS_AT_ONCE):
+        rows, answers = zip(*pairs[first : first + ROWS_AT_ONCE], strict=True)
+        state = branches.take(rows)
+        length = max(map(len, answers))
+        ids = torch.tensor([a + [0] * (length - len(a)) for a in answers], device=model.device)
+        here = torch.tensor([[1] * len(a) + [0] * (length - len(a)) for a in answers], device=model.device)
+        logits = state.logits[:, None]
+        if length > 1:
+            logits = torch.cat([logits, _forward(model, state, ids[:, :-1], here[:, :-1]).logits], dim=1)
+        each = logits.float().log_softmax(dim=-1).gather(-1, ids[..., None])[..., 0]
+        scores.append((each * here).sum(dim=-1))
+    flat = torch.cat(scores) if scores else torch.zeros(0)
+    return list(flat.split([len(answers) for _, answers in candidates]))
+
+
+def _read_on(model: Model, branches: Branches, ids: Tensor, mask: Tensor) -> Branches:
+    """Append tokens [R, S'] (masked by [R, S']) to every branch."""
+    output = _forward(model, branches, ids, mask, logits_to_keep=1)
+    return Branches(output.past_key_values, torch.cat([branches.mask, mask], dim=1), output.logits[:, -1])
+
+
+def _forward(model: Model, branches: Branches, ids: Tensor, mask: Tensor, logits_to_keep: int = 0):  # type: ignore[no-untyped-def]
+    whole = torch.cat([branches.mask, mask], dim=1)
+    return model(
+        inputs_embeds=model.get_input_embeddings()(ids),
+        attention_mask=whole,
+        position_ids=_positions(whole)[:, -ids.shape[1] :],
+        past_key_values=branches.cache,
+        use_cache=True,
+        logits_to_keep=logits_to_keep,
+    )
+
+
+def _common_length(questions: Sequence[Tokens]) -> int:
+    """How many first tokens all share, leaving each at least one of its own."""
+    length = 0
+    for column in zip(*questions, strict=False):
+        if len(set(column)) > 1:
+            break
+        length += 1
+    return min(length, min(map(len, questions)) - 1)
+
+
+def _pad_left(rows: Sequence[Tokens], device: torch.device) -> tuple[Tensor, Tensor]:
+    """Ids and mask, both [R, S]; the filler is any id, as it is masked."""
+    length = max(map(len, rows))
+    ids = torch.tensor([[0] * (length - len(row)) + list(row) for row in rows], device=device)
+    mask = torch.tensor([[0] * (length - len(row)) + [1] * len(row) for row in rows], device=device)
+    return ids, mask
+
+
+def _positions(mask: Tensor) -> Tensor:
+    """Positions that count real tokens only, whatever padding lies between."""
+    return (mask.cumsum(dim=1) - 1).clamp(min=0)

@@ -33,7 +33,8 @@ class QFormerAdapter(nn.Module):
         steps, max_steps = features.shape[1], self.position_embedding.num_embeddings
         if steps > max_steps:
             raise ValueError(
-                f"expected at most {max_steps} time steps, got {steps}; sample fewer or raise max_frames"
+                f"expected at most {max_steps} time steps, got {steps}; sample fewer of them, or raise "
+                "max_frames or max_audio_clips in the configuration"
             )
         memory = features + self.position_embedding.weight[:steps]
         queries = self.query_tokens.expand(len(features), -1, -1)

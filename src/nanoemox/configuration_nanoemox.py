@@ -19,7 +19,7 @@ from transformers import (
     SwinConfig,
 )
 
-# The four kinds of placeholder, in the order they take in a prompt: part name -> special token of the tokenizer.
+# The four kinds of placeholder in prompt order, each with its special token.
 PLACEHOLDERS: dict[str, str] = {
     "fusion": "<|fusion_pad|>",
     "audio": "<|audio_pad|>",
@@ -40,7 +40,7 @@ class NanoEmoXConfig(PreTrainedConfig):
         audio_feature_layers: how many of HuBERT's last hidden states are averaged into the voice feature.
         vision_taps, audio_taps: the hidden states read by the three fusion experts (0 is the embedding).
         fusion_width, fusion_heads, fusion_experts, fusion_dropout: the hierarchical expert fusion.
-        face_feature_width, face_heads, face_hidden_width, face_dropout: multi-scale fuse and temporal queries.
+        face_feature_width, face_heads, face_hidden_width, face_dropout: fuse and temporal queries.
         fusion_token_id, audio_token_id, face_token_id, video_token_id: ids of the placeholders.
         world: what the weights have seen, when that is not the real world ("affect_theatre").
     """
@@ -54,11 +54,12 @@ class NanoEmoXConfig(PreTrainedConfig):
         "text_config": Qwen2Config,
     }
 
-    vision_config: dict | PreTrainedConfig | None = None
-    audio_config: dict | PreTrainedConfig | None = None
-    face_config: dict | PreTrainedConfig | None = None
-    qformer_config: dict | PreTrainedConfig | None = None
-    text_config: dict | PreTrainedConfig | None = None
+    # Each may be given as a dict or left out; after construction it is the class named here.
+    vision_config: CLIPVisionConfig = None
+    audio_config: HubertConfig = None
+    face_config: SwinConfig = None
+    qformer_config: Blip2QFormerConfig = None
+    text_config: Qwen2Config = None
     num_frames: int = 8
     num_audio_clips: int = 8
     max_frames: int = 32
@@ -93,7 +94,7 @@ class NanoEmoXConfig(PreTrainedConfig):
             layers = getattr(self, name.replace("taps", "config")).num_hidden_layers
             if len(taps) != self.fusion_experts or not all(0 <= tap <= layers for tap in taps):
                 raise ValueError(
-                    f"{name}: expected {self.fusion_experts} hidden states between 0 and {layers}, one per fusion "
+                    f"{name}: expected {self.fusion_experts} hidden states from 0 to {layers}, one per "
                     f"expert, got {list(taps)}; change {name} or fusion_experts"
                 )
 
@@ -118,15 +119,15 @@ class NanoEmoXConfig(PreTrainedConfig):
         return config
 
     def fit_tokenizer(self, tokenizer: Any, *, exact: bool = False) -> None:
-        """Take placeholder, end and padding ids from `tokenizer`, and make the vocabulary large enough for it.
+        """Take placeholder, end and padding ids from `tokenizer`, and a vocabulary large enough for it.
 
-        `exact` also shrinks the vocabulary to the tokenizer's; without it spare rows stay (Qwen2.5 has 271 of them).
+        `exact` also shrinks the vocabulary to the tokenizer's; without it spare rows stay (Qwen2.5 has 271).
         """
         ids = tokenizer.get_vocab()
         missing = [token for token in PLACEHOLDERS.values() if token not in ids]
         if missing:
             raise ValueError(
-                f"expected a tokenizer with the placeholders {', '.join(PLACEHOLDERS.values())}, but it lacks "
+                f"expected a tokenizer with {', '.join(PLACEHOLDERS.values())}, but it lacks "
                 f"{', '.join(missing)}; add them with processing_nanoemox.prepare_tokenizer"
             )
         for kind, token in PLACEHOLDERS.items():
@@ -214,7 +215,7 @@ PRESETS: dict[str, dict[str, Any]] = {
                 96,
                 96,
                 128,
-            ],  # stride 320 in all, as in the original: 99 steps in 2 s
+            ],  # stride 320, as in the original: 99 steps in 2 s
             "num_conv_pos_embeddings": 32,
             "num_conv_pos_embedding_groups": 8,
             "initializer_range": 0.05,

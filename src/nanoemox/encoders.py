@@ -1,6 +1,6 @@
-"""The three frozen encoders: CLIP for the scene, HuBERT for the voice, Swin with multi-scale fuse for the face.
+"""The three frozen encoders: CLIP for the scene, HuBERT for the voice, a multi-scale Swin for the face.
 
-Nothing here is ever trained in the three phases (paper, sec. 3.2), so each output is computed once per clip and kept.
+None of the three phases trains them (paper, sec. 3.2), so each output is computed once per clip and kept.
 Letters: B batch, T frames, C audio clips, D width of the encoder, L samples of one audio clip, H, W pixels.
 """
 
@@ -38,7 +38,7 @@ class VisionEncoder(nn.Module):
 
 
 class AudioEncoder(nn.Module):
-    """HuBERT's hearing of the voice: the mean of its last hidden states over layers and over each clip's time."""
+    """HuBERT's hearing of the voice: the mean of its last hidden states, and over the time of each clip."""
 
     def __init__(self, config: NanoEmoXConfig) -> None:
         super().__init__()
@@ -50,17 +50,15 @@ class AudioEncoder(nn.Module):
         """Normalised sound [B, C, L] -> features [B, C, D], taps [B, C, 3 D]."""
         batch, clips = input_values.shape[:2]
         output = self.model(input_values.flatten(0, 1).to(self.model.dtype), output_hidden_states=True)
-        # Only the very last state has passed the final norm, as in the release; transformers 5 lists it without.
+        # Only the last state has passed the final norm, as in the release; transformers 5 lists it without.
         states = [*output.hidden_states[:-1], output.last_hidden_state]
-        means = [
-            state.mean(dim=1).unflatten(0, (batch, clips)) for state in states
-        ]  # time of each audio clip
+        means = [state.mean(dim=1).unflatten(0, (batch, clips)) for state in states]
         features = torch.stack(means[-self.feature_layers :]).mean(dim=0)
         return features, torch.cat([means[tap] for tap in self.taps], dim=-1)
 
 
 class FaceEncoder(nn.Module):
-    """FaceXFormer's encoder (arXiv 2403.12960): Swin's four stage maps, brought to one width and size, then fused."""
+    """FaceXFormer's encoder (arXiv 2403.12960): Swin's four stage maps at one width and size, fused."""
 
     def __init__(self, config: NanoEmoXConfig) -> None:
         super().__init__()

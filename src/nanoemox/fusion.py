@@ -1,7 +1,7 @@
-"""Hierarchical expert fusion: three cross-modal experts, one per depth of the encoders, and a gate that weighs them.
+"""Hierarchical expert fusion: three cross-modal experts, one per depth of the encoders, and a gate.
 
-Paper, sec. 3.3; order of operations as in the released code. The voice asks, the scene answers, at three levels
-from concrete to abstract, and the gate says for each clip how much each level counts.
+Paper, sec. 3.3; order of operations as in the released code. The voice asks and the scene answers, at three
+levels from concrete to abstract, and the gate says for each clip how much each level counts.
 Letters: B batch, C audio clips, T frames, N tokens, D width, E experts.
 """
 
@@ -61,13 +61,9 @@ class FusionEncoder(nn.Module):
 
     def mix(self, video_taps: Tensor, audio_taps: Tensor) -> tuple[Tensor, Tensor]:
         """Taps [B, T, E D] and [B, C, E D] -> gated sum of the experts [B, C, D], gate [B, E]."""
-        depths = zip(
-            self.experts, audio_taps.chunk(self.num_experts, -1), video_taps.chunk(self.num_experts, -1)
-        )
-        fused = [
-            expert(self.audio_projection(audio), self.video_projection(video))
-            for expert, audio, video in depths
-        ]
+        audio = self.audio_projection(audio_taps.unflatten(-1, (self.num_experts, -1)))  # [B, C, E, D]
+        video = self.video_projection(video_taps.unflatten(-1, (self.num_experts, -1)))  # [B, T, E, D]
+        fused = [expert(audio[:, :, e], video[:, :, e]) for e, expert in enumerate(self.experts)]
         gate = self.gate(torch.cat(fused, dim=-1).mean(dim=1)).softmax(dim=-1)
         hidden = torch.stack(fused, dim=-1) @ gate[:, None, :, None]  # [B, C, D, E] x [B, 1, E, 1]
         return hidden.squeeze(-1), gate

@@ -2,7 +2,7 @@
 
     video --VisionEncoder--> features --QFormerAdapter--> 32 tokens --.
     sound --AudioEncoder---> features --QFormerAdapter--> 32 tokens --|
-    faces --FaceEncoder----> features --FaceAdapter----->  4 tokens --+--> in place of the placeholders --> LM --> text
+    faces --FaceEncoder----> features --FaceAdapter----->  4 tokens --+--> placeholders --> LM --> text
     taps of video and sound ----------> FusionEncoder --->  1 token --'
 
 (arXiv 2603.02123, fig. 2.) A row of a batch has a modality exactly if its `input_ids` hold that modality's
@@ -12,7 +12,7 @@ placeholders. Letters: B batch, T frames, C audio clips, N tokens, S text, D wid
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -56,7 +56,7 @@ class NanoEmoXOutput(CausalLMOutputWithPast):
     """What a causal language model returns, and the weights of the three fusion experts.
 
     Args:
-        gate: [B, 3], a row of zeros where the clip lacks sound or video; None where no media came with the call.
+        gate: [B, 3], a row of zeros where the clip lacks sound or video; None if no media came with the call.
     """
 
     gate: Tensor | None = None
@@ -70,12 +70,7 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
     input_modalities = ("video", "image", "audio", "text")
     supports_gradient_checkpointing = True
     _supports_sdpa = True
-    _no_split_modules = [
-        "Qwen2DecoderLayer",
-        "CLIPEncoderLayer",
-        "HubertEncoderLayerStableLayerNorm",
-        "SwinStage",
-    ]
+    _no_split_modules: ClassVar[list[str]] = ["Qwen2DecoderLayer", "CLIPEncoderLayer", "SwinStage"]
 
     def __init__(self, config: NanoEmoXConfig) -> None:
         super().__init__(config)
@@ -91,6 +86,7 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
         self.face_adapter = FaceAdapter(config)
         self.fusion = FusionEncoder(config)
         self.language_model = Qwen2ForCausalLM(config.text_config)
+        self.generation_config.suppress_tokens = list(config.placeholder_ids.values())
         self.post_init()
 
     def forward(
@@ -107,6 +103,7 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
         audio_features: Tensor | None = None,
         audio_taps: Tensor | None = None,
         face_features: Tensor | None = None,
+        logits_to_keep: int | Tensor = 0,
         **kwargs: Any,
     ) -> NanoEmoXOutput:
         """Text with placeholders, and the media (or their frozen features, which win) -> loss, logits, gate.
@@ -115,7 +112,7 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
             input_ids, attention_mask, labels: [B, S]; labels are -100 outside the answer.
             pixel_values_videos, face_pixel_values: [B, T, 3, H, W]. input_values: [B, C, L].
             video_features, video_taps, audio_features, audio_taps, face_features: as `encode` returns them.
-            kwargs: whatever the language model takes (past_key_values, position_ids, logits_to_keep, …).
+            kwargs: whatever else the language model takes (past_key_values, position_ids, use_cache, …).
         """
         features = self.encode(
             pixel_values_videos if video_features is None else None,
@@ -123,14 +120,16 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
             input_values if audio_features is None else None,
         )
         given = (video_features, video_taps, audio_features, audio_taps, face_features)
-        features |= {
-            name: value for name, value in zip(FEATURE_NAMES, given, strict=True) if value is not None
-        }
+        features |= {name: x for name, x in zip(FEATURE_NAMES, given, strict=True) if x is not None}
         gate = None
-        if inputs_embeds is None:
+        if input_ids is not None:
             inputs_embeds, gate = self.merge(input_ids, features)
         output = self.language_model(
-            inputs_embeds=inputs_embeds, attention_mask=attention_mask, labels=labels, **kwargs
+            inputs_embeds=inputs_embeds,
+            attention_mask=attention_mask,
+            labels=labels,
+            logits_to_keep=logits_to_keep,
+            **kwargs,
         )
         return NanoEmoXOutput(**output, gate=gate)
 
@@ -168,33 +167,39 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
         return self.fusion(video_taps, audio_taps)
 
     def merge(self, input_ids: Tensor, features: dict[str, Tensor]) -> tuple[Tensor, Tensor | None]:
-        """Ids [B, S] -> embeddings [B, S, D] with each modality's tokens in its placeholders, gate [B, 3] or None."""
-        embeddings = self.get_input_embeddings()(input_ids)
-        gate = None
+        """Ids [B, S] -> embeddings [B, S, D] with the modalities' tokens in place, gate [B, 3] or None."""
+        embeddings, gate = self.get_input_embeddings()(input_ids), None
         for kind, placeholder_id in self.config.placeholder_ids.items():
-            where = input_ids == placeholder_id
-            rows = where.any(dim=1)
+            where = input_ids == placeholder_id  # [B, S]
+            rows = where.any(dim=1)  # [B], who has this modality
             if not rows.any():
                 continue
-            inputs = [features[name][rows] for name in NEEDED_FEATURES[kind] if name in features]
-            counts, expected = where.sum(dim=1)[rows], self.config.placeholder_counts[kind]
-            if len(inputs) < len(NEEDED_FEATURES[kind]):
-                expected = 0
-            if (counts != expected).any():
-                wrong = int((counts != expected).nonzero()[0])
-                raise ValueError(
-                    f"{kind}: row {int(rows.nonzero()[wrong])} of input_ids has {int(counts[wrong])} placeholders, but "
-                    f"the media given make {expected} tokens; let the processor write the prompt, or pass the media"
-                )
+            self._check_placeholders(kind, where, features)
+            inputs = [features[name][rows] for name in NEEDED_FEATURES[kind]]
             if kind == "fusion":
                 tokens, row_gate = self.get_fusion_features(*inputs)
-                gate = row_gate.new_zeros(len(input_ids), row_gate.shape[-1]).masked_scatter(
+                gate = row_gate.new_zeros(len(rows), row_gate.shape[1]).masked_scatter(
                     rows[:, None], row_gate
                 )
+            elif kind == "audio":
+                tokens = self.get_audio_features(*inputs)
+            elif kind == "face":
+                tokens = self.get_face_features(*inputs)
             else:
-                tokens = getattr(self, f"get_{kind}_features")(*inputs)
+                tokens = self.get_video_features(*inputs)
             embeddings = embeddings.masked_scatter(where[..., None], tokens.to(embeddings.dtype))
         return embeddings, gate
+
+    def _check_placeholders(self, kind: str, where: Tensor, features: dict[str, Tensor]) -> None:
+        """Raise unless each row with placeholders has exactly as many as there are tokens to put there."""
+        given = all(name in features for name in NEEDED_FEATURES[kind])
+        expected = self.config.placeholder_counts[kind] if given else 0
+        for row, count in enumerate(where.sum(dim=1).tolist()):
+            if count not in (0, expected):
+                raise ValueError(
+                    f"{kind}: row {row} of input_ids has {count} placeholders, but the media given make "
+                    f"{expected} tokens; let the processor write the prompt, or pass the media it names"
+                )
 
     def prepare_inputs_for_generation(
         self, input_ids: Tensor, is_first_iteration: bool | None = False, **kwargs: Any
@@ -204,9 +209,7 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
             input_ids, is_first_iteration=is_first_iteration, **kwargs
         )
         if not is_first_iteration and kwargs.get("use_cache", True):
-            inputs = {
-                name: value for name, value in inputs.items() if name not in (*MEDIA_NAMES, *FEATURE_NAMES)
-            }
+            inputs = {name: x for name, x in inputs.items() if name not in (*MEDIA_NAMES, *FEATURE_NAMES)}
         return inputs
 
     def parts(self) -> dict[str, nn.Module]:
@@ -214,7 +217,7 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
         return {part: getattr(self, attribute) for part, attribute in PARTS.items()}
 
     def train(self, mode: bool = True) -> NanoEmoXForConditionalGeneration:
-        """Switch to training mode, except for the encoders: they are frozen, so dropout may not touch them."""
+        """Switch to training mode, except for the encoders: they are frozen, and dropout would blur them."""
         super().train(mode)
         for part in ENCODERS:
             getattr(self, part).eval()
@@ -246,9 +249,9 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
 
 def parameter_report(model: nn.Module | NanoEmoXConfig) -> dict[str, Any]:
-    """Sizes of a model, or of the one a configuration describes (built without memory on the meta device).
+    """Sizes of a model, or of the one a configuration describes (built on the meta device, without memory).
 
-    Returns {"parameters": {"total", "parts": {name: count}}, "trainable": {phase: count}}; LoRA counts as a part.
+    Returns {"parameters": {"total", "parts": {name: count}}, "trainable": {phase: count}}, LoRA included.
     """
     if isinstance(model, NanoEmoXConfig):
         with torch.device("meta"), init.no_init_weights():

@@ -1,4 +1,4 @@
-"""What each of our parameters is called in a checkpoint of the released code (waHAHJIAHAO/Nano-EmoX, b08f985)."""
+"""Our parameters' names in a checkpoint of the released code (waHAHJIAHAO/Nano-EmoX, b08f985)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 
 from torch import Tensor
 
-# In the release but reached by no loss and no output, so ours has no place for them (prefixes of official names).
+# Prefixes of what the release holds but no loss or output ever reaches: ours has no place for it.
 NEVER_REACHED = ("image_llama_proj.", "multi_audio_embs.", "multi_video_embs.", "facial_encoder.lynorm.")
 
+_FACE = "facial_encoder.facexformer"
 _SWIN_BLOCK = {
     "layernorm_before": "norm1",
     "layernorm_after": "norm2",
@@ -23,10 +24,10 @@ _SWIN_BLOCK = {
 _PREFIXES = {  # ours -> official, the longest that fits counts
     "vision_encoder.model.": "visual_encoder.model.vision_model.",
     "audio_encoder.model.": "acoustic_encoder.model.",
-    "face_encoder.model.embeddings.patch_embeddings.projection.": "facial_encoder.facexformer.backbone.0.0.0.",
-    "face_encoder.model.embeddings.norm.": "facial_encoder.facexformer.backbone.0.0.2.",
-    "face_encoder.model.layernorm.": "facial_encoder.facexformer.backbone.1.",
-    "face_encoder.fuse_projection.": "facial_encoder.facexformer.linear_fuse.",
+    "face_encoder.model.embeddings.patch_embeddings.projection.": f"{_FACE}.backbone.0.0.0.",
+    "face_encoder.model.embeddings.norm.": f"{_FACE}.backbone.0.0.2.",
+    "face_encoder.model.layernorm.": f"{_FACE}.backbone.1.",
+    "face_encoder.fuse_projection.": f"{_FACE}.linear_fuse.",
     "face_adapter.query_tokens": "facial_encoder.query",
     "face_adapter.attention.": "facial_encoder.attn.",
     "face_adapter.projection.": "facial_encoder.face_proj.",
@@ -49,19 +50,19 @@ _PREFIXES = {  # ours -> official, the longest that fits counts
 
 
 def official_name(name: str) -> tuple[str, int | None]:
-    """Our parameter name -> the official one, and which third of it ours is (Swin's joint query, key, value)."""
+    """Our name -> the official one, and which third of it ours is (Swin's joint query, key, value)."""
     if match := re.fullmatch(r"face_encoder\.model\.encoder\.layers\.(\d+)\.blocks\.(\d+)\.(.+)", name):
         stage, block, rest = match.groups()
-        prefix = f"facial_encoder.facexformer.backbone.0.{2 * int(stage) + 1}.{block}."
+        prefix = f"{_FACE}.backbone.0.{2 * int(stage) + 1}.{block}."
         if rest.endswith("relative_position_bias_table"):
             return f"{prefix}attn.relative_position_bias_table", None
         module, _, kind = rest.rpartition(".")
         third = "qkv".index(module[-6]) if _SWIN_BLOCK[module] == "attn.qkv" else None
         return f"{prefix}{_SWIN_BLOCK[module]}.{kind}", third
     if match := re.fullmatch(r"face_encoder\.model\.encoder\.layers\.(\d+)\.downsample\.(.+)", name):
-        return f"facial_encoder.facexformer.backbone.0.{2 * int(match[1]) + 2}.{match[2]}", None
+        return f"{_FACE}.backbone.0.{2 * int(match[1]) + 2}.{match[2]}", None
     if match := re.fullmatch(r"face_encoder\.level_projections\.(\d+)\.(.+)", name):
-        return f"facial_encoder.facexformer.linear_c.{match[1]}.proj.{match[2]}", None
+        return f"{_FACE}.linear_c.{match[1]}.proj.{match[2]}", None
     if match := re.fullmatch(r"fusion\.experts\.(\d+)\.(attention|feed_forward)\.(.+)", name):
         module = "cross_attns" if match[2] == "attention" else "ffns"
         return f"multi_multiscale_fusion.{module}.{match[1]}.{match[3]}", None
@@ -73,7 +74,7 @@ def official_name(name: str) -> tuple[str, int | None]:
 
 
 def from_official(names: Iterable[str], official: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Our parameters `names` out of a state dict with official names; a missing one is a KeyError that names it."""
+    """Our parameters `names` out of a state dict with official names; KeyError names a missing one."""
     state = {}
     for name in names:
         source, third = official_name(name)

@@ -1,4 +1,4 @@
-"""The parts of the model by name: which parameters belong to which, what each phase trains, how large they are."""
+"""The parts of the model by name: their parameters, their sizes, and what each phase trains."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PARTS: dict[str, str] = {
 ENCODERS = ("vision_encoder", "audio_encoder", "face_encoder")
 ADAPTERS = ("video_adapter", "audio_adapter", "face_adapter")
 
-# What each phase of the P2E curriculum trains (paper, sec. 3.4). "lora" is there once peft has wrapped the model.
+# What each phase of the P2E curriculum trains (paper, sec. 3.4); peft adds "lora".
 PHASES: dict[str, list[str]] = {
     "1a": ["audio_adapter"],
     "1b": ["video_adapter", "face_adapter"],
@@ -29,7 +29,7 @@ PHASES: dict[str, list[str]] = {
     "3": [*ADAPTERS, "fusion", "lora"],
 }
 
-# The language model's attention and feed-forward projections, and nothing of the encoders (which share the names).
+# The language model's attention and feed-forward projections, and none of the encoders' (same names).
 LORA_TARGETS = r".*language_model\.model\.layers\.\d+\.(self_attn|mlp)\.(q|k|v|o|gate|up|down)_proj"
 LORA_RANK = 16
 LORA_ALPHA = 32

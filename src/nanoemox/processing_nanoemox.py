@@ -1,7 +1,7 @@
 """Clip and question in, tensors out: pictures, sound and text in the form the model takes.
 
-The prompt's container is the chat template saved with each model (ours is ChatML). What was seen, heard and said
-comes first and the question last, so everything before the question is the same for all six tasks of a clip.
+The prompt's container is the chat template saved with each model (ours is ChatML). What was seen, heard and
+said comes first and the question last, so everything before it is the same for all six tasks of a clip.
 Letters: B batch, T frames, C audio clips, L samples of one audio clip, S text, H, W pixels.
 """
 
@@ -30,7 +30,9 @@ from nanoemox.media import SAMPLE_RATE_HZ, Clip
 END_OF_TURN = "<|im_end|>"
 CHAT_TEMPLATE = Path(__file__).with_name("chat_template.jinja")
 IGNORED = -100  # the label of a token that the loss leaves out
-_QUESTION = "\N{SYMBOL FOR NULL}question\N{SYMBOL FOR NULL}"  # stands for the question while a template is rendered
+_QUESTION = (
+    "\N{SYMBOL FOR NULL}question\N{SYMBOL FOR NULL}"  # stands for the question while a template is rendered
+)
 
 
 def prepare_tokenizer(tokenizer: Any) -> Any:
@@ -58,8 +60,8 @@ def picture_processor(side: int, mean: Sequence[float], std: Sequence[float]) ->
     )
 
 
-def normalised_sound(audio_clips: NDArray[np.float32], feature_extractor: Wav2Vec2FeatureExtractor) -> Tensor:
-    """Sound [..., L] of one file -> the same with mean 0 and variance 1 over all of it, never over a batch."""
+def normalised_sound(audio_clips: NDArray[np.float32], feature_extractor: Any) -> Tensor:
+    """Sound [..., L] of one file -> the same with mean 0 and variance 1 over all of it (not over a batch)."""
     whole = np.asarray(audio_clips, dtype=np.float32).reshape(-1)
     values = feature_extractor(whole, sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt")["input_values"]
     return values.reshape(audio_clips.shape)
@@ -100,7 +102,9 @@ class NanoEmoXProcessor(ProcessorMixin):
     def from_config(cls, config: NanoEmoXConfig, tokenizer: Any) -> NanoEmoXProcessor:
         """The processor that fits a model of this configuration."""
         return cls(
-            image_processor=picture_processor(config.vision_config.image_size, OPENAI_CLIP_MEAN, OPENAI_CLIP_STD),
+            image_processor=picture_processor(
+                config.vision_config.image_size, OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
+            ),
             face_image_processor=picture_processor(
                 config.face_config.image_size, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
             ),
@@ -113,7 +117,7 @@ class NanoEmoXProcessor(ProcessorMixin):
     def _get_arguments_from_pretrained(
         cls, pretrained_model_name_or_path: str, processor_dict: dict[str, Any] | None = None, **kwargs: Any
     ) -> list[Any]:
-        """Load the parts as they were saved: the library would take torchvision's pictures where it is installed."""
+        """Load the parts as they were saved; left alone, the library would prefer torchvision's pictures."""
         saved = processor_dict or {}
         return [
             CLIPImageProcessorPil(**saved["image_processor"]),
@@ -123,15 +127,13 @@ class NanoEmoXProcessor(ProcessorMixin):
         ]
 
     def media(self, clip: Clip) -> dict[str, Tensor]:
-        """One clip -> pixel_values_videos, face_pixel_values [T, 3, H, W], input_values [C, L]; absent ones missing."""
+        """One clip -> pixel_values_videos, face_pixel_values [T, 3, H, W], input_values [C, L], if there."""
         tensors: dict[str, Tensor] = {}
         if clip.frames is not None:
             frames = list(clip.frames)
-            for name, processor in (
-                ("pixel_values_videos", self.image_processor),
-                ("face_pixel_values", self.face_image_processor),
-            ):
-                tensors[name] = processor(frames, input_data_format="channels_last", return_tensors="pt")["pixel_values"]
+            layout = {"input_data_format": "channels_last", "return_tensors": "pt"}
+            tensors["pixel_values_videos"] = self.image_processor(frames, **layout)["pixel_values"]
+            tensors["face_pixel_values"] = self.face_image_processor(frames, **layout)["pixel_values"]
         if clip.audio_clips is not None:
             tensors["input_values"] = normalised_sound(clip.audio_clips, self.feature_extractor)
         return tensors
@@ -180,7 +182,9 @@ class NanoEmoXProcessor(ProcessorMixin):
             kinds += ["face", "video"]
         content: list[dict[str, Any]] = [{"type": kind} for kind in kinds]
         if dialogue:
-            turns = [{"role": self._plain(turn["role"]), "text": self._plain(turn["text"])} for turn in dialogue]
+            turns = [
+                {"role": self._plain(turn["role"]), "text": self._plain(turn["text"])} for turn in dialogue
+            ]
             content.append({"type": "dialogue", "turns": turns})
         if text:
             content.append({"type": "subtitle", "text": self._plain(text)})
@@ -189,18 +193,20 @@ class NanoEmoXProcessor(ProcessorMixin):
             [{"role": "user", "content": content}],
             add_generation_prompt=True,
             tokenize=False,
-            placeholders={kind: token * self.placeholder_counts[kind] for kind, token in PLACEHOLDERS.items()},
+            placeholders={
+                kind: token * self.placeholder_counts[kind] for kind, token in PLACEHOLDERS.items()
+            },
         )
         before, _, after = rendered.partition(_QUESTION)
         return before, after
 
     def _plain(self, text: str) -> str:
-        """Text from outside with the tokenizer's special tokens broken up, so that nobody's words act as one."""
+        """Text from outside with the tokenizer's special tokens broken up, lest words act as one."""
         for token in self.tokenizer.all_special_tokens:
             text = text.replace(token, f"{token[0]} {token[1:]}")
         return text
 
-    def __call__(  # type: ignore[override]
+    def __call__(
         self,
         prompts: Sequence[str],
         answers: Sequence[str] | None = None,
@@ -209,17 +215,18 @@ class NanoEmoXProcessor(ProcessorMixin):
     ) -> BatchFeature:
         """Prompts, their answers when training, and each clip's tensors (or frozen features) -> one batch.
 
-        Padding is on the left to generate and on the right to train, unless `padding_side` says otherwise. Rows
-        without some medium get zeros there, which the model ignores because their prompt has no placeholders for it.
+        Padding is on the left to generate and on the right to train, unless `padding_side` says otherwise.
+        Rows without some medium get zeros for it, which the model ignores: their prompt has no placeholders.
 
-        Returns: input_ids, attention_mask [B, S]; with answers labels [B, S], -100 outside them; the media, stacked.
+        Returns: input_ids, attention_mask [B, S]; labels [B, S], -100 outside answers; the media, stacked.
         """
         for name, given in (("answers", answers), ("media", media)):
             if given is not None and len(given) != len(prompts):
                 raise ValueError(f"expected {len(prompts)} {name}, one for each prompt, got {len(given)}")
         prompt_ids = self.tokenizer(list(prompts), add_special_tokens=False)["input_ids"]
         answer_ids: list[list[int]] = [[] for _ in prompts]
-        if answers is not None:  # tokenised apart: the end token joins directly, and the border is where it generates
+        if answers is not None:
+            # Tokenised apart, so that the border is where generation begins and the end token joins directly.
             endings = [self._plain(answer) + self.end_of_turn for answer in answers]
             answer_ids = self.tokenizer(endings, add_special_tokens=False)["input_ids"]
         left = (padding_side or ("left" if answers is None else "right")) == "left"

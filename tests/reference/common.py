@@ -142,16 +142,16 @@ def official_shapes(prefix: str, module: nn.Module) -> dict[str, list[int]]:
 
 def rule_state(shapes: Mapping[str, Iterable[int]], salt: int) -> dict[str, Tensor]:
     """All parameters of a sorted set by the rule."""
-    return {
-        name: rule_tensor(name, shapes[name], index, salt) for index, name in enumerate(sorted(shapes))
-    }
+    return {name: rule_tensor(name, shapes[name], index, salt) for index, name in enumerate(sorted(shapes))}
 
 
 def load(prefix: str, module: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
     """Fill a module of ours, called `prefix` in our model, from official weights; evaluation mode."""
     names = [f"{prefix}.{name}" for name, _ in module.named_parameters()]
     ours = from_official(names, state)
-    module.load_state_dict({name.removeprefix(f"{prefix}."): value for name, value in ours.items()}, strict=True)
+    module.load_state_dict(
+        {name.removeprefix(f"{prefix}."): value for name, value in ours.items()}, strict=True
+    )
     return module.eval()
 
 

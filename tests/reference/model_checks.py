@@ -1,4 +1,4 @@
-"""Parity of the model's parts: each check drives our module with the official weights and inputs of one file."""
+"""Parity of the model's parts: each check gives our module the official weights and inputs of one file."""
 
 from __future__ import annotations
 
@@ -101,7 +101,10 @@ def check_qformer(path: Path) -> Result:
     )
     prefix = f"{reference.metadata['kind']}_adapter"
     adapter = QFormerAdapter(
-        config, reference.number("encoder_width"), reference.number("num_positions"), reference.number("num_query")
+        config,
+        reference.number("encoder_width"),
+        reference.number("num_positions"),
+        reference.number("num_query"),
     )
     state = reference.state or rule_state(official_shapes(prefix, adapter), reference.number("rule_salt"))
     load(prefix, adapter, state)
@@ -128,7 +131,7 @@ def _face_modules(llm_width: int, tokens: int) -> tuple[FaceEncoder, FaceAdapter
 
 
 def _face_rule_state(encoder: FaceEncoder, adapter: FaceAdapter, salt: int) -> dict[str, Tensor]:
-    """All facial parameters by the rule; `lynorm` is never called but has its place among the sorted names."""
+    """All facial parameters by the rule; `lynorm` is never called but has its place in the order."""
     width = encoder.fuse_projection.out_channels
     shapes = official_shapes("face_encoder", encoder) | official_shapes("face_adapter", adapter)
     shapes |= {f"facial_encoder.lynorm.{kind}": [width] for kind in ("weight", "bias")}
@@ -211,7 +214,9 @@ def check_clip_encoder(path: Path) -> Result:
     settings = json.loads(reference.metadata["processor"])
     pictures = picture_processor(settings["crop"], settings["image_mean"], settings["image_std"])
     frames = reference.inputs["raw_frames_u8"].permute(0, 2, 3, 4, 1)  # [B, T, H, W, 3]
-    pixels = pictures(list(frames.flatten(0, 1).numpy()), input_data_format="channels_last", return_tensors="pt")
+    pixels = pictures(
+        list(frames.flatten(0, 1).numpy()), input_data_format="channels_last", return_tensors="pt"
+    )
     pixel_values = pixels["pixel_values"]
     main, multi = encoder(pixel_values.unflatten(0, frames.shape[:2]))
     states = encoder.model(pixel_values, output_hidden_states=True).hidden_states
@@ -263,4 +268,3 @@ def check_hubert_encoder(path: Path) -> Result:
         ours["normalised_stats"] = ours["normalised_stats"].reshape(expected_stats.shape)
     result.compare_all(ours, reference.outputs)
     return result
-

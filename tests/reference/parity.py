@@ -1,8 +1,8 @@
 """Compare our modules with reference vectors of the released code: `python -m tests.reference.parity DIR`.
 
-Prints the largest error of each file in DIR (float32 entries: absolute, at most 1e-4; float16 entries: relative, at
-most 2e-3; tables must be equal) and exits with 1 if any is above. Names and sizes come from each file, so any folder
-in the same form works. To add a check, give its file pattern and function to CHECKS.
+Prints the largest error of each file in DIR and exits with 1 if any is above its tolerance (float32 entries:
+1e-4 absolute; float16 entries: 2e-3 relative; tables must be equal). Names and sizes come from each file, so any
+folder in the same form works. To add a check, give its file pattern and function to CHECKS.
 """
 
 from __future__ import annotations
@@ -70,7 +70,9 @@ def main(arguments: list[str] | None = None) -> int:
         failed += not result.passed
         half = f"  float16 {result.float16:.2e} (relative)" if result.float16 else ""
         verdict = "ok      " if result.passed else "FAILED  "
-        print(f"{verdict} {path.name:36} largest error {result.float32:.2e}{half}  ({result.entries} entries)")
+        print(
+            f"{verdict} {path.name:36} largest error {result.float32:.2e}{half}  ({result.entries} entries)"
+        )
         for problem in result.problems[:5]:
             print(f"         {problem}")
     print(f"{checked} files checked, {failed} failed, {len(paths) - checked} skipped")

@@ -74,13 +74,16 @@ def check_nanoemox_param_table(path: Path) -> Result:
     for name, module in model.named_modules():
         if re.fullmatch(LORA_TARGETS, name) and ".layers.0." in name:
             official = official_name(f"{name}.weight")[0].removesuffix(".weight")
-            for letter, shape in (("A", [LORA_RANK, module.in_features]), ("B", [module.out_features, LORA_RANK])):
+            for letter, shape in (
+                ("A", [LORA_RANK, module.in_features]),
+                ("B", [module.out_features, LORA_RANK]),
+            ):
                 key = f"{official}.lora_{letter}.default.weight"
                 result.equal(key, shape, table["lora_layer0"].get(key))
     for file, phase in PHASE_FILES.items():
         theirs = set(table["trainable_roots_by_phase"][file])
         names = [name for name, _ in model.named_parameters() if part_of(name) in PHASES[phase]]
-        outside = [name for name in map(lambda name: official_name(name)[0], names) if not _below(name, theirs)]
+        outside = [name for name in names if not _below(official_name(name)[0], theirs)]
         result.equal(f"trained in {phase} by us only", outside, [])
     return result
 
@@ -88,7 +91,9 @@ def check_nanoemox_param_table(path: Path) -> Result:
 def check_facial_param_table(path: Path) -> Result:
     table, result = load_json(path), Result()
     model = nano_on_meta()
-    ours = official_shapes("face_encoder", model.face_encoder) | official_shapes("face_adapter", model.face_adapter)
+    ours = official_shapes("face_encoder", model.face_encoder) | official_shapes(
+        "face_adapter", model.face_adapter
+    )
     for name, shape in table["parameters"].items():
         if not name.startswith(NEVER_REACHED):
             result.equal(name, _squeezed(ours.get(name)), _squeezed(shape))

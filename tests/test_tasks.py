@@ -51,7 +51,7 @@ def prompts_and_answers() -> dict[str, dict[str, Any]]:
 
 
 def test_prompts_are_as_recorded() -> None:
-    """A change of wording needs a new version in the task file and a new golden file (delete it, run again)."""
+    """A change of wording needs a new version in the task file and a new golden file (delete it, run)."""
     now = prompts_and_answers()
     if not GOLDEN.exists():
         GOLDEN.write_text(json.dumps(now, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

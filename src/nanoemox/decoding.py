@@ -39,7 +39,7 @@ class Branches(NamedTuple):
 def read_prompts(
     model: Model, prompts: Sequence[Sequence[Tokens]], features: Mapping[str, Tensor]
 ) -> tuple[Branches, Tensor | None]:
-    """Ids by clip and question, and the clips' frozen features -> branches clip by clip, gate [B, 3] or None."""
+    """Ids by clip and question, and the clips' frozen features -> branches clip by clip, gate [B, 3]."""
     shared = [_common_length(questions) for questions in prompts]
     starts = [questions[0][:length] for questions, length in zip(prompts, shared, strict=True)]
     ids, mask = _pad_left(starts, model.device)

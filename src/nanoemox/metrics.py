@@ -21,6 +21,7 @@ RESAMPLES = 1000
 INTERVAL = (2.5, 97.5)  # percentiles: a 95 % interval
 
 Rows = NDArray[np.float64]  # [clips, sums]
+Clusters = Sequence[str] | None  # who speaks in each clip
 Statistic = Callable[[Rows], Rows]  # [..., sums] -> [...]
 
 
@@ -33,9 +34,7 @@ class Figure(TypedDict):
     n: int
 
 
-def estimate(
-    rows: Rows, statistic: Statistic, clusters: Sequence[str] | None = None, seed: int = 0
-) -> Figure:
+def estimate(rows: Rows, statistic: Statistic, clusters: Clusters = None, seed: int = 0) -> Figure:
     """Value of `statistic` on the summed rows, with a percentile bootstrap over clusters.
 
     Args:
@@ -79,30 +78,29 @@ def _harmonic(precision: Rows, recall: Rows) -> Rows:
     )
 
 
-def mean(values: Sequence[float], clusters: Sequence[str] | None = None) -> Figure:
+def mean(values: Sequence[float], clusters: Clusters = None, seed: int = 0) -> Figure:
     """Mean of one number a clip: accuracy, a rate."""
     rows = np.stack([np.asarray(values, dtype=np.float64), np.ones(len(values))], axis=1)
-    return estimate(rows, lambda s: _ratio(s[..., 0], s[..., 1]), clusters)
+    return estimate(rows, lambda s: _ratio(s[..., 0], s[..., 1]), clusters, seed)
 
 
 def accuracy(
-    truth: Sequence[str], said: Sequence[str | None], clusters: Sequence[str] | None = None
+    truth: Sequence[str], said: Sequence[str | None], clusters: Clusters = None, seed: int = 0
 ) -> Figure:
     """Share of equal labels; no answer (None) counts as wrong."""
-    return mean([float(t == s) for t, s in zip(truth, said, strict=True)], clusters)
+    return mean([float(t == s) for t, s in zip(truth, said, strict=True)], clusters, seed)
 
 
 # ---------------------------------------------------------------- F1 over classes
 
 
 def _confusion(truth: Sequence[str], said: Sequence[str | None]) -> tuple[Rows, int]:
-    """[clips, L * L] one-hot cells of the confusion matrix (true, said), and L, the number of names."""
-    names = [s if s is not None else "" for s in said]
-    labels = {label: i for i, label in enumerate(sorted({*truth, *names}))}
-    size = len(labels)
-    rows = np.zeros((len(names), size * size))
-    for row, t, s in zip(rows, truth, names, strict=True):
-        row[labels[t] * size + labels[s]] = 1
+    """[clips, L * L] one-hot cells of the confusion matrix (true, said), and L: true labels and "other"."""
+    labels = {label: i for i, label in enumerate(sorted(set(truth)))}
+    other, size = len(labels), len(labels) + 1
+    rows = np.zeros((len(truth), size * size))
+    for row, t, s in zip(rows, truth, said, strict=True):
+        row[labels[t] * size + labels.get(s or "", other)] = 1
     return rows, size
 
 
@@ -116,7 +114,7 @@ def _class_f1(sums: Rows, size: int) -> tuple[Rows, Rows]:
 
 
 def weighted_f1(
-    truth: Sequence[str], said: Sequence[str | None], clusters: Sequence[str] | None = None
+    truth: Sequence[str], said: Sequence[str | None], clusters: Clusters = None, seed: int = 0
 ) -> Figure:
     """F1 of each true class, weighted by how often it is true (scikit-learn's "weighted")."""
     rows, size = _confusion(truth, said)
@@ -125,11 +123,11 @@ def weighted_f1(
         f1, true = _class_f1(sums, size)
         return _ratio((f1 * true).sum(-1), true.sum(-1))
 
-    return estimate(rows, statistic, clusters)
+    return estimate(rows, statistic, clusters, seed)
 
 
 def macro_f1(
-    truth: Sequence[str], said: Sequence[str | None], clusters: Sequence[str] | None = None
+    truth: Sequence[str], said: Sequence[str | None], clusters: Clusters = None, seed: int = 0
 ) -> Figure:
     """Plain mean of F1 over the classes that are true at least once."""
     rows, size = _confusion(truth, said)
@@ -139,7 +137,7 @@ def macro_f1(
         present = true > 0
         return _ratio((f1 * present).sum(-1), present.sum(-1).astype(np.float64))
 
-    return estimate(rows, statistic, clusters)
+    return estimate(rows, statistic, clusters, seed)
 
 
 # ---------------------------------------------------------------- sets of words
@@ -153,7 +151,10 @@ def groups_of(labels: Sequence[str]) -> frozenset[str]:
 
 
 def set_scores(
-    truth: Sequence[Collection[str]], said: Sequence[Collection[str]], clusters: Sequence[str] | None = None
+    truth: Sequence[Collection[str]],
+    said: Sequence[Collection[str]],
+    clusters: Clusters = None,
+    seed: int = 0,
 ) -> dict[str, Figure]:
     """Mean precision and recall over clips, and their harmonic mean (the rule for open vocabularies).
 
@@ -171,14 +172,15 @@ def set_scores(
         "precision": lambda s: _ratio(s[..., 0], s[..., 2]),
         "recall": lambda s: _ratio(s[..., 1], s[..., 2]),
     }
-    return {name: estimate(table, part, who) for name, part in parts.items()}
+    return {name: estimate(table, part, who, seed) for name, part in parts.items()}
 
 
 def cue_f1(
     truth: Sequence[Mapping[str, Collection[str]]],
     said: Sequence[Mapping[str, Collection[str]]],
     source: str | None = None,
-    clusters: Sequence[str] | None = None,
+    clusters: Clusters = None,
+    seed: int = 0,
 ) -> Figure:
     """Micro F1 of (source, cue) pairs named against pairs present, of one `source` or of all four.
 
@@ -194,7 +196,7 @@ def cue_f1(
             rows.append((len(true & mine), len(true), len(mine)))
             who.append(clusters[i] if clusters is not None else str(i))
     table = np.asarray(rows, dtype=np.float64).reshape(-1, 3)
-    return estimate(table, lambda s: _ratio(2 * s[..., 0], s[..., 1] + s[..., 2]), who)
+    return estimate(table, lambda s: _ratio(2 * s[..., 0], s[..., 1] + s[..., 2]), who, seed)
 
 
 def _plain(text: str) -> str:
@@ -211,12 +213,12 @@ def distinct(text: str, n: int = 2) -> float | None:
     return len(set(grams)) / len(grams) if grams else None
 
 
-def dist_n(texts: Sequence[str], n: int = 2, clusters: Sequence[str] | None = None) -> Figure:
+def dist_n(texts: Sequence[str], n: int = 2, clusters: Clusters = None, seed: int = 0) -> Figure:
     """Mean of `distinct` over replies; too short ones are left out. Short replies score near 1."""
     values = [distinct(text, n) for text in texts]
     kept = [i for i, value in enumerate(values) if value is not None]
     who = None if clusters is None else [clusters[i] for i in kept]
-    return mean([value for value in values if value is not None], who)
+    return mean([value for value in values if value is not None], who, seed)
 
 
 def corpus_dist_n(texts: Sequence[str], n: int = 2) -> Figure:

@@ -1,0 +1,357 @@
+"""A clip in, up to six answers out: the facade over media, processor, model and tasks.
+
+    analyzer = EmotionAnalyzer.from_pretrained("pico")
+    result = analyzer.analyze("clip.mp4", subtitle="…", tasks=["emotion", "intent"])
+    result["emotion"].label, result["emotion"].probabilities, result.modalities, result.experts
+
+A clip is encoded once and its part of the prompt is read once for all tasks. Answers are greedy, so the same
+clip gets the same answer each time. Of closed questions the label is the likeliest candidate, by the
+likelihood of its whole answer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import resources
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from nanoemox import decoding
+from nanoemox.analysis import PRESENT, Analysis, Answers, Dialogue, Request, TaskResult
+from nanoemox.configuration_nanoemox import PRESETS, NanoEmoXConfig
+from nanoemox.media import Clip, empty_clip, load_clip
+from nanoemox.modeling_nanoemox import NanoEmoXForConditionalGeneration
+from nanoemox.processing_nanoemox import NanoEmoXProcessor, stack_media
+from nanoemox.tasks import Answer, Task, select
+
+BUNDLED = ("pico",)
+WORLD_NOTES = {
+    "affect_theatre": "this model knows only Affect Theatre, a generated world; "
+    "of real people its answers mean nothing"
+}
+_SIGNS = {"negative": -1.0, "neutral": 0.0, "positive": 1.0}
+
+
+class ModelError(ValueError):
+    """A model that cannot be loaded; the message is one line with the remedy."""
+
+
+class EmotionAnalyzer:
+    """A model and its processor, ready to answer."""
+
+    def __init__(
+        self, model: NanoEmoXForConditionalGeneration, processor: NanoEmoXProcessor, name: str = "nanoemox"
+    ) -> None:
+        self.model = model.eval()
+        self.processor = processor
+        self.name = name
+        self._ends = {
+            processor.tokenizer.convert_tokens_to_ids(processor.end_of_turn),
+            processor.tokenizer.eos_token_id,
+        }
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: str | Path = "pico",
+        device: str | torch.device = "cpu",
+        dtype: torch.dtype | str | None = None,
+        revision: str | None = None,
+    ) -> EmotionAnalyzer:
+        """Load "pico" (bundled), a folder, or a Hub id; dtype is float32 on a CPU, else bfloat16."""
+        name = str(name_or_path)
+        place = _locate(name)
+        if dtype is None:
+            dtype = torch.float32 if torch.device(device).type == "cpu" else torch.bfloat16
+        try:
+            model, report = NanoEmoXForConditionalGeneration.from_pretrained(
+                place, dtype=dtype, revision=revision, output_loading_info=True
+            )
+            processor = NanoEmoXProcessor.from_pretrained(place, revision=revision)
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            raise ModelError(_loading_failed(name, error)) from error
+        wrong = {key: sorted(report[key]) for key in ("missing_keys", "mismatched_keys") if report.get(key)}
+        if wrong:
+            found = "; ".join(f"{len(v)} {k.replace('_', ' ')}, such as {v[0]}" for k, v in wrong.items())
+            raise ModelError(
+                f"{name}: the weights do not fit the configuration ({found}); save the model again"
+            )
+        return cls(model.to(device), processor, name)
+
+    @property
+    def world_note(self) -> str | None:
+        """What everyone who reads an answer has to know about where this model comes from."""
+        world = getattr(self.model.config, "world", None)
+        return WORLD_NOTES.get(world, f"this model knows only {world}") if world else None
+
+    def analyze(
+        self,
+        clip: str | Path | Clip | None,
+        subtitle: str | None = None,
+        tasks: Sequence[str] | None = None,
+        dialogue: Dialogue | None = None,
+        start_s: float | None = None,
+        end_s: float | None = None,
+        candidates: Mapping[str, Sequence[str]] | None = None,
+    ) -> Analysis:
+        """Answer questions about one clip.
+
+        Args:
+            clip: a media file, a loaded `Clip`, or None when there are only words. subtitle: what is said.
+            dialogue: earlier turns, oldest first, each {"role", "text"}. tasks: names of tasks; None asks all
+            six. start_s, end_s: use this part of the file only. candidates: labels to choose from by task
+            ("emotion", "intent", "sentiment"), in place of the usual ones.
+        """
+        select(tasks)  # a misspelt task is told before the file is read
+        timing: dict[str, float] = {}
+        with _timed(timing, "load"):
+            if clip is None:
+                clip = empty_clip("only words were given")
+            elif not isinstance(clip, Clip):
+                clip = load_clip(clip, start_s=start_s, end_s=end_s)
+        if clip.frames is None and clip.audio_clips is None and not (subtitle or dialogue):
+            raise ValueError(
+                f"{clip.path}: expected pictures, sound or words, but there are none; give a subtitle"
+            )
+        answers = self.answer_batch([Request(clip, subtitle, dialogue, tasks, candidates or {})], timing)[0]
+        timing["total"] = round(sum(timing.values()), 4)
+        notes = [self.world_note] if self.world_note else []
+        return Analysis(
+            clip=clip,
+            model=self.name,
+            tasks=answers.tasks,
+            modalities=answers.modalities,
+            experts=answers.experts,
+            warnings=tuple(dict.fromkeys([*notes, *answers.warnings])),
+            timing_s=timing,
+        )
+
+    def answer_batch(
+        self, requests: Sequence[Request], timing: dict[str, float] | None = None
+    ) -> list[Answers]:
+        """Answer several requests in one batch; each gets what it would get alone."""
+        timing = {} if timing is None else timing
+        asked = [select(request.tasks) for request in requests]
+        heard = [_modalities(request) for request in requests]
+        with _timed(timing, "encode"):
+            features = self._features(requests, heard)
+        with _timed(timing, "answer"):
+            prompts, cuts = zip(
+                *(self._prompts(r, t, h) for r, t, h in zip(requests, asked, heard, strict=True)), strict=True
+            )
+            branches, gate = decoding.read_prompts(self.model, prompts, features)
+            flat = [(request, task) for request, tasks in zip(requests, asked, strict=True) for task in tasks]
+            written = decoding.greedy(self.model, branches, [t.max_new_tokens for _, t in flat], self._ends)
+            closed = [
+                (row, _candidates(request, task)) for row, (request, task) in enumerate(flat) if task.closed
+            ]
+            scores = decoding.log_likelihoods(
+                self.model,
+                branches,
+                [(row, self._answer_ids(flat[row][1], labels)) for row, labels in closed],
+            )
+            likely = {row: (labels, s) for (row, labels), s in zip(closed, scores, strict=True)}
+            results = []
+            for row, ((request, task), (tokens, ended)) in enumerate(zip(flat, written, strict=True)):
+                text = self.processor.tokenizer.decode(tokens, skip_special_tokens=True).strip()
+                answer = task.parse(text, _candidates(request, task) if task.closed else None)
+                results.append(_result(task, answer, ended, *likely.get(row, (None, None))))
+        answers, first = [], 0
+        for i, (request, tasks) in enumerate(zip(requests, asked, strict=True)):
+            mine = {r.task: r for r in results[first : first + len(tasks)]}
+            first += len(tasks)
+            experts = None
+            if gate is not None and {"video", "audio"} <= _given(heard[i]):
+                experts = tuple(round(float(weight), 6) for weight in gate[i])
+            answers.append(Answers(mine, heard[i], experts, (*_media_warnings(request, heard[i]), *cuts[i])))
+        return answers
+
+    @torch.inference_mode()
+    def _features(self, requests: Sequence[Request], heard: Sequence[Mapping[str, str]]) -> dict[str, Tensor]:
+        """Frozen features of all requests [B, …]; zeros where a clip lacks a modality."""
+        rows: list[dict[str, Tensor]] = []
+        for request, modalities in zip(requests, heard, strict=True):
+            if isinstance(request.source, Clip):
+                tensors = self.processor.media(request.source)
+            else:
+                tensors = dict(request.source)
+            rows.append({n: v for n, v in tensors.items() if _modality_of(n) in _given(modalities)})
+        batch = {name: value.to(self.model.device) for name, value in stack_media(rows).items()}
+        batch = {n: v.to(self.model.dtype) if v.is_floating_point() else v for n, v in batch.items()}
+        media = {name: batch.pop(name) for name in list(batch) if not name.endswith(("_features", "_taps"))}
+        encoded = self.model.encode(**media)
+        for name, value in encoded.items():  # a batch may hold both clips and stored features
+            if name in batch:
+                own = torch.tensor([isinstance(r.source, Clip) for r in requests], device=value.device)
+                value = torch.where(own[:, None, None], value, batch[name])
+            batch[name] = value
+        return batch
+
+    def _prompts(
+        self, request: Request, tasks: Sequence[Task], modalities: Mapping[str, str]
+    ) -> tuple[list[list[int]], list[str]]:
+        """Token ids of every question; words too long for the model lose their oldest part, which is told."""
+        with_words = request.only is None or "text" in request.only
+        text = request.text if with_words else None
+        dialogue = list(request.dialogue or []) if with_words else []
+        room = self.model.config.text_config.max_position_embeddings
+        warnings: list[str] = []
+        while True:
+            prompts = [
+                self.processor.prompt(
+                    task.question(_candidates(request, task) if task.closed else None),
+                    modalities=_given(modalities) & {"video", "audio"},
+                    text=text,
+                    dialogue=dialogue or None,
+                )
+                for task in tasks
+            ]
+            ids = self.processor(prompts, padding_side="left")
+            lengths = ids["attention_mask"].sum(dim=1).tolist()
+            if max(n + t.max_new_tokens for n, t in zip(lengths, tasks, strict=True)) <= room:
+                break
+            if dialogue:
+                dialogue = dialogue[1:]
+                warnings = [
+                    f"the dialogue is too long for the model; its last {len(dialogue)} turns were read"
+                ]
+            elif text and len(text) > 1:
+                text = text[(len(text) + 1) // 2 :]
+                warnings = [
+                    f"the words are too long for the model; the last {len(text)} characters were read"
+                ]
+            else:
+                raise ValueError(
+                    f"expected a prompt of at most {room} tokens, got {max(lengths)}; give fewer candidates"
+                )
+        return [row[-n:].tolist() for row, n in zip(ids["input_ids"], lengths, strict=True)], warnings
+
+    def _answer_ids(self, task: Task, labels: Sequence[str]) -> list[list[int]]:
+        answers = [task.answer_for(label) + self.processor.end_of_turn for label in labels]
+        return self.processor.tokenizer(answers, add_special_tokens=False)["input_ids"]
+
+
+# ---------------------------------------------------------------- pieces
+
+
+def load_config(name_or_path: str | Path) -> NanoEmoXConfig:
+    """The configuration of any model that `from_pretrained` takes, or of a preset such as "nano"."""
+    name = str(name_or_path)
+    if name in PRESETS and not Path(name).is_dir():
+        folder = Path(str(resources.files("nanoemox") / "weights" / name))
+        if not (folder / "config.json").is_file():
+            return NanoEmoXConfig.preset(name)
+    try:
+        return NanoEmoXConfig.from_pretrained(_locate(name))
+    except (OSError, ValueError) as error:
+        raise ModelError(_loading_failed(name, error)) from error
+
+
+def _loading_failed(name: str, error: Exception) -> str:
+    known = ", ".join(dict.fromkeys([*BUNDLED, *PRESETS]))
+    return (
+        f"{name}: expected a model ({known}, a folder with config.json, or a Hub id), but loading it failed: "
+        f"{' '.join(str(error).split())[:300]}; check the name, or train one with `nanoemox train`"
+    )
+
+
+def _locate(name: str) -> str:
+    """Where a model lies: the package for a bundled one, else the name itself."""
+    if name not in BUNDLED or Path(name).is_dir():
+        return name
+    folder = Path(str(resources.files("nanoemox") / "weights" / name))
+    if not (folder / "config.json").is_file():
+        raise ModelError(
+            f"{name}: its weights are missing from {folder}; install again, or run `make {name}`"
+        )
+    return str(folder)
+
+
+@contextmanager
+def _timed(timing: dict[str, float], stage: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    timing[stage] = round(time.perf_counter() - start, 4)
+
+
+def _modality_of(tensor_name: str) -> str:
+    return "audio" if tensor_name.startswith(("audio", "input_values")) else "video"
+
+
+def _modalities(request: Request) -> dict[str, str]:
+    """Which modalities the answers rest on: "present", or why not."""
+    if isinstance(request.source, Clip):
+        found = dict(request.source.modalities)
+    else:
+        names = {_modality_of(name) for name in request.source}
+        found = {m: PRESENT if m in names else "no features were given" for m in ("video", "audio")}
+    found["text"] = PRESENT if request.text or request.dialogue else "no words were given"
+    if request.only is not None:
+        found |= {m: "left out on request" for m in found if found[m] == PRESENT and m not in request.only}
+    return found
+
+
+def _given(modalities: Mapping[str, str]) -> set[str]:
+    return {name for name, state in modalities.items() if state == PRESENT}
+
+
+def _media_warnings(request: Request, modalities: Mapping[str, str]) -> list[str]:
+    """What the reader of an answer has to know about the clip."""
+    warnings = [f"no {name}: {why}" for name, why in modalities.items() if why != PRESENT]
+    if not isinstance(request.source, Clip):
+        return warnings
+    clip = request.source
+    if "audio" in _given(modalities) and clip.audio_clips is not None:
+        if not clip.audio_clips.any() and not any("silen" in warning for warning in clip.warnings):
+            warnings.append("the sound track is silent")
+        if (
+            clip.audio_heard is not None
+            and clip.audio_heard < 0.995
+            and not any("heard" in w for w in clip.warnings)
+        ):
+            warnings.append(
+                f"only {clip.audio_heard:.0%} of the sound was heard; cut the file to 16 s or less"
+            )
+    return [*warnings, *clip.warnings]
+
+
+def _candidates(request: Request, task: Task) -> list[str]:
+    return list(request.candidates.get(task.name) or task.defaults)
+
+
+def _result(
+    task: Task, answer: Answer, ended: bool, labels: Sequence[str] | None, scores: Tensor | None
+) -> TaskResult:
+    """What was written and how likely each candidate is -> one result."""
+    warnings = answer.warnings
+    if not ended:
+        warnings += (f"the answer was cut at {task.max_new_tokens} tokens",)
+    label, probabilities = answer.label, {}
+    if labels and scores is not None:
+        values = scores.double().softmax(dim=0).tolist()
+        probabilities = dict(zip(labels, (round(p, 6) for p in values), strict=True))
+        label = labels[int(scores.argmax())]
+    score, polarity = answer.score, answer.polarity
+    if task.name == "sentiment" and probabilities and label is not None:
+        score = round(sum(p * _SIGNS.get(name.casefold(), 0.0) for name, p in probabilities.items()), 6)
+        polarity = label.casefold() if label.casefold() in _SIGNS else None
+    shown = {"open_vocabulary": ", ".join(answer.labels), "empathy": answer.reply, "reasoning": answer.text}
+    return TaskResult(
+        task=task.name,
+        answer=shown.get(task.name, label) or "",
+        text=answer.text,
+        label=label,
+        labels=answer.labels,
+        probabilities=probabilities,
+        polarity=polarity,
+        valence=answer.valence,
+        score=score,
+        thinking=dict(answer.thinking),
+        reply=answer.reply,
+        cues=dict(answer.cues),
+        warnings=warnings,
+    )

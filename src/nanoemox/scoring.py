@@ -1,0 +1,293 @@
+"""Predictions against a manifest's labels: the figures of each task, and of trivial answers to compare with.
+
+A prediction is one line of predictions.jsonl as a dict. Whatever has no answer (a broken clip, a label that
+cannot be read) counts as wrong: nothing is dropped. Names of figures are fixed, as users and documents rely
+on them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from nanoemox import metrics
+from nanoemox.emotion_wheel import polarity_of_labels
+from nanoemox.metrics import Figure
+from nanoemox.tasks import CHAIN, SOURCES, TASKS, polarity_of
+
+Labels = Mapping[str, Any]  # a manifest line's `labels`
+Prediction = Mapping[str, Any]  # one line of predictions.jsonl
+Figures = dict[str, Figure]
+
+_ARTICLES = {"a", "an", "the", "my", "your", "his", "her", "their", "our", "this", "that"}
+
+
+def has_labels(labels: Labels, task: str) -> bool:
+    """Whether a clip can be scored on a task."""
+    mine = labels.get(task) or {}
+    if task == "sentiment":
+        return mine.get("polarity") is not None or mine.get("valence") is not None
+    if task == "reasoning":
+        return any((mine.get("cues") or {}).values())
+    return bool(mine.get({"open_vocabulary": "labels", "empathy": "reply"}.get(task, "label")))
+
+
+def score(
+    labels: Mapping[str, Labels],
+    predictions: Iterable[Prediction],
+    speakers: Mapping[str, str] | None = None,
+    tasks: Sequence[str] | None = None,
+    seed: int = 0,
+) -> dict[str, Figures]:
+    """Figures by task.
+
+    Args:
+        labels: clip id -> labels. predictions: one for each clip and task, in any order.
+        speakers: clip id -> who speaks, for intervals over speakers; a clip without one stands alone.
+        tasks: which tasks to score; None, all that have both labels and predictions.
+    """
+    by_pair: dict[tuple[str, str], Prediction] = {}
+    for prediction in predictions:
+        pair = (prediction["id"], prediction["task"])
+        if pair in by_pair:
+            raise ValueError(
+                f"prediction {pair[0]!r}, {pair[1]}: expected once, but it occurs again; remove one"
+            )
+        by_pair[pair] = prediction
+    answered = {task for _, task in by_pair}
+    figures: dict[str, Figures] = {}
+    for name in tasks or [task for task in TASKS if task in answered]:
+        ids = [clip for clip, known in labels.items() if has_labels(known, name)]
+        if not ids:
+            continue
+        sample = _Sample(
+            truth=[labels[clip][name] for clip in ids],
+            said=[by_pair.get((clip, name), {}) for clip in ids],
+            clusters=[(speakers or {}).get(clip) or clip for clip in ids],
+            seed=seed,
+        )
+        figures[name] = _SCORERS[name](sample)
+        if name == "sentiment" and "open_vocabulary" in answered:
+            figures[name] |= _sentiment_from_words(
+                sample, [by_pair.get((c, "open_vocabulary"), {}) for c in ids]
+            )
+        if name == "reasoning":
+            known = [i for i, clip in enumerate(ids) if has_labels(labels[clip], "emotion")]
+            truth = [_plain(labels[ids[i]]["emotion"]["label"]) for i in known]
+            said = [_plain(sample.said[i].get("label")) for i in known]
+            figures[name]["emotion_accuracy"] = metrics.accuracy(
+                truth, said, [sample.clusters[i] for i in known], seed
+            )
+    return figures
+
+
+def majority(train: Sequence[Labels], tasks: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """The best constant answer to each task as seen in `train`: a prediction without id, by task."""
+    constant: dict[str, dict[str, Any]] = {}
+    for name in tasks:
+        known = [labels[name] for labels in train if has_labels(labels, name)]
+        if not known:
+            continue
+        if name == "sentiment":
+            constant[name] = {"polarity": _commonest(map(_polarity, known))}
+        elif name in ("emotion", "intent"):
+            constant[name] = {"label": _commonest(mine["label"] for mine in known)}
+        elif name == "open_vocabulary":
+            groups = Counter(group for mine in known for group in metrics.groups_of(mine["labels"]))
+            share = sum(len(metrics.groups_of(mine["labels"])) for mine in known) / len(known)
+            constant[name] = {"labels": [group for group, _ in groups.most_common(max(1, round(share)))]}
+        elif name == "reasoning":
+            cues: dict[str, list[str]] = {}
+            for source in SOURCES:
+                found = Counter(
+                    cue for mine in known for cue in set((mine.get("cues") or {}).get(source, ()))
+                )
+                cues[source] = _best_prefix(
+                    found, [(mine.get("cues") or {}).get(source, ()) for mine in known]
+                )
+            constant[name] = {"cues": cues}
+        else:
+            thinking = {link: _commonest(mine.get(link) for mine in known) for link in CHAIN}
+            reply = _commonest(mine.get("reply") for mine in known)
+            constant[name] = {"thinking": {k: v for k, v in thinking.items() if v}, "reply": reply}
+    return constant
+
+
+# ---------------------------------------------------------------- one scorer for each task
+
+
+class _Sample:
+    """The clips of one task: labels and predictions in the same order, and whose clips they are."""
+
+    def __init__(
+        self, truth: list[Mapping[str, Any]], said: list[Prediction], clusters: list[str], seed: int
+    ) -> None:
+        self.truth, self.said, self.clusters, self.seed = truth, said, clusters, seed
+
+    def where(self, keep: Callable[[Mapping[str, Any]], bool]) -> _Sample:
+        kept = [i for i, mine in enumerate(self.truth) if keep(mine)]
+        return _Sample(
+            [self.truth[i] for i in kept],
+            [self.said[i] for i in kept],
+            [self.clusters[i] for i in kept],
+            self.seed,
+        )
+
+    def mean(self, hit: Callable[[Mapping[str, Any], Prediction], bool]) -> Figure:
+        hits = [float(hit(t, s)) for t, s in zip(self.truth, self.said, strict=True)]
+        return metrics.mean(hits, self.clusters, self.seed)
+
+
+def _sentiment(sample: _Sample) -> Figures:
+    said = [_plain(s.get("polarity")) for s in sample.said]
+    return _three_classes(sample, said, "")
+
+
+def _sentiment_from_words(sample: _Sample, words: Sequence[Prediction]) -> Figures:
+    """Polarity read off the open-vocabulary answer, without asking for it."""
+    said = [polarity_of_labels(answer.get("labels") or ()) or "" for answer in words]
+    return _three_classes(sample, said, "_from_open_vocabulary")
+
+
+def _three_classes(sample: _Sample, said: Sequence[str], suffix: str) -> Figures:
+    truth = [_polarity(mine) for mine in sample.truth]
+    charged = [i for i, polarity in enumerate(truth) if polarity != "neutral"]
+    binary = (
+        metrics.weighted_f1(  # MOSI's rule: neutral clips left out, anything but positive counts as negative
+            [truth[i] for i in charged],
+            ["positive" if said[i] == "positive" else "negative" for i in charged],
+            [sample.clusters[i] for i in charged],
+            sample.seed,
+        )
+    )
+    return {
+        f"weighted_f1{suffix}": metrics.weighted_f1(truth, said, sample.clusters, sample.seed),
+        f"accuracy{suffix}": metrics.accuracy(truth, said, sample.clusters, sample.seed),
+        f"binary_weighted_f1{suffix}": binary,
+    }
+
+
+def _closed(name: str) -> Callable[[_Sample], Figures]:
+    """Emotion and intent: the likeliest candidate, and beside it what was written."""
+    task = TASKS[name]
+
+    def candidates(mine: Mapping[str, Any]) -> list[str]:
+        return task.candidates({name: mine}) or []
+
+    def written(mine: Mapping[str, Any], answer: Prediction) -> str:
+        return _plain(task.parse(answer.get("text") or "", candidates(mine)).label)
+
+    def off_list(mine: Mapping[str, Any], answer: Prediction) -> bool:
+        return written(mine, answer) not in {_plain(c) for c in candidates(mine)}
+
+    def scorer(sample: _Sample) -> Figures:
+        truth = [_plain(mine["label"]) for mine in sample.truth]
+        said = [_plain(answer.get("label")) for answer in sample.said]
+        figures = {
+            "accuracy": metrics.accuracy(truth, said, sample.clusters, sample.seed),
+            "weighted_f1": metrics.weighted_f1(truth, said, sample.clusters, sample.seed),
+            "macro_f1": metrics.macro_f1(truth, said, sample.clusters, sample.seed),
+        }
+        if any(answer.get("text") for answer in sample.said):
+            figures["accuracy_written"] = sample.mean(lambda t, s: written(t, s) == _plain(t["label"]))
+            figures["off_list_rate"] = sample.mean(off_list)
+        return figures
+
+    return scorer
+
+
+def _open_vocabulary(sample: _Sample) -> Figures:
+    truth = [metrics.groups_of(mine["labels"]) for mine in sample.truth]
+    said = [metrics.groups_of(answer.get("labels") or ()) for answer in sample.said]
+    scores = metrics.set_scores(truth, said, sample.clusters, sample.seed)
+    lengths = [float(len(answer.get("labels") or ())) for answer in sample.said]
+    return {f"set_{name}": figure for name, figure in scores.items()} | {
+        "labels_per_answer": metrics.mean(lengths, sample.clusters, sample.seed)
+    }
+
+
+def _reasoning(sample: _Sample) -> Figures:
+    truth = [mine["cues"] for mine in sample.truth]
+    said = [answer.get("cues") or {} for answer in sample.said]
+    figures = {"cue_f1": metrics.cue_f1(truth, said, None, sample.clusters, sample.seed)}
+    for source in SOURCES:
+        figures[f"cue_f1_{source}"] = metrics.cue_f1(truth, said, source, sample.clusters, sample.seed)
+    return figures
+
+
+def _empathy(sample: _Sample) -> Figures:
+    def link(name: str, same: Callable[[str, str], bool]) -> Callable[[Mapping[str, Any], Prediction], bool]:
+        return lambda t, s: same(t[name], (s.get("thinking") or {}).get(name) or "")
+
+    figures: Figures = {}
+    for name in CHAIN:
+        same = (lambda a, b: _plain(a) == _plain(b)) if name == "emotion" else names_same
+        known = sample.where(lambda t, name=name: bool(t.get(name)))  # type: ignore[misc]
+        if not known.truth:
+            continue
+        figures[f"{name}_accuracy"] = known.mean(link(name, same))
+        if name == "cause":
+            for suffix, told in (("mentioned", True), ("unmentioned", False)):
+                part = known.where(lambda t, told=told: t.get("cause_in_words") is told)  # type: ignore[misc]
+                if part.truth:
+                    figures[f"cause_accuracy_{suffix}"] = part.mean(link(name, same))
+    replies = [answer.get("reply") or "" for answer in sample.said]
+    figures["dist_1"] = metrics.dist_n(replies, 1, sample.clusters, sample.seed)
+    figures["dist_2"] = metrics.dist_n(replies, 2, sample.clusters, sample.seed)
+    figures["dist_2_corpus"] = metrics.corpus_dist_n(replies, 2)
+    figures["reply_rate"] = sample.mean(lambda _, s: bool(s.get("reply")))
+    return figures
+
+
+_SCORERS: dict[str, Callable[[_Sample], Figures]] = {
+    "sentiment": _sentiment,
+    "emotion": _closed("emotion"),
+    "open_vocabulary": _open_vocabulary,
+    "intent": _closed("intent"),
+    "reasoning": _reasoning,
+    "empathy": _empathy,
+}
+
+
+# ---------------------------------------------------------------- small things
+
+
+def names_same(truth: str, said: str) -> bool:
+    """Whether `said` names what `truth` names: case and articles aside, with at most three words beside it."""
+    expected, given = (_content(text) for text in (truth, said))
+    if not expected or len(given) > len(expected) + 3:
+        return False
+    return any(given[i : i + len(expected)] == expected for i in range(len(given) - len(expected) + 1))
+
+
+def _content(text: str) -> list[str]:
+    return [word for word in re.findall(r"[\w'-]+", text.casefold()) if word not in _ARTICLES]
+
+
+def _plain(label: str | None) -> str:
+    return " ".join((label or "").casefold().replace("_", " ").split())
+
+
+def _polarity(mine: Mapping[str, Any]) -> str:
+    return _plain(mine["polarity"]) if mine.get("polarity") else polarity_of(mine["valence"])
+
+
+def _commonest(values: Iterable[str | None]) -> str | None:
+    """The most frequent value; the alphabet decides a draw."""
+    counts = Counter(value for value in values if value)
+    return min(counts, key=lambda value: (-counts[value], value)) if counts else None
+
+
+def _best_prefix(found: Counter[str], truth: Sequence[Iterable[str]]) -> list[str]:
+    """The first k cues by frequency, with the k that gives the best micro F1 as a constant answer."""
+    ranked = sorted(found, key=lambda cue: (-found[cue], cue))
+    total = sum(len(set(cues)) for cues in truth)
+    best, score, hits = 0, 0.0, 0
+    for k, cue in enumerate(ranked, 1):
+        hits += found[cue]
+        f1 = 2 * hits / (total + k * len(truth))
+        if f1 > score:
+            best, score = k, f1
+    return ranked[:best]

@@ -15,7 +15,7 @@ KINDS = {"video": (4, 16), "audio": (3, 16), "face": (4, 8)}
 
 @pytest.fixture
 def features():
-    """Like real frozen features: a mean much larger than what differs from clip to clip, and uneven scales."""
+    """Like real frozen features: a mean much larger than what differs between clips, and uneven scales."""
     torch.manual_seed(0)
     widths = {f"{kind}_features": (64, *shape) for kind, shape in KINDS.items()}
     widths |= {"video_taps": (64, 4, 48), "audio_taps": (64, 3, 48)}

@@ -118,6 +118,16 @@ def test_media_shapes_and_normalisation(processor):
     assert not torch.equal(media["pixel_values_videos"], media["face_pixel_values"])
 
 
+def test_published_media_do_as_the_release_does(processor):
+    clip = tiny_clip()
+    media = processor.media(clip, compat="published")
+    assert media["pixel_values_videos"].shape == media["face_pixel_values"].shape == (4, 3, 24, 24)
+    assert media["face_pixel_values"].max() > 200 and media["face_pixel_values"].min() >= 0
+    means = media["input_values"].mean(dim=1)
+    torch.testing.assert_close(means, torch.zeros(3), atol=1e-5, rtol=0)
+    assert not torch.equal(media["pixel_values_videos"], processor.media(clip)["pixel_values_videos"])
+
+
 def test_absent_media_are_missing(processor):
     assert set(processor.media(tiny_clip(video=False))) == {"input_values"}
     assert set(processor.media(tiny_clip(audio=False))) == {"pixel_values_videos", "face_pixel_values"}

@@ -1,15 +1,16 @@
 """Start fresh adapters and fusion from the statistics of the features they are going to read.
 
 Frozen features come with a large common mean and uneven scales, and a fresh Q-Former then gives every clip
-nearly the same tokens. Standardising the features first would cure that; as they are read through linear maps,
-folding mean and scale into those maps once, before training, has the same effect and leaves the architecture and
-the form of checkpoints alone (data-dependent initialisation, as in arXiv 1511.06422). The tokens are brought to
-the size of the language model's own embeddings in the same way.
+nearly the same tokens. Standardising the features first would cure that; as they are read through linear
+maps, folding mean and scale into those maps once, before training, has the same effect and leaves the
+architecture and the form of checkpoints alone (data-dependent initialisation, as in arXiv 1511.06422). The
+tokens are brought to the size of the language model's own embeddings in the same way.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -29,7 +30,7 @@ def calibrate(model: NanoEmoXForConditionalGeneration, features: Mapping[str, Te
     done = []
     for part, name in (("video_adapter", "video_features"), ("audio_adapter", "audio_features")):
         if name in features:
-            adapter: QFormerAdapter = getattr(model, part)
+            adapter = cast(QFormerAdapter, getattr(model, part))
             mean, std = _statistics(features[name])
             adapter.position_embedding.weight.mul_(std)  # as large beside the features as before
             for layer in adapter.qformer.encoder.layer:
@@ -45,7 +46,7 @@ def calibrate(model: NanoEmoXForConditionalGeneration, features: Mapping[str, Te
             face.attention.in_proj_bias[width:],
             *_statistics(features["face_features"]),
         )
-        _resize(face.projection[-1], size)
+        _resize(cast(nn.Linear, face.projection[-1]), size)
         done.append("face_adapter")
     if "video_taps" in features and "audio_taps" in features:
         fusion: FusionEncoder = model.fusion

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 from transformers import AutoProcessor, BatchFeature, ProcessorMixin, Wav2Vec2FeatureExtractor
 from transformers.image_utils import (
@@ -126,8 +127,14 @@ class NanoEmoXProcessor(ProcessorMixin):
             cls._load_tokenizer_from_pretrained("tokenizer", pretrained_model_name_or_path, **kwargs),
         ]
 
-    def media(self, clip: Clip) -> dict[str, Tensor]:
-        """One clip -> pixel_values_videos, face_pixel_values [T, 3, H, W], input_values [C, L], if there."""
+    def media(self, clip: Clip, compat: Literal["published"] | None = None) -> dict[str, Tensor]:
+        """One clip -> pixel_values_videos, face_pixel_values [T, 3, H, W], input_values [C, L], if there.
+
+        `compat="published"` does as the release does: frames squeezed to a square, faces neither scaled nor
+        normalised (0 to 255), the mean of each audio clip subtracted.
+        """
+        if compat == "published":
+            return self._published_media(clip)
         tensors: dict[str, Tensor] = {}
         if clip.frames is not None:
             frames = list(clip.frames)
@@ -136,6 +143,20 @@ class NanoEmoXProcessor(ProcessorMixin):
             tensors["face_pixel_values"] = self.face_image_processor(frames, **layout)["pixel_values"]
         if clip.audio_clips is not None:
             tensors["input_values"] = normalised_sound(clip.audio_clips, self.feature_extractor)
+        return tensors
+
+    def _published_media(self, clip: Clip) -> dict[str, Tensor]:
+        tensors: dict[str, Tensor] = {}
+        if clip.frames is not None:
+            size = dict(self.image_processor.crop_size)
+            side = (size["width"], size["height"])
+            frames = [Image.fromarray(frame).resize(side, Image.Resampling.BICUBIC) for frame in clip.frames]
+            tensors["pixel_values_videos"] = self.image_processor(frames, return_tensors="pt")["pixel_values"]
+            squares = torch.from_numpy(np.stack([np.asarray(frame) for frame in frames]))
+            tensors["face_pixel_values"] = squares.permute(0, 3, 1, 2).float()
+        if clip.audio_clips is not None:
+            sound = clip.audio_clips - clip.audio_clips.mean(axis=-1, keepdims=True)
+            tensors["input_values"] = normalised_sound(sound, self.feature_extractor)
         return tensors
 
     def prefix(

@@ -1,8 +1,9 @@
 """Compare our modules with reference vectors of the released code: `python -m tests.reference.parity DIR`.
 
-Prints the largest error of each file in DIR and exits with 1 if any is above its tolerance (float32 entries:
-1e-4 absolute; float16 entries: 2e-3 relative; tables must be equal). Names and sizes come from each file, so any
-folder in the same form works. To add a check, give its file pattern and function to CHECKS.
+Prints the largest error of each file in DIR and exits with 1 if any is above its tolerance (float32
+entries: 1e-4 absolute; float16 entries: 2e-3 relative; tables must be equal). Names and sizes come from
+each file, so any folder in the same form works. To add a check, give its file pattern and function to
+CHECKS.
 """
 
 from __future__ import annotations

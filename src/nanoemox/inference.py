@@ -29,6 +29,7 @@ from nanoemox.processing_nanoemox import NanoEmoXProcessor, stack_media
 from nanoemox.tasks import Answer, Task, select
 
 BUNDLED = ("pico",)
+LEFT_OUT = "left out on request"
 WORLD_NOTES = {
     "affect_theatre": "this model knows only Affect Theatre, a generated world; "
     "of real people its answers mean nothing"
@@ -291,7 +292,7 @@ def _modalities(request: Request) -> dict[str, str]:
         found = {m: PRESENT if m in names else "no features were given" for m in ("video", "audio")}
     found["text"] = PRESENT if request.text or request.dialogue else "no words were given"
     if request.only is not None:
-        found |= {m: "left out on request" for m in found if found[m] == PRESENT and m not in request.only}
+        found |= {m: LEFT_OUT for m in found if m not in request.only}
     return found
 
 
@@ -301,7 +302,7 @@ def _given(modalities: Mapping[str, str]) -> set[str]:
 
 def _media_warnings(request: Request, modalities: Mapping[str, str]) -> list[str]:
     """What the reader of an answer has to know about the clip."""
-    warnings = [f"no {name}: {why}" for name, why in modalities.items() if why != PRESENT]
+    warnings = [f"no {name}: {why}" for name, why in modalities.items() if why not in (PRESENT, LEFT_OUT)]
     if not isinstance(request.source, Clip):
         return warnings
     clip = request.source

@@ -1,0 +1,357 @@
+"""The command line: a thin layer of options over the functions that do the work.
+
+Everything heavy is imported inside the command that needs it, so `nanoemox --help` answers at once, and
+cheap checks (names, files, folders) come before the model is loaded. A fault of the input is one line on
+standard error and exit status 2; set NANOEMOX_DEBUG=1 to see the traceback instead. Files are written whole
+or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from enum import StrEnum
+from io import TextIOWrapper
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from nanoemox.analysis import Analysis, TaskResult
+    from nanoemox.configuration_nanoemox import NanoEmoXConfig
+
+# The commands show what a person can act on; the libraries below keep quiet. Set the variables to hear them.
+for _name, _value in {
+    "TRANSFORMERS_VERBOSITY": "error",
+    "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}.items():
+    os.environ.setdefault(_name, _value)
+
+app = typer.Typer(
+    name="nanoemox",
+    help="Emotion, intent, reasons and an empathic reply from a clip: video, voice and words.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+theatre = typer.Typer(help="Affect Theatre, the generated world.", no_args_is_help=True)
+app.add_typer(theatre, name="theatre")
+
+ModelOption = Annotated[
+    str, typer.Option("--model", "-m", metavar="NAME_OR_PATH", help="pico, a model folder or a Hub id.")
+]
+
+
+class Split(StrEnum):
+    """The three parts of Theatre; they share no person, voice, wording or combination."""
+
+    train = "train"
+    val = "val"
+    test = "test"
+
+
+# ---------------------------------------------------------------------- analyze
+@app.command()
+def analyze(
+    clip: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="CLIP", help="A video, sound or picture file; put -- before a name with a dash."
+        ),
+    ] = None,
+    subtitle: Annotated[str | None, typer.Option(metavar="TEXT", help="What is said in the clip.")] = None,
+    task: Annotated[
+        list[str] | None, typer.Option("--task", "-t", metavar="NAME", help="Ask only this; may be repeated.")
+    ] = None,
+    model: ModelOption = "pico",
+    json_file: Annotated[
+        str | None,
+        typer.Option("--json", metavar="FILE", help="Write the result as JSON (-: print it)."),
+    ] = None,
+    report: Annotated[
+        str | None, typer.Option(metavar="FILE.html", help="Write a page to look at, in one file.")
+    ] = None,
+    start: Annotated[float | None, typer.Option(metavar="SECONDS", help="Begin here.")] = None,
+    end: Annotated[float | None, typer.Option(metavar="SECONDS", help="End here.")] = None,
+    text_only: Annotated[bool, typer.Option("--text-only", help="No CLIP: answer from --subtitle.")] = False,
+    device: Annotated[str, typer.Option(metavar="NAME", help="Where torch computes, such as cuda.")] = "cpu",
+) -> None:
+    """Six answers about one clip: sentiment, emotion, every emotion, intent, reasons, an empathic reply."""
+    from nanoemox.tasks import TASKS
+
+    unknown = [name for name in task or () if name not in TASKS]
+    if unknown:
+        raise ValueError(f"unknown task {', '.join(unknown)}: expected some of {', '.join(TASKS)}")
+    if text_only and (clip or not subtitle):
+        raise ValueError("--text-only: expected --subtitle and no CLIP; give the words, leave the clip out")
+    if not text_only and not clip:
+        raise ValueError(
+            "CLIP is missing: name a video, sound or picture, or use --text-only --subtitle TEXT"
+        )
+    outputs = [Path(name) for name in (json_file, report) if name and name != "-"]
+    _check_outputs(outputs, clip)
+
+    from nanoemox.media import empty_clip, load_clip
+
+    loaded = (
+        empty_clip("not asked for (--text-only)")
+        if clip is None
+        else load_clip(clip, start_s=start, end_s=end)  # before the model: a bad file fails at once
+    )
+
+    from nanoemox.inference import EmotionAnalyzer
+
+    analyzer = EmotionAnalyzer.from_pretrained(model, device=device)
+    analysis = analyzer.analyze(loaded, subtitle=subtitle, tasks=task)
+
+    files: dict[Path, str] = {}
+    as_json = json.dumps(analysis.to_dict(), ensure_ascii=False, indent=2) + "\n"
+    if json_file and json_file != "-":
+        files[Path(json_file)] = as_json
+    if report:
+        from nanoemox.report import render_report
+
+        files[Path(report)] = render_report(analysis, subtitle)
+    _write_all(files)
+    if json_file == "-":
+        sys.stdout.write(as_json)
+        return
+    console = _console()
+    _show_analysis(console, analysis)
+    for path in files:
+        console.print(f"[dim]wrote[/] {path}", soft_wrap=True, highlight=False)
+
+
+def _show_analysis(console: Console, analysis: Analysis) -> None:
+    """The answers as a table, and below it what the model had to go on."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    from nanoemox.tasks import TASKS
+
+    table = Table(title=escape(_clip_title(analysis)), title_justify="left", show_lines=True, pad_edge=False)
+    table.add_column("Task", style="bold", no_wrap=True)
+    table.add_column("Answer", overflow="fold")
+    table.add_column("Probability", no_wrap=True)
+    for name, result in analysis.items():
+        ranked = sorted(result.probabilities.items(), key=lambda pair: -pair[1])[:3]
+        table.add_row(
+            escape(TASKS[name].title),
+            escape(_answer_text(result)),
+            "\n".join(f"{probability:4.0%} {escape(label)}" for label, probability in ranked),
+        )
+    console.print(table)
+    for name, state in analysis.modalities.items():
+        mark = "[green]present[/]" if state == "present" else f"[yellow]absent[/]: {escape(state)}"
+        console.print(f"{name:>6} {mark}", highlight=False)
+    if analysis.experts:
+        low, mid, high = analysis.experts
+        console.print(f" fusion shallow {low:.2f} · middle {mid:.2f} · deep {high:.2f}", highlight=False)
+    for warning in analysis.warnings:
+        console.print(f"[yellow]note[/]   {escape(warning)}", highlight=False)
+
+
+def _clip_title(analysis: Analysis) -> str:
+    name = Path(analysis.clip.path).name or "words alone"
+    length = f" · {analysis.clip.duration_s:.1f} s" if analysis.clip.duration_s else ""
+    return f"{name}{length} · model {analysis.model}"
+
+
+def _answer_text(result: TaskResult) -> str:
+    """One cell of the table; an empathic reply comes below the chain of thought that led to it."""
+    if not result.thinking:
+        return result.answer
+    chain = (f"{link + ':':<8} {text}" for link, text in result.thinking.items())
+    return "\n".join([*chain, "", result.answer])
+
+
+# ---------------------------------------------------------------------- theatre, train, evaluate
+@theatre.command("make")
+def theatre_make(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for clips and manifest.jsonl.")],
+    clips: Annotated[int, typer.Option(metavar="N", min=1, help="How many clips.")] = 100,
+    seed: Annotated[int, typer.Option(metavar="S", min=0, help="The same seed stages the same clips.")] = 0,
+    split: Annotated[Split, typer.Option(help="Splits share no person, voice or wording.")] = Split.train,
+    workers: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Processes; else one a core.")
+    ] = None,
+) -> None:
+    """Stage, render and label clips of Affect Theatre. Goes on where an earlier run stopped."""
+    from nanoemox.theatre.make import make_theatre
+
+    manifest = make_theatre(out, clips=clips, seed=seed, split=split.value, workers=workers)
+    _console().print(f"[dim]wrote[/] {manifest}", soft_wrap=True, highlight=False)
+
+
+@app.command()
+def train(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe's name or a YAML file.")],
+    phase: Annotated[str | None, typer.Option(metavar="NAME", help="Only this phase.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change one key; may be repeated."),
+    ] = None,
+) -> None:
+    """Train by a recipe: the backbones, or the three phases from perception to empathy."""
+    from nanoemox.training import run_recipe
+
+    run_recipe(recipe, phase=phase, resume=resume, overrides=settings or [])
+
+
+@app.command()
+def evaluate(
+    manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="JSONL, one labelled clip a line.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for report.json and predictions.jsonl.")],
+    model: ModelOption = "pico",
+    task: Annotated[
+        list[str] | None,
+        typer.Option("--task", "-t", metavar="NAME", help="Score only this; repeatable."),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Only the first N clips.")] = None,
+    device: Annotated[str, typer.Option(metavar="NAME", help="Where torch computes, such as cuda.")] = "cpu",
+) -> None:
+    """Score a model on a labelled manifest, with intervals."""
+    from nanoemox.evaluation import evaluate as run
+
+    report = run(manifest, model=model, out=out, tasks=task, limit=limit, device=device)
+    _show_scores(_console(), report, out)
+
+
+def _show_scores(console: Console, report: Mapping[str, Any], out: Path) -> None:
+    from rich.table import Table
+
+    table = Table(title=f"{report['n']} clips · model {report['model']}", title_justify="left")
+    table.add_column("Figure", no_wrap=True)
+    table.add_column("Value", justify="right")
+    table.add_column("95 % interval", justify="right")
+    table.add_column("n", justify="right")
+    for task, figures in report["tasks"].items():
+        for figure, row in figures.items():
+            if isinstance(row, Mapping) and row.get("value") is not None:
+                low, high = row.get("low"), row.get("high")
+                interval = "" if low is None or high is None else f"{low:.3f} – {high:.3f}"
+                table.add_row(f"{task}.{figure}", f"{row['value']:.3f}", interval, str(row.get("n", "")))
+    console.print(table)
+    console.print(f"[dim]wrote[/] {out / 'report.json'}", soft_wrap=True, highlight=False)
+
+
+# ---------------------------------------------------------------------- info
+@app.command()
+def info(
+    model: ModelOption = "pico",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Sizes: parameters of every part, and how many each phase trains. `nano` is the paper's 2.2B shape."""
+    from nanoemox.modeling_nanoemox import parameter_report
+
+    sizes = parameter_report(_configuration(model))
+    if as_json:
+        sys.stdout.write(json.dumps(sizes, indent=2) + "\n")
+        return
+    from rich.table import Table
+
+    table = Table(title=f"model {model}", title_justify="left")
+    table.add_column("Part", no_wrap=True)
+    table.add_column("Parameters", justify="right")
+    for part, count in sizes["parameters"]["parts"].items():
+        table.add_row(part, f"{count:,}")
+    table.add_section()
+    table.add_row("total", f"{sizes['parameters']['total']:,}", style="bold")
+    table.add_section()
+    for phase, count in sizes["trainable"].items():
+        table.add_row(f"trained in phase {phase}", f"{count:,}")
+    _console().print(table)
+
+
+def _configuration(model: str) -> NanoEmoXConfig:
+    """A preset's shape, or that of a saved model; its weights are not read."""
+    from nanoemox.configuration_nanoemox import PRESETS, NanoEmoXConfig
+    from nanoemox.inference import BUNDLED, _locate
+
+    if model in PRESETS and model not in BUNDLED and not Path(model).is_dir():
+        return NanoEmoXConfig.preset(model)
+    try:
+        return NanoEmoXConfig.from_pretrained(_locate(model))
+    except OSError as error:
+        names = ", ".join(PRESETS)
+        raise ValueError(
+            f"{model}: expected {names}, a folder with config.json or a Hub id; {error}"
+        ) from error
+
+
+# ---------------------------------------------------------------------- files and errors
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console()
+
+
+def _check_outputs(outputs: Sequence[Path], clip: str | None) -> None:
+    """Before any work: can these files be written, and is none of them the clip itself?"""
+    for path in outputs:
+        if path.is_dir():
+            raise ValueError(f"{path}: expected a file name to write to, this is a folder")
+        if not path.absolute().parent.is_dir():
+            raise ValueError(f"{path}: the folder {path.parent} does not exist; make it first")
+        if clip and path.exists() and Path(clip).exists() and path.samefile(clip):
+            raise ValueError(f"{path}: this is the clip itself; choose another name to write to")
+    if len({path.absolute() for path in outputs}) < len(outputs):
+        raise ValueError(f"{outputs[0]}: --json and --report name the same file; choose two names")
+
+
+def _write_all(files: Mapping[Path, str]) -> None:
+    """Write all files beside their place first, then move each into it: whole or not at all."""
+    with ExitStack() as cleanup:
+        ready: dict[Path, str] = {}
+        for path, text in files.items():
+            handle, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=".nanoemox-", suffix=".tmp")
+            cleanup.callback(Path(name).unlink, missing_ok=True)
+            with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(text)
+            Path(name).chmod(0o666 & ~_umask())  # mkstemp's files are for the owner alone
+            ready[path] = name
+        for path, name in ready.items():
+            Path(name).replace(path)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; faults of the input become one line and exit status 2."""
+    for stream in (sys.stdout, sys.stderr):  # a file's name may hold bytes that no encoding knows
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        app(args=None if arguments is None else list(arguments), prog_name="nanoemox")
+    except (ValueError, OSError) as error:  # MediaError is a ValueError; others are names, paths, files
+        if os.environ.get("NANOEMOX_DEBUG"):
+            raise
+        sys.stderr.write(f"nanoemox: {_one_line(error)}\n")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.stderr.write("nanoemox: stopped\n")
+        sys.exit(130)
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+if __name__ == "__main__":
+    main()

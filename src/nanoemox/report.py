@@ -1,0 +1,265 @@
+"""An analysis as one page to look at: a single HTML file that asks nothing of the network and runs no script.
+
+`report.html.jinja` holds the words and the looks; this file turns an `Analysis` into what the page shows:
+frames as data URIs, the waveform and the valence gauge as SVG geometry, probabilities as sorted bars.
+Everything that comes from a file name, a subtitle or a model is escaped by the template, never marked safe.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from PIL import Image
+
+from nanoemox import __version__
+from nanoemox.media import AUDIO_CLIP_S
+from nanoemox.tasks import SOURCES, SOURCES_OF, TASKS
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+    from numpy.typing import NDArray
+
+    from nanoemox.analysis import Analysis, TaskResult
+    from nanoemox.media import Clip
+
+FRAME_SIDE_PX = 320  # longest side of a frame on the page; sharp at its column width on dense screens
+JPEG_QUALITY = 84
+WAVE_BINS = 360  # columns of the drawn waveform
+WAVE_WIDTH, WAVE_HEIGHT = 1000, 120  # user units of its SVG, stretched to the page's width
+WINDOW_ROW_PX = 5  # height of a row of audio windows below the waveform
+BARS_SHOWN = 7  # of a long list of labels; the others are folded away
+GAUGE_RADIUS = 84  # user units
+
+# Hue of each emotion in degrees, saturation in per cent; lightness follows the reader's light or dark scheme.
+TINTS = {
+    "anger": (6, 68),
+    "disgust": (96, 42),
+    "fear": (276, 46),
+    "happiness": (40, 88),
+    "neutral": (210, 12),
+    "sadness": (220, 58),
+    "surprise": (186, 72),
+}
+NO_TINT = (210, 24)
+EXPERT_NAMES = ("shallow layers", "middle layers", "deep layers")
+CHAIN_TITLES = {
+    "event": "What happened",
+    "emotion": "What is felt",
+    "cause": "Why",
+    "goal": "What the reply is for",
+}
+_WORLD_MARK = "this model knows only"  # how inference opens the note about a model's world
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One row of a bar chart; `share` of 1."""
+
+    label: str
+    share: float
+    leads: bool = False
+
+    @property
+    def percent(self) -> str:
+        """For reading: whole per cent, but never a "0 %" for what is merely unlikely."""
+        return "<\u202f1\u00a0%" if 0 < self.share < 0.005 else f"{100 * self.share:.0f}\u00a0%"
+
+
+def render_report(analysis: Analysis, subtitle: str | None = None) -> str:
+    """The page as text. `subtitle` is what was said, as it was given to the analysis."""
+    clip = analysis.clip
+    emotion = analysis.get("emotion")
+    hue, saturation = TINTS.get((emotion.label or "").casefold(), NO_TINT) if emotion else NO_TINT
+    notes = [note for note in analysis.warnings if note.startswith(_WORLD_MARK)]
+    absent = {f"no {name}: {why}" for name, why in analysis.modalities.items()}  # told by the chips already
+    return _template().render(
+        version=__version__,
+        name=Path(clip.path).name or "Words alone",
+        model=analysis.model,
+        duration=f"{clip.duration_s:.1f} s" if clip.duration_s else None,
+        world_notes=[note[:1].upper() + note[1:] for note in notes],
+        warnings=[w for w in analysis.warnings if w not in notes and w not in absent],
+        modalities=analysis.modalities,
+        subtitle=subtitle,
+        hue=hue,
+        saturation=saturation,
+        tasks={task: analysis.get(task) for task in TASKS},
+        first=next(iter(analysis.values()), None),
+        frames=_film_strip(clip),
+        wave=_waveform(clip),
+        emotion_bars=bars(emotion),
+        intent_bars=bars(analysis.get("intent")),
+        bars_shown=BARS_SHOWN,
+        gauge=_gauge(analysis.get("sentiment")),
+        reasons=_reasons(analysis),
+        chain=_chain(analysis.get("empathy")),
+        experts=_experts(analysis.experts),
+        timing=analysis.timing_s,
+    )
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("nanoemox", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.jinja")
+
+
+def bars(result: TaskResult | None) -> list[Bar]:
+    """Probabilities as bars, the likeliest first; empty when the task has none."""
+    if result is None or not result.probabilities:
+        return []
+    ranked = sorted(result.probabilities.items(), key=lambda pair: -pair[1])
+    return [Bar(label, share, leads=label == result.label) for label, share in ranked]
+
+
+# ---------------------------------------------------------------------- pictures and sound
+def _film_strip(clip: Clip) -> list[dict[str, str]]:
+    if clip.frames is None:
+        return []
+    times = [*clip.frame_times_s, *[None] * len(clip.frames)][: len(clip.frames)]
+    return [
+        {"source": _data_uri(frame), "time": "" if time is None else f"{time:.1f} s"}
+        for frame, time in zip(clip.frames, times, strict=True)
+    ]
+
+
+def _data_uri(frame: NDArray[np.uint8]) -> str:
+    """An RGB frame [H, W, 3] as a JPEG inside the page."""
+    picture = Image.fromarray(frame)
+    picture.thumbnail((FRAME_SIDE_PX, FRAME_SIDE_PX), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=JPEG_QUALITY, optimize=True)
+    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+
+
+def _waveform(clip: Clip) -> dict[str, Any] | None:
+    """Outline of the sound, windows the model heard and moments of the frames, over the clip's time."""
+    if clip.waveform is None or len(clip.waveform) < 2:
+        return None
+    duration_s = max(clip.duration_s, 1e-3)
+    first_s = min((*clip.audio_starts_s, *clip.frame_times_s), default=0.0)
+    origin_s = first_s if first_s > duration_s else 0.0
+    windows = [((start - origin_s) / duration_s, AUDIO_CLIP_S / duration_s) for start in clip.audio_starts_s]
+    rows = _rows_without_overlap([left for left, _ in windows], AUDIO_CLIP_S / duration_s)
+    seconds = max(1, math.ceil(duration_s / 8))
+    return {
+        "path": outline(clip.waveform),
+        "width": WAVE_WIDTH,
+        "height": WAVE_HEIGHT,
+        "windows": [
+            {"left": 100 * left, "width": 100 * min(width, 1 - left), "top": WINDOW_ROW_PX * (index % rows)}
+            for index, (left, width) in enumerate(windows)
+        ],
+        "windows_height": WINDOW_ROW_PX * rows,
+        "window_s": AUDIO_CLIP_S,
+        "moments": [100 * min((t - origin_s) / duration_s, 1.0) for t in clip.frame_times_s],
+        "ticks": [
+            {"left": 100 * second / duration_s, "label": f"{second} s"}
+            for second in range(0, int(duration_s) + 1, seconds)
+            if second <= 0.97 * duration_s
+        ],
+        "heard": clip.audio_heard,
+    }
+
+
+def _rows_without_overlap(lefts: Sequence[float], width: float) -> int:
+    """How many rows keep equally wide windows apart when they are dealt out in turn."""
+    for rows in range(1, len(lefts)):
+        if all(later - earlier >= width for earlier, later in zip(lefts, lefts[rows:], strict=False)):
+            return rows
+    return max(1, len(lefts))
+
+
+def outline(envelope: NDArray[np.float32]) -> str:
+    """Min/max pairs in [-1, 1] -> a closed SVG path in which the loudest point almost fills the height."""
+    pairs = np.asarray(envelope[: len(envelope) // 2 * 2], dtype=np.float64).reshape(-1, 2)
+    low, high = pairs.min(axis=1), pairs.max(axis=1)
+    edges = np.linspace(0, len(pairs), min(WAVE_BINS, len(pairs)) + 1).astype(int)[:-1]
+    low, high = np.minimum.reduceat(low, edges), np.maximum.reduceat(high, edges)
+    scale = 0.46 * WAVE_HEIGHT / max(float(np.abs(pairs).max()), 1e-3)
+    x = np.linspace(0, WAVE_WIDTH, len(low))
+    upper = [f"{a:.1f} {WAVE_HEIGHT / 2 - scale * max(b, 0.004):.1f}" for a, b in zip(x, high, strict=True)]
+    lower = [f"{a:.1f} {WAVE_HEIGHT / 2 - scale * min(b, -0.004):.1f}" for a, b in zip(x, low, strict=True)]
+    return "M" + " L".join([*upper, *reversed(lower)]) + " Z"
+
+
+# ---------------------------------------------------------------------- answers
+def _gauge(result: TaskResult | None) -> dict[str, Any] | None:
+    """Where the needle of the valence gauge points: -1 left, 0 up, +1 right."""
+    if result is None:
+        return None
+    value = result.valence if result.valence is not None else result.score
+    if value is None:
+        return None
+    x, y = _on_arc(value, GAUGE_RADIUS - 22)
+    return {
+        "value": value,
+        "shown": f"{value:+.2f}".replace("-", "−"),
+        "label": result.label,
+        "x": x,
+        "y": y,
+        "track": _arc(-1, 1),
+        "reach": _arc(min(0.0, value), max(0.0, value)) if abs(value) >= 0.02 else None,
+        "shares": bars(result),
+    }
+
+
+def _on_arc(value: float, radius: float) -> tuple[float, float]:
+    """The point of a valence on a half circle around (100, 100)."""
+    angle = math.pi * (1 - max(-1.0, min(1.0, value))) / 2
+    return round(100 + radius * math.cos(angle), 2), round(100 - radius * math.sin(angle), 2)
+
+
+def _arc(start: float, end: float) -> str:
+    """The SVG path along the gauge from one valence to a higher one."""
+    (x0, y0), (x1, y1) = _on_arc(start, GAUGE_RADIUS), _on_arc(end, GAUGE_RADIUS)
+    return f"M{x0} {y0} A{GAUGE_RADIUS} {GAUGE_RADIUS} 0 0 1 {x1} {y1}"
+
+
+def _reasons(analysis: Analysis) -> dict[str, Any] | None:
+    """Cues by where they come from; a source that was not there says so."""
+    result = analysis.get("reasoning")
+    if result is None:
+        return None
+    carrier = {source: name for name, sources in SOURCES_OF.items() for source in sources}
+    columns = []
+    for source in SOURCES:
+        state = analysis.modalities.get(carrier[source], "present")
+        columns.append(
+            {
+                "source": source,
+                "cues": result.cues.get(source, ()),
+                "absent": None if state == "present" else state,
+            }
+        )
+    return {"columns": columns, "text": result.text}
+
+
+def _chain(result: TaskResult | None) -> list[dict[str, str]]:
+    thinking: Mapping[str, str] = result.thinking if result else {}
+    return [
+        {"title": title, "text": thinking[link]} for link, title in CHAIN_TITLES.items() if thinking.get(link)
+    ]
+
+
+def _experts(weights: Sequence[float] | None) -> list[Bar]:
+    if not weights:
+        return []
+    names = EXPERT_NAMES if len(weights) == len(EXPERT_NAMES) else range(1, len(weights) + 1)
+    top = max(weights)
+    return [Bar(str(name), float(w), leads=w == top) for name, w in zip(names, weights, strict=True)]

@@ -1,0 +1,363 @@
+"""Pictures out of a video: which ones, found how, and turned the way they are shown.
+
+The rule is the published one: with m = min(n, vlen), the frames floor(i * vlen / m), i < m, then the last one
+again up to n. vlen is counted, not believed: short videos are decoded through. Long ones are sampled by
+seeking, each target by its time, so that time and memory stay bounded; there vlen is what the index says, or
+length times frame rate.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from nanoemox.sources import MAX_PIXELS, Source, refuse
+
+FRAMES_PER_CLIP = 8
+LONGEST_SIDE_PX = 1280  # pictures are kept at their own size up to this
+DECODE_THROUGH_FRAMES = 1000  # up to here a video is decoded from end to end (40 s at 25 fps)
+FRAMES_PER_SEEK = 3000  # how far to decode towards a target when key frames lie far apart
+_THREADED_PIXELS = 800_000  # above this, more threads than one pay
+_EARLIER_S = (0.0, 2.0, 10.0, 60.0)  # how far to step back when a seek lands behind its target
+_EPSILON_S = 1e-6
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """`frames` uint8 [T, H, W, 3], the time of each, the length of what they were taken from."""
+
+    frames: NDArray[np.uint8]
+    times_s: tuple[float, ...]
+    length_s: float
+    warnings: tuple[str, ...] = ()
+
+
+def frame_indices(vlen: int, n: int = FRAMES_PER_CLIP) -> list[int]:
+    """Which of `vlen` frames to take: n indices, spread evenly, the last one repeated if too few."""
+    if vlen < 1 or n < 1:
+        raise ValueError(f"expected at least one frame to take and to take from, got n={n}, vlen={vlen}")
+    m = min(n, vlen)
+    indices = [i * vlen // m for i in range(m)]
+    return indices + [indices[-1]] * (n - m)
+
+
+def read_pictures(source: Source, n: int, start_s: float | None, end_s: float | None) -> Pictures | None:
+    """n frames between start_s and end_s (None: the whole file), or None where not one can be decoded."""
+    if source.picture:
+        return _still(source, n)
+    lo, hi = -math.inf if start_s is None else start_s, math.inf if end_s is None else end_s
+    with source.reading("video") as (_, stream):
+        if stream.codec_context is None:
+            return None
+        rate = _rate(stream)
+        vlen = stream.frames if start_s is None and end_s is None else 0
+    if not vlen and source.duration_s is not None:
+        vlen = math.ceil((min(hi, source.duration_s) - max(lo, 0.0)) * rate)
+    if vlen <= DECODE_THROUGH_FRAMES:
+        if vlen < 1 or start_s is not None or end_s is not None or not _counted(source):
+            vlen = _count_packets(source, lo, hi)
+        if vlen <= DECODE_THROUGH_FRAMES:
+            return _decode_through(source, n, lo, hi, vlen, rate)
+    return _seek_through(source, n, lo, hi, rate)
+
+
+def _counted(source: Source) -> bool:
+    with source.reading("video") as (_, stream):
+        return bool(stream.frames)
+
+
+def _rate(stream: Any) -> float:
+    """Frames a second, as well as the file tells."""
+    for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
+        if rate and 0.01 <= float(rate) <= 1000:
+            return float(rate)
+    return 25.0
+
+
+# ---------------------------------------------------------------- one frame
+
+
+def _still(source: Source, n: int) -> Pictures | None:
+    with source.reading("video") as (container, stream):
+        for frame in _frames(container, stream):
+            picture = _shown(frame, stream)
+            return Pictures(np.repeat(picture[None], n, axis=0), (0.0,) * n, 0.0)
+    return None
+
+
+def _frames(container: Any, stream: Any) -> Iterator[Any]:
+    """Decoded frames from where the container stands; damaged packets are left out."""
+    context = stream.codec_context
+    if not context.is_open:
+        large = context.width * context.height > _THREADED_PIXELS
+        context.thread_type = "AUTO" if large else "NONE"
+        context.thread_count = 4 if large else 1
+        context.options = {"max_pixels": str(MAX_PIXELS)}
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets)
+        except StopIteration:
+            return
+        except (av.FFmpegError, OSError):
+            return  # cut off in the middle: what came before counts
+        try:
+            yield from packet.decode()
+        except av.FFmpegError:
+            continue
+
+
+def _time_s(frame: Any, source: Source, fallback_s: float) -> float:
+    return fallback_s if frame.pts is None else float(frame.pts * frame.time_base) - source.start_s
+
+
+def _shown(frame: Any, stream: Any) -> NDArray[np.uint8]:
+    """A frame as it is meant to be seen, RGB [H, W, 3]: square pixels, turned, its longest side capped."""
+    width, height = float(frame.width), float(frame.height)
+    aspect = float(stream.sample_aspect_ratio or 1)
+    if 1 < aspect <= 8:
+        width *= aspect
+    elif 1 / 8 <= aspect < 1:
+        height /= aspect
+    scale = min(1.0, LONGEST_SIDE_PX / max(width, height))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    rgb = frame.reformat(*size, format="rgb24", interpolation="BICUBIC", threads=1).to_ndarray()
+    return np.ascontiguousarray(_turned(rgb, frame))
+
+
+def _turned(rgb: NDArray[np.uint8], frame: Any) -> NDArray[np.uint8]:
+    """Apply the display matrix: x' = a x + c y, y' = b x + d y, in quarter turns and mirrors."""
+    data = frame.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return rgb
+    a, b, _, c, d = struct.unpack("=5i", bytes(data)[:20])
+    if max(abs(a), abs(d)) >= max(abs(b), abs(c)):
+        return rgb[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
+    return rgb.transpose(1, 0, 2)[:: -1 if b < 0 else 1, :: -1 if c < 0 else 1]
+
+
+def _stack(source: Source, frames: list[Any]) -> NDArray[np.uint8]:
+    """Frames -> uint8 [T, H, W, 3], all of the first one's size."""
+    with source.reading("video") as (_, stream):
+        done: dict[int, NDArray[np.uint8]] = {}
+        for frame in frames:
+            if id(frame) not in done:
+                done[id(frame)] = _shown(frame, stream)
+    pictures = [done[id(frame)] for frame in frames]
+    height, width = pictures[0].shape[:2]
+    for i, picture in enumerate(pictures):
+        if picture.shape != pictures[0].shape:  # the video changes its size
+            resized = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(width, height, threads=1)
+            pictures[i] = resized.to_ndarray()
+    return np.stack(pictures)
+
+
+# ---------------------------------------------------------------- short: decode through
+
+
+def _count_packets(source: Source, lo: float, hi: float) -> int:
+    """How many frames the file holds in [lo, hi), counted without decoding."""
+    count = 0
+    with source.reading("video") as (container, stream):
+        if lo > 0:
+            _seek(container, stream, source, lo)
+        try:
+            for packet in container.demux(stream):
+                if packet.size == 0:
+                    continue
+                pts = packet.pts if packet.pts is not None else packet.dts
+                if pts is None:
+                    count += 1
+                    continue
+                at = float(pts * packet.time_base) - source.start_s
+                count += lo - _EPSILON_S <= at < hi - _EPSILON_S
+                if at > hi + 5:  # past any reordering
+                    break
+        except (av.FFmpegError, OSError):
+            pass
+    return count
+
+
+def _decode_through(
+    source: Source, n: int, lo: float, hi: float, expected: int, rate: float
+) -> Pictures | None:
+    """Decode all of [lo, hi), keeping the frames wanted if there are `expected`; again if there are not."""
+    stated = expected
+    for _ in range(3):
+        wanted = set(frame_indices(max(expected, 1), n))
+        kept: dict[int, tuple[float, Any]] = {}
+        count, first, last = 0, 0.0, 0.0
+        with source.reading("video") as (container, stream):
+            if lo > 0:
+                _seek(container, stream, source, lo)
+            for frame in _frames(container, stream):
+                at = _time_s(frame, source, max(lo, 0.0) + count / rate)
+                if at < lo - _EPSILON_S:
+                    continue
+                if at >= hi - _EPSILON_S:
+                    break
+                first, last = (at if count == 0 else first), at
+                if count in wanted:
+                    kept[count] = (at, frame)
+                count += 1
+        if count == 0:
+            return None
+        if count == expected:
+            break
+        expected = count
+    indices = [i for i in frame_indices(count, n) if i in kept] or sorted(kept)
+    indices += [indices[-1]] * (n - len(indices))
+    warnings = []
+    if stated - count > max(2, 0.02 * stated):
+        warnings.append(f"the video is damaged or cut off: {count} of {stated} pictures could be decoded")
+    frames = _stack(source, [kept[i][1] for i in indices])
+    times = tuple(round(kept[i][0], 6) for i in indices)
+    return Pictures(frames, times, last - first + 1 / rate, tuple(warnings))
+
+
+# ---------------------------------------------------------------- long: seek
+
+
+def _seek(container: Any, stream: Any, source: Source, at_s: float) -> bool:
+    """Go to the key frame at or before `at_s`; False where the container cannot."""
+    offset = round((at_s + source.start_s) / float(stream.time_base))
+    try:
+        container.seek(offset, stream=stream, backward=True)
+    except (av.FFmpegError, OSError):
+        return False
+    return True
+
+
+def _timetable(source: Source, stream: Any, lo: float, hi: float, rate: float) -> tuple[int, Any]:
+    """vlen of [lo, hi), and a function from an index to its time: by the file's own index if it is whole."""
+    entries, tb = stream.index_entries, float(stream.time_base)
+    if stream.frames and len(entries) >= stream.frames:
+        offset = (stream.start_time or 0) - entries[0].timestamp
+
+        def at(k: int) -> float:
+            return (entries[k].timestamp + offset) * tb - source.start_s
+
+        whole = _first(len(entries), lambda k: entries[k].pos + entries[k].size > source.size)
+        k_lo = _first(whole, lambda k: at(k) >= lo - _EPSILON_S)
+        k_hi = _first(whole, lambda k: at(k) >= hi - _EPSILON_S)
+        return k_hi - k_lo, lambda k: at(k_lo + k)
+    begin = max(lo, 0.0)
+    end = min(hi, _last_packet_s(source, begin) if source.duration_s is None else source.duration_s)
+    return round((end - begin) * rate), lambda k: begin + k / rate
+
+
+def _first(n: int, true_from: Any) -> int:
+    """The smallest k < n for which the monotone `true_from(k)` holds, else n."""
+    low, high = 0, n
+    while low < high:
+        middle = (low + high) // 2
+        if true_from(middle):
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def _last_packet_s(source: Source, from_s: float) -> float:
+    """When the last picture after `from_s` ends, found without decoding."""
+    end = from_s
+    with source.reading("video") as (container, stream):
+        if from_s > 0:
+            _seek(container, stream, source, from_s)
+        try:
+            for packet in container.demux(stream):
+                if packet.size and packet.pts is not None:
+                    until = packet.pts + (packet.duration or 0)
+                    end = max(end, float(until * packet.time_base) - source.start_s)
+        except (av.FFmpegError, OSError):
+            pass
+    return end
+
+
+class _Walker:
+    """Finds frames by their times, in rising order: by decoding on when that is near, else by seeking."""
+
+    def __init__(self, source: Source, container: Any, stream: Any, rate: float) -> None:
+        self.source, self.container, self.stream, self.half_s = source, container, stream, 0.5 / rate
+        self.near_s = 1.0
+        self.at_s, self.frame, self.frames = -math.inf, None, iter(())
+        self.seeks_pay = True
+        self.stuck = False
+
+    def find(self, target_s: float) -> Any:
+        """The first frame at or after `target_s` (less half a frame), or the last one there is."""
+        if self.frame is None or (self.seeks_pay and target_s - self.at_s > self.near_s):
+            self._jump(target_s)
+        for _ in range(FRAMES_PER_SEEK):
+            if self.at_s >= target_s - self.half_s:
+                return self.frame
+            if not self._step():
+                return self.frame
+        self.stuck = True
+        return self.frame
+
+    def _jump(self, target_s: float) -> None:
+        before_s = self.at_s
+        for earlier_s in _EARLIER_S:
+            _seek(self.container, self.stream, self.source, max(target_s - earlier_s, 0.0))
+            self.frames = _frames(self.container, self.stream)
+            if self._step() and self.at_s <= target_s + self.half_s:
+                break
+        if self.at_s <= before_s:
+            self.seeks_pay = False  # key frames lie farther apart than the targets
+
+    def _step(self) -> bool:
+        frame = next(self.frames, None)
+        if frame is None:
+            return False
+        self.frame, self.at_s = frame, _time_s(frame, self.source, self.at_s + 2 * self.half_s)
+        return True
+
+
+def _seek_through(source: Source, n: int, lo: float, hi: float, rate: float) -> Pictures | None:
+    """n frames of a long video, by their times."""
+    warnings: list[str] = []
+    with source.reading("video") as (container, stream):
+        vlen, time_of = _timetable(source, stream, lo, hi, rate)
+        if vlen < 1:
+            return None
+        stated = stream.frames if lo < 0 and hi == math.inf else 0
+        for attempt in range(2):
+            walker = _Walker(source, container, stream, rate)
+            targets = [time_of(k) for k in frame_indices(vlen, n)]
+            found = [(walker.find(target), walker.at_s) for target in targets]
+            if attempt or walker.stuck or targets[-1] - walker.at_s < 1.0:
+                break
+            # The file ends before it says: measure, and spread the frames over what is there.
+            end = _last_packet_s(source, max(walker.at_s, 0.0))
+            warnings.append(f"the video is cut off: it ends at {end:.2f} s and states {source.stated}")
+            vlen = max(1, _first(vlen, lambda k, end=end: time_of(k) >= end))
+    if found[0][0] is None:
+        return None
+    if stated and stated - vlen > max(2, 0.02 * stated) and not warnings:
+        warnings.append(f"the video is damaged or cut off: {vlen} of {stated} pictures are there")
+    if walker.stuck:
+        warnings.append("key frames lie far apart, so some pictures are earlier than asked for")
+    length_s = time_of(vlen - 1) - time_of(0) + 1 / rate
+    frames = _stack(source, [frame for frame, _ in found])
+    return Pictures(frames, tuple(round(at, 6) for _, at in found), length_s, tuple(warnings))
+
+
+def read_folder(sources: list[Source], n: int) -> NDArray[np.uint8]:
+    """n of the pictures of a folder, by the same rule, all of the first one's size."""
+    frames: dict[int, Any] = {}
+    indices = frame_indices(len(sources), n)
+    for i in dict.fromkeys(indices):
+        picture = read_pictures(sources[i], 1, None, None)
+        if picture is None:
+            refuse(sources[i].path, "holds no picture that can be decoded", "remove it or export it again")
+        frames[i] = av.VideoFrame.from_ndarray(picture.frames[0], format="rgb24")
+    height, width = frames[indices[0]].height, frames[indices[0]].width
+    return np.stack([frames[i].reformat(width, height, threads=1).to_ndarray() for i in indices])

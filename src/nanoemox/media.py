@@ -1,0 +1,283 @@
+"""A media file -> `Clip`: eight pictures, eight windows of sound, and what the file does not have.
+
+`load_clip` reads whatever FFmpeg reads, with PyAV. Pictures come by the published rule, turned and scaled the
+way they are shown (`frames.py`); sound comes as mono at 16 kHz (`sound.py`); files are never trusted
+(`sources.py`). A picture, a sound file and a silent video are valid: the missing modality is stated, never
+made up. Letters: T frames, H, W pixels, C windows of sound.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nanoemox.frames import (
+    FRAMES_PER_CLIP,
+    LONGEST_SIDE_PX,
+    Pictures,
+    frame_indices,
+    read_folder,
+    read_pictures,
+)
+from nanoemox.sound import (
+    AUDIO_CLIP_S,
+    AUDIO_CLIPS,
+    SAMPLE_RATE_HZ,
+    Sound,
+    audio_clip_starts,
+    read_sound,
+)
+from nanoemox.sources import MAX_PIXELS, MediaError, Source, inspect, refuse, shown
+
+__all__ = [
+    "AUDIO_CLIPS",
+    "AUDIO_CLIP_S",
+    "FRAMES_PER_CLIP",
+    "LONGEST_SIDE_PX",
+    "MAX_PIXELS",
+    "SAMPLE_RATE_HZ",
+    "Clip",
+    "MediaError",
+    "audio_clip_starts",
+    "empty_clip",
+    "frame_indices",
+    "load_clip",
+    "load_frames_dir",
+]
+
+PRESENT = "present"
+FOLDER_FPS = 25.0  # of a folder of pictures without sound
+PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
+_TOO_SHORT_S = 1e-3
+
+
+@dataclass(frozen=True)
+class Clip:
+    """What was read of one clip.
+
+    frames: uint8 [T, H, W, 3], RGB as shown, the longest side at most 1280 px; None without pictures.
+    audio_clips: float32 [C, 32000], mono 16 kHz in [-1, 1]; None without sound.
+    frame_times_s, audio_starts_s: where they lie, from the beginning of the file or, for sound, of the cut.
+    duration_s: length of what was read. audio_heard: share of the sound inside the windows.
+    waveform: for drawing only: lowest and highest sample of up to 1000 stretches, in turn, [2 * stretches].
+    modalities: {"video": "present" or why not, "audio": likewise}.
+    """
+
+    path: str
+    frames: NDArray[np.uint8] | None
+    audio_clips: NDArray[np.float32] | None
+    frame_times_s: tuple[float, ...]
+    audio_starts_s: tuple[float, ...]
+    duration_s: float
+    audio_heard: float | None
+    waveform: NDArray[np.float32] | None
+    modalities: dict[str, str]
+    warnings: tuple[str, ...] = ()
+
+
+def empty_clip(reason: str, path: str = "") -> Clip:
+    """A clip of words alone; `reason` says why nothing is to be seen or heard."""
+    return Clip(path, None, None, (), (), 0.0, None, None, {"video": reason, "audio": reason})
+
+
+def load_clip(
+    path: str | os.PathLike[str],
+    *,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    audio: str | os.PathLike[str] | None = None,
+    frames: int = FRAMES_PER_CLIP,
+    audio_clips: int = AUDIO_CLIPS,
+    compat: Literal["published"] | None = None,
+) -> Clip:
+    """Read a video, a sound file, a picture or a folder of pictures.
+
+    Args:
+        start_s, end_s: read only this stretch, in seconds from the beginning of the file.
+        audio: a sound file in place of the file's own sound, on the same clock.
+        frames, audio_clips: how many pictures (T) and windows of sound (C).
+        compat: "published" places the windows as the published code does, which misses the end.
+
+    Raises:
+        MediaError: in one line, what is wrong with which file, what was expected and what to do.
+    """
+    path = Path(path)
+    if _is_folder(path):
+        return load_frames_dir(
+            path,
+            start_s=start_s,
+            end_s=end_s,
+            audio=audio,
+            frames=frames,
+            audio_clips=audio_clips,
+            compat=compat,
+        )
+    _check_cut(path, start_s, end_s)
+    source = inspect(path)
+    cut = (None, None) if source.picture else (start_s, end_s)
+    if cut[0] is not None and source.duration_s is not None and cut[0] >= source.duration_s:
+        refuse(path, f"ends at {source.stated}, before start_s = {cut[0]:g}", "choose an earlier start")
+    pictures = read_pictures(source, frames, *cut) if source.has_video else None
+    warnings: list[str] = []
+    sound: Sound | None = None
+    if audio is not None:
+        sound, no_sound = _other_sound(Path(audio), audio_clips, compat, start_s, end_s), ""
+    elif source.has_audio:
+        sound = read_sound(source, audio_clips, compat, *cut)
+        no_sound = "the file's sound track holds no sound that can be decoded"
+    else:
+        no_sound = "a picture has no sound" if source.picture else "the file has no sound track"
+    no_video = "the file has sound only"
+    if source.has_video:
+        no_video = "the file's video track holds no picture that can be decoded"
+        if pictures is None and sound is None:
+            _refuse_nothing(source, cut)
+        if pictures is None:
+            warnings.append(no_video)
+    elif sound is None:
+        _refuse_nothing(source, cut)
+    if source.has_audio and audio is None and sound is None:
+        warnings.append(no_sound)
+    return _clip(path, pictures, sound, no_video, no_sound, warnings)
+
+
+def load_frames_dir(
+    path: str | os.PathLike[str],
+    *,
+    start_s: float | None = None,
+    end_s: float | None = None,
+    audio: str | os.PathLike[str] | None = None,
+    frames: int = FRAMES_PER_CLIP,
+    audio_clips: int = AUDIO_CLIPS,
+    compat: Literal["published"] | None = None,
+    fps: float | None = None,
+) -> Clip:
+    """Read a folder of pictures as the frames of a video, in the order of their numbers.
+
+    Their rate is `fps`; without it they are spread over `audio`, or come at 25 a second.
+    The rest is as in `load_clip`.
+    """
+    path = Path(path)
+    _check_cut(path, start_s, end_s)
+    if not _is_folder(path):
+        refuse(
+            path, "is not a folder (expected a folder of pictures)", "give its folder, or use it as a video"
+        )
+    try:
+        names = [
+            entry.name for entry in os.scandir(path) if Path(entry.name).suffix.lower() in PICTURE_SUFFIXES
+        ]
+    except OSError as error:
+        refuse(path, f"is a folder that cannot be listed ({error.strerror})", "change its permissions")
+    if not names:
+        refuse(path, "is a folder without pictures (expected a media file)", "name a file in it")
+    names.sort(key=_natural)
+    sound: Sound | None = None
+    if audio is not None:
+        sound = _other_sound(Path(audio), audio_clips, compat, start_s, end_s)
+    if fps is None:
+        uncut = start_s is None and end_s is None
+        fps = len(names) / sound.length_s if sound is not None and uncut else FOLDER_FPS
+    first = 0 if start_s is None else int(np.ceil(start_s * fps - 1e-6))
+    last = len(names) if end_s is None else min(len(names), int(np.ceil(end_s * fps - 1e-6)))
+    if first >= last:
+        refuse(
+            path, f"holds {len(names)} pictures at {fps:g} a second, none in the cut", "choose another cut"
+        )
+    sources = [_lazy_source(path / name) for name in names[first:last]]
+    pictures = Pictures(
+        frames=read_folder(sources, frames),
+        times_s=tuple(round((first + i) / fps, 6) for i in frame_indices(last - first, frames)),
+        length_s=(last - first) / fps,
+    )
+    return _clip(path, pictures, sound, "", "a folder of pictures has no sound", [])
+
+
+def _clip(
+    path: Path,
+    pictures: Pictures | None,
+    sound: Sound | None,
+    no_video: str,
+    no_sound: str,
+    warnings: Sequence[str],
+) -> Clip:
+    lengths = [part.length_s for part in (pictures, sound) if part is not None]
+    return Clip(
+        path=shown(path),
+        frames=None if pictures is None else pictures.frames,
+        audio_clips=None if sound is None else sound.clips,
+        frame_times_s=() if pictures is None else pictures.times_s,
+        audio_starts_s=() if sound is None else sound.starts_s,
+        duration_s=round(max(lengths, default=0.0), 6),
+        audio_heard=None if sound is None else sound.heard,
+        waveform=None if sound is None else sound.envelope,
+        modalities={
+            "video": no_video if pictures is None else PRESENT,
+            "audio": no_sound if sound is None else PRESENT,
+        },
+        warnings=(*warnings, *(pictures.warnings if pictures else ()), *(sound.warnings if sound else ())),
+    )
+
+
+def _other_sound(
+    path: Path, clips: int, compat: Literal["published"] | None, start_s: float | None, end_s: float | None
+) -> Sound:
+    """The sound of a file given for its sound alone."""
+    if _is_folder(path):
+        refuse(path, "is a folder (expected a sound file)", "name a file in it")
+    source = inspect(path)
+    sound = read_sound(source, clips, compat, start_s, end_s) if source.has_audio else None
+    if sound is None:
+        refuse(path, "has no sound that can be decoded there (expected a sound file)", "give another file")
+    return sound
+
+
+def _refuse_nothing(source: Source, cut: tuple[float | None, float | None]) -> None:
+    where = (
+        ""
+        if cut == (None, None)
+        else f" between {cut[0] or 0:g} s and " + ("its end" if cut[1] is None else f"{cut[1]:g} s")
+    )
+    kinds = " or ".join(k for k, has in (("picture", source.has_video), ("sound", source.has_audio)) if has)
+    refuse(
+        source.path,
+        f"holds no {kinds} that can be decoded{where} (damaged, cut off, or its data lies in another file)",
+        "copy or export it again",
+    )
+
+
+def _check_cut(path: Path, start_s: float | None, end_s: float | None) -> None:
+    for name, value in (("start_s", start_s), ("end_s", end_s)):
+        if value is not None and not (np.isfinite(value) and value >= 0):
+            refuse(path, f"cannot be cut at {name} = {value} (expected seconds from 0)", "correct the cut")
+    if end_s is not None and end_s - (start_s or 0.0) < _TOO_SHORT_S:
+        refuse(
+            path,
+            f"cannot be cut from {start_s or 0:g} s to {end_s:g} s (expected end_s > start_s)",
+            "swap them",
+        )
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False  # opening it will say what is wrong
+
+
+def _lazy_source(path: Path) -> Source:
+    """A picture in a folder; opened only when its turn comes."""
+    return Source(path, 0, picture=True, has_video=True, has_audio=False, start_s=0.0, duration_s=None)
+
+
+def _natural(name: str) -> list[tuple[int, int, str]]:
+    """Sort key that puts frame 2 before frame 10."""
+    parts = re.split(r"(\d+)", name.casefold())
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part]

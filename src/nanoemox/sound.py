@@ -1,0 +1,302 @@
+"""Sound out of a file: mono at 16 kHz, in windows of 2 s that cover it from its beginning to its end.
+
+Window i of C begins at i * (D - 2) / (C - 1): the first at 0, the last ends with the sound. The published
+rule (pytorchvideo 0.1.5) divides by C instead and so misses the end; `compat="published"` keeps it, to the sample.
+Short sound is decoded whole; of a long one only the windows, by seeking. Letters: C windows, L samples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Literal
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from nanoemox.sources import Source, refuse
+
+SAMPLE_RATE_HZ = 16_000
+AUDIO_CLIPS = 8
+AUDIO_CLIP_S = 2.0
+WINDOW = round(AUDIO_CLIP_S * SAMPLE_RATE_HZ)  # samples of one window
+DECODE_ALL_S = 120.0  # sound up to this long is decoded whole
+ENVELOPE_POINTS = 2000
+SILENCE = 1e-4  # peak, -80 dBFS: below the last bit of 14
+_MARGIN_S = 0.25  # decoded around a window, so that decoder and resampler have settled
+_BLOCK = 1 << 16  # samples resampled at once
+_RATES_HZ = (1_000, 768_000)
+_OVERSHOOT = 2.0  # decoded peaks up to here are clipped, above the whole sound is scaled
+
+Compat = Literal["published"] | None
+Samples = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Sound:
+    """`clips` float32 [C, 32000] in [-1, 1]; `heard`: the share of the sound that lies inside them."""
+
+    clips: Samples
+    starts_s: tuple[float, ...]
+    length_s: float
+    heard: float
+    envelope: Samples
+    warnings: tuple[str, ...] = ()
+
+
+def audio_clip_starts(num_samples: int, clips: int = AUDIO_CLIPS, compat: Compat = None) -> list[int]:
+    """Where the windows of a sound of `num_samples` (16 kHz) begin, as sample offsets.
+
+    Shorter than 2 s counts as 2 s, as it is zero-padded. "published": floor of the exact rational that the
+    double (D - 2) stands for, times i / C.
+    """
+    if clips < 1 or num_samples < 0:
+        raise ValueError(
+            f"expected at least one window of no less than 0 samples, got {clips}, {num_samples}"
+        )
+    if compat not in (None, "published"):
+        raise ValueError(f'expected compat None or "published", got {compat!r}')
+    spare = max(num_samples, WINDOW) - WINDOW
+    if compat == "published":
+        exact = Fraction(max(num_samples, WINDOW) / SAMPLE_RATE_HZ - AUDIO_CLIP_S)
+        return [math.floor(exact * i / clips * SAMPLE_RATE_HZ) for i in range(clips)]
+    return [i * spare // max(clips - 1, 1) for i in range(clips)]
+
+
+def share_heard(num_samples: int, starts: list[int]) -> float:
+    """The share of a sound that lies inside windows at `starts` (rising)."""
+    heard, end = 0, 0
+    for start in starts:
+        heard += max(0, min(start + WINDOW, num_samples) - max(start, end))
+        end = max(end, start + WINDOW)
+    return heard / num_samples if num_samples else 1.0
+
+
+def read_sound(
+    source: Source, clips: int, compat: Compat, start_s: float | None, end_s: float | None
+) -> Sound | None:
+    """The windows of the sound between start_s and end_s (None: the whole file), or None if there is none."""
+    lo, hi = start_s or 0.0, math.inf if end_s is None else end_s
+    with source.reading("audio") as (_, stream):
+        if stream.codec_context is None:
+            return None
+        rate_hz = stream.codec_context.sample_rate
+        if not _RATES_HZ[0] <= rate_hz <= _RATES_HZ[1]:
+            refuse(
+                source.path,
+                f"has sound at {rate_hz} Hz (expected {_RATES_HZ[0]} to {_RATES_HZ[1]} Hz)",
+                "export it again",
+            )
+        own_s = float(stream.duration * stream.time_base) if stream.duration else source.duration_s
+    stated_s = None if own_s is None else max(0.0, min(own_s, hi) - lo)
+    if stated_s is None or stated_s <= DECODE_ALL_S:
+        limit_s = min(hi, lo + (2 * DECODE_ALL_S if stated_s is None else DECODE_ALL_S + 5.0))
+        samples, ended = _decode(source, lo, limit_s)
+        if ended or limit_s == hi:
+            return _whole(source, samples, clips, compat, stated_s if end_s is None else None)
+    return _windows(source, clips, compat, lo, min(hi, _end_s(source, lo, own_s)))
+
+
+def _whole(
+    source: Source, samples: Samples, clips: int, compat: Compat, stated_s: float | None
+) -> Sound | None:
+    n = len(samples)
+    if n == 0:
+        return None
+    samples, warnings = _in_range(samples)
+    if float(np.abs(samples).max()) < SILENCE:
+        warnings.append("the sound track is silent: nothing in it but zeros")
+    if stated_s is not None and stated_s - n / SAMPLE_RATE_HZ > max(0.5, 0.02 * stated_s):
+        warnings.append(
+            f"the sound is damaged or cut off: {n / SAMPLE_RATE_HZ:.2f} s of {stated_s:.2f} s can be read"
+        )
+    starts = audio_clip_starts(n, clips, compat)
+    padded = np.pad(samples, (0, max(0, WINDOW - n)))
+    windows = np.stack([padded[s : s + WINDOW] for s in starts])
+    times = tuple(s / SAMPLE_RATE_HZ for s in starts)
+    heard = share_heard(n, starts)
+    return Sound(windows, times, n / SAMPLE_RATE_HZ, heard, _envelope(samples), tuple(warnings))
+
+
+def _windows(source: Source, clips: int, compat: Compat, lo: float, hi: float) -> Sound | None:
+    """Only the windows of a long sound in [lo, hi), each found by seeking."""
+    n = round((hi - lo) * SAMPLE_RATE_HZ)
+    if n <= 0:
+        return None
+    starts = audio_clip_starts(n, clips, compat)
+    heard = np.zeros((clips, WINDOW), dtype=np.float32)
+    for row, start in zip(heard, starts, strict=True):
+        at = lo + start / SAMPLE_RATE_HZ
+        samples, _ = _decode(source, at, at + AUDIO_CLIP_S)
+        row[: len(samples)] = samples[:WINDOW]
+    flat, warnings = _in_range(heard.reshape(-1))
+    windows = flat.reshape(clips, WINDOW)
+    if float(np.abs(windows).max()) < SILENCE:
+        warnings.append("the sound track is silent: nothing in it but zeros")
+    points = np.zeros(ENVELOPE_POINTS // 2 * 2, dtype=np.float32)  # zero between the windows
+    for row, start in zip(windows, starts, strict=True):
+        first, last = (x * (len(points) // 2) // n for x in (start, min(start + WINDOW, n) - 1))
+        part = _envelope(row, last - first + 1)
+        points[2 * first : 2 * first + len(part)] = part
+    times = tuple(s / SAMPLE_RATE_HZ for s in starts)
+    return Sound(windows, times, n / SAMPLE_RATE_HZ, share_heard(n, starts), points, tuple(warnings))
+
+
+def _end_s(source: Source, lo: float, stated_s: float | None) -> float:
+    """When the sound really ends: decoded from shortly before it should, or else found by reading on."""
+    if stated_s is not None:
+        end = _read_end_s(source, max(lo, stated_s - 3.0))
+        if end is not None:
+            return end
+    return _read_end_s(source, lo) or lo
+
+
+def _read_end_s(source: Source, from_s: float) -> float | None:
+    """The end of the last packet after `from_s`, without decoding; None where there is none."""
+    end = None
+    with source.reading("audio") as (container, stream):
+        _seek(container, stream, source, from_s)
+        try:
+            for packet in container.demux(stream):
+                if packet.size and packet.pts is not None:
+                    until = float((packet.pts + (packet.duration or 0)) * packet.time_base) - source.start_s
+                    end = max(end or 0.0, until)
+        except (av.FFmpegError, OSError):
+            pass
+    return end if end is not None and end > from_s else None
+
+
+def _seek(container: Any, stream: Any, source: Source, at_s: float) -> None:
+    offset = round((at_s + source.start_s) / float(stream.time_base))
+    try:
+        container.seek(offset, stream=stream, backward=True)
+    except (av.FFmpegError, OSError):
+        return  # reads from where it stands; times tell what to keep
+
+
+def _decode(source: Source, lo: float, hi: float) -> tuple[Samples, bool]:
+    """Mono 16 kHz samples of [lo, hi), and whether the sound ended before `hi`."""
+    blocks: list[Samples] = []
+    first_s: float | None = None
+    ended = True
+    with source.reading("audio") as (container, stream):
+        if lo > 0:
+            _seek(container, stream, source, max(0.0, lo - _MARGIN_S))
+        resampler = _Resampler()
+        for at_s, mono, rate_hz in _mono(source, container, stream):
+            if at_s + len(mono) / rate_hz < lo - _MARGIN_S:
+                continue
+            if first_s is None:
+                first_s = at_s
+            if at_s >= hi + _MARGIN_S:
+                ended = False
+                break
+            blocks += resampler.push(mono, rate_hz)
+        blocks += resampler.flush()
+    samples = np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.float32)
+    if first_s is not None and (lo > 0 or hi < math.inf):
+        begin = max(0, round((lo - first_s) * SAMPLE_RATE_HZ)) if lo > 0 else 0
+        end = len(samples) if hi == math.inf else max(0, round((hi - first_s) * SAMPLE_RATE_HZ))
+        samples = samples[begin:end]
+    return samples, ended
+
+
+def _mono(source: Source, container: Any, stream: Any) -> Iterator[tuple[float, Samples, int]]:
+    """Decoded frames as (time, mono samples at the file's own rate, that rate)."""
+    following_s = 0.0
+    for frame in _frames(container, stream):
+        at_s = following_s if frame.pts is None else float(frame.pts * frame.time_base) - source.start_s
+        mono = _downmix(frame)
+        following_s = at_s + len(mono) / frame.sample_rate
+        if not np.isfinite(mono).all():
+            refuse(
+                source.path,
+                f"has samples that are not numbers (NaN or infinite) near {at_s:.2f} s (expected [-1, 1])",
+                "export the sound again",
+            )
+        yield at_s, mono, frame.sample_rate
+
+
+def _frames(container: Any, stream: Any) -> Iterator[Any]:
+    """Decoded frames from where the container stands; damaged packets are left out."""
+    packets = container.demux(stream)
+    while True:
+        try:
+            packet = next(packets)
+        except (StopIteration, av.FFmpegError, OSError):
+            return  # the end, or cut off: what came before counts
+        try:
+            yield from packet.decode()
+        except av.FFmpegError:
+            continue
+
+
+def _downmix(frame: Any) -> Samples:
+    """One frame of any layout and sample format -> the mean of its channels, float32 [L]."""
+    raw = frame.to_ndarray()
+    channels = [channel.name for channel in frame.layout.channels]
+    samples = raw if frame.format.is_planar else raw.reshape(-1, max(len(channels), 1)).T
+    full = [i for i, name in enumerate(channels) if name != "LFE"]  # the bass channel holds no speech
+    if 0 < len(full) < len(samples):
+        samples = samples[full]
+    if samples.dtype == np.uint8:
+        samples = (samples.astype(np.float32) - 128) / 128
+    elif samples.dtype.kind == "i":
+        samples = samples.astype(np.float32) / float(-np.iinfo(samples.dtype).min)
+    with np.errstate(all="ignore"):  # what is not finite is found by the caller
+        return np.asarray(samples.mean(axis=0, dtype=np.float64), dtype=np.float32)
+
+
+class _Resampler:
+    """FFmpeg's resampler, fed in blocks; a change of rate in the middle begins a new one."""
+
+    def __init__(self) -> None:
+        self.rate_hz, self.waiting, self.held = 0, [], 0  # type: int, list[Samples], int
+        self.resampler: Any = None
+
+    def push(self, mono: Samples, rate_hz: int) -> list[Samples]:
+        done = self.flush() if rate_hz != self.rate_hz else []
+        self.rate_hz = rate_hz
+        self.waiting.append(mono)
+        self.held += len(mono)
+        return done + (self._convert() if self.held >= _BLOCK else [])
+
+    def flush(self) -> list[Samples]:
+        done = self._convert()
+        if self.resampler is not None:
+            done += [frame.to_ndarray()[0] for frame in self.resampler.resample(None)]
+            self.resampler = None
+        return done
+
+    def _convert(self) -> list[Samples]:
+        if not self.held:
+            return []
+        block, self.waiting, self.held = np.concatenate(self.waiting), [], 0
+        if self.rate_hz == SAMPLE_RATE_HZ:
+            return [block]
+        if self.resampler is None:
+            self.resampler = av.AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE_HZ)
+        frame = av.AudioFrame.from_ndarray(block[None], format="flt", layout="mono")
+        frame.sample_rate = self.rate_hz
+        return [out.to_ndarray()[0].copy() for out in self.resampler.resample(frame)]
+
+
+def _in_range(samples: Samples) -> tuple[Samples, list[str]]:
+    """Samples inside [-1, 1]: small overshoots clipped, larger sound scaled down, with a warning."""
+    peak = float(np.abs(samples).max())
+    if peak <= 1.0:
+        return samples, []
+    if peak <= _OVERSHOOT:
+        return np.clip(samples, -1.0, 1.0), []
+    return samples / np.float32(peak), [f"the sound exceeds full scale {peak:.3g} times; it was scaled down"]
+
+
+def _envelope(samples: Samples, bins: int = ENVELOPE_POINTS // 2) -> Samples:
+    """Lowest and highest sample of each of up to `bins` stretches, in turn: [2 * bins]."""
+    bins = max(1, min(bins, len(samples)))
+    edges = np.arange(bins) * len(samples) // bins
+    low, high = np.minimum.reduceat(samples, edges), np.maximum.reduceat(samples, edges)
+    return np.stack([low, high], axis=1).reshape(-1)

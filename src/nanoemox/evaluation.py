@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from torch import Tensor
 from tqdm import tqdm
@@ -29,14 +29,15 @@ from tqdm import tqdm
 from nanoemox import scoring
 from nanoemox.analysis import Answers, Request
 from nanoemox.data import Record, read_manifest
+from nanoemox.features import FeatureStore, encoder_hash, load_record
 from nanoemox.inference import EmotionAnalyzer
-from nanoemox.media import Clip, empty_clip, load_clip, load_frames_dir
+from nanoemox.media import Clip, empty_clip
 from nanoemox.tasks import TASKS, select
 
 logger = logging.getLogger(__name__)
 
 MODALITIES = ("text", "video", "audio")
-Features = Mapping[str, Mapping[str, Tensor]]  # clip id -> one clip's frozen features by name
+Features: TypeAlias = FeatureStore | Mapping[str, Mapping[str, Tensor]]  # clip id -> frozen features
 
 
 def evaluate(
@@ -49,19 +50,21 @@ def evaluate(
     modalities: Collection[str] | None = None,
     alone: bool = False,
     baselines_train: str | Path | None = None,
-    features: Features | None = None,
+    features: Features | str | Path | None = None,
     limit: int | None = None,
     device: str = "cpu",
 ) -> dict[str, Any]:
     """Score a model on a labelled manifest; returns the report, which is also `out`/report.json.
 
     Args:
-        model: what `EmotionAnalyzer.from_pretrained` takes, or an analyzer. tasks: names of tasks; None,
-        every task that has labels. seed: of the intervals; the answers are greedy. modalities: give the model
-        only these of "text", "video", "audio". alone: also give it each modality alone (three more runs, in
-        folders of `out`). baselines_train: manifest that the constant answers are read off; None, the
-        evaluated manifest itself. features: stored frozen features by clip id; clips without them are read
-        from their files. limit: only the first clips of the manifest.
+        model: what `EmotionAnalyzer.from_pretrained` takes, or an analyzer.
+        tasks: names of tasks; None, every task that has labels.
+        seed: of the intervals; the answers are greedy.
+        modalities: give the model only these of "text", "video", "audio".
+        alone: also give it each modality alone (three more runs, in folders of `out`).
+        baselines_train: manifest the constant answers are read off; None, the evaluated manifest itself.
+        features: a feature store, its folder, or frozen features by clip id; other clips are read from files.
+        limit: only the first clips of the manifest.
     """
     chosen = [task.name for task in select(tasks)]
     only = _check_modalities(modalities)
@@ -74,6 +77,9 @@ def evaluate(
     train = [_labels(record) for record in read_manifest(Path(baselines_train))] if baselines_train else None
 
     analyzer = model if isinstance(model, EmotionAnalyzer) else EmotionAnalyzer.from_pretrained(model, device)
+    if isinstance(features, (str, Path)):
+        features = FeatureStore(features, encoder_hash(analyzer.model, analyzer.processor))
+        features.check(record for record in records if record.id in features)
     started = time.perf_counter()
     predictions = predict(records, analyzer, out, chosen, batch_size, only, features, _digest(manifest))
     seconds = time.perf_counter() - started
@@ -162,7 +168,7 @@ def predict(
 # ---------------------------------------------------------------- answering
 
 Batch = Sequence[tuple[Record, list[str]]]
-Source = Clip | Mapping[str, Tensor] | Exception
+Source: TypeAlias = Clip | Mapping[str, Tensor] | Exception
 
 
 def _read_ahead(
@@ -174,7 +180,7 @@ def _read_ahead(
         if features is not None and record.id in features:
             return features[record.id]
         try:
-            return load_record_clip(record) if only is None or only & {"video", "audio"} else empty_clip("")
+            return load_record(record) if only is None or set(only) - {"text"} else empty_clip("")
         except (ValueError, OSError) as error:
             return error
 
@@ -187,19 +193,6 @@ def _read_ahead(
             yield batch, ready
 
 
-def load_record_clip(record: Record) -> Clip:
-    """The media of one manifest line."""
-    cut: dict[str, Any] = {"start_s": record.start_s, "end_s": record.end_s}
-    if record.frames_dir:
-        return load_frames_dir(record.frames_dir, audio=record.audio, **cut)
-    path = record.video or record.image
-    if path:
-        return load_clip(path, audio=record.audio, **cut)
-    if record.audio:
-        return load_clip(record.audio, **cut)
-    return empty_clip("the manifest names no media")
-
-
 def _answer(
     analyzer: EmotionAnalyzer, batch: Batch, sources: Sequence[Source], only: Collection[str] | None
 ) -> Iterator[dict[str, Any]]:
@@ -210,9 +203,9 @@ def _answer(
         if isinstance(source, Exception):
             yield from _errors(record, tasks, source)
             continue
-        candidates = {t: TASKS[t].candidates(_labels(record)) for t in tasks if TASKS[t].closed}
+        candidates = {t: TASKS[t].candidates(_labels(record)) or [] for t in tasks if TASKS[t].closed}
         dialogue = [{"role": turn.role, "text": turn.text} for turn in record.dialogue or ()]
-        requests.append(Request(source, record.text, dialogue, tasks, candidates, only))  # type: ignore[arg-type]
+        requests.append(Request(source, record.text, dialogue, tasks, candidates, only))
         asked.append((record, tasks))
     if not requests:
         return
@@ -281,7 +274,7 @@ def _resume(path: Path, run: Mapping[str, Any]) -> dict[tuple[str, str], dict[st
         differ = [key for key, value in run.items() if before.get(key) != value]
         if differ:
             raise ValueError(
-                f"{path.parent}: it holds another run's answers (other {', '.join(differ)}); choose another folder"
+                f"{path.parent}: answers of another run are there ( {', '.join(differ)}); choose a new folder"
             )
     done: dict[tuple[str, str], dict[str, Any]] = {}
     if path.exists():

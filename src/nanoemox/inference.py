@@ -102,27 +102,28 @@ class EmotionAnalyzer:
         """Answer questions about one clip.
 
         Args:
-            clip: a media file, a loaded `Clip`, or None when there are only words. subtitle: what is said.
-            dialogue: earlier turns, oldest first, each {"role", "text"}. tasks: names of tasks; None asks all
-            six. start_s, end_s: use this part of the file only. candidates: labels to choose from by task
-            ("emotion", "intent", "sentiment"), in place of the usual ones.
+            clip: a media file, a loaded `Clip`, or None when there are only words.
+            subtitle: what is said. dialogue: earlier turns, oldest first, each {"role", "text"}.
+            tasks: names of tasks; None asks all six.
+            start_s, end_s: use this part of the file only.
+            candidates: task -> labels to choose from, for "emotion", "intent" or "sentiment".
         """
         select(tasks)  # a misspelt task is told before the file is read
         timing: dict[str, float] = {}
         with _timed(timing, "load"):
             if clip is None:
-                clip = empty_clip("only words were given")
-            elif not isinstance(clip, Clip):
-                clip = load_clip(clip, start_s=start_s, end_s=end_s)
-        if clip.frames is None and clip.audio_clips is None and not (subtitle or dialogue):
+                media = empty_clip("only words were given")
+            else:
+                media = clip if isinstance(clip, Clip) else load_clip(clip, start_s=start_s, end_s=end_s)
+        if media.frames is None and media.audio_clips is None and not (subtitle or dialogue):
             raise ValueError(
-                f"{clip.path}: expected pictures, sound or words, but there are none; give a subtitle"
+                f"{media.path or 'no clip'}: expected pictures, sound or words, got none; give a subtitle"
             )
-        answers = self.answer_batch([Request(clip, subtitle, dialogue, tasks, candidates or {})], timing)[0]
+        answers = self.answer_batch([Request(media, subtitle, dialogue, tasks, candidates or {})], timing)[0]
         timing["total"] = round(sum(timing.values()), 4)
         notes = [self.world_note] if self.world_note else []
         return Analysis(
-            clip=clip,
+            clip=media,
             model=self.name,
             tasks=answers.tasks,
             modalities=answers.modalities,

@@ -255,7 +255,7 @@ _SCORERS: dict[str, Callable[[_Sample], Figures]] = {
 
 
 def names_same(truth: str, said: str) -> bool:
-    """Whether `said` names what `truth` names: case and articles aside, with at most three words beside it."""
+    """Whether `said` names what `truth` names: but for case, articles and at most three more words."""
     expected, given = (_content(text) for text in (truth, said))
     if not expected or len(given) > len(expected) + 3:
         return False

@@ -1,0 +1,311 @@
+"""Evaluation from manifest to report: resumable, order-independent, honest about broken clips."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nanoemox import evaluation, scoring
+from nanoemox.evaluation import evaluate, read_predictions
+from nanoemox.inference import EmotionAnalyzer
+from nanoemox.media import MediaError
+from nanoemox.tasks import TASKS, Task
+from nanoemox.theatre.script import stage_script
+
+from .test_inference import make_clip
+
+CLIPS = 6
+
+
+@pytest.fixture(autouse=True)
+def toy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Short answers, and clips from a random generator in place of files; "broken" ones cannot be read."""
+    for name, task in TASKS.items():
+        values = {f: getattr(task, f) for f in task.__dataclass_fields__}
+        monkeypatch.setitem(TASKS, name, Task(**values | {"max_new_tokens": 4}))
+
+    def load(record: Any) -> Any:
+        if "broken" in str(record.video):
+            raise MediaError(f"{record.video}: it is empty (expected a video); copy it again")
+        return make_clip(int(record.id[-2:]))
+
+    monkeypatch.setattr(evaluation, "load_record", load)
+
+
+@pytest.fixture
+def analyzer(model: Any, processor: Any) -> EmotionAnalyzer:
+    return EmotionAnalyzer(model, processor, "toy")
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    """Six Theatre scripts; the file of the third is broken."""
+    lines = []
+    for i in range(CLIPS):
+        line = stage_script(i, 0, "test").record()
+        line |= {"id": f"clip-{i:02d}", "video": "broken.mp4" if i == 2 else f"{i}.mp4"}
+        lines.append(json.dumps(line))
+        (tmp_path / json.loads(lines[-1])["video"]).touch()
+    path = tmp_path / "test.jsonl"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def test_report_has_every_figure_with_its_interval(
+    analyzer: EmotionAnalyzer, manifest: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    report = evaluate(manifest, analyzer, out, seed=3)
+    assert report == json.loads((out / "report.json").read_text(encoding="utf-8"))
+    assert {"model", "manifest", "n", "seed", "versions", "commit", "command", "tasks"} <= report.keys()
+    assert (report["model"], report["n"], report["seed"]) == ("toy", CLIPS, 3)
+    fixed = {
+        "emotion": {"accuracy"},
+        "sentiment": {"weighted_f1", "weighted_f1_from_open_vocabulary"},
+        "open_vocabulary": {"set_f1", "set_precision", "set_recall"},
+        "intent": {"accuracy", "weighted_f1", "off_list_rate"},
+        "reasoning": {"cue_f1", "cue_f1_face", "cue_f1_voice", "cue_f1_scene", "cue_f1_words"},
+        "empathy": {
+            "emotion_accuracy",
+            "cause_accuracy",
+            "cause_accuracy_unmentioned",
+            "dist_2",
+            "event_accuracy",
+            "goal_accuracy",
+        },
+    }
+    for task, names in fixed.items():
+        assert names <= report["tasks"][task].keys()
+        for figure in report["tasks"][task].values():
+            assert figure.keys() == {"value", "low", "high", "n"}
+    assert report["tasks"]["emotion"]["accuracy"]["n"] == CLIPS
+    assert report["baselines"]["majority"]["emotion"]["accuracy"]["value"] > 0
+    assert 0 < report["ceilings"]["all"]["emotion"] <= 1
+    assert set(report["versions"]["tasks"]) == set(TASKS)
+
+
+def test_a_broken_clip_is_an_error_and_counts_as_wrong(
+    analyzer: EmotionAnalyzer, manifest: Path, tmp_path: Path
+) -> None:
+    report = evaluate(manifest, analyzer, tmp_path / "out")
+    lines = read_predictions(tmp_path / "out" / "predictions.jsonl")
+    assert len(lines) == CLIPS * len(TASKS)
+    broken = [line for line in lines if line["id"] == "clip-02"]
+    assert len(broken) == len(TASKS)
+    assert all(set(line) == {"id", "task", "task_version", "text", "error"} for line in broken)
+    assert "it is empty" in broken[0]["error"]
+    assert report["errors"] == {"clips": 1, "ids": ["clip-02"]}
+    assert report["tasks"]["intent"]["accuracy"]["n"] == CLIPS
+
+
+def test_predictions_have_the_form_of_the_manifest_page(
+    analyzer: EmotionAnalyzer, manifest: Path, tmp_path: Path
+) -> None:
+    evaluate(manifest, analyzer, tmp_path / "out")
+    lines = read_predictions(tmp_path / "out" / "predictions.jsonl")
+    allowed = {"id", "task", "task_version", "text", "label", "labels", "polarity", "valence", "score"} | {
+        "probabilities",
+        "thinking",
+        "reply",
+        "cues",
+        "modalities",
+        "experts",
+        "warnings",
+        "error",
+    }
+    assert all(set(line) <= allowed for line in lines)
+    good = next(line for line in lines if line["id"] == "clip-00" and line["task"] == "intent")
+    assert len(good["probabilities"]) == 20
+    assert good["modalities"] == {"video": "present", "audio": "present", "text": "present"}
+    assert len(good["experts"]) == 3
+
+
+def test_a_stopped_run_goes_on_and_ends_the_same(
+    analyzer: EmotionAnalyzer, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = evaluate(manifest, analyzer, tmp_path / "whole", batch_size=4)
+    evaluate(manifest, analyzer, tmp_path / "out", batch_size=4)
+    path = tmp_path / "out" / "predictions.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    kept = [line for line in reversed(lines[:11]) if "error" not in line]
+    path.write_text(
+        "\n".join([*kept, lines[20][: len(lines[20]) // 2]]), encoding="utf-8"
+    )  # stopped in a line
+    asked: list[tuple[str, tuple[str, ...]]] = []
+    answer_batch = EmotionAnalyzer.answer_batch
+
+    def spy(self: EmotionAnalyzer, requests: Any, timing: Any = None) -> Any:
+        asked.extend((request.text, tuple(request.tasks)) for request in requests)
+        return answer_batch(self, requests, timing)
+
+    monkeypatch.setattr(EmotionAnalyzer, "answer_batch", spy)
+    resumed = evaluate(manifest, analyzer, tmp_path / "out", batch_size=2)
+    assert sum(len(tasks) for _, tasks in asked) == (CLIPS - 1) * len(TASKS) - len(kept)
+    assert resumed["tasks"] == whole["tasks"]
+    pairs = [(line["id"], line["task"]) for line in read_predictions(path)]
+    assert len(pairs) == len(set(pairs)) == CLIPS * len(TASKS)
+
+
+def test_answers_of_another_model_are_not_mixed_in(
+    analyzer: EmotionAnalyzer, manifest: Path, tmp_path: Path
+) -> None:
+    evaluate(manifest, analyzer, tmp_path / "out", tasks=["emotion"])
+    analyzer.model.fusion.requires_grad_(False)
+    next(analyzer.model.fusion.parameters()).add_(0.5)
+    with pytest.raises(ValueError, match=r"weights.*choose a new folder"):
+        evaluate(manifest, analyzer, tmp_path / "out", tasks=["emotion"])
+    with pytest.raises(ValueError, match="modalities"):
+        evaluate(manifest, analyzer, tmp_path / "out", tasks=["emotion"], modalities=["smell"])
+
+
+def test_one_modality_at_a_time(analyzer: EmotionAnalyzer, manifest: Path, tmp_path: Path) -> None:
+    report = evaluate(manifest, analyzer, tmp_path / "out", tasks=["emotion"], alone=True, limit=2)
+    assert report["n"] == 2
+    assert {"majority", "text_only", "video_only", "audio_only"} == report["baselines"].keys()
+    line = read_predictions(tmp_path / "out" / "text" / "predictions.jsonl")[0]
+    assert line["modalities"] == {
+        "video": "left out on request",
+        "audio": "left out on request",
+        "text": "present",
+    }
+    only = evaluate(manifest, analyzer, tmp_path / "only", tasks=["emotion"], modalities=["text"], limit=2)
+    assert only["tasks"] == report["baselines"]["text_only"]
+
+
+def test_stored_features_stand_for_files(analyzer: EmotionAnalyzer, manifest: Path, tmp_path: Path) -> None:
+    from_files = evaluate(manifest, analyzer, tmp_path / "files", tasks=["emotion"], limit=2)
+    store = {}
+    for i in range(2):
+        media = {name: value[None] for name, value in analyzer.processor.media(make_clip(i)).items()}
+        store[f"clip-{i:02d}"] = {name: value[0] for name, value in analyzer.model.encode(**media).items()}
+    from_store = evaluate(manifest, analyzer, tmp_path / "store", tasks=["emotion"], limit=2, features=store)
+    assert from_store["tasks"] == from_files["tasks"]
+
+
+def test_one_clip_that_breaks_the_model_does_not_spoil_its_batch(
+    analyzer: EmotionAnalyzer, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer_batch = EmotionAnalyzer.answer_batch
+
+    def fragile(self: EmotionAnalyzer, requests: Any, timing: Any = None) -> Any:
+        if any(request.source.path == "clip-1.mp4" for request in requests):
+            raise RuntimeError("out of something")
+        return answer_batch(self, requests, timing)
+
+    monkeypatch.setattr(EmotionAnalyzer, "answer_batch", fragile)
+    report = evaluate(manifest, analyzer, tmp_path / "out", tasks=["emotion"])
+    assert report["errors"]["ids"] == ["clip-01", "clip-02"]
+
+
+# ---------------------------------------------------------------- figures
+
+
+LABELS = {
+    "a": {
+        "sentiment": {"polarity": "positive"},
+        "emotion": {"label": "happiness"},
+        "open_vocabulary": {"labels": ["delighted", "proud"]},
+        "intent": {"label": "ask for help"},
+        "reasoning": {"cues": {"face": ["cheeks raised"], "words": ["words of praise"]}},
+        "empathy": {
+            "emotion": "happiness",
+            "cause": "the trophy",
+            "reply": "Well done!",
+            "cause_in_words": True,
+        },
+    },
+    "b": {
+        "sentiment": {"valence": -0.6},
+        "emotion": {"label": "Anger"},
+        "open_vocabulary": {"labels": ["furious"]},
+        "intent": {"label": "Complain"},
+        "reasoning": {"cues": {"voice": ["a harsh tone"]}},
+        "empathy": {
+            "emotion": "anger",
+            "cause": "the late clock",
+            "reply": "I see.",
+            "cause_in_words": False,
+        },
+    },
+}
+
+
+def perfect() -> list[dict[str, Any]]:
+    """Predictions that say just what the labels say."""
+    lines = []
+    for clip, labels in LABELS.items():
+        for name, task in TASKS.items():
+            target = task.target(labels) or ""
+            answer = task.parse(target)
+            line = {"id": clip, "task": name, "text": target, "label": answer.label, "labels": answer.labels}
+            line |= {"polarity": answer.polarity, "cues": answer.cues}
+            lines.append(line | {"thinking": answer.thinking, "reply": answer.reply})
+    return lines
+
+
+def test_the_labels_themselves_score_one() -> None:
+    figures = scoring.score(LABELS, perfect())
+    free = {"labels_per_answer", "off_list_rate", "dist_1", "dist_2", "dist_2_corpus"}
+    for task, row in figures.items():
+        for name, figure in row.items():
+            if name not in free and figure["value"] is not None:
+                assert figure["value"] == 1, (task, name)
+    assert figures["intent"]["off_list_rate"]["value"] == 0
+    assert figures["empathy"]["cause_accuracy_unmentioned"]["n"] == 1
+    assert figures["reasoning"]["cue_f1_scene"]["value"] is None
+
+
+def test_missing_answers_count_as_wrong_and_order_does_not_matter() -> None:
+    lines = [line for line in perfect() if line["id"] == "a"]
+    lines.append({"id": "b", "task": "emotion", "text": "", "error": "unreadable"})
+    figures = scoring.score(LABELS, lines)
+    assert figures == scoring.score(LABELS, reversed(lines))
+    for task in ("emotion", "intent"):
+        assert figures[task]["accuracy"]["value"] == 0.5
+        assert figures[task]["accuracy"]["n"] == 2
+    assert figures["sentiment"]["accuracy_from_open_vocabulary"]["value"] == 0.5
+    assert figures["reasoning"]["cue_f1"]["value"] == pytest.approx(0.8)
+    assert figures["empathy"]["reply_rate"]["value"] == 0.5
+
+
+def test_an_answer_given_twice_is_refused() -> None:
+    with pytest.raises(ValueError, match="'a', emotion"):
+        scoring.score(LABELS, [*perfect(), perfect()[1]])
+
+
+@pytest.mark.parametrize(
+    ("said", "same"),
+    [
+        ("the late clock", True),
+        ("Late clock.", True),
+        ("the late clock in the station", True),
+        ("the clock", False),
+        ("the trophy, the vase, the letter, the spider and the late clock", False),
+        ("", False),
+    ],
+)
+def test_naming_a_cause(said: str, same: bool) -> None:
+    assert scoring.names_same("the late clock", said) == same
+
+
+def test_majority_is_the_best_constant_answer() -> None:
+    train = [LABELS["a"], LABELS["a"], LABELS["b"]]
+    constant = scoring.majority(train, list(TASKS))
+    assert constant["emotion"] == {"label": "happiness"}
+    assert constant["sentiment"] == {"polarity": "positive"}
+    assert constant["open_vocabulary"]["labels"] == ["joyful", "proud"]
+    assert constant["reasoning"]["cues"]["face"] == ["cheeks raised"]
+    assert constant["empathy"]["thinking"]["cause"] == "the trophy"
+    assert scoring.majority([{}], list(TASKS)) == {}
+
+
+def test_predictions_that_are_none_are_told_with_their_line(tmp_path: Path) -> None:
+    path = tmp_path / "predictions.jsonl"
+    path.write_text(
+        '{"id": "a", "task": "emotion", "text": ""}\n{"id": "a", "task": "mood"}\n', encoding="utf-8"
+    )
+    with pytest.raises(ValueError, match="line 2: expected id and task"):
+        read_predictions(path)

@@ -68,6 +68,11 @@ def normalised_sound(audio_clips: NDArray[np.float32], feature_extractor: Any) -
     return values.reshape(audio_clips.shape)
 
 
+def centred(audio_clips: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Sound [..., L] minus the mean of each audio clip: a side effect of the release's log-mel step."""
+    return audio_clips - audio_clips.mean(axis=-1, keepdims=True)
+
+
 class NanoEmoXProcessor(ProcessorMixin):
     """Two image processors (scene and face), a feature extractor (voice), a tokenizer and a chat template.
 
@@ -155,8 +160,7 @@ class NanoEmoXProcessor(ProcessorMixin):
             squares = torch.from_numpy(np.stack([np.asarray(frame) for frame in frames]))
             tensors["face_pixel_values"] = squares.permute(0, 3, 1, 2).float()
         if clip.audio_clips is not None:
-            sound = clip.audio_clips - clip.audio_clips.mean(axis=-1, keepdims=True)
-            tensors["input_values"] = normalised_sound(sound, self.feature_extractor)
+            tensors["input_values"] = normalised_sound(centred(clip.audio_clips), self.feature_extractor)
         return tensors
 
     def prefix(

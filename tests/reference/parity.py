@@ -32,6 +32,7 @@ CHECKS: dict[str, Callable[[Path], Result]] = {
     "facial_param_table.json": table_checks.check_facial_param_table,
     "rule_check.json": table_checks.check_rule,
     "frame_indices*.json": table_checks.check_frame_indices,
+    "audio_preproc_*.safetensors": table_checks.check_audio_preproc,
     "audio_clips*.json": table_checks.check_audio_clips,
 }
 

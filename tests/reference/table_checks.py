@@ -6,6 +6,7 @@ import re
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 from transformers.initialization import no_init_weights
@@ -15,8 +16,10 @@ from nanoemox.configuration_nanoemox import NanoEmoXConfig
 from nanoemox.modeling_nanoemox import NanoEmoXForConditionalGeneration, parameter_report
 from nanoemox.official_names import NEVER_REACHED, official_name
 from nanoemox.parts import LORA_RANK, LORA_TARGETS, PARTS, PHASES, part_of
+from nanoemox.processing_nanoemox import centred
+from nanoemox.resampling import resample
 
-from .common import Result, load_json, official_shapes, rule_state, rule_values
+from .common import Reference, Result, load_json, official_shapes, rule_state, rule_values
 
 # Rows of param_counts.json -> the part of ours that holds them.
 ROWS = {
@@ -130,6 +133,31 @@ def check_audio_clips(path: Path) -> Result:
         starts = media.audio_clip_starts(case["num_samples_16k"], case["num_clips"], compat="published")
         expected = [start for start, _ in case["sample_ranges"]]
         result.equal(f"{case['num_samples_16k']} samples", list(starts), expected)
+    return result
+
+
+def check_audio_preproc(path: Path) -> Result:
+    """The release's own path: resample, average channels, pad to 2 s, cut, subtract means."""
+    reference, result = Reference.read(path), Result()
+    rate_hz = int(reference.inputs["sample_rate"])
+    resampled = resample(reference.inputs["waveform"].numpy(), rate_hz, media.SAMPLE_RATE_HZ)
+    mono = resampled.mean(axis=0)
+    window = round(media.AUDIO_CLIP_S * media.SAMPLE_RATE_HZ)
+    padded = np.pad(mono, (0, max(0, window - len(mono))))
+    starts = media.audio_clip_starts(len(mono), compat="published")
+    before = torch.from_numpy(np.stack([padded[start : start + window] for start in starts]))
+    after = torch.from_numpy(centred(before.numpy()))
+    ours = {
+        "resampled": resampled,
+        "raw_audio_shape": torch.tensor([len(after), 1, window]),
+        "before_every_29th": before[:, ::29],
+        "after_every_29th": after[:, ::29],
+        "clip_means_before": before.mean(dim=1),
+        "clip_means_after": after.mean(dim=1),
+        "clip_std_after": after.std(dim=1),
+    }
+    ours |= {f"clip{index}_after": clip for index, clip in enumerate(after)}
+    result.compare_all(ours, reference.outputs)
     return result
 
 

@@ -120,7 +120,7 @@ def analyze(
     if report:
         from nanoemox.report import render_report
 
-        files[Path(report)] = render_report(analysis, subtitle)
+        files[Path(report)] = render_report(analysis, subtitle, start or 0.0)
     _write_all(files)
     if json_file == "-":
         sys.stdout.write(as_json)

@@ -74,8 +74,8 @@ class Bar:
         return "<\u202f1\u00a0%" if 0 < self.share < 0.005 else f"{100 * self.share:.0f}\u00a0%"
 
 
-def render_report(analysis: Analysis, subtitle: str | None = None) -> str:
-    """The page as text. `subtitle` is what was said, as it was given to the analysis."""
+def render_report(analysis: Analysis, subtitle: str | None = None, start_s: float = 0.0) -> str:
+    """The page as text; what was said and where the cut begins are as they were given to the analysis."""
     clip = analysis.clip
     emotion = analysis.get("emotion")
     hue, saturation = TINTS.get((emotion.label or "").casefold(), NO_TINT) if emotion else NO_TINT
@@ -95,7 +95,7 @@ def render_report(analysis: Analysis, subtitle: str | None = None) -> str:
         tasks={task: analysis.get(task) for task in TASKS},
         first=next(iter(analysis.values()), None),
         frames=_film_strip(clip),
-        wave=_waveform(clip),
+        wave=_waveform(clip, start_s),
         emotion_bars=bars(emotion),
         intent_bars=bars(analysis.get("intent")),
         bars_shown=BARS_SHOWN,
@@ -147,31 +147,34 @@ def _data_uri(frame: NDArray[np.uint8]) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
-def _waveform(clip: Clip) -> dict[str, Any] | None:
-    """Outline of the sound, windows the model heard and moments of the frames, over the clip's time."""
+def _waveform(clip: Clip, start_s: float) -> dict[str, Any] | None:
+    """Outline of the sound, windows the model heard and moments of the frames, over the clip's time.
+
+    Windows count from the cut's beginning, frames from the file's (see `Clip`). Places are per cent.
+    """
     if clip.waveform is None or len(clip.waveform) < 2:
         return None
     duration_s = max(clip.duration_s, 1e-3)
-    first_s = min((*clip.audio_starts_s, *clip.frame_times_s), default=0.0)
-    origin_s = first_s if first_s > duration_s else 0.0
-    windows = [((start - origin_s) / duration_s, AUDIO_CLIP_S / duration_s) for start in clip.audio_starts_s]
-    rows = _rows_without_overlap([left for left, _ in windows], AUDIO_CLIP_S / duration_s)
-    seconds = max(1, math.ceil(duration_s / 8))
+    width = AUDIO_CLIP_S / duration_s
+    lefts = [start / duration_s for start in clip.audio_starts_s]
+    rows = _rows_without_overlap(lefts, width)
+    moments = [(time_s - start_s) / duration_s for time_s in clip.frame_times_s]
+    step_s = max(1, math.ceil(duration_s / 8))
     return {
         "path": outline(clip.waveform),
         "width": WAVE_WIDTH,
         "height": WAVE_HEIGHT,
         "windows": [
             {"left": 100 * left, "width": 100 * min(width, 1 - left), "top": WINDOW_ROW_PX * (index % rows)}
-            for index, (left, width) in enumerate(windows)
+            for index, left in enumerate(lefts)
+            if left < 1
         ],
         "windows_height": WINDOW_ROW_PX * rows,
         "window_s": AUDIO_CLIP_S,
-        "moments": [100 * min((t - origin_s) / duration_s, 1.0) for t in clip.frame_times_s],
+        "moments": [100 * moment for moment in moments if 0 <= moment <= 1],
         "ticks": [
-            {"left": 100 * second / duration_s, "label": f"{second} s"}
-            for second in range(0, int(duration_s) + 1, seconds)
-            if second <= 0.97 * duration_s
+            {"left": 100 * second / duration_s, "label": f"{start_s + second:g} s"}
+            for second in range(0, math.ceil(0.97 * duration_s), step_s)
         ],
         "heard": clip.audio_heard,
     }

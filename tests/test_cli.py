@@ -1,0 +1,209 @@
+"""The command line: quick to answer, one line for a fault, files written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nanoemox import cli
+from nanoemox.analysis import Analysis
+
+from .made_up import HOSTILE, make_analysis, make_clip
+
+HEAVY = ("torch", "transformers", "numpy", "av", "PIL", "pydantic", "yaml")
+
+
+class Analyzer:
+    """Stands in for `EmotionAnalyzer`: remembers what it was asked and answers something made up."""
+
+    asked: dict[str, Any]
+
+    def analyze(self, clip: Any, **asked: Any) -> Analysis:
+        type(self).asked = {"clip": clip, **asked}
+        return make_analysis(asked["tasks"] or ["emotion", "empathy"])
+
+
+@pytest.fixture
+def analyzer(monkeypatch: pytest.MonkeyPatch) -> type[Analyzer]:
+    def load_clip(path: str, **_: Any) -> Any:
+        return make_clip(Path(path).name)
+
+    def from_pretrained(*_: Any, **__: Any) -> Analyzer:
+        return Analyzer()
+
+    monkeypatch.setattr("nanoemox.media.load_clip", load_clip)
+    monkeypatch.setattr("nanoemox.inference.EmotionAnalyzer.from_pretrained", from_pretrained)
+    return Analyzer
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Iterator[Any]:
+    """Runs a command that has to fail, and returns its one line."""
+
+    def run(*arguments: str | Path) -> str:
+        with pytest.raises(SystemExit) as exit_:
+            cli.main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        assert exit_.value.code == 2
+        assert out == ""
+        assert err.count("\n") == 1 and "Traceback" not in err, err
+        return err
+
+    return run
+
+
+def run(*arguments: str | Path) -> None:
+    """Run a command in this process; it has to succeed."""
+    with pytest.raises(SystemExit) as exit_:
+        cli.main([str(argument) for argument in arguments])
+    assert exit_.value.code == 0
+
+
+# ---------------------------------------------------------------------- answering at once
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys\n"
+        "from nanoemox.cli import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        f"print('heavy:', *[name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "analyze" in done.stdout and done.stdout.splitlines()[-1] == "heavy:"
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    code = f"import sys, nanoemox; print([name for name in {HEAVY!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_package_offers_its_names() -> None:
+    import nanoemox
+
+    for name in nanoemox.__all__:
+        assert getattr(nanoemox, name) is not None
+    with pytest.raises(AttributeError, match="EmotionAnalyzer"):
+        _ = nanoemox.Emotion
+
+
+@pytest.mark.parametrize("command", ["analyze", "theatre make", "train", "evaluate", "info"])
+def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    run(*command.split(), "--help")
+    assert "Usage" in capsys.readouterr().out
+
+
+# ---------------------------------------------------------------------- analyze
+def test_analyze_shows_a_table_and_writes_both_files(
+    analyzer: type[Analyzer], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wanted = ["--json", tmp_path / "out.json", "--report", tmp_path / "out.html"]
+    run("analyze", "clip.mp4", "--subtitle", "Oh no.", *wanted)
+    out = capsys.readouterr().out
+    for shown in ("sadness", "70%", "a plant has died", "I am so sorry.", "Affect Theatre", "out.html"):
+        assert shown in " ".join(out.split()), shown
+    written = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    assert set(written) >= {"clip", "model", "modalities", "tasks", "warnings", "timing_s"}
+    assert written["tasks"]["emotion"]["label"] == "sadness"
+    assert "Oh no." in (tmp_path / "out.html").read_text(encoding="utf-8")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.html", "out.json"]
+    assert analyzer.asked["subtitle"] == "Oh no." and analyzer.asked["tasks"] is None
+
+
+def test_json_to_standard_output_is_nothing_but_json(
+    analyzer: type[Analyzer], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("analyze", "clip.mp4", "--json", "-", "--task", "emotion", "--task", "reasoning")
+    written = json.loads(capsys.readouterr().out)
+    assert list(written["tasks"]) == ["emotion", "reasoning"]
+    assert HOSTILE in written["tasks"]["reasoning"]["text"]
+
+
+def test_words_alone_need_no_file(analyzer: type[Analyzer]) -> None:
+    run("analyze", "--text-only", "--subtitle", "Oh no.")
+    assert analyzer.asked["clip"].frames is None
+    assert "--text-only" in analyzer.asked["clip"].modalities["audio"]
+
+
+def test_a_name_may_begin_with_a_dash(analyzer: type[Analyzer]) -> None:
+    run("analyze", "--", "-v.mp4")
+    assert analyzer.asked["clip"].path.endswith("-v.mp4")
+
+
+# ---------------------------------------------------------------------- refusing
+def test_an_unknown_task_is_told_what_exists(refused: Any) -> None:
+    line = refused("analyze", "clip.mp4", "--task", "mood")
+    assert "mood" in line and "open_vocabulary" in line and "empathy" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["analyze"], "CLIP is missing"),
+        (["analyze", "--text-only"], "--subtitle"),
+        (["analyze", "x.mp4", "--text-only", "--subtitle", "y"], "no CLIP"),
+        (["analyze", "x.mp4", "--json", "nowhere/x.json"], "nowhere"),
+        (["analyze", "x.mp4", "--json", "same", "--report", "same"], "same file"),
+        (["analyze", "missing.mp4"], "missing.mp4"),
+        (["analyze", "missing – ✓ 映画.mp4"], "映画"),
+    ],
+)
+def test_a_fault_is_one_line(
+    arguments: list[str], told: str, refused: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert told in refused(*arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_clip_itself_is_never_overwritten(refused: Any, tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(b"precious")
+    assert "the clip itself" in refused("analyze", clip, "--json", clip)
+    assert clip.read_bytes() == b"precious"
+
+
+def test_a_folder_cannot_be_written_to(refused: Any, tmp_path: Path) -> None:
+    assert "folder" in refused("analyze", "x.mp4", "--report", tmp_path)
+
+
+def test_text_renamed_to_mp4_leaves_no_files(refused: Any, tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mp4"
+    clip.write_text("not a video\n" * 50)
+    line = refused("analyze", clip, "--json", tmp_path / "a.json", "--report", tmp_path / "a.html")
+    assert "clip.mp4" in line
+    assert list(tmp_path.iterdir()) == [clip]
+
+
+def test_nothing_is_written_when_one_file_cannot_be(
+    analyzer: type[Analyzer], refused: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> str:
+        raise ValueError("no page today")
+
+    monkeypatch.setattr("nanoemox.report.render_report", broken)
+    (tmp_path / "a.json").write_text("before")
+    wanted = ["--json", tmp_path / "a.json", "--report", tmp_path / "a.html"]
+    assert "no page today" in refused("analyze", "clip.mp4", *wanted)
+    assert (tmp_path / "a.json").read_text() == "before"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_traceback_is_there_for_those_who_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NANOEMOX_DEBUG", "1")
+    with pytest.raises(ValueError, match="CLIP is missing"):
+        cli.main(["analyze"])
+
+
+# ---------------------------------------------------------------------- info
+def test_info_names_every_part_of_the_papers_model(capsys: pytest.CaptureFixture[str]) -> None:
+    run("info", "--model", "nano", "--json")
+    sizes = json.loads(capsys.readouterr().out)
+    assert sizes["parameters"]["total"] == 2_319_130_683
+    assert sum(sizes["parameters"]["parts"].values()) == sizes["parameters"]["total"]
+    assert sizes["trainable"] == {"1a": 20_905_472, "1b": 22_572_800, "2": 50_835_203, "3": 69_299_971}

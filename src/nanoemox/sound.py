@@ -1,7 +1,8 @@
 """Sound out of a file: mono at 16 kHz, in windows of 2 s that cover it from its beginning to its end.
 
 Window i of C begins at i * (D - 2) / (C - 1): the first at 0, the last ends with the sound. The published
-rule (pytorchvideo 0.1.5) divides by C instead and so misses the end; `compat="published"` keeps it, to the sample.
+rule (pytorchvideo 0.1.5) divides by C instead and so misses the end; `compat="published"`
+keeps it, to the sample.
 Short sound is decoded whole; of a long one only the windows, by seeking. Letters: C windows, L samples.
 """
 

@@ -1,0 +1,322 @@
+"""A corpus is a manifest: UTF-8 JSONL, one clip a line, and what is known about it for any of the six tasks.
+
+Keys are checked, all of them: an unknown one is refused by name with its line, since a misspelt label that is
+silently skipped costs more than an error. Paths are relative to the manifest's folder and stay inside it.
+What a model answered has a form of its own, `Prediction`, one answer a line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path, PureWindowsPath
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+Text = Annotated[str, Field(min_length=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Seconds = Annotated[float, Field(ge=0)]
+TaskName = Literal["sentiment", "emotion", "open_vocabulary", "intent", "reasoning", "empathy"]
+MEDIA = ("video", "frames_dir", "image", "audio")  # the keys of a line that hold paths
+
+
+class ManifestError(ValueError):
+    """A manifest or predictions that cannot be used. One line: file, line, what is wrong, what to do."""
+
+
+class _Form(BaseModel):
+    """Known keys only, numbers that are numbers, and nothing changed afterwards."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
+
+
+# ---------------------------------------------------------------- labels of the six tasks
+
+
+class SentimentLabel(_Form):
+    polarity: Literal["positive", "neutral", "negative"] | None = None
+    valence: float | None = None
+    range: tuple[float, float] | None = None  # lowest and highest valence of the corpus
+
+    @model_validator(mode="after")
+    def _says_something(self) -> SentimentLabel:
+        if self.polarity is None and self.valence is None:
+            raise ValueError("expected polarity or valence")
+        if self.range is not None and self.range[0] >= self.range[1]:
+            raise ValueError(f"expected a range from low to high, got {list(self.range)}")
+        return self
+
+
+class EmotionLabel(_Form):
+    label: Text
+    candidates: list[Text] | None = Field(None, min_length=1)
+    votes: dict[str, Annotated[int, Field(ge=0)]] | None = None
+
+
+class OpenVocabularyLabel(_Form):
+    labels: list[Text] = Field(min_length=1)
+
+
+class IntentLabel(_Form):
+    label: Text
+    candidates: list[Text] | None = Field(None, min_length=1)
+
+
+class Cues(_Form):
+    face: list[Text] = []
+    voice: list[Text] = []
+    scene: list[Text] = []
+    words: list[Text] = []
+
+
+class ReasoningLabel(_Form):
+    text: Text
+    cues: Cues | None = None
+
+
+class EmpathyLabel(_Form):
+    reply: Text
+    event: Text | None = None
+    emotion: Text | None = None
+    cause: Text | None = None
+    goal: Text | None = None
+    cause_in_words: bool | None = None  # whether the words give the cause away
+
+
+class Labels(_Form):
+    """What is known about one clip. A line is an example of every task that it has labels for."""
+
+    sentiment: SentimentLabel | None = None
+    emotion: EmotionLabel | None = None
+    open_vocabulary: OpenVocabularyLabel | None = None
+    intent: IntentLabel | None = None
+    reasoning: ReasoningLabel | None = None
+    empathy: EmpathyLabel | None = None
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks that this line is an example of."""
+        return tuple(name for name in type(self).model_fields if getattr(self, name) is not None)
+
+
+# ---------------------------------------------------------------- lines
+
+
+class DialogueTurn(_Form):
+    role: Text
+    text: str
+
+
+class Record(_Form):
+    """One line of a manifest. After `read_manifest` its paths lead from the working directory."""
+
+    id: Text
+    video: Path | None = None
+    frames_dir: Path | None = None
+    image: Path | None = None
+    audio: Path | None = None
+    text: str | None = None
+    language: Text | None = None  # BCP-47
+    start_s: Seconds | None = None
+    end_s: Seconds | None = None
+    speaker: Text | None = None
+    person_box: tuple[Fraction, Fraction, Fraction, Fraction] | None = None  # x, y, width, height
+    dialogue: list[DialogueTurn] | None = None
+    split: Literal["train", "val", "test"] | None = None
+    source: Text | None = None
+    licence: Text | None = None
+    labels: Labels = Labels()
+    factors: dict[str, Any] | None = None
+    extra: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _holds_together(self) -> Record:
+        if not (self.text or self.dialogue or any(getattr(self, kind) for kind in MEDIA)):
+            raise ValueError(f"expected something to look at, hear or read: one of {', '.join(MEDIA)}, text")
+        if self.end_s is not None and self.end_s <= (self.start_s or 0.0):
+            raise ValueError(f"expected end_s after start_s, got {self.start_s or 0.0:g} to {self.end_s:g}")
+        return self
+
+    def line(self, folder: Path | None = None) -> dict[str, Any]:
+        """The record as a manifest line, its paths relative to `folder`."""
+        line = self.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+        for kind in MEDIA:
+            path = getattr(self, kind)
+            if path is not None and folder is not None:
+                line[kind] = Path(os.path.relpath(path, folder)).as_posix()
+        return line
+
+
+class Prediction(_Form):
+    """One answer of a model to one task about one clip; with `error` there is no answer."""
+
+    id: Text
+    task: TaskName
+    task_version: int
+    text: str = ""
+    label: str | None = None
+    labels: list[str] | None = None
+    polarity: str | None = None
+    valence: float | None = None
+    score: float | None = None
+    probabilities: dict[str, Fraction] | None = None
+    thinking: dict[str, str] | None = None
+    reply: str | None = None
+    cues: dict[str, list[str]] | None = None
+    modalities: dict[str, str] | None = None
+    experts: tuple[Fraction, Fraction, Fraction] | None = None
+    warnings: list[str] | None = None
+    error: Text | None = None
+
+
+# ---------------------------------------------------------------- reading and writing
+
+_Line = TypeVar("_Line", Record, Prediction)
+
+
+def read_manifest(path: str | os.PathLike[str], *, allow_outside: bool = False) -> list[Record]:
+    """The clips of a manifest, in its order, with their paths resolved.
+
+    Args:
+        allow_outside: accept absolute paths and paths that lead out of the manifest's folder.
+
+    Raises:
+        ManifestError: naming the line and the key, for anything that is not as MANIFEST.md describes it.
+    """
+    path = Path(path)
+    records: list[Record] = []
+    lines: dict[str, int] = {}
+    for number, record in _read(path, Record):
+        if record.id in lines:
+            _refuse(path, number, f"id {record.id!r} is also on line {lines[record.id]}", "make ids unique")
+        lines[record.id] = number
+        found = {kind: getattr(record, kind) for kind in MEDIA if getattr(record, kind) is not None}
+        for kind, name in found.items():
+            if not allow_outside and _leads_outside(name):
+                _refuse(
+                    path,
+                    number,
+                    f"{kind} {os.fspath(name)!r} leads out of the manifest's folder",
+                    "move the file into it, or allow paths outside",
+                )
+        records.append(record.model_copy(update={kind: path.parent / name for kind, name in found.items()}))
+    if not records:
+        raise ManifestError(f"{path}: has no lines (expected one JSON object a line); check the path")
+    return records
+
+
+def read_predictions(path: str | os.PathLike[str]) -> list[Prediction]:
+    """The answers in a file of predictions; a pair (id, task) that occurs twice is an error."""
+    path = Path(path)
+    lines: dict[tuple[str, str], int] = {}
+    predictions = []
+    for number, prediction in _read(path, Prediction):
+        pair = (prediction.id, prediction.task)
+        if pair in lines:
+            _refuse(
+                path, number, f"{pair[0]!r} has an answer to {pair[1]} on line {lines[pair]}", "remove one"
+            )
+        lines[pair] = number
+        predictions.append(prediction)
+    return predictions
+
+
+def write_jsonl(path: str | os.PathLike[str], lines: Iterable[Mapping[str, Any] | BaseModel]) -> int:
+    """Write one object a line, all of them or none: an error leaves what was there before. Returns their number."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".unfinished")
+    count = 0
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            for line in lines:
+                if isinstance(line, BaseModel):
+                    line = line.model_dump(mode="json", exclude_none=True)
+                file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
+                count += 1
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(name).chmod(0o666 & ~umask)  # as any new file; a temporary one is private
+        os.replace(name, path)  # noqa: PTH105 (one step, on every system)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return count
+
+
+def _read(path: Path, form: type[_Line]) -> Iterable[tuple[int, _Line]]:
+    """Numbered lines of a file, each checked; blank ones are skipped."""
+    try:
+        with path.open("rb") as file:
+            for number, raw in enumerate(file, 1):  # bytes: only a line feed ends a line
+                raw = raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw
+                if not raw.strip():
+                    continue
+                try:
+                    yield number, form.model_validate_json(raw, strict=True)
+                except ValidationError as error:
+                    _refuse(path, number, _wrong(error, form), "correct the line")
+    except OSError as error:
+        reason = (error.strerror or type(error).__name__).casefold()
+        raise ManifestError(
+            f"{path}: cannot be read ({reason}); expected a JSONL file, check the path"
+        ) from error
+
+
+def _wrong(error: ValidationError, form: type[BaseModel]) -> str:
+    """The first thing that is wrong with a line, and how many more there are."""
+    found = sorted(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
+    first, *others = found  # a misspelt key before the one that is missing for it
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        parents = list(first["loc"][:-1])
+        known = ", ".join(_keys(form, parents))
+        wrong = f"unknown key {where!r} (known: {known})"
+        if not parents and form is Record:
+            wrong += "; anything else goes under extra"
+        return wrong + _more(others)
+    message = first["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    got = (
+        "" if first["type"] in ("missing", "value_error", "json_invalid") else f", got {first['input']!r:.60}"
+    )
+    return f"{where + ': ' if where else ''}{message}{got}{_more(others)}"
+
+
+def _more(others: list[Any]) -> str:
+    return f" (and {len(others)} more)" if others else ""
+
+
+def _keys(form: type[BaseModel], parents: list[Any]) -> list[str]:
+    """The keys that are known at a place in a form."""
+    for name in parents:
+        if isinstance(name, int):
+            continue
+        kinds = form.model_fields[name].annotation
+        inner = [k for k in _types(kinds) if isinstance(k, type) and issubclass(k, BaseModel)]
+        if not inner:
+            return []
+        form = inner[0]
+    return list(form.model_fields)
+
+
+def _types(annotation: Any) -> list[Any]:
+    inside = getattr(annotation, "__args__", ())
+    return [annotation, *(found for part in inside for found in _types(part))]
+
+
+def _refuse(path: Path, number: int, wrong: str, remedy: str) -> None:
+    raise ManifestError(f"{path}, line {number}: {' '.join(wrong.split())}; {remedy}")
+
+
+def _leads_outside(path: Path) -> bool:
+    """Whether a path of a manifest is absolute or climbs out of its folder (on any system)."""
+    windows = PureWindowsPath(path)
+    if path.is_absolute() or windows.drive or windows.root:
+        return True
+    return Path(os.path.normpath(path)).parts[:1] == (os.pardir,)

@@ -225,7 +225,7 @@ def read_predictions(path: str | os.PathLike[str]) -> list[Prediction]:
 
 
 def write_jsonl(path: str | os.PathLike[str], lines: Iterable[Mapping[str, Any] | BaseModel]) -> int:
-    """Write one object a line, all of them or none: an error leaves what was there before. Returns their number."""
+    """Write one object a line, all of them or none, and return their number; an error keeps the old file."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".unfinished")

@@ -53,32 +53,14 @@ def read_pictures(source: Source, n: int, start_s: float | None, end_s: float | 
     if source.picture:
         return _still(source, n)
     lo, hi = -math.inf if start_s is None else start_s, math.inf if end_s is None else end_s
-    with source.reading("video") as (_, stream):
-        if stream.codec_context is None:
-            return None
-        rate = _rate(stream)
-        vlen = stream.frames if start_s is None and end_s is None else 0
-    if not vlen and source.duration_s is not None:
-        vlen = math.ceil((min(hi, source.duration_s) - max(lo, 0.0)) * rate)
-    if vlen <= DECODE_THROUGH_FRAMES:
-        if vlen < 1 or start_s is not None or end_s is not None or not _counted(source):
+    vlen = source.frames if start_s is None and end_s is None else 0
+    if not vlen:
+        length_s = math.nan if source.duration_s is None else min(hi, source.duration_s) - max(lo, 0.0)
+        if not length_s * source.frame_rate_hz > DECODE_THROUGH_FRAMES:
             vlen = _count_packets(source, lo, hi)
-        if vlen <= DECODE_THROUGH_FRAMES:
-            return _decode_through(source, n, lo, hi, vlen, rate)
-    return _seek_through(source, n, lo, hi, rate)
-
-
-def _counted(source: Source) -> bool:
-    with source.reading("video") as (_, stream):
-        return bool(stream.frames)
-
-
-def _rate(stream: Any) -> float:
-    """Frames a second, as well as the file tells."""
-    for rate in (stream.average_rate, stream.guessed_rate, stream.base_rate):
-        if rate and 0.01 <= float(rate) <= 1000:
-            return float(rate)
-    return 25.0
+    if 0 < vlen <= DECODE_THROUGH_FRAMES:
+        return _decode_through(source, n, lo, hi, vlen)
+    return _seek_through(source, n, lo, hi)
 
 
 # ---------------------------------------------------------------- one frame
@@ -87,7 +69,7 @@ def _rate(stream: Any) -> float:
 def _still(source: Source, n: int) -> Pictures | None:
     with source.reading("video") as (container, stream):
         for frame in _frames(container, stream):
-            picture = _shown(frame, stream)
+            picture = _shown(frame, source)
             return Pictures(np.repeat(picture[None], n, axis=0), (0.0,) * n, 0.0)
     return None
 
@@ -118,14 +100,13 @@ def _time_s(frame: Any, source: Source, fallback_s: float) -> float:
     return fallback_s if frame.pts is None else float(frame.pts * frame.time_base) - source.start_s
 
 
-def _shown(frame: Any, stream: Any) -> NDArray[np.uint8]:
+def _shown(frame: Any, source: Source) -> NDArray[np.uint8]:
     """A frame as it is meant to be seen, RGB [H, W, 3]: square pixels, turned, its longest side capped."""
     width, height = float(frame.width), float(frame.height)
-    aspect = float(stream.sample_aspect_ratio or 1)
-    if 1 < aspect <= 8:
-        width *= aspect
-    elif 1 / 8 <= aspect < 1:
-        height /= aspect
+    if 1 < source.pixel_aspect <= 8:
+        width *= source.pixel_aspect
+    elif 1 / 8 <= source.pixel_aspect < 1:
+        height /= source.pixel_aspect
     scale = min(1.0, LONGEST_SIDE_PX / max(width, height))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     rgb = frame.reformat(*size, format="rgb24", interpolation="BICUBIC", threads=1).to_ndarray()
@@ -145,11 +126,10 @@ def _turned(rgb: NDArray[np.uint8], frame: Any) -> NDArray[np.uint8]:
 
 def _stack(source: Source, frames: list[Any]) -> NDArray[np.uint8]:
     """Frames -> uint8 [T, H, W, 3], all of the first one's size."""
-    with source.reading("video") as (_, stream):
-        done: dict[int, NDArray[np.uint8]] = {}
-        for frame in frames:
-            if id(frame) not in done:
-                done[id(frame)] = _shown(frame, stream)
+    done: dict[int, NDArray[np.uint8]] = {}
+    for frame in frames:
+        if id(frame) not in done:
+            done[id(frame)] = _shown(frame, source)
     pictures = [done[id(frame)] for frame in frames]
     height, width = pictures[0].shape[:2]
     for i, picture in enumerate(pictures):
@@ -185,11 +165,9 @@ def _count_packets(source: Source, lo: float, hi: float) -> int:
     return count
 
 
-def _decode_through(
-    source: Source, n: int, lo: float, hi: float, expected: int, rate: float
-) -> Pictures | None:
+def _decode_through(source: Source, n: int, lo: float, hi: float, expected: int) -> Pictures | None:
     """Decode all of [lo, hi), keeping the frames wanted if there are `expected`; again if there are not."""
-    stated = expected
+    stated, rate = expected, source.frame_rate_hz
     for _ in range(3):
         wanted = set(frame_indices(max(expected, 1), n))
         kept: dict[int, tuple[float, Any]] = {}
@@ -235,7 +213,7 @@ def _seek(container: Any, stream: Any, source: Source, at_s: float) -> bool:
     return True
 
 
-def _timetable(source: Source, stream: Any, lo: float, hi: float, rate: float) -> tuple[int, Any]:
+def _timetable(source: Source, stream: Any, lo: float, hi: float) -> tuple[int, Any]:
     """vlen of [lo, hi), and a function from an index to its time: by the file's own index if it is whole."""
     entries, tb = stream.index_entries, float(stream.time_base)
     if stream.frames and len(entries) >= stream.frames:
@@ -250,6 +228,7 @@ def _timetable(source: Source, stream: Any, lo: float, hi: float, rate: float) -
         return k_hi - k_lo, lambda k: at(k_lo + k)
     begin = max(lo, 0.0)
     end = min(hi, _last_packet_s(source, begin) if source.duration_s is None else source.duration_s)
+    rate = source.frame_rate_hz
     return round((end - begin) * rate), lambda k: begin + k / rate
 
 
@@ -284,8 +263,9 @@ def _last_packet_s(source: Source, from_s: float) -> float:
 class _Walker:
     """Finds frames by their times, in rising order: by decoding on when that is near, else by seeking."""
 
-    def __init__(self, source: Source, container: Any, stream: Any, rate: float) -> None:
-        self.source, self.container, self.stream, self.half_s = source, container, stream, 0.5 / rate
+    def __init__(self, source: Source, container: Any, stream: Any) -> None:
+        self.source, self.container, self.stream = source, container, stream
+        self.half_s = 0.5 / source.frame_rate_hz
         self.near_s = 1.0
         self.at_s, self.frame, self.frames = -math.inf, None, iter(())
         self.seeks_pay = True
@@ -321,16 +301,16 @@ class _Walker:
         return True
 
 
-def _seek_through(source: Source, n: int, lo: float, hi: float, rate: float) -> Pictures | None:
+def _seek_through(source: Source, n: int, lo: float, hi: float) -> Pictures | None:
     """n frames of a long video, by their times."""
     warnings: list[str] = []
     with source.reading("video") as (container, stream):
-        vlen, time_of = _timetable(source, stream, lo, hi, rate)
+        vlen, time_of = _timetable(source, stream, lo, hi)
         if vlen < 1:
             return None
-        stated = stream.frames if lo < 0 and hi == math.inf else 0
+        stated = source.frames if lo < 0 and hi == math.inf else 0
         for attempt in range(2):
-            walker = _Walker(source, container, stream, rate)
+            walker = _Walker(source, container, stream)
             targets = [time_of(k) for k in frame_indices(vlen, n)]
             found = [(walker.find(target), walker.at_s) for target in targets]
             if attempt or walker.stuck or targets[-1] - walker.at_s < 1.0:
@@ -345,7 +325,7 @@ def _seek_through(source: Source, n: int, lo: float, hi: float, rate: float) -> 
         warnings.append(f"the video is damaged or cut off: {vlen} of {stated} pictures are there")
     if walker.stuck:
         warnings.append("key frames lie far apart, so some pictures are earlier than asked for")
-    length_s = time_of(vlen - 1) - time_of(0) + 1 / rate
+    length_s = time_of(vlen - 1) - time_of(0) + 1 / source.frame_rate_hz
     frames = _stack(source, [frame for frame, _ in found])
     return Pictures(frames, tuple(round(at, 6) for _, at in found), length_s, tuple(warnings))
 

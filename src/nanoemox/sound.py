@@ -81,21 +81,17 @@ def read_sound(
 ) -> Sound | None:
     """The windows of the sound between start_s and end_s (None: the whole file), or None if there is none."""
     lo, hi = start_s or 0.0, math.inf if end_s is None else end_s
-    with source.reading("audio") as (_, stream):
-        if stream.codec_context is None:
-            return None
-        rate_hz = stream.codec_context.sample_rate
-        if not _RATES_HZ[0] <= rate_hz <= _RATES_HZ[1]:
-            refuse(
-                source.path,
-                f"has sound at {rate_hz} Hz (expected {_RATES_HZ[0]} to {_RATES_HZ[1]} Hz)",
-                "export it again",
-            )
-        own_s = float(stream.duration * stream.time_base) if stream.duration else source.duration_s
+    if source.sample_rate_hz == 0:
+        return None  # no decoder for it
+    if not _RATES_HZ[0] <= source.sample_rate_hz <= _RATES_HZ[1]:
+        expected = f"expected {_RATES_HZ[0]} to {_RATES_HZ[1]} Hz"
+        refuse(source.path, f"has sound at {source.sample_rate_hz} Hz ({expected})", "export it again")
+    own_s = source.sound_s or source.duration_s
     stated_s = None if own_s is None else max(0.0, min(own_s, hi) - lo)
     if stated_s is None or stated_s <= DECODE_ALL_S:
         limit_s = min(hi, lo + (2 * DECODE_ALL_S if stated_s is None else DECODE_ALL_S + 5.0))
-        samples, ended = _decode(source, lo, limit_s)
+        with source.reading("audio") as (container, stream):
+            samples, ended = _decode(source, container, stream, lo, limit_s)
         if ended or limit_s == hi:
             return _whole(source, samples, clips, compat, stated_s if end_s is None else None)
     return _windows(source, clips, compat, lo, min(hi, _end_s(source, lo, own_s)))
@@ -129,10 +125,11 @@ def _windows(source: Source, clips: int, compat: Compat, lo: float, hi: float) -
         return None
     starts = audio_clip_starts(n, clips, compat)
     heard = np.zeros((clips, WINDOW), dtype=np.float32)
-    for row, start in zip(heard, starts, strict=True):
-        at = lo + start / SAMPLE_RATE_HZ
-        samples, _ = _decode(source, at, at + AUDIO_CLIP_S)
-        row[: len(samples)] = samples[:WINDOW]
+    with source.reading("audio") as (container, stream):
+        for row, start in zip(heard, starts, strict=True):
+            at = lo + start / SAMPLE_RATE_HZ
+            samples, _ = _decode(source, container, stream, at, at + AUDIO_CLIP_S, seek=True)
+            row[: len(samples)] = samples[:WINDOW]
     flat, warnings = _in_range(heard.reshape(-1))
     windows = flat.reshape(clips, WINDOW)
     if float(np.abs(windows).max()) < SILENCE:
@@ -178,25 +175,26 @@ def _seek(container: Any, stream: Any, source: Source, at_s: float) -> None:
         return  # reads from where it stands; times tell what to keep
 
 
-def _decode(source: Source, lo: float, hi: float) -> tuple[Samples, bool]:
+def _decode(
+    source: Source, container: Any, stream: Any, lo: float, hi: float, seek: bool = False
+) -> tuple[Samples, bool]:
     """Mono 16 kHz samples of [lo, hi), and whether the sound ended before `hi`."""
     blocks: list[Samples] = []
     first_s: float | None = None
     ended = True
-    with source.reading("audio") as (container, stream):
-        if lo > 0:
-            _seek(container, stream, source, max(0.0, lo - _MARGIN_S))
-        resampler = _Resampler()
-        for at_s, mono, rate_hz in _mono(source, container, stream):
-            if at_s + len(mono) / rate_hz < lo - _MARGIN_S:
-                continue
-            if first_s is None:
-                first_s = at_s
-            if at_s >= hi + _MARGIN_S:
-                ended = False
-                break
-            blocks += resampler.push(mono, rate_hz)
-        blocks += resampler.flush()
+    if seek or lo > 0:
+        _seek(container, stream, source, max(0.0, lo - _MARGIN_S))
+    resampler = _Resampler()
+    for at_s, mono, rate_hz in _mono(source, container, stream):
+        if at_s + len(mono) / rate_hz < lo - _MARGIN_S:
+            continue
+        if first_s is None:
+            first_s = at_s
+        if at_s >= hi + _MARGIN_S:
+            ended = False
+            break
+        blocks += resampler.push(mono, rate_hz)
+    blocks += resampler.flush()
     samples = np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.float32)
     if first_s is not None and (lo > 0 or hi < math.inf):
         begin = max(0, round((lo - first_s) * SAMPLE_RATE_HZ)) if lo > 0 else 0

@@ -147,6 +147,11 @@ class Source:
     has_audio: bool
     start_s: float  # the file's clock at its beginning
     duration_s: float | None  # as the container states it; often missing, sometimes wrong
+    frames: int = 0  # as the container states it; 0: it does not
+    frame_rate_hz: float = 25.0
+    pixel_aspect: float = 1.0  # width of a pixel over its height
+    sound_s: float | None = None
+    sample_rate_hz: int = 0
 
     @contextmanager
     def reading(self, kind: str) -> Iterator[tuple[InputContainer, Any]]:
@@ -185,6 +190,7 @@ def inspect(path: Path) -> Source:
                     "scale it down",
                 )
         name = container.format.name
+        sound = None if audio is None else audio.codec_context
         duration = container.duration
         return Source(
             path=path,
@@ -194,7 +200,21 @@ def inspect(path: Path) -> Source:
             has_audio=audio is not None,
             start_s=(container.start_time or 0) / av.time_base,
             duration_s=duration / av.time_base if duration and duration > 0 else None,
+            frames=0 if video is None else video.frames,
+            frame_rate_hz=_frame_rate_hz(video),
+            pixel_aspect=float(getattr(video, "sample_aspect_ratio", None) or 1),
+            sound_s=float(audio.duration * audio.time_base) if audio is not None and audio.duration else None,
+            sample_rate_hz=0 if sound is None else sound.sample_rate,
         )
+
+
+def _frame_rate_hz(video: Any) -> float:
+    """Frames a second, as well as the file tells."""
+    for name in ("average_rate", "guessed_rate", "base_rate"):
+        rate = float(getattr(video, name, None) or 0)
+        if 0.01 <= rate <= 1000:
+            return rate
+    return 25.0
 
 
 def video_stream(container: InputContainer) -> Any:

@@ -123,9 +123,9 @@ class Camera:
         tint = 1 + rng.uniform(-0.06, 0.06, 3)
         return cls(
             zoom=rng.uniform(0.94, 1.06),
-            shift_x=away * rng.uniform(0.125, 0.15) + (rng.uniform(-0.03, 0.03) if not away else 0.0),
+            shift_x=away * rng.uniform(0.14, 0.16) + (rng.uniform(-0.03, 0.03) if not away else 0.0),
             shift_y=rng.uniform(-0.015, 0.02),
-            exposure=rng.uniform(0.62, 0.85) if dim else rng.uniform(0.88, 1.15),
+            exposure=rng.uniform(0.78, 0.98) if dim else rng.uniform(0.88, 1.08),
             tint=(float(tint[0]), float(tint[1]), float(tint[2])),
             noise=rng.uniform(0.5, 6.0),
             blur=max(0.0, rng.uniform(-0.5, 0.7)),

@@ -109,8 +109,8 @@ def paint_eye(brush: Brush, person: Person, pose: Pose, side: int) -> None:
         return
     half = 0.088 * person.eye_size
     shut = min(1.0, pose.au43)
-    top = 0.062 * person.eye_size * (1 + person.lid_rest) * (1 + 0.62 * pose.au5 - 0.28 * pose.au7)
-    bottom = 0.042 * person.eye_size * (1 + 0.3 * pose.au5) - 0.042 * pose.au6 - 0.016 * pose.au7
+    top = 0.062 * person.eye_size * (1 + person.lid_rest) * (1 + 0.72 * pose.au5 - 0.36 * pose.au7)
+    bottom = 0.042 * person.eye_size * (1 + 0.4 * pose.au5) - 0.042 * pose.au6 - 0.016 * pose.au7
     top = top * (1 - shut) - bottom * shut
     slant = person.eye_tilt * _T * side - 0.035 * shut * (1 - shut) * _T * side * -4 * pose.au1
     xs, base = x + half * _T, EYE_Y + slant
@@ -147,8 +147,8 @@ def paint_brow(brush: Brush, person: Person, pose: Pose, side: int) -> None:
     inner = 0.088 - 0.038 * pose.au4
     along = np.linspace(-inner, 0.105, 7)  # inner end first
     s = (along + inner) / (0.105 + inner)
-    rise_in = 0.098 * pose.au1 - 0.07 * pose.au4 - 0.02 * pose.au9
-    rise_out = 0.082 * pose.au2 - 0.016 * pose.au4 - 0.022 * pose.au1 * (1 - pose.au2)
+    rise_in = 0.112 * pose.au1 - 0.088 * pose.au4 - 0.02 * pose.au9
+    rise_out = 0.1 * pose.au2 - 0.012 * pose.au4 - 0.022 * pose.au1 * (1 - pose.au2)
     arch = (person.brow_arch + 0.02 * pose.au2) * (1 - (2 * s - 1) ** 2) * (1 - 0.7 * pose.au4)
     y = BROW_Y + person.brow_rest + 0.008 * s - rise_in * (1 - s) ** 1.3 - rise_out * s - arch
     half = person.brow_thickness * (0.55 - 0.3 * s)
@@ -210,7 +210,7 @@ def paint_mouth(brush: Brush, person: Person, pose: Pose) -> None:
     talk = 0.052 * pose.speech * (1 - 0.45 * press) * (1 - 0.8 * jaw)
     teeth = 0.055 * float(np.clip((pose.au12 - 0.62) / 0.38, 0, 1)) * (1 - jaw)
     half = person.mouth_width * (1 + 0.3 * pose.au12 + 0.3 * pose.au20 + 0.08 * pose.au15 - 0.18 * press - 0.3 * jaw - 0.15 * pose.speech)
-    bend = person.mouth_rest + 0.085 * pose.au15 - 0.085 * pose.au12  # of the corners, down is positive
+    bend = person.mouth_rest + 0.095 * pose.au15 - 0.095 * pose.au12  # of the corners, down is positive
     middle = MOUTH_Y + 0.03 * pose.au12 - 0.025 * pose.au15 - 0.03 * pose.au9 * (1 - press) - 0.02 * jaw
     xs, away = half * _T, np.abs(_T) ** 1.7
     upper = middle + bend * away

@@ -44,7 +44,7 @@ def paint_back(brush: Brush, person: Person) -> None:
     style, w = _style(person), person.face_width
     colour = mix(_covering(person), BLACK, 0.14)
     if style in ("bob", "long"):
-        foot, spread = (0.3, 1.26) if style == "bob" else (0.74, 1.3)
+        foot, spread = (0.3, 1.2) if style == "bob" else (0.74, 1.22)
         x = np.array([-1.12, -spread, -spread * 0.96, -0.7, 0.7, spread * 0.96, spread, 1.12]) * w
         y = np.array([-0.2, 0.1, foot - 0.05, foot + 0.02, foot + 0.02, foot - 0.05, 0.1, -0.2])
         brush.shape(curve(x, y), colour, turn=False)
@@ -55,7 +55,7 @@ def paint_back(brush: Brush, person: Person) -> None:
     elif style == "curls":
         for x in (-1, 1):
             for y in (-0.15, 0.02, 0.16):
-                brush.disc(x * w * 1.08, y, 0.1, 0.11, colour, turn=False)
+                brush.disc(x * w, y, 0.1, 0.11, colour, turn=False)
 
 
 def paint_body(brush: Brush, person: Person) -> None:
@@ -169,7 +169,7 @@ def paint_hair(brush: Brush, person: Person) -> None:
     if style in ("bob", "long"):
         for side, at in ((1, line[0]), (-1, line[-1])):
             foot = 0.26 if style == "bob" else 0.55
-            x = np.array([at[0], at[0] - side * 0.03, at[0] + side * 0.02, side * w * 1.24, side * w * 1.2, side * w])
+            x = np.array([at[0], at[0] - side * 0.03, at[0] + side * 0.02, side * w * 1.19, side * w * 1.16, side * w])
             brush.shape(curve(x, [-0.12, 0.1, foot, foot, 0.05, -0.2]), colour, turn=False)
     elif style == "curls":
         for x, y in crown[1:-1:2]:
@@ -194,16 +194,15 @@ def paint_beard(brush: Brush, person: Person, pose: Pose) -> None:
     if kind == "none" or not brush.seen(0.0):
         return
     colour = mix(person.hair_colour, person.skin, 0.6 if kind == "stubble" else 0.12)
-    drop = 0.05 * pose.au26
+    drop = 0.055 * pose.au26
+    sag = drop * np.clip((np.linspace(0.08, 0.5, 10) - 0.2) / 0.3, 0, 1)
     if kind in ("stubble", "full"):
-        rows = np.linspace(0.12, 0.49, 9)
-        wide = _half_width(person, rows) * 0.97
-        inner = np.linspace(0.9, 0.0, 9) * wide
-        for s in (-1, 1):
-            outer = curve(s * wide, rows + drop * np.clip((rows - 0.2) / 0.3, 0, 1))
-            brush.shape(np.concatenate([outer, curve(s * inner, np.linspace(0.14, 0.4, 9) + drop)[::-1]]), colour)
-        t = np.linspace(-1, 1, 9)
-        brush.shape(np.concatenate([curve(0.2 * t, 0.39 + drop - 0.0 * t), curve(0.2 * t[::-1], 0.485 + drop - 0.05 * t**2)]), colour)
+        rows = np.linspace(0.08, 0.5, 10)
+        wide = _half_width(person, rows) * 0.985
+        outer = np.concatenate([curve(-wide, rows * person.face_height + sag), curve(wide, rows * person.face_height + sag)[::-1]])
+        x = np.array([-0.9, -0.78, -0.66, -0.48, 0.0, 0.48, 0.66, 0.78, 0.9]) * person.face_width
+        y = np.array([0.08, 0.2, 0.32, 0.39, 0.405, 0.39, 0.32, 0.2, 0.08]) + drop * np.array([0, 0, 0.5, 1, 1, 1, 0.5, 0, 0])
+        brush.shape(np.concatenate([outer, curve(x, y)[::-1]]), colour)
     if kind in ("moustache", "full"):
         t = np.linspace(-1, 1, 9)
         y = MOUTH_Y - 0.035 - 0.03 * pose.au12 * t**2 + 0.02 * pose.au15 * t**2 - 0.03 * pose.au9

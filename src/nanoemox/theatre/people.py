@@ -19,7 +19,7 @@ GLASSES = ("none", "round", "square")
 BEARDS = ("none", "stubble", "moustache", "goatee", "full")
 COLLARS = ("round", "vee", "shirt", "turtleneck", "stripes")
 
-_SKINS = ((255, 226, 203), (244, 204, 172), (230, 180, 140), (208, 152, 110), (176, 120, 82), (140, 92, 62), (112, 74, 52))
+_SKINS = ((250, 220, 196), (244, 204, 172), (230, 180, 140), (208, 152, 110), (176, 120, 82), (140, 92, 62), (112, 74, 52))
 _HAIRS = ((28, 24, 26), (58, 40, 32), (96, 62, 38), (142, 92, 50), (196, 150, 84), (228, 198, 132), (164, 70, 36), (150, 148, 150))
 _EYES = ((66, 44, 30), (98, 66, 36), (72, 96, 60), (60, 104, 140), (92, 108, 116))
 
@@ -98,7 +98,7 @@ class Person:
     def from_id(cls, person_id: str) -> Person:
         """The person behind an id: always the same looks for the same id."""
         rng = seeded(f"person/{person_id}")
-        skin = _along(_SKINS, rng, 5)
+        skin = _along(_SKINS, rng, 2.5)
         dyed = rng.random() < 0.1
         hair = hsv(rng.random(), 0.55, 0.7) if dyed else _along(_HAIRS, rng, 8)
         lip = mix(mix(skin, (176, 62, 66), 0.42 + 0.25 * rng.random()), (120, 20, 40), 0.15 * rng.random())
@@ -107,7 +107,7 @@ class Person:
             id=person_id,
             skin=skin,
             hair_colour=hair,
-            shirt=hsv(rng.random(), rng.uniform(0.1, 0.75), rng.uniform(0.3, 0.95)),
+            shirt=hsv(rng.random(), rng.uniform(0.1, 0.65), rng.uniform(0.3, 0.88)),
             eye_colour=_along(_EYES, rng, 6),
             lip=lip,
             accent=hsv(rng.random(), rng.uniform(0.3, 0.8), rng.uniform(0.35, 0.9)),

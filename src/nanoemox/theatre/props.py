@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFilter
 
 from nanoemox.theatre.people import RGB, hsv, mix
 
@@ -120,33 +120,36 @@ def _letter(p: Painter, rng: np.random.Generator) -> None:
 
 def _broken_vase(p: Painter, rng: np.random.Generator) -> None:
     clay, band = _vivid(rng), mix(_vivid(rng), WHITE, 0.5)
-    dark = mix(clay, INK, 0.45)
-    p.shape([(-0.2, 0.46), (-0.34, 0.2), (-0.32, 0.0), (-0.22, -0.1), (-0.16, 0.04), (-0.06, -0.16), (0.02, 0.0), (0.12, -0.06), (0.17, 0.14), (0.26, 0.08), (0.26, 0.24), (0.14, 0.46)], clay)
-    p.shape([(-0.22, -0.1), (-0.16, 0.04), (-0.06, -0.16), (0.02, 0.0), (0.12, -0.06), (0.17, 0.14), (0.26, 0.08), (0.17, 0.19), (0.1, 0.04), (0.02, 0.08), (-0.07, -0.04), (-0.16, 0.12)], dark)
-    p.shape([(-0.335, 0.18), (0.265, 0.2), (0.24, 0.28), (-0.3, 0.26)], band)
-    for x, y, t in ((-0.42, 0.4, 0.3), (0.34, 0.42, 1.0), (0.42, 0.3, 2.2), (0.3, -0.26, 0.6), (-0.34, -0.28, 1.8)):
-        t += rng.uniform(-0.4, 0.4)
-        r = rng.uniform(0.08, 0.11)
-        p.shape([(x + r * np.cos(t + a), y + r * 0.8 * np.sin(t + a)) for a in (0, 1.9, 4.0)], clay if rng.random() < 0.6 else band)
-    p.shape([(0.02, -0.44), (0.22, -0.4), (0.16, -0.28), (0.1, -0.33), (0.04, -0.24)], clay)
-    p.line([(-0.2, 0.14), (-0.12, 0.24), (-0.17, 0.36)], 0.025, dark)
+    inside = mix(clay, INK, 0.6)
+    crack = [(-0.36, 0.1), (-0.24, -0.06), (-0.14, 0.1), (-0.02, -0.1), (0.09, 0.09), (0.19, -0.03), (0.36, 0.14)]
+    p.shape([*crack, (0.3, 0.34), (0.17, 0.47), (-0.17, 0.47), (-0.3, 0.34)], clay)
+    p.shape([*crack, (0.24, 0.17), (0.12, 0.21), (-0.02, 0.06), (-0.15, 0.21), (-0.25, 0.12)], inside)
+    p.shape([(-0.33, 0.24), (0.33, 0.24), (0.3, 0.34), (-0.3, 0.34)], band)
+    lean = rng.uniform(0.02, 0.1)  # the neck has come off and tips over
+    neck = [(-0.34, -0.06), (-0.22, -0.22), (-0.12, -0.06), (0.0, -0.25), (0.1, -0.08), (0.2, -0.18), (0.3, -0.04), (0.14, -0.3), (0.11, -0.38), (0.22, -0.47), (-0.22, -0.47), (-0.11, -0.38), (-0.14, -0.3)]
+    p.shape([(x + lean - 0.55 * y - 0.12, y + 0.35 * x) for x, y in neck], clay)
+    p.disc(0.26 + lean - 0.12, -0.47, 0.2, 0.045, inside)
+    for x, y, t in ((-0.44, 0.36, 0.3), (0.43, 0.4, 1.0), (-0.4, -0.2, 2.2)):
+        t, r = t + rng.uniform(-0.4, 0.4), rng.uniform(0.08, 0.1)
+        piece = [(x + r * np.cos(t + a), y + r * 0.8 * np.sin(t + a)) for a in (0, 1.9, 4.0)]
+        p.shape(piece, clay if rng.random() < 0.6 else band)
 
 
 def _spilled_drink(p: Painter, rng: np.random.Generator) -> None:
     drink = mix(_vivid(rng), (120, 60, 20), rng.uniform(0, 0.5))
-    glass = (222, 236, 244)
-    p.disc(0.02, 0.37, 0.48, 0.11, drink)
-    p.disc(-0.34, 0.42, 0.13, 0.06, drink)
-    p.disc(0.16, 0.34, 0.16, 0.03, mix(drink, WHITE, 0.45))
-    body = [(-0.42, -0.3), (-0.36, 0.2), (0.14, 0.3), (0.26, -0.16)]
+    glass, rim = (226, 238, 246), (96, 116, 132)
+    p.disc(0.06, 0.38, 0.43, 0.1, drink)
+    p.disc(-0.3, 0.43, 0.15, 0.055, drink)
+    p.disc(0.2, 0.35, 0.16, 0.028, mix(drink, WHITE, 0.45))
+    body = [(-0.46, -0.36), (-0.3, -0.43), (0.24, -0.2), (0.08, 0.26), (-0.46, -0.04)]
     p.shape(body, glass)
-    p.shape([(-0.16, 0.05), (0.19, 0.13), (0.14, 0.3), (-0.2, 0.235)], drink)
-    p.line([*body, body[0]], 0.03, mix(glass, INK, 0.5))
-    p.disc(0.2, 0.07, 0.075, 0.24, mix(drink, WHITE, 0.15))
-    p.disc(0.2, 0.07, 0.075, 0.24, None, edge=mix(glass, INK, 0.5), width=0.025)
-    p.shape([(0.2, 0.1), (0.34, 0.22), (0.38, 0.38), (0.12, 0.38)], drink)
-    for x, y in ((0.42, 0.1), (0.36, -0.06), (-0.44, 0.3)):
-        p.disc(x, y, 0.035, 0.045, drink)
+    p.shape([(-0.3, 0.05), (0.16, 0.04), (0.08, 0.26)], drink)
+    p.line([*body, body[0]], 0.035, rim)
+    p.shape([(0.12, 0.06), (0.2, -0.04), (0.33, 0.12), (0.38, 0.36), (0.1, 0.38), (0.08, 0.24)], drink)
+    p.line([(0.24, -0.2), (0.08, 0.26)], 0.06, rim)
+    p.line([(-0.34, -0.3), (0.02, -0.16)], 0.035, WHITE)
+    for x, y in ((0.44, 0.06), (0.38, -0.1), (0.47, 0.22)):
+        p.disc(x, y, 0.03, 0.045, drink)
 
 
 def _packed_suitcase(p: Painter, rng: np.random.Generator) -> None:
@@ -211,19 +214,21 @@ def _spider(p: Painter, rng: np.random.Generator) -> None:
 
 
 def _wilted_plant(p: Painter, rng: np.random.Generator) -> None:
-    pot, stem = mix(_vivid(rng), (180, 96, 60), 0.5), mix((126, 118, 50), (96, 84, 40), rng.random())
-    petal = mix(_vivid(rng), (130, 100, 70), 0.5)
-    p.line([(0, 0.12), (-0.02, -0.16), (-0.12, -0.34), (-0.26, -0.34), (-0.33, -0.14)], 0.04, stem)
-    p.line([(0, 0.12), (0.04, -0.1), (0.14, -0.24), (0.28, -0.2), (0.34, 0.0)], 0.04, stem)
-    for x, y, s in ((-0.33, -0.06, -1), (0.34, 0.08, 1)):
-        for a in (-0.07, 0.0, 0.07):
-            p.disc(x + a, y + 0.04, 0.045, 0.1, petal)
-        p.disc(x, y - 0.04, 0.06, 0.045, mix(stem, INK, 0.2))
-        p.shape([(s * 0.08, -0.16), (s * 0.24, -0.08), (s * 0.2, 0.1)], mix(stem, (170, 150, 60), 0.5))
-    p.shape([(-0.27, 0.12), (0.27, 0.12), (0.18, 0.47), (-0.18, 0.47)], pot)
-    p.rect(-0.31, 0.08, 0.31, 0.19, mix(pot, INK, 0.2))
-    for x in (-0.42, 0.36):
-        p.disc(x, 0.45, 0.07, 0.03, petal)
+    pot, stem = mix(_vivid(rng), (180, 96, 60), 0.5), mix((132, 120, 50), (100, 84, 40), rng.random())
+    petal, leaf = mix(_vivid(rng), (140, 105, 75), 0.35), mix(stem, (196, 160, 60), rng.uniform(0.3, 0.7))
+    for s, top in ((-1, -0.46), (1, -0.36)):
+        p.line([(0, 0.2), (s * 0.02, -0.1), (s * 0.08, top + 0.1), (s * 0.18, top), (s * 0.3, top + 0.04), (s * 0.36, top + 0.18)], 0.045, stem)
+        for k, y in enumerate((-0.12, 0.06)):  # leaves that hang
+            x = s * (0.05 - 0.02 * k)
+            p.shape([(x, y), (x + s * 0.12, y - 0.04), (x + s * 0.2, y + 0.05), (x + s * 0.2, y + 0.19), (x + s * 0.1, y + 0.08)], leaf)
+        x, y = s * 0.36, top + 0.2
+        for a in (-0.1, 0.0, 0.1):  # a flower head down
+            p.disc(x + a, y + 0.1, 0.055, 0.12, petal)
+        p.disc(x, y, 0.1, 0.06, mix(stem, INK, 0.25))
+    p.shape([(-0.2, 0.2), (0.2, 0.2), (0.14, 0.48), (-0.14, 0.48)], pot)
+    p.rect(-0.23, 0.17, 0.23, 0.26, mix(pot, INK, 0.22))
+    for x in (-0.36, 0.28, 0.4):
+        p.disc(x + rng.uniform(-0.04, 0.04), 0.46, 0.06, 0.03, petal)
 
 
 def _spoiled_food(p: Painter, rng: np.random.Generator) -> None:
@@ -270,8 +275,11 @@ def draw_prop(prop: str, size: int, rng: np.random.Generator) -> Image.Image:
         raise ValueError(f"expected a prop of {sorted(DRAWINGS)}, got {prop!r}")
     side = size * _OVERSAMPLING
     image = Image.new("RGBA", (side, side), (0, 0, 0, 0))
-    DRAWINGS[prop](Painter(image, side / 2, side / 2, 0.94 * side), rng)
+    DRAWINGS[prop](Painter(image, side / 2, side / 2, 0.92 * side), rng)
     if prop not in ("wilted plant", "spilled drink") and rng.random() < 0.5:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    image = image.rotate(float(rng.uniform(-10, 10)), Image.Resampling.BICUBIC)
-    return image.reduce(_OVERSAMPLING)
+    image = image.rotate(float(rng.uniform(-10, 10)), Image.Resampling.BICUBIC).reduce(_OVERSAMPLING)
+    glow = image.getchannel("A").filter(ImageFilter.BoxBlur(0.02 * size)).point([min(255, 3 * v) for v in range(256)])
+    halo = Image.new("RGBA", image.size, (*mix(WHITE, INK, 0.04), 0))  # a pale rim sets the thing off from any wall
+    halo.putalpha(glow)
+    return Image.alpha_composite(halo, image)

@@ -19,7 +19,7 @@ from nanoemox.theatre.world import LIGHTS, PLACES, PROPS
 __all__ = ["LIGHTS", "PLACES", "PROPS", "draw_scene"]
 
 PROP_X = 0.172  # of the prop's middle from the nearer edge, in frame widths
-PROP_WIDTH = (0.285, 0.325)
+PROP_WIDTH = (0.31, 0.345)
 _STANDING_Y = (0.46, 0.6)  # of the prop's middle when it stands on something, in frame heights
 _HANGING_Y = (0.26, 0.4)  # when it hangs
 _HANGING = ("late clock", "lightning", "spider")
@@ -268,8 +268,8 @@ def draw_scene(place: str, prop: str, light: str, size: int, rng: np.random.Gene
     image = image.reduce(_OVERSAMPLING)
     if light == "dim":
         x = np.linspace(-1, 1, size, dtype=np.float32)
-        fall = 1 - 0.22 * np.clip(x[None, :] ** 2 + x[:, None] ** 2, 0, 1.4)
-        cool = np.array([0.78, 0.82, 0.95], np.float32) * rng.uniform(0.75, 0.9)
+        fall = 1 - 0.15 * np.clip(x[None, :] ** 2 + x[:, None] ** 2, 0, 1.4)
+        cool = np.array([0.78, 0.82, 0.95], np.float32) * rng.uniform(0.85, 0.98)
         image = Image.fromarray((np.asarray(image) * fall[..., None] * cool).astype(np.uint8))
     image.info = {"prop_side": side, "light": light}
     return image

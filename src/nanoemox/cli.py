@@ -205,7 +205,13 @@ def train(
     """Train by a recipe: the backbones, or the three phases from perception to empathy."""
     from nanoemox.training import run_recipe
 
-    run_recipe(recipe, phase=phase, resume=resume, overrides=settings or [])
+    console = _console()
+
+    def say(line: str) -> None:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    folder = run_recipe(recipe, phase=phase, resume=resume, overrides=settings or [], say=say)
+    say(f"wrote {folder}")
 
 
 @app.command()

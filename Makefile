@@ -11,8 +11,6 @@ BIN      := $(VENV)/bin
 PYTHON   ?= $(shell for p in python3 python3.11 python3.12 python3.13 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 
-SUBTITLE := $(shell cat demo/sample.txt 2>/dev/null)
-RUN      ?= runs/pico
 
 .PHONY: help setup setup-dev demo test lint format pico clean distclean
 
@@ -42,7 +40,8 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 
 # ---------------------------------------------------------------- demo
 demo: setup
-	$(BIN)/nanoemox analyze demo/sample.mp4 --subtitle "$(SUBTITLE)" --json demo/result.json --report demo/report.html
+	$(BIN)/nanoemox analyze demo/sample.mp4 --subtitle "$$(cat demo/sample.txt)" \
+		--json demo/result.json --report demo/report.html
 
 # ---------------------------------------------------------------- checks
 test: export OMP_NUM_THREADS := 1

@@ -186,10 +186,13 @@ def theatre_make(
     ] = None,
 ) -> None:
     """Stage, render and label clips of Affect Theatre. Goes on where an earlier run stopped."""
-    from nanoemox.theatre.make import make_theatre
+    from nanoemox.theatre.make import MakeError, make_theatre
 
-    manifest = make_theatre(out, clips=clips, seed=seed, split=split.value, workers=workers)
-    _console().print(f"[dim]wrote[/] {manifest}", soft_wrap=True, highlight=False)
+    try:
+        made = make_theatre(out, clips, seed, split.value, workers)
+    except MakeError as error:
+        raise ValueError(str(error)) from error
+    _console().print(str(made), markup=False, soft_wrap=True, highlight=False)
 
 
 @app.command()

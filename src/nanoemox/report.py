@@ -71,7 +71,7 @@ class Bar:
     @property
     def percent(self) -> str:
         """For reading: whole per cent, but never a "0 %" for what is merely unlikely."""
-        return "<\u202f1\u00a0%" if 0 < self.share < 0.005 else f"{100 * self.share:.0f}\u00a0%"
+        return "<\u202f1\u00a0%" if 0 < self.share < 0.01 else f"{100 * self.share:.0f}\u00a0%"
 
 
 def render_report(analysis: Analysis, subtitle: str | None = None, start_s: float = 0.0) -> str:
@@ -174,7 +174,7 @@ def _waveform(clip: Clip, start_s: float) -> dict[str, Any] | None:
         "moments": [100 * moment for moment in moments if 0 <= moment <= 1],
         "ticks": [
             {"left": 100 * second / duration_s, "label": f"{start_s + second:g} s"}
-            for second in range(0, math.ceil(0.97 * duration_s), step_s)
+            for second in range(0, math.ceil(0.94 * duration_s), step_s)
         ],
         "heard": clip.audio_heard,
     }

@@ -1,13 +1,13 @@
 """The actor: one person's head and shoulders, drawn from action units into one frame of a clip.
 
-`Actor.draw` makes a frame [S, S, 3] (S pixels a side) in a few milliseconds on one core: the scene is prepared once
-per clip, the person is drawn over it at twice the size and both shrink together, which smooths the edges. Nothing is
-drawn that the pose, the person, the scene or the camera does not say.
+`Actor.draw` makes a frame [S, S, 3] (S pixels a side) in a few milliseconds on one core: the scene is
+prepared once per clip, the person is drawn over it at twice the size and both shrink together, which
+smooths the edges. Nothing is drawn that the pose, the person, the scene or the camera does not say.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,15 @@ from nanoemox.theatre.face import (
     paint_mouth,
     paint_nose,
 )
-from nanoemox.theatre.head import paint_back, paint_beard, paint_body, paint_glasses, paint_hair, paint_hand, paint_head
+from nanoemox.theatre.head import (
+    paint_back,
+    paint_beard,
+    paint_body,
+    paint_glasses,
+    paint_hair,
+    paint_hand,
+    paint_head,
+)
 from nanoemox.theatre.people import Person
 
 __all__ = ["AU_NAMES", "EXPRESSIONS", "Actor", "Camera", "Person", "Pose", "expression"]
@@ -40,8 +48,9 @@ _OVERSAMPLING = 2
 class Pose:
     """One moment of a face. Action units, speech and hand go from 0 to 1, gaze and head turns from -1 to 1.
 
-    `speech` is how far talking opens the mouth; `hand` how far a hand has come up over the face; a `yaw` of 1 turns
-    the head so far that neither eyes nor mouth can be seen. Positive is right and down in the picture.
+    `speech` is how far talking opens the mouth; `hand` how far a hand has come up over the face; a `yaw` of
+    1 turns the head so far that neither eyes nor mouth can be seen. Positive is right and down in the
+    picture.
     """
 
     au1: float = 0
@@ -68,7 +77,8 @@ class Pose:
 
 AU_NAMES: tuple[str, ...] = tuple(f.name for f in fields(Pose) if f.name.startswith("au"))
 
-# Face groups of `world.FACE_CUES` as targets at full strength: what is always shown, then what the optional cue adds.
+# Face groups of `world.FACE_CUES` as targets at full strength: what is always shown, then what the
+# optional cue adds.
 EXPRESSIONS: dict[str, dict[str, float]] = {
     "smile": {"au6": 1.0, "au12": 1.0},
     "wide": {"au1": 1.0, "au2": 1.0, "au5": 1.0},
@@ -88,8 +98,8 @@ OPTIONAL: dict[str, dict[str, float]] = {
 def expression(group: str, optional: bool, strength: float) -> dict[str, float]:
     """What a face group moves, and how far: pose fields -> targets.
 
-    Every cue grows with `strength` (0.55 mild to 1 strong), the optional one less so, because it is there or not.
-    A hidden face is hidden at any strength: by turning away, or with `optional` behind a hand.
+    Every cue grows with `strength` (0.55 mild to 1 strong), the optional one less so, because it is there
+    or not. A hidden face is hidden at any strength: by turning away, or with `optional` behind a hand.
     """
     if group not in EXPRESSIONS:
         raise ValueError(f"expected a face group of {sorted(EXPRESSIONS)}, got {group!r}")
@@ -104,8 +114,8 @@ def expression(group: str, optional: bool, strength: float) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Camera:
-    """How the moment is taken. `zoom` scales the person, shifts move the head in frame widths, `noise` and `blur`
-    are in grey levels and pixels at 192 px; `exposure` and `tint` multiply the colours."""
+    """How the moment is taken. `zoom` scales the person, shifts move the head in frame widths, `noise` and
+    `blur` are in grey levels and pixels at 192 px; `exposure` and `tint` multiply the colours."""
 
     zoom: float = 1.0
     shift_x: float = 0.0
@@ -117,7 +127,8 @@ class Camera:
 
     @classmethod
     def for_scene(cls, scene: Image.Image, rng: np.random.Generator) -> Camera:
-        """A camera for one clip: it leaves room for the prop of a scene by `draw_scene` and suits its light."""
+        """A camera for one clip: it leaves room for the prop of a scene by `draw_scene` and suits its
+        light."""
         away = {"left": 1, "right": -1}.get(scene.info.get("prop_side", ""), 0)
         dim = scene.info.get("light") == "dim"
         tint = 1 + rng.uniform(-0.06, 0.06, 3)
@@ -144,16 +155,27 @@ class Actor:
         self._grain = np.random.default_rng(0).standard_normal((size + 64, size + 64, 3), dtype=np.float32)
 
     def draw(
-        self, pose: Pose, background: Image.Image | NDArray[np.uint8], camera: Camera, rng: np.random.Generator
+        self,
+        pose: Pose,
+        background: Image.Image | NDArray[np.uint8],
+        camera: Camera,
+        rng: np.random.Generator,
     ) -> NDArray[np.uint8]:
-        """One frame [S, S, 3]: the person in this pose before this background. `rng` places the camera's grain."""
+        """One frame [S, S, 3]: the person in this pose before this background. `rng` places the camera's
+        grain."""
         canvas = self._prepared(background).copy()
+        if pose.hand > 0.6:  # nothing of an expression shows past the edges of a hand over the face
+            shown = max(0.0, (0.9 - pose.hand) / 0.3)
+            pose = replace(pose, **{name: getattr(pose, name) * shown for name in AU_NAMES})
         side = self.size * _OVERSAMPLING
         unit = HEAD_HEIGHT * camera.zoom * side
         centre = ((0.5 + camera.shift_x) * side, (HEAD_Y + camera.shift_y) * side)
         pen, person = ImageDraw.Draw(canvas), self.person
         turn = float(np.clip(pose.yaw, -1, 1)) * YAW_RANGE
-        nod, tip = float(np.clip(pose.pitch, -1, 1)) * PITCH_RANGE, float(np.clip(pose.roll, -1, 1)) * ROLL_RANGE
+        nod, tip = (
+            float(np.clip(pose.pitch, -1, 1)) * PITCH_RANGE,
+            float(np.clip(pose.roll, -1, 1)) * ROLL_RANGE,
+        )
         head = Brush(pen, centre, unit, person.face_width * 1.06, turn, nod, tip)
         body = Brush(pen, centre, unit, 0.0, 0.0, 0.0, 0.0)
 

@@ -1,9 +1,10 @@
 """A face from action units: brows, eyes, nose and mouth as curves on a turning head.
 
-Lengths are in head heights, x to the right of the picture, y down, the origin in the middle of the face. The action
-units follow FACS (Ekman and Friesen 1978): 1 inner brow raiser, 2 outer brow raiser, 4 brow lowerer, 5 upper lid
-raiser, 6 cheek raiser, 7 lid tightener, 9 nose wrinkler, 12 lip corner puller, 15 lip corner depressor, 20 lip
-stretcher, 24 lip pressor, 26 jaw drop, 43 eye closure. They are drawn larger than life: a cue has to survive 96 px.
+Lengths are in head heights, x to the right of the picture, y down, the origin in the middle of the face.
+The action units follow FACS (Ekman and Friesen 1978): 1 inner brow raiser, 2 outer brow raiser, 4 brow
+lowerer, 5 upper lid raiser, 6 cheek raiser, 7 lid tightener, 9 nose wrinkler, 12 lip corner puller, 15 lip
+corner depressor, 20 lip stretcher, 24 lip pressor, 26 jaw drop, 43 eye closure. They are drawn larger than
+life: a cue has to survive 96 px.
 """
 
 from __future__ import annotations
@@ -24,7 +25,11 @@ if TYPE_CHECKING:
 Points = NDArray[np.float64]  # [n, 2]
 
 WHITE, BLACK = (252, 252, 250), (20, 16, 20)
-YAW_RANGE, PITCH_RANGE, ROLL_RANGE = 2.0, 0.35, 0.35  # radians at a pose of 1; a yaw of 1 shows the back of the head
+YAW_RANGE, PITCH_RANGE, ROLL_RANGE = (
+    2.0,
+    0.35,
+    0.35,
+)  # radians at a pose of 1; a yaw of 1 shows the back of the head
 EYE_Y, BROW_Y, NOSE_Y, MOUTH_Y = -0.02, -0.155, 0.15, 0.285
 
 _T = np.linspace(-1.0, 1.0, 11)
@@ -51,10 +56,11 @@ class Brush:
         out = np.empty_like(points)
         out[:, 0] = self.centre[0] + c * x - s * y
         out[:, 1] = self.centre[1] + s * x + c * y
-        return out.ravel().tolist()  # type: ignore[no-any-return]
+        return out.ravel().tolist()
 
     def turned(self, points: Points) -> Points:
-        """Where points on the front of the head come to lie once it turns and nods; behind the edge they stop."""
+        """Where points on the front of the head come to lie once it turns and nods; behind the edge they
+        stop."""
         if not self.radius:  # the body does not turn
             return points
         out = np.empty_like(points)
@@ -128,8 +134,13 @@ def paint_eye(brush: Brush, person: Person, pose: Pose, side: int) -> None:
     brush.disc(gx, gy, 0.55 * r, 0.55 * r, BLACK)
     brush.disc(gx + 0.35 * r, gy - 0.4 * r, 0.26 * r, 0.26 * r, WHITE)
     rim = 0.085 * arch * person.eye_size
-    brush.shape(np.concatenate([curve(xs, np.minimum(base - rim, upper - 0.004)), curve(xs, upper)[::-1]]), lid)
-    brush.shape(np.concatenate([curve(xs, lower), curve(xs, np.maximum(base + rim, lower + 0.004))[::-1]]), person.skin)
+    brush.shape(
+        np.concatenate([curve(xs, np.minimum(base - rim, upper - 0.004)), curve(xs, upper)[::-1]]), lid
+    )
+    brush.shape(
+        np.concatenate([curve(xs, lower), curve(xs, np.maximum(base + rim, lower + 0.004))[::-1]]),
+        person.skin,
+    )
     brush.stroke(curve(xs, upper), 0.02, lash)
     brush.stroke(curve(xs[2:-2], lower[2:-2]), 0.009, mix(person.skin, lash, 0.45))
     if pose.au6 > 0.15:  # the fold of a raised cheek, and crow's feet
@@ -137,7 +148,9 @@ def paint_eye(brush: Brush, person: Person, pose: Pose, side: int) -> None:
         brush.stroke(curve(xs[2:-1], (base + 0.062 - 0.018 * pose.au6 + 0.028 * arch)[2:-1]), 0.014, fold)
         for dy in (-0.018, 0.018):
             far = x + side * (half + 0.025)
-            brush.stroke(curve([far, far + side * 0.035 * pose.au6], [EYE_Y + 0.3 * dy, EYE_Y + dy * 1.6]), 0.011, fold)
+            brush.stroke(
+                curve([far, far + side * 0.035 * pose.au6], [EYE_Y + 0.3 * dy, EYE_Y + dy * 1.6]), 0.011, fold
+            )
 
 
 def paint_brow(brush: Brush, person: Person, pose: Pose, side: int) -> None:
@@ -182,14 +195,20 @@ def paint_nose(brush: Brush, person: Person, pose: Pose) -> None:
     brush.stroke(curve([bridge * 0.5, bridge, bridge * 1.2], [-0.03, 0.06, tip - 0.04]), 0.014, shade)
     brush.stroke(curve(wide * _T, tip + 0.012 - 0.028 * np.abs(_T) ** 2.5), 0.016, mix(shade, BLACK, 0.15))
     for s in (-1, 1):
-        brush.disc(s * wide * 0.5, tip + 0.004, 0.015 * (1 + 0.5 * pose.au9), 0.009 + 0.008 * pose.au9, mix(shade, BLACK, 0.5))
+        brush.disc(
+            s * wide * 0.5,
+            tip + 0.004,
+            0.015 * (1 + 0.5 * pose.au9),
+            0.009 + 0.008 * pose.au9,
+            mix(shade, BLACK, 0.5),
+        )
     if pose.au9 > 0.12:  # wrinkles across the bridge and folds down from the wings
-        fold = line_colour(person, 0.25 + 0.5 * min(1.0, pose.au9))
+        fold = line_colour(person, 0.2 + 0.38 * min(1.0, pose.au9))
         for k, y in enumerate((-0.035, 0.005, 0.045)):
             brush.stroke(curve((0.062 - 0.006 * k) * _T, y - lift * 0.4 + 0.02 * _ARCH), 0.017, fold)
         for s in (-1, 1):
-            xs = np.array([0.07, 0.115, 0.15, 0.165]) * s
-            brush.stroke(curve(xs, [tip - 0.05, tip - 0.015, tip + 0.05, tip + 0.12]), 0.02, fold)
+            xs = np.array([0.085, 0.12, 0.145]) * s
+            brush.stroke(curve(xs, [tip - 0.03, tip + 0.0, tip + 0.055]), 0.016, fold)
 
 
 def paint_cheeks(brush: Brush, person: Person, pose: Pose) -> None:
@@ -200,7 +219,9 @@ def paint_cheeks(brush: Brush, person: Person, pose: Pose) -> None:
             brush.disc(side * 0.205, y, 0.062 + 0.02 * pose.au6, 0.04 + 0.022 * pose.au6, blush)
             if person.freckles:
                 for dx, dy in ((-0.04, -0.02), (0.0, 0.01), (0.035, -0.015)):
-                    brush.disc(side * (0.19 + dx), 0.12 + dy, 0.008, 0.008, mix(person.skin, (120, 60, 30), 0.45))
+                    brush.disc(
+                        side * (0.19 + dx), 0.12 + dy, 0.008, 0.008, mix(person.skin, (120, 60, 30), 0.45)
+                    )
 
 
 def paint_mouth(brush: Brush, person: Person, pose: Pose) -> None:
@@ -209,7 +230,15 @@ def paint_mouth(brush: Brush, person: Person, pose: Pose) -> None:
     press, jaw = pose.au24, pose.au26
     talk = 0.052 * pose.speech * (1 - 0.45 * press) * (1 - 0.8 * jaw)
     teeth = 0.055 * float(np.clip((pose.au12 - 0.62) / 0.38, 0, 1)) * (1 - jaw)
-    half = person.mouth_width * (1 + 0.3 * pose.au12 + 0.3 * pose.au20 + 0.08 * pose.au15 - 0.18 * press - 0.3 * jaw - 0.15 * pose.speech)
+    half = person.mouth_width * (
+        1
+        + 0.3 * pose.au12
+        + 0.3 * pose.au20
+        + 0.08 * pose.au15
+        - 0.18 * press
+        - 0.3 * jaw
+        - 0.15 * pose.speech
+    )
     bend = person.mouth_rest + 0.095 * pose.au15 - 0.095 * pose.au12  # of the corners, down is positive
     middle = MOUTH_Y + 0.03 * pose.au12 - 0.025 * pose.au15 - 0.03 * pose.au9 * (1 - press) - 0.02 * jaw
     xs, away = half * _T, np.abs(_T) ** 1.7
@@ -238,14 +267,20 @@ def paint_mouth(brush: Brush, person: Person, pose: Pose) -> None:
     if pose.au12 > 0.2:  # dimples
         for s in (-1, 1):
             dx = s * (half + 0.018 + 0.02 * _ARCH)
-            brush.stroke(curve(dx, middle + bend + 0.05 * _T * pose.au12), 0.012, line_colour(person, 0.5 * pose.au12))
+            brush.stroke(
+                curve(dx, middle + bend + 0.05 * _T * pose.au12), 0.012, line_colour(person, 0.5 * pose.au12)
+            )
     if pose.au15 > 0.2:  # lines down from the corners, and a raised chin
         for s in (-1, 1):
             foot = middle + bend + 0.012
             brush.stroke(curve([s * half, s * (half + 0.022)], [foot, foot + 0.05 * pose.au15]), 0.013, fold)
-        brush.stroke(curve(0.07 * _T, MOUTH_Y + 0.1 - 0.025 * _ARCH), 0.012, line_colour(person, 0.4 * pose.au15))
+        brush.stroke(
+            curve(0.07 * _T, MOUTH_Y + 0.1 - 0.025 * _ARCH), 0.012, line_colour(person, 0.4 * pose.au15)
+        )
     if press > 0.2:  # muscle bulges beside the pressed lips, and a tense chin
         for s in (-1, 1):
             dx = s * (half + 0.016 + 0.012 * _ARCH)
             brush.stroke(curve(dx, middle + bend + 0.042 * _T), 0.013, line_colour(person, 0.55 * press))
-        brush.stroke(curve(0.05 * _T, MOUTH_Y + 0.075 - 0.012 * _ARCH), 0.012, line_colour(person, 0.45 * press))
+        brush.stroke(
+            curve(0.05 * _T, MOUTH_Y + 0.075 - 0.012 * _ARCH), 0.012, line_colour(person, 0.45 * press)
+        )

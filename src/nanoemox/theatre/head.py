@@ -1,4 +1,5 @@
-"""Everything of a person that does not show the expression: body, neck, skull, ears, hair, beard, glasses, hand.
+"""Everything of a person that does not show the expression: body, neck, skull, ears, hair, beard, glasses,
+hand.
 
 Lengths are in head heights around the middle of the face, as in `face.py`.
 """
@@ -26,7 +27,7 @@ def _style(person: Person) -> str:
 
 def _covering(person: Person) -> RGB:
     """The colour of what is on the head."""
-    if _style(person) in ("scarf", "cap"):
+    if _style(person) == "scarf":
         return person.accent
     return person.skin if _style(person) == "bald" else person.hair_colour
 
@@ -53,9 +54,9 @@ def paint_back(brush: Brush, person: Person) -> None:
         x = np.array([-1.14, -1.2, -1.0, -1.25, 1.25, 1.0, 1.2, 1.14]) * w
         brush.shape(curve(x, [-0.2, 0.15, 0.45, 0.72, 0.72, 0.45, 0.15, -0.2]), colour, turn=False)
     elif style == "curls":
-        for x in (-1, 1):
-            for y in (-0.15, 0.02, 0.16):
-                brush.disc(x * w, y, 0.1, 0.11, colour, turn=False)
+        for side in (-1, 1):
+            for height in (-0.15, 0.02, 0.16):
+                brush.disc(side * w, height, 0.1, 0.11, colour, turn=False)
 
 
 def paint_body(brush: Brush, person: Person) -> None:
@@ -68,7 +69,9 @@ def paint_body(brush: Brush, person: Person) -> None:
     if collar == "stripes":
         for y in (0.74, 0.86, 0.98):
             edge = wide * (0.8 if y < 0.8 else 0.95)
-            brush.shape(curve([-edge, edge, edge, -edge], [y, y, y + 0.05, y + 0.05]), mix(shirt, WHITE, 0.45))
+            brush.shape(
+                curve([-edge, edge, edge, -edge], [y, y, y + 0.05, y + 0.05]), mix(shirt, WHITE, 0.45)
+            )
     if _style(person) == "scarf":
         brush.disc(0, 0.56, 0.27, 0.16, mix(person.accent, BLACK, 0.2))
         return
@@ -80,7 +83,10 @@ def paint_body(brush: Brush, person: Person) -> None:
         brush.stroke(curve([-0.18, 0.0, 0.18], [0.6, 0.83, 0.6]), 0.03, trim)
     elif collar == "shirt":
         for s in (-1, 1):
-            brush.shape(curve([s * 0.17, s * 0.02, s * 0.14, s * 0.27], [0.57, 0.7, 0.8, 0.65]), mix(shirt, WHITE, 0.5))
+            brush.shape(
+                curve([s * 0.17, s * 0.02, s * 0.14, s * 0.27], [0.57, 0.7, 0.8, 0.65]),
+                mix(shirt, WHITE, 0.5),
+            )
         brush.stroke(curve([0.0, 0.0], [0.72, 1.2]), 0.012, trim)
     elif collar == "turtleneck":
         brush.shape(curve([-0.16, 0.16, 0.19, -0.19], [0.52, 0.52, 0.68, 0.68]), mix(shirt, WHITE, 0.12))
@@ -105,7 +111,7 @@ def paint_head(brush: Brush, person: Person, pose: Pose) -> None:
     turned = abs(np.sin(brush.yaw))
     hide = _style(person) == "scarf"
     w = person.face_width
-    brush.disc(-0.06 * np.sin(brush.yaw), -0.07, w * (1.0 + 0.2 * turned), 0.43, _covering(person), turn=False)
+    brush.disc(-0.08 * np.sin(brush.yaw), -0.07, w + 0.08 * turned, 0.43, _covering(person), turn=False)
     if not covered:
         for side in (-1, 1):
             _ear(brush, person, side)
@@ -145,7 +151,12 @@ def _hairline(person: Person, brush: Brush) -> Points:
         y = -0.33 + 0.36 * np.abs(s) ** 3
     else:
         y = -0.31 + 0.27 * np.abs(s) ** 4
-    x = person.face_width * 1.02 * np.sqrt(np.clip(1 - (y / 0.62) ** 2, 0, 1)) * np.sin(np.clip(a + brush.yaw, -1.57, 1.57))
+    x = (
+        person.face_width
+        * 1.02
+        * np.sqrt(np.clip(1 - (y / 0.62) ** 2, 0, 1))
+        * np.sin(np.clip(a + brush.yaw, -1.57, 1.57))
+    )
     return curve(x, y + 0.05 * np.sin(brush.pitch))
 
 
@@ -154,10 +165,10 @@ def paint_hair(brush: Brush, person: Person) -> None:
     style, w = _style(person), person.face_width
     if style == "bald":
         return
-    colour = _covering(person)
+    colour = person.accent if style == "cap" else _covering(person)
     puff = {"cropped": 0.0, "curls": 0.05, "cap": 0.035, "scarf": 0.03}.get(style, 0.02)
-    cx = -0.05 * np.sin(brush.yaw)
-    wide = w * (1.03 + 0.18 * abs(np.sin(brush.yaw))) + puff
+    behind = 0.08 * float(np.sin(brush.yaw))  # the back of a turned head comes into view on the other side
+    cx, wide = -behind, w * 1.03 + abs(behind) + puff
     crown = curve(cx + wide * np.cos(_UP), -0.03 + (0.475 + puff) * np.sin(_UP))
     if style == "spikes":
         crown[1:-1:2] *= 1.0
@@ -169,7 +180,9 @@ def paint_hair(brush: Brush, person: Person) -> None:
     if style in ("bob", "long"):
         for side, at in ((1, line[0]), (-1, line[-1])):
             foot = 0.26 if style == "bob" else 0.55
-            x = np.array([at[0], at[0] - side * 0.03, at[0] + side * 0.02, side * w * 1.19, side * w * 1.16, side * w])
+            x = np.array(
+                [at[0], at[0] - side * 0.03, at[0] + side * 0.02, side * w * 1.19, side * w * 1.16, side * w]
+            )
             brush.shape(curve(x, [-0.12, 0.1, foot, foot, 0.05, -0.2]), colour, turn=False)
     elif style == "curls":
         for x, y in crown[1:-1:2]:
@@ -178,7 +191,9 @@ def paint_hair(brush: Brush, person: Person) -> None:
             brush.disc(x, y - 0.03, 0.06, 0.05, colour, turn=False)
     elif style == "scarf":
         for side, at in ((1, line[0]), (-1, line[-1])):
-            x = np.array([at[0], at[0] - side * 0.06, side * 0.1, side * 0.2, side * w * 1.17, side * w * 1.12])
+            x = np.array(
+                [at[0], at[0] - side * 0.06, side * 0.1, side * 0.2, side * w * 1.17, side * w * 1.12]
+            )
             brush.shape(curve(x, [0.0, 0.3, 0.5, 0.62, 0.3, -0.1]), colour, turn=False)
     elif style == "cap":
         band = np.concatenate([line, curve(line[::-1, 0] * 1.02, line[::-1, 1] - 0.075)])
@@ -199,14 +214,26 @@ def paint_beard(brush: Brush, person: Person, pose: Pose) -> None:
     if kind in ("stubble", "full"):
         rows = np.linspace(0.08, 0.5, 10)
         wide = _half_width(person, rows) * 0.985
-        outer = np.concatenate([curve(-wide, rows * person.face_height + sag), curve(wide, rows * person.face_height + sag)[::-1]])
+        outer = np.concatenate(
+            [
+                curve(-wide, rows * person.face_height + sag),
+                curve(wide, rows * person.face_height + sag)[::-1],
+            ]
+        )
         x = np.array([-0.9, -0.78, -0.66, -0.48, 0.0, 0.48, 0.66, 0.78, 0.9]) * person.face_width
-        y = np.array([0.08, 0.2, 0.32, 0.39, 0.405, 0.39, 0.32, 0.2, 0.08]) + drop * np.array([0, 0, 0.5, 1, 1, 1, 0.5, 0, 0])
+        y = np.array([0.08, 0.2, 0.32, 0.39, 0.405, 0.39, 0.32, 0.2, 0.08]) + drop * np.array(
+            [0, 0, 0.5, 1, 1, 1, 0.5, 0, 0]
+        )
         brush.shape(np.concatenate([outer, curve(x, y)[::-1]]), colour)
     if kind in ("moustache", "full"):
         t = np.linspace(-1, 1, 9)
         y = MOUTH_Y - 0.035 - 0.03 * pose.au12 * t**2 + 0.02 * pose.au15 * t**2 - 0.03 * pose.au9
-        brush.shape(np.concatenate([curve(0.12 * t, y - 0.03 * (1 - t**2)), curve(0.12 * t[::-1], y - 0.004 + 0.012 * t**2)]), colour)
+        brush.shape(
+            np.concatenate(
+                [curve(0.12 * t, y - 0.03 * (1 - t**2)), curve(0.12 * t[::-1], y - 0.004 + 0.012 * t**2)]
+            ),
+            colour,
+        )
     if kind == "goatee":
         brush.disc(0, 0.43 + drop, 0.075, 0.055, colour)
 
@@ -215,13 +242,20 @@ def paint_glasses(brush: Brush, person: Person) -> None:
     kind = GLASSES[person.glasses]
     if kind == "none" or not brush.seen(0.0):
         return
-    x, rx, ry, power = person.eye_spacing, 0.118, (0.108 if kind == "round" else 0.092), (1.0 if kind == "round" else 0.5)
+    x, rx, ry, power = (
+        person.eye_spacing,
+        0.118,
+        (0.108 if kind == "round" else 0.092),
+        (1.0 if kind == "round" else 0.5),
+    )
     a = np.linspace(0, 2 * np.pi, 21)
     frame = mix(person.accent, BLACK, 0.55)
     for s in (-1, 1):
         if not brush.seen(s * x):
             continue
-        lens = curve(np.sign(np.cos(a)) * np.abs(np.cos(a)) ** power, np.sign(np.sin(a)) * np.abs(np.sin(a)) ** power)
+        lens = curve(
+            np.sign(np.cos(a)) * np.abs(np.cos(a)) ** power, np.sign(np.sin(a)) * np.abs(np.sin(a)) ** power
+        )
         brush.stroke(lens * (rx, ry) + (s * x, EYE_Y + 0.01), 0.014, frame)
         brush.stroke(curve([s * (x + rx), s * person.face_width], [EYE_Y, EYE_Y - 0.01]), 0.014, frame)
     brush.stroke(curve([-(x - rx), 0.0, x - rx], [EYE_Y, EYE_Y - 0.015, EYE_Y]), 0.014, frame)
@@ -232,10 +266,18 @@ def paint_hand(brush: Brush, person: Person, raised: float) -> None:
     y = 1.15 * (1 - min(1.0, raised))
     skin, edge = mix(person.skin, WHITE, 0.05), mix(person.skin, (70, 20, 30), 0.45)
     brush.shape(curve([0.3, -0.06, 0.1, 0.62], [0.34 + y, 0.4 + y, 1.5 + y, 1.5 + y]), person.shirt)
-    palm = curve([-0.25, -0.27, -0.17, 0.02, 0.2, 0.27, 0.26], np.array([-0.02, 0.2, 0.36, 0.46, 0.42, 0.25, -0.02]) + y)
+    palm = curve(
+        [-0.25, -0.27, -0.17, 0.02, 0.2, 0.27, 0.26],
+        np.array([-0.02, 0.2, 0.36, 0.46, 0.42, 0.25, -0.02]) + y,
+    )
     for points, grow in ((palm, 1.05), (palm, 1.0)):
         brush.shape((points - (0, 0.2 + y)) * grow + (0, 0.2 + y), edge if grow > 1 else skin)
-    for x, lean, tip in ((-0.195, -0.05, -0.25), (-0.065, -0.02, -0.34), (0.067, 0.02, -0.35), (0.2, 0.05, -0.27)):
+    for x, lean, tip in (
+        (-0.195, -0.05, -0.25),
+        (-0.065, -0.02, -0.34),
+        (0.067, 0.02, -0.35),
+        (0.2, 0.05, -0.27),
+    ):
         for width, colour in ((0.155, edge), (0.132, skin)):
             brush.stroke(curve([x, x + lean], [0.08 + y, tip + y]), width, colour)
     brush.shape((palm - (0, 0.2 + y)) * 0.96 + (0, 0.21 + y), skin)

@@ -1,7 +1,9 @@
-"""Who stands on the stage: looks drawn from a hash of the person's id, so identity is continuous, wide and repeatable.
+"""Who stands on the stage: looks drawn from a hash of the person's id, so identity is continuous, wide and
+repeatable.
 
-Nothing here depends on a label. A neutral face differs between people too (how high the brows rest, how the closed
-mouth bends, how far the lids hang), so that an expression can only be read against the face that wears it.
+Nothing here depends on a label. A neutral face differs between people too (how high the brows rest, how the
+closed mouth bends, how far the lids hang), so that an expression can only be read against the face that
+wears it.
 """
 
 from __future__ import annotations
@@ -14,13 +16,42 @@ import numpy as np
 
 RGB: TypeAlias = tuple[int, int, int]
 
-HAIR_STYLES = ("bald", "cropped", "side part", "fringe", "curls", "bob", "long", "bun", "spikes", "scarf", "cap")
+HAIR_STYLES = (
+    "bald",
+    "cropped",
+    "side part",
+    "fringe",
+    "curls",
+    "bob",
+    "long",
+    "bun",
+    "spikes",
+    "scarf",
+    "cap",
+)
 GLASSES = ("none", "round", "square")
 BEARDS = ("none", "stubble", "moustache", "goatee", "full")
 COLLARS = ("round", "vee", "shirt", "turtleneck", "stripes")
 
-_SKINS = ((250, 220, 196), (244, 204, 172), (230, 180, 140), (208, 152, 110), (176, 120, 82), (140, 92, 62), (112, 74, 52))
-_HAIRS = ((28, 24, 26), (58, 40, 32), (96, 62, 38), (142, 92, 50), (196, 150, 84), (228, 198, 132), (164, 70, 36), (150, 148, 150))
+_SKINS = (
+    (250, 220, 196),
+    (244, 204, 172),
+    (230, 180, 140),
+    (208, 152, 110),
+    (176, 120, 82),
+    (140, 92, 62),
+    (112, 74, 52),
+)
+_HAIRS = (
+    (28, 24, 26),
+    (58, 40, 32),
+    (96, 62, 38),
+    (142, 92, 50),
+    (196, 150, 84),
+    (228, 198, 132),
+    (164, 70, 36),
+    (150, 148, 150),
+)
 _EYES = ((66, 44, 30), (98, 66, 36), (72, 96, 60), (60, 104, 140), (92, 108, 116))
 
 
@@ -47,7 +78,9 @@ def hsv(hue: float, saturation: float, value: float) -> RGB:
 
 def seeded(text: str) -> np.random.Generator:
     """A generator that depends on `text` alone, the same on every machine."""
-    return np.random.default_rng(int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big"))
+    return np.random.default_rng(
+        int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+    )
 
 
 def _along(palette: tuple[RGB, ...], rng: np.random.Generator, spread: float) -> RGB:
@@ -60,7 +93,8 @@ def _along(palette: tuple[RGB, ...], rng: np.random.Generator, spread: float) ->
 
 @dataclass(frozen=True)
 class Person:
-    """One person's looks. Lengths are in head heights; `brow_rest`, `mouth_rest` and `lid_rest` shape the still face."""
+    """One person's looks. Lengths are in head heights; `brow_rest`, `mouth_rest` and `lid_rest` shape the
+    still face."""
 
     id: str
     skin: RGB
@@ -111,7 +145,11 @@ class Person:
             eye_colour=_along(_EYES, rng, 6),
             lip=lip,
             accent=hsv(rng.random(), rng.uniform(0.3, 0.8), rng.uniform(0.35, 0.9)),
-            hair_style=int(rng.choice(len(HAIR_STYLES), p=(0.06, 0.12, 0.13, 0.11, 0.11, 0.11, 0.13, 0.08, 0.06, 0.05, 0.04))),
+            hair_style=int(
+                rng.choice(
+                    len(HAIR_STYLES), p=(0.06, 0.12, 0.13, 0.11, 0.11, 0.11, 0.13, 0.08, 0.06, 0.05, 0.04)
+                )
+            ),
             face_width=rng.uniform(0.335, 0.395),
             face_height=rng.uniform(0.96, 1.04),
             jaw=rng.uniform(0.5, 0.92),

@@ -1,57 +1,21 @@
-"""The twelve props, the causes of Affect Theatre as things: each drawn in a unit square, one shape, many colours.
+"""The twelve props, the causes of Affect Theatre as things: each drawn in a unit square, one shape, many
+colours.
 
-Coordinates run from -0.5 to 0.5, y down. The outline and the parts of a prop are fixed, its colours and details vary:
-whoever knows only the colour of a thing does not know the thing.
+Coordinates run from -0.5 to 0.5, y down. The outline and the parts of a prop are fixed, its colours and
+details vary: whoever knows only the colour of a thing does not know the thing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageFilter
 
+from nanoemox.theatre.painter import INK, WHITE, Painter
 from nanoemox.theatre.people import RGB, hsv, mix
 
-INK: RGB = (44, 34, 42)
-WHITE: RGB = (252, 250, 244)
 _OVERSAMPLING = 3
-
-
-class Painter:
-    """Draws on an image in its own unit: (x0, y0) is the origin, `unit` the pixels per 1."""
-
-    def __init__(self, image: Image.Image, x0: float, y0: float, unit: float) -> None:
-        self.pen, self.x0, self.y0, self.unit = ImageDraw.Draw(image), x0, y0, unit
-
-    def _at(self, points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-        return [(self.x0 + x * self.unit, self.y0 + y * self.unit) for x, y in points]
-
-    def _box(self, x1: float, y1: float, x2: float, y2: float) -> list[tuple[float, float]]:
-        return self._at([(min(x1, x2), min(y1, y2)), (max(x1, x2), max(y1, y2))])
-
-    def _px(self, width: float) -> int:
-        return max(1, round(width * self.unit))
-
-    def shape(self, points: Sequence[tuple[float, float]], fill: RGB) -> None:
-        self.pen.polygon(self._at(points), fill=fill)
-
-    def rect(self, x1: float, y1: float, x2: float, y2: float, fill: RGB, edge: RGB | None = None, width: float = 0.02) -> None:
-        self.pen.rectangle(self._box(x1, y1, x2, y2), fill=fill, outline=edge, width=self._px(width) if edge else 0)
-
-    def round(self, x1: float, y1: float, x2: float, y2: float, r: float, fill: RGB) -> None:
-        self.pen.rounded_rectangle(self._box(x1, y1, x2, y2), radius=r * self.unit, fill=fill)
-
-    def disc(self, x: float, y: float, rx: float, ry: float | None = None, fill: RGB | None = None, edge: RGB | None = None, width: float = 0.02) -> None:
-        ry = rx if ry is None else ry
-        box = self._box(x - rx, y - ry, x + rx, y + ry)
-        self.pen.ellipse(box, fill=fill, outline=edge, width=self._px(width) if edge else 0)
-
-    def line(self, points: Sequence[tuple[float, float]], width: float, fill: RGB) -> None:
-        self.pen.line(self._at(points), fill=fill, width=self._px(width), joint="curve")
-
-    def arc(self, x: float, y: float, rx: float, ry: float, start: float, end: float, width: float, fill: RGB) -> None:
-        self.pen.arc(self._box(x - rx, y - ry, x + rx, y + ry), start, end, fill=fill, width=self._px(width))
 
 
 def _vivid(rng: np.random.Generator) -> RGB:
@@ -121,12 +85,34 @@ def _letter(p: Painter, rng: np.random.Generator) -> None:
 def _broken_vase(p: Painter, rng: np.random.Generator) -> None:
     clay, band = _vivid(rng), mix(_vivid(rng), WHITE, 0.5)
     inside = mix(clay, INK, 0.6)
-    crack = [(-0.36, 0.1), (-0.24, -0.06), (-0.14, 0.1), (-0.02, -0.1), (0.09, 0.09), (0.19, -0.03), (0.36, 0.14)]
+    crack = [
+        (-0.36, 0.1),
+        (-0.24, -0.06),
+        (-0.14, 0.1),
+        (-0.02, -0.1),
+        (0.09, 0.09),
+        (0.19, -0.03),
+        (0.36, 0.14),
+    ]
     p.shape([*crack, (0.3, 0.34), (0.17, 0.47), (-0.17, 0.47), (-0.3, 0.34)], clay)
     p.shape([*crack, (0.24, 0.17), (0.12, 0.21), (-0.02, 0.06), (-0.15, 0.21), (-0.25, 0.12)], inside)
     p.shape([(-0.33, 0.24), (0.33, 0.24), (0.3, 0.34), (-0.3, 0.34)], band)
     lean = rng.uniform(0.02, 0.1)  # the neck has come off and tips over
-    neck = [(-0.34, -0.06), (-0.22, -0.22), (-0.12, -0.06), (0.0, -0.25), (0.1, -0.08), (0.2, -0.18), (0.3, -0.04), (0.14, -0.3), (0.11, -0.38), (0.22, -0.47), (-0.22, -0.47), (-0.11, -0.38), (-0.14, -0.3)]
+    neck = [
+        (-0.34, -0.06),
+        (-0.22, -0.22),
+        (-0.12, -0.06),
+        (0.0, -0.25),
+        (0.1, -0.08),
+        (0.2, -0.18),
+        (0.3, -0.04),
+        (0.14, -0.3),
+        (0.11, -0.38),
+        (0.22, -0.47),
+        (-0.22, -0.47),
+        (-0.11, -0.38),
+        (-0.14, -0.3),
+    ]
     p.shape([(x + lean - 0.55 * y - 0.12, y + 0.35 * x) for x, y in neck], clay)
     p.disc(0.26 + lean - 0.12, -0.47, 0.2, 0.045, inside)
     for x, y, t in ((-0.44, 0.36, 0.3), (0.43, 0.4, 1.0), (-0.4, -0.2, 2.2)):
@@ -172,7 +158,7 @@ def _late_clock(p: Painter, rng: np.random.Generator) -> None:
     p.disc(0, 0, 0.47, None, rim)
     p.disc(0, 0, 0.39, None, face)
     late = rng.uniform(0.15, 0.5)  # the hour has passed: a red sector
-    p.pen.pieslice(p._box(-0.39, -0.39, 0.39, 0.39), -90, -90 + 360 * late, fill=(236, 120, 104))
+    p.sector(0, 0, 0.39, -90, -90 + 360 * late, (236, 120, 104))
     for k in range(12):
         c, s = np.sin(k * np.pi / 6), -np.cos(k * np.pi / 6)
         p.line([(0.31 * c, 0.31 * s), (0.37 * c, 0.37 * s)], 0.035, INK)
@@ -186,10 +172,24 @@ def _lightning(p: Painter, rng: np.random.Generator) -> None:
     sky, cloud = mix((36, 40, 78), _vivid(rng), 0.14), mix((120, 122, 140), _vivid(rng), 0.12)
     frame = mix(_vivid(rng), WHITE, rng.uniform(0.2, 0.9))
     p.rect(-0.46, -0.48, 0.46, 0.48, sky, edge=frame, width=0.055)
-    for x, y, r in ((-0.22, -0.2, 0.15), (0.0, -0.27, 0.18), (0.22, -0.2, 0.15), (-0.08, -0.14, 0.15), (0.12, -0.14, 0.13)):
+    for x, y, r in (
+        (-0.22, -0.2, 0.15),
+        (0.0, -0.27, 0.18),
+        (0.22, -0.2, 0.15),
+        (-0.08, -0.14, 0.15),
+        (0.12, -0.14, 0.13),
+    ):
         p.disc(x, y, r, 0.8 * r, cloud)
     s = float(rng.choice((-1, 1)))
-    bolt = ((0.08, -0.14), (-0.16, 0.14), (-0.02, 0.14), (-0.14, 0.42), (0.2, 0.05), (0.05, 0.05), (0.2, -0.14))
+    bolt = (
+        (0.08, -0.14),
+        (-0.16, 0.14),
+        (-0.02, 0.14),
+        (-0.14, 0.42),
+        (0.2, 0.05),
+        (0.05, 0.05),
+        (0.2, -0.14),
+    )
     p.shape([(s * x, y) for x, y in bolt], (255, 232, 90))
     p.shape([(s * (0.7 * x), 0.8 * y) for x, y in bolt], (255, 250, 200))
     for k in range(4):
@@ -203,7 +203,11 @@ def _spider(p: Painter, rng: np.random.Generator) -> None:
     for s in (-1, 1):
         for k, (ky, ty) in enumerate(((-0.34, -0.1), (-0.2, 0.06), (0.0, 0.3), (0.12, 0.46))):
             wobble = rng.uniform(-0.03, 0.03)
-            p.line([(0, -0.02 + 0.05 * k), (s * 0.28, ky + wobble), (s * (0.47 - 0.05 * (k == 3)), ty + wobble)], 0.045, black)
+            p.line(
+                [(0, -0.02 + 0.05 * k), (s * 0.28, ky + wobble), (s * (0.47 - 0.05 * (k == 3)), ty + wobble)],
+                0.045,
+                black,
+            )
     p.disc(0, 0.17, 0.2, 0.23, black)
     p.disc(0, -0.1, 0.13, 0.12, black)
     mark = _vivid(rng)
@@ -217,10 +221,30 @@ def _wilted_plant(p: Painter, rng: np.random.Generator) -> None:
     pot, stem = mix(_vivid(rng), (180, 96, 60), 0.5), mix((132, 120, 50), (100, 84, 40), rng.random())
     petal, leaf = mix(_vivid(rng), (140, 105, 75), 0.35), mix(stem, (196, 160, 60), rng.uniform(0.3, 0.7))
     for s, top in ((-1, -0.46), (1, -0.36)):
-        p.line([(0, 0.2), (s * 0.02, -0.1), (s * 0.08, top + 0.1), (s * 0.18, top), (s * 0.3, top + 0.04), (s * 0.36, top + 0.18)], 0.045, stem)
+        p.line(
+            [
+                (0, 0.2),
+                (s * 0.02, -0.1),
+                (s * 0.08, top + 0.1),
+                (s * 0.18, top),
+                (s * 0.3, top + 0.04),
+                (s * 0.36, top + 0.18),
+            ],
+            0.045,
+            stem,
+        )
         for k, y in enumerate((-0.12, 0.06)):  # leaves that hang
             x = s * (0.05 - 0.02 * k)
-            p.shape([(x, y), (x + s * 0.12, y - 0.04), (x + s * 0.2, y + 0.05), (x + s * 0.2, y + 0.19), (x + s * 0.1, y + 0.08)], leaf)
+            p.shape(
+                [
+                    (x, y),
+                    (x + s * 0.12, y - 0.04),
+                    (x + s * 0.2, y + 0.05),
+                    (x + s * 0.2, y + 0.19),
+                    (x + s * 0.1, y + 0.08),
+                ],
+                leaf,
+            )
         x, y = s * 0.36, top + 0.2
         for a in (-0.1, 0.0, 0.1):  # a flower head down
             p.disc(x + a, y + 0.1, 0.055, 0.12, petal)
@@ -279,7 +303,13 @@ def draw_prop(prop: str, size: int, rng: np.random.Generator) -> Image.Image:
     if prop not in ("wilted plant", "spilled drink") and rng.random() < 0.5:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
     image = image.rotate(float(rng.uniform(-10, 10)), Image.Resampling.BICUBIC).reduce(_OVERSAMPLING)
-    glow = image.getchannel("A").filter(ImageFilter.BoxBlur(0.02 * size)).point([min(255, 3 * v) for v in range(256)])
-    halo = Image.new("RGBA", image.size, (*mix(WHITE, INK, 0.04), 0))  # a pale rim sets the thing off from any wall
+    glow = (
+        image.getchannel("A")
+        .filter(ImageFilter.BoxBlur(0.02 * size))
+        .point([min(255, 3 * v) for v in range(256)])
+    )
+    halo = Image.new(
+        "RGBA", image.size, (*mix(WHITE, INK, 0.04), 0)
+    )  # a pale rim sets the thing off from any wall
     halo.putalpha(glow)
     return Image.alpha_composite(halo, image)

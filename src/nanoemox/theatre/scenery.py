@@ -1,8 +1,9 @@
 """Where a clip happens and what caused it: eight places and, beside the actor's head, one prop.
 
-A place is told by its furniture; wall colours, layout and details vary within a place and mean nothing. The prop is
-the only thing in the picture that shows the cause. The picture's `info` says what a camera needs to know of it:
-`prop_side` ("left", "right" or "") and `light`; `Camera.for_scene` moves the head to the other side.
+A place is told by its furniture; wall colours, layout and details vary within a place and mean nothing. The
+prop is the only thing in the picture that shows the cause. The picture's `info` says what a camera needs to
+know of it: `prop_side` ("left", "right" or "") and `light`; `Camera.for_scene` moves the head to the other
+side.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
+from nanoemox.theatre.painter import INK, WHITE, Painter
 from nanoemox.theatre.people import RGB, hsv, mix
-from nanoemox.theatre.props import INK, WHITE, Painter, draw_prop
+from nanoemox.theatre.props import draw_prop
 from nanoemox.theatre.world import LIGHTS, PLACES, PROPS
 
 __all__ = ["LIGHTS", "PLACES", "PROPS", "draw_scene"]
@@ -26,7 +28,11 @@ _HANGING = ("late clock", "lightning", "spider")
 _OVERSAMPLING = 2
 
 
-def _wall(rng: np.random.Generator, saturation: tuple[float, float] = (0.05, 0.32), value: tuple[float, float] = (0.68, 0.95)) -> RGB:
+def _wall(
+    rng: np.random.Generator,
+    saturation: tuple[float, float] = (0.05, 0.32),
+    value: tuple[float, float] = (0.68, 0.95),
+) -> RGB:
     return hsv(rng.random(), rng.uniform(*saturation), rng.uniform(*value))
 
 
@@ -44,7 +50,15 @@ def _kitchen(p: Painter, rng: np.random.Generator) -> None:
     p.rect(0, 0, 1, 0.17, door)  # cupboards
     wide = rng.uniform(0.18, 0.26)
     for k in range(7):
-        p.rect(k * wide - 0.05, 0.01, (k + 1) * wide - 0.07, 0.155, mix(door, WHITE, 0.18), edge=mix(door, INK, 0.3), width=0.008)
+        p.rect(
+            k * wide - 0.05,
+            0.01,
+            (k + 1) * wide - 0.07,
+            0.155,
+            mix(door, WHITE, 0.18),
+            edge=mix(door, INK, 0.3),
+            width=0.008,
+        )
         p.disc((k + 1) * wide - 0.1, 0.13, 0.012, None, INK)
     p.rect(0, 0.19, 1, 0.205, (150, 150, 155))
     for k in range(6):  # pans and ladles on a rail
@@ -110,10 +124,18 @@ def _living_room(p: Painter, rng: np.random.Generator) -> None:
     if rng.random() < 0.6:
         for k in range(10):
             p.rect(0.1 * k, 0, 0.1 * k + 0.04, 0.8, stripe)
-    for x, y, w, h in ((0.05, 0.06, 0.17, 0.14), (0.3, 0.04, 0.14, 0.17), (0.56, 0.06, 0.18, 0.12), (0.8, 0.05, 0.14, 0.17)):
+    for x, y, w, h in (
+        (0.05, 0.06, 0.17, 0.14),
+        (0.3, 0.04, 0.14, 0.17),
+        (0.56, 0.06, 0.18, 0.12),
+        (0.8, 0.05, 0.14, 0.17),
+    ):
         x += rng.uniform(-0.03, 0.03)
         p.rect(x, y, x + w, y + h, mix(_wall(rng, (0.2, 0.6)), WHITE, 0.2), edge=_wood(rng), width=0.018)
-        p.shape([(x + 0.02, y + h - 0.02), (x + w / 2, y + 0.04), (x + w - 0.02, y + h - 0.02)], _wall(rng, (0.3, 0.7), (0.4, 0.8)))
+        p.shape(
+            [(x + 0.02, y + h - 0.02), (x + w / 2, y + 0.04), (x + w - 0.02, y + h - 0.02)],
+            _wall(rng, (0.3, 0.7), (0.4, 0.8)),
+        )
     sofa = _wall(rng, (0.3, 0.75), (0.35, 0.8))
     p.round(-0.04, 0.58, 1.04, 0.95, 0.08, sofa)
     p.line([(0.5, 0.6), (0.5, 0.86)], 0.012, mix(sofa, INK, 0.3))
@@ -124,7 +146,9 @@ def _living_room(p: Painter, rng: np.random.Generator) -> None:
     p.rect(0, 0.95, 1, 1, _wood(rng))
     lamp = 0.5 + rng.choice((-1, 1)) * rng.uniform(0.36, 0.42)
     p.line([(lamp, 0.3), (lamp, 0.62)], 0.016, INK)
-    p.shape([(lamp - 0.05, 0.22), (lamp + 0.05, 0.22), (lamp + 0.09, 0.34), (lamp - 0.09, 0.34)], (255, 232, 170))
+    p.shape(
+        [(lamp - 0.05, 0.22), (lamp + 0.05, 0.22), (lamp + 0.09, 0.34), (lamp - 0.09, 0.34)], (255, 232, 170)
+    )
 
 
 def _station(p: Painter, rng: np.random.Generator) -> None:
@@ -189,7 +213,11 @@ def _classroom(p: Painter, rng: np.random.Generator) -> None:
             p.line([(x, y + 0.1), (x + 0.08, y), (x + 0.16, y + 0.1), (x, y + 0.1)], 0.012, chalk)
         else:  # words
             for k in range(3):
-                p.line([(x + 0.035 * j, y + 0.045 * k + 0.01 * (j % 2)) for j in range(int(rng.integers(4, 7)))], 0.012, chalk)
+                p.line(
+                    [(x + 0.035 * j, y + 0.045 * k + 0.01 * (j % 2)) for j in range(int(rng.integers(4, 7)))],
+                    0.012,
+                    chalk,
+                )
     p.rect(0.1, 0.595, 0.9, 0.625, _wood(rng))
     desk = _wood(rng)
     for x in (-0.06, 0.38, 0.8):
@@ -203,13 +231,19 @@ def _stage(p: Painter, rng: np.random.Generator) -> None:
     p.rect(0, 0, 1, 1, back)
     for x in (0.3, 0.5, 0.7):  # beams of light
         lean = rng.uniform(-0.2, 0.2)
-        p.shape([(x - 0.02, 0.05), (x + 0.02, 0.05), (x + lean + 0.15, 0.82), (x + lean - 0.15, 0.82)], mix(back, (255, 240, 190), 0.28))
+        p.shape(
+            [(x - 0.02, 0.05), (x + 0.02, 0.05), (x + lean + 0.15, 0.82), (x + lean - 0.15, 0.82)],
+            mix(back, (255, 240, 190), 0.28),
+        )
     cloth = mix((176, 30, 44), _wall(rng, (0.6, 0.9), (0.35, 0.75)), rng.random() * 0.5)
     for k in range(5):  # curtains
         for s in (0, 1):
             x = 0.052 * k if not s else 0.948 - 0.052 * k
             foot = 0.04 * (4 - k) * (1 if s else -1) * 0.5
-            p.shape([(x, 0), (x + 0.052, 0), (x + 0.052 + foot, 0.85), (x + foot, 0.85)], mix(cloth, INK, 0.28 * (k % 2)))
+            p.shape(
+                [(x, 0), (x + 0.052, 0), (x + 0.052 + foot, 0.85), (x + foot, 0.85)],
+                mix(cloth, INK, 0.28 * (k % 2)),
+            )
     for k in range(6):
         p.disc(0.083 + 0.167 * k, 0.05, 0.09, 0.1, mix(cloth, INK, 0.18 * (k % 2)))
     for k in range(6):
@@ -253,7 +287,7 @@ def _set_prop(image: Image.Image, prop: str, size: int, rng: np.random.Generator
 
 
 def draw_scene(place: str, prop: str, light: str, size: int, rng: np.random.Generator) -> Image.Image:
-    """The background of a clip, RGB, `size` x `size`: a place, a prop ("" for none) to the left or right, a light."""
+    """The background of a clip, RGB, `size` x `size`: a place, a prop ("" for none) on one side, a light."""
     if place not in _DRAWINGS:
         raise ValueError(f"expected a place of {sorted(_DRAWINGS)}, got {place!r}")
     if light not in LIGHTS:
@@ -263,7 +297,9 @@ def draw_scene(place: str, prop: str, light: str, size: int, rng: np.random.Gene
     _DRAWINGS[place](Painter(image, 0, 0, big), rng)
     if rng.random() < 0.5:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    image = Image.blend(image, Image.new("RGB", image.size, (128, 128, 132)), rng.uniform(0.08, 0.25))  # stand back
+    image = Image.blend(
+        image, Image.new("RGB", image.size, (128, 128, 132)), rng.uniform(0.08, 0.25)
+    )  # stand back
     side = _set_prop(image, prop, big, rng) if prop else ""
     image = image.reduce(_OVERSAMPLING)
     if light == "dim":

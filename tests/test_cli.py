@@ -200,6 +200,66 @@ def test_a_traceback_is_there_for_those_who_ask(monkeypatch: pytest.MonkeyPatch)
         cli.main(["analyze"])
 
 
+# ---------------------------------------------------------------------- what the other commands pass on
+def test_train_passes_its_options_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def run_recipe(recipe: str, **options: Any) -> Path:
+        options.pop("say")("phase 1a [3/9]")
+        asked.update(recipe=recipe, **options)
+        return Path("runs/x")
+
+    monkeypatch.setattr("nanoemox.training.run_recipe", run_recipe)
+    run("train", "p2e_pico", "--phase", "1a", "--resume", "--set", "phases.1a.steps=3")
+    assert asked == {
+        "recipe": "p2e_pico",
+        "phase": "1a",
+        "resume": True,
+        "overrides": ["phases.1a.steps=3"],
+    }
+    assert capsys.readouterr().out == f"phase 1a [3/9]\nwrote {Path('runs/x')}\n"
+
+
+def test_evaluate_passes_its_options_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def evaluate(manifest: Path, **options: Any) -> dict[str, Any]:
+        asked.update(manifest=manifest, **options)
+        return {"n": 2, "model": "pico", "tasks": {"emotion": {"accuracy": {"value": 0.5, "n": 2}}}}
+
+    monkeypatch.setattr("nanoemox.evaluation.evaluate", evaluate)
+    run("evaluate", "m.jsonl", "--out", "o", "--task", "emotion", "--only", "text", "--alone", "--seed", "7")
+    assert asked["manifest"] == Path("m.jsonl") and asked["out"] == Path("o")
+    assert asked["tasks"] == ["emotion"] and asked["modalities"] == ["text"]
+    assert asked["alone"] is True and asked["seed"] == 7 and asked["limit"] is None
+    assert "emotion.accuracy" in capsys.readouterr().out
+
+
+def test_theatre_passes_its_options_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr("nanoemox.theatre.make.make_theatre", lambda *given: asked.extend(given))
+    run("theatre", "make", "out", "--clips", "3", "--seed", "5", "--split", "test", "--workers", "2")
+    assert asked == [Path("out"), 3, 5, "test", 2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["train", "no_such_recipe"], "no_such_recipe"),
+        (["evaluate", "no_such_manifest.jsonl", "--out", "out"], "no_such_manifest.jsonl"),
+    ],
+)
+def test_other_commands_refuse_in_one_line_too(
+    arguments: list[str], told: str, refused: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert told in refused(*arguments)
+
+
 # ---------------------------------------------------------------------- info
 def test_info_names_every_part_of_the_papers_model(capsys: pytest.CaptureFixture[str]) -> None:
     run("info", "--model", "nano", "--json")

@@ -17,14 +17,13 @@ from contextlib import ExitStack
 from enum import StrEnum
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from nanoemox.analysis import Analysis, TaskResult
     from nanoemox.configuration_nanoemox import NanoEmoXConfig
 
 # The commands show what a person can act on; the libraries below keep quiet. Set the variables to hear them.
@@ -125,53 +124,12 @@ def analyze(
     if json_file == "-":
         sys.stdout.write(as_json)
         return
+    from nanoemox.terminal import show_analysis
+
     console = _console()
-    _show_analysis(console, analysis)
+    show_analysis(console, analysis)
     for path in files:
         console.print(f"[dim]wrote[/] {path}", soft_wrap=True, highlight=False)
-
-
-def _show_analysis(console: Console, analysis: Analysis) -> None:
-    """The answers as a table, and below it what the model had to go on."""
-    from rich.markup import escape
-    from rich.table import Table
-
-    from nanoemox.tasks import TASKS
-
-    table = Table(title=escape(_clip_title(analysis)), title_justify="left", show_lines=True, pad_edge=False)
-    table.add_column("Task", style="bold", no_wrap=True)
-    table.add_column("Answer", overflow="fold")
-    table.add_column("Probability", no_wrap=True)
-    for name, result in analysis.items():
-        ranked = sorted(result.probabilities.items(), key=lambda pair: -pair[1])[:3]
-        table.add_row(
-            escape(TASKS[name].title),
-            escape(_answer_text(result)),
-            "\n".join(f"{probability:4.0%} {escape(label)}" for label, probability in ranked),
-        )
-    console.print(table)
-    for name, state in analysis.modalities.items():
-        mark = "[green]present[/]" if state == "present" else f"[yellow]absent[/]: {escape(state)}"
-        console.print(f"{name:>6} {mark}", highlight=False)
-    if analysis.experts:
-        low, mid, high = analysis.experts
-        console.print(f" fusion shallow {low:.2f} · middle {mid:.2f} · deep {high:.2f}", highlight=False)
-    for warning in analysis.warnings:
-        console.print(f"[yellow]note[/]   {escape(warning)}", highlight=False)
-
-
-def _clip_title(analysis: Analysis) -> str:
-    name = Path(analysis.clip.path).name or "words alone"
-    length = f" · {analysis.clip.duration_s:.1f} s" if analysis.clip.duration_s else ""
-    return f"{name}{length} · model {analysis.model}"
-
-
-def _answer_text(result: TaskResult) -> str:
-    """One cell of the table; an empathic reply comes below the chain of thought that led to it."""
-    if not result.thinking:
-        return result.answer
-    chain = (f"{link + ':':<8} {text}" for link, text in result.thinking.items())
-    return "\n".join([*chain, "", result.answer])
 
 
 # ---------------------------------------------------------------------- theatre, train, evaluate
@@ -227,30 +185,37 @@ def evaluate(
         typer.Option("--task", "-t", metavar="NAME", help="Score only this; repeatable."),
     ] = None,
     limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Only the first N clips.")] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Give the model only this: text, video, audio; repeatable."),
+    ] = None,
+    alone: Annotated[bool, typer.Option("--alone", help="Also give it each of the three alone.")] = False,
+    constants_from: Annotated[
+        Path | None, typer.Option(metavar="MANIFEST", help="Read the best constant answers off this one.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Clips at a time.")] = 16,
+    seed: Annotated[int, typer.Option(metavar="S", min=0, help="Of the intervals; answers are greedy.")] = 0,
     device: Annotated[str, typer.Option(metavar="NAME", help="Where torch computes, such as cuda.")] = "cpu",
 ) -> None:
     """Score a model on a labelled manifest, with intervals."""
     from nanoemox.evaluation import evaluate as run
+    from nanoemox.terminal import show_scores
 
-    report = run(manifest, model=model, out=out, tasks=task, limit=limit, device=device)
-    _show_scores(_console(), report, out)
-
-
-def _show_scores(console: Console, report: Mapping[str, Any], out: Path) -> None:
-    from rich.table import Table
-
-    table = Table(title=f"{report['n']} clips · model {report['model']}", title_justify="left")
-    table.add_column("Figure", no_wrap=True)
-    table.add_column("Value", justify="right")
-    table.add_column("95 % interval", justify="right")
-    table.add_column("n", justify="right")
-    for task, figures in report["tasks"].items():
-        for figure, row in figures.items():
-            if isinstance(row, Mapping) and row.get("value") is not None:
-                low, high = row.get("low"), row.get("high")
-                interval = "" if low is None or high is None else f"{low:.3f} – {high:.3f}"
-                table.add_row(f"{task}.{figure}", f"{row['value']:.3f}", interval, str(row.get("n", "")))
-    console.print(table)
+    report = run(
+        manifest,
+        model=model,
+        out=out,
+        tasks=task,
+        batch_size=batch_size,
+        seed=seed,
+        modalities=only,
+        alone=alone,
+        baselines_train=constants_from,
+        limit=limit,
+        device=device,
+    )
+    console = _console()
+    show_scores(console, report)
     console.print(f"[dim]wrote[/] {out / 'report.json'}", soft_wrap=True, highlight=False)
 
 
@@ -267,19 +232,9 @@ def info(
     if as_json:
         sys.stdout.write(json.dumps(sizes, indent=2) + "\n")
         return
-    from rich.table import Table
+    from nanoemox.terminal import show_sizes
 
-    table = Table(title=f"model {model}", title_justify="left")
-    table.add_column("Part", no_wrap=True)
-    table.add_column("Parameters", justify="right")
-    for part, count in sizes["parameters"]["parts"].items():
-        table.add_row(part, f"{count:,}")
-    table.add_section()
-    table.add_row("total", f"{sizes['parameters']['total']:,}", style="bold")
-    table.add_section()
-    for phase, count in sizes["trainable"].items():
-        table.add_row(f"trained in phase {phase}", f"{count:,}")
-    _console().print(table)
+    show_sizes(_console(), model, sizes)
 
 
 def _configuration(model: str) -> NanoEmoXConfig:

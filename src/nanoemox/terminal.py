@@ -1,0 +1,111 @@
+"""What the commands show in a terminal: answers, scores and sizes as tables (rich)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from nanoemox.analysis import PRESENT, Analysis, TaskResult
+from nanoemox.tasks import TASKS
+
+LABELS_SHOWN = 3
+EXPERT_NAMES = ("shallow", "middle", "deep")
+# Which of Theatre's constructed ceilings belongs to which figure.
+CEILINGS = {"emotion.accuracy": "emotion", "intent.accuracy": "intent", "empathy.cause_accuracy": "cause"}
+
+
+def show_analysis(console: Console, analysis: Analysis) -> None:
+    """The answers as a table, and below it what the model had to go on."""
+    name = Path(analysis.clip.path).name or "words alone"
+    length = f" · {analysis.clip.duration_s:.1f} s" if analysis.clip.duration_s else ""
+    table = _table(f"{name}{length} · model {analysis.model}", show_lines=True)
+    table.add_column("Task", style="bold", no_wrap=True)
+    table.add_column("Answer", overflow="fold")
+    table.add_column("Probability", no_wrap=True)
+    for task, result in analysis.items():
+        ranked = sorted(result.probabilities.items(), key=lambda pair: -pair[1])[:LABELS_SHOWN]
+        shares = "\n".join(f"{share:4.0%} {label}" for label, share in ranked)
+        table.add_row(escape(TASKS[task].title), escape(_answer(result)), escape(shares))
+    console.print(table)
+    for modality, state in analysis.modalities.items():
+        mark = "[green]present[/]" if state == PRESENT else f"[yellow]absent[/], {escape(state)}"
+        console.print(f"{modality:<8} {mark}", highlight=False)
+    if analysis.experts:
+        names = EXPERT_NAMES if len(analysis.experts) == len(EXPERT_NAMES) else range(len(analysis.experts))
+        weights = (f"{name} {weight:.0%}" for name, weight in zip(names, analysis.experts, strict=True))
+        console.print(f"{'experts':<8} {' · '.join(weights)}", highlight=False)
+    told = {f"no {modality}: {state}" for modality, state in analysis.modalities.items()}
+    for warning in analysis.warnings:
+        if warning not in told:
+            console.print(f"[yellow]{'note':<8}[/] {escape(warning)}", highlight=False)
+
+
+def _answer(result: TaskResult) -> str:
+    """One cell of the table; an empathic reply comes below the chain of thought that led to it."""
+    if not result.thinking:
+        return result.answer or result.text
+    chain = (f"{link + ':':<8} {text}" for link, text in result.thinking.items())
+    return "\n".join([*chain, "", result.answer])
+
+
+def show_scores(console: Console, report: Mapping[str, Any]) -> None:
+    """Figures, with what trivial models reach and what the world's construction allows beside them."""
+    baselines: Mapping[str, Any] = report.get("baselines") or {}
+    best = (report.get("ceilings") or {}).get("all") or {}
+    table = _table(f"{report['n']} clips · model {report['model']}")
+    table.add_column("Figure", no_wrap=True)
+    for heading in ("Value", "95 % interval", "n", *(name.replace("_", " ") for name in baselines)):
+        table.add_column(heading, justify="right")
+    if best:
+        table.add_column("ceiling", justify="right")
+    for task, figures in report["tasks"].items():
+        for figure, row in figures.items():
+            if not isinstance(row, Mapping) or row.get("value") is None:
+                continue
+            name = f"{task}.{figure}"
+            cells = [name, _number(row["value"]), _interval(row), str(row.get("n", ""))]
+            for baseline in baselines.values():
+                cells.append(_number(((baseline.get(task) or {}).get(figure) or {}).get("value")))
+            if best:
+                cells.append(_number(best.get(CEILINGS.get(name, ""))))
+            table.add_row(*cells)
+        table.add_section()
+    console.print(table)
+    broken = (report.get("errors") or {}).get("clips")
+    if broken:
+        console.print(f"[yellow]note[/] {broken} clips could not be read and count as wrong", highlight=False)
+
+
+def show_sizes(console: Console, model: str, sizes: Mapping[str, Any]) -> None:
+    """Parameters of every part, and how many each phase trains."""
+    table = _table(f"model {model}")
+    table.add_column("Part", no_wrap=True)
+    table.add_column("Parameters", justify="right")
+    _count_rows(table, sizes["parameters"]["parts"].items())
+    _count_rows(table, [("total", sizes["parameters"]["total"])])
+    _count_rows(table, ((f"trained in phase {phase}", n) for phase, n in sizes["trainable"].items()))
+    console.print(table)
+
+
+def _count_rows(table: Table, rows: Iterable[tuple[str, int]]) -> None:
+    for name, count in rows:
+        table.add_row(name, f"{count:,}")
+    table.add_section()
+
+
+def _table(title: str, show_lines: bool = False) -> Table:
+    return Table(title=escape(title), title_justify="left", title_style="bold", show_lines=show_lines)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def _interval(row: Mapping[str, Any]) -> str:
+    low, high = row.get("low"), row.get("high")
+    return "" if low is None or high is None else f"{low:.3f} – {high:.3f}"

@@ -1,0 +1,59 @@
+"""What is shown in a terminal: everything that was answered, and nothing taken for markup."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from rich.console import Console
+
+from nanoemox.terminal import show_analysis, show_scores, show_sizes
+
+from .made_up import make_analysis
+
+
+def shown(show: Any, *given: Any) -> str:
+    console = Console(width=140, record=True, file=None, quiet=False)
+    with console.capture() as capture:
+        show(console, *given)
+    return capture.get()
+
+
+def test_an_analysis_shows_every_task_and_what_was_missing_once() -> None:
+    text = shown(show_analysis, make_analysis(audio=False))
+    for title in ("Sentiment", "Emotion", "Every emotion", "Intent", "Reasons", "Empathic reply"):
+        assert title in text
+    assert "70% sadness" in text and "cause:" in text
+    assert text.count("the file has no sound track") == 1
+    assert "Affect Theatre" in text and "experts" not in text
+
+
+def test_square_brackets_in_an_answer_are_not_markup() -> None:
+    analysis = make_analysis(["emotion"])
+    result = replace(analysis["emotion"], answer="[red]x[/red] [/]", probabilities={"[bold]y": 1.0})
+    text = shown(show_analysis, replace(analysis, tasks={"emotion": result}))
+    assert "[red]x[/red] [/]" in text and "[bold]y" in text
+
+
+def test_scores_stand_beside_trivial_models_and_ceilings() -> None:
+    report = {
+        "n": 500,
+        "model": "pico",
+        "tasks": {
+            "emotion": {"accuracy": {"value": 0.875, "low": 0.85, "high": 0.9, "n": 500}},
+            "empathy": {"dist_2": {"value": None, "low": None, "high": None, "n": 0}},
+        },
+        "baselines": {"majority": {"emotion": {"accuracy": {"value": 0.143}}}, "text_only": {}},
+        "ceilings": {"all": {"emotion": 0.967}},
+        "errors": {"clips": 3, "ids": []},
+    }
+    text = shown(show_scores, report)
+    for number in ("0.875", "0.850 – 0.900", "0.143", "0.967", "500", "3 clips"):
+        assert number in text
+    assert "dist_2" not in text and "text only" in text
+
+
+def test_sizes_are_grouped_in_thousands() -> None:
+    sizes = {"parameters": {"parts": {"lm": 1234567}, "total": 1234567}, "trainable": {"1a": 12}}
+    text = shown(show_sizes, "nano", sizes)
+    assert "1,234,567" in text and "trained in phase 1a" in text

@@ -2,20 +2,23 @@
 
 The rule is the published one: with m = min(n, vlen), the frames floor(i * vlen / m), i < m, then the last one
 again up to n. vlen is counted, not believed: short videos are decoded through. Long ones are sampled by
-seeking, each target by its time, so that time and memory stay bounded; there vlen is what the index says, or
-length times frame rate.
+seeking, each target by its time, so that time and memory stay bounded; there vlen is what the file's index
+says, a count of its packets or, in a large file without an index, its length times its frame rate.
 """
 
 from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import av
+import av.filter
 import numpy as np
+from av.sidedata.sidedata import Type as SideDataType
 from numpy.typing import NDArray
 
 from nanoemox.sources import MAX_PIXELS, Source, refuse
@@ -23,10 +26,13 @@ from nanoemox.sources import MAX_PIXELS, Source, refuse
 FRAMES_PER_CLIP = 8
 LONGEST_SIDE_PX = 1280  # pictures are kept at their own size up to this
 DECODE_THROUGH_FRAMES = 1000  # up to here a video is decoded from end to end (40 s at 25 fps)
+COUNT_BYTES = 64_000_000  # files up to here have their frames counted where the container does not tell
 FRAMES_PER_SEEK = 3000  # how far to decode towards a target when key frames lie far apart
 _THREADED_PIXELS = 800_000  # above this, more threads than one pay
 _EARLIER_S = (0.0, 2.0, 10.0, 60.0)  # how far to step back when a seek lands behind its target
 _EPSILON_S = 1e-6
+_REORDER_S = 5.0  # packets are not further out of order
+_SIDE_DATA_KINDS = 48  # more than FFmpeg has
 
 
 @dataclass(frozen=True)
@@ -53,14 +59,17 @@ def read_pictures(source: Source, n: int, start_s: float | None, end_s: float | 
     if source.picture:
         return _still(source, n)
     lo, hi = -math.inf if start_s is None else start_s, math.inf if end_s is None else end_s
-    vlen = source.frames if start_s is None and end_s is None else 0
+    vlen, times = source.frames if start_s is None and end_s is None else 0, None
     if not vlen:
-        length_s = math.nan if source.duration_s is None else min(hi, source.duration_s) - max(lo, 0.0)
-        if not length_s * source.frame_rate_hz > DECODE_THROUGH_FRAMES:
-            vlen = _count_packets(source, lo, hi)
+        length_s = 0.0 if source.duration_s is None else min(hi, source.duration_s) - max(lo, 0.0)
+        if length_s * source.frame_rate_hz <= DECODE_THROUGH_FRAMES or source.size <= COUNT_BYTES:
+            times = _packet_times(source, lo, hi)
+            vlen = len(times)
+            if not vlen:
+                return None
     if 0 < vlen <= DECODE_THROUGH_FRAMES:
         return _decode_through(source, n, lo, hi, vlen)
-    return _seek_through(source, n, lo, hi)
+    return _seek_through(source, n, lo, hi, times)
 
 
 # ---------------------------------------------------------------- one frame
@@ -115,13 +124,33 @@ def _shown(frame: Any, source: Source) -> NDArray[np.uint8]:
 
 def _turned(rgb: NDArray[np.uint8], frame: Any) -> NDArray[np.uint8]:
     """Apply the display matrix: x' = a x + c y, y' = b x + d y, in quarter turns and mirrors."""
-    data = frame.side_data.get("DISPLAYMATRIX")
+    try:
+        data = frame.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # side data of a kind PyAV has no name for, such as EXIF
+        data = _without_unnamed(frame).side_data.get("DISPLAYMATRIX")
     if data is None:
         return rgb
     a, b, _, c, d = struct.unpack("=5i", bytes(data)[:20])
     if max(abs(a), abs(d)) >= max(abs(b), abs(c)):
         return rgb[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
     return rgb.transpose(1, 0, 2)[:: -1 if b < 0 else 1, :: -1 if c < 0 else 1]
+
+
+def _without_unnamed(frame: Any) -> Any:
+    """The frame without side data that PyAV cannot name, since one such piece hides all the others."""
+    graph = av.filter.Graph()
+    last = graph.add_buffer(
+        width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 25)
+    )
+    named = {kind.value for kind in SideDataType}
+    for number in (n for n in range(_SIDE_DATA_KINDS) if n not in named):
+        following = graph.add("sidedata", f"mode=delete:type={number}")
+        last.link_to(following)
+        last = following
+    last.link_to(graph.add("buffersink"))
+    graph.configure()
+    graph.push(frame)
+    return graph.pull()
 
 
 def _stack(source: Source, frames: list[Any]) -> NDArray[np.uint8]:
@@ -142,27 +171,26 @@ def _stack(source: Source, frames: list[Any]) -> NDArray[np.uint8]:
 # ---------------------------------------------------------------- short: decode through
 
 
-def _count_packets(source: Source, lo: float, hi: float) -> int:
-    """How many frames the file holds in [lo, hi), counted without decoding."""
-    count = 0
+def _packet_times(source: Source, lo: float, hi: float) -> list[float]:
+    """The times of the frames in [lo, hi), in order, read without decoding."""
+    times: list[float] = []
     with source.reading("video") as (container, stream):
         if lo > 0:
             _seek(container, stream, source, lo)
+        at = max(lo, 0.0)
         try:
             for packet in container.demux(stream):
-                if packet.size == 0:
-                    continue
                 pts = packet.pts if packet.pts is not None else packet.dts
-                if pts is None:
-                    count += 1
-                    continue
-                at = float(pts * packet.time_base) - source.start_s
-                count += lo - _EPSILON_S <= at < hi - _EPSILON_S
-                if at > hi + 5:  # past any reordering
+                at += 1 / source.frame_rate_hz
+                if pts is not None:
+                    at = float(pts * packet.time_base) - source.start_s
+                if packet.size and lo - _EPSILON_S <= at < hi - _EPSILON_S:
+                    times.append(at)
+                if at > hi + _REORDER_S:
                     break
         except (av.FFmpegError, OSError):
-            pass
-    return count
+            pass  # cut off
+    return sorted(times)
 
 
 def _decode_through(source: Source, n: int, lo: float, hi: float, expected: int) -> Pictures | None:
@@ -213,26 +241,28 @@ def _seek(container: Any, stream: Any, source: Source, at_s: float) -> bool:
     return True
 
 
-def _timetable(source: Source, stream: Any, lo: float, hi: float) -> tuple[int, Any]:
-    """vlen of [lo, hi), and a function from an index to its time: by the file's own index if it is whole."""
+def _timetable(source: Source, stream: Any, lo: float, hi: float) -> tuple[int, Callable[[int], float]]:
+    """vlen of [lo, hi) and a function from an index to its time: by the file's index, if that is whole."""
     entries, tb = stream.index_entries, float(stream.time_base)
-    if stream.frames and len(entries) >= stream.frames:
-        offset = (stream.start_time or 0) - entries[0].timestamp
+    first_s = (stream.start_time or 0) * tb - source.start_s
+    if source.frames and len(entries) >= source.frames:
+        origin = entries[0].timestamp
 
         def at(k: int) -> float:
-            return (entries[k].timestamp + offset) * tb - source.start_s
+            return (entries[k].timestamp - origin) * tb + first_s
 
         whole = _first(len(entries), lambda k: entries[k].pos + entries[k].size > source.size)
         k_lo = _first(whole, lambda k: at(k) >= lo - _EPSILON_S)
         k_hi = _first(whole, lambda k: at(k) >= hi - _EPSILON_S)
         return k_hi - k_lo, lambda k: at(k_lo + k)
-    begin = max(lo, 0.0)
-    end = min(hi, _last_packet_s(source, begin) if source.duration_s is None else source.duration_s)
-    rate = source.frame_rate_hz
-    return round((end - begin) * rate), lambda k: begin + k / rate
+    begin, rate = max(lo, first_s), source.frame_rate_hz
+    end = begin if source.duration_s is None else _last_packet_s(source, max(begin, source.duration_s - 10.0))
+    if end <= begin or (source.duration_s is not None and end <= source.duration_s - 10.0):
+        end = _last_packet_s(source, begin)  # its stated length is wrong or not there: read on to the end
+    return round((min(end, hi) - begin) * rate), lambda k: begin + k / rate
 
 
-def _first(n: int, true_from: Any) -> int:
+def _first(n: int, true_from: Callable[[int], bool]) -> int:
     """The smallest k < n for which the monotone `true_from(k)` holds, else n."""
     low, high = 0, n
     while low < high:
@@ -301,31 +331,22 @@ class _Walker:
         return True
 
 
-def _seek_through(source: Source, n: int, lo: float, hi: float) -> Pictures | None:
-    """n frames of a long video, by their times."""
+def _seek_through(source: Source, n: int, lo: float, hi: float, times: list[float] | None) -> Pictures | None:
+    """n frames of a long video, each by its time; `times` where they are known already."""
     warnings: list[str] = []
     with source.reading("video") as (container, stream):
-        vlen, time_of = _timetable(source, stream, lo, hi)
+        vlen, time_of = (len(times), times.__getitem__) if times else _timetable(source, stream, lo, hi)
         if vlen < 1:
             return None
-        stated = source.frames if lo < 0 and hi == math.inf else 0
-        for attempt in range(2):
-            walker = _Walker(source, container, stream)
-            targets = [time_of(k) for k in frame_indices(vlen, n)]
-            found = [(walker.find(target), walker.at_s) for target in targets]
-            if attempt or walker.stuck or targets[-1] - walker.at_s < 1.0:
-                break
-            # The file ends before it says: measure, and spread the frames over what is there.
-            end = _last_packet_s(source, max(walker.at_s, 0.0))
-            warnings.append(f"the video is cut off: it ends at {end:.2f} s and states {source.stated}")
-            vlen = max(1, _first(vlen, lambda k, end=end: time_of(k) >= end))
+        walker = _Walker(source, container, stream)
+        found = [(walker.find(time_of(k)), walker.at_s) for k in frame_indices(vlen, n)]
+        length_s = time_of(vlen - 1) - time_of(0) + 1 / source.frame_rate_hz  # the index lives no longer
     if found[0][0] is None:
         return None
-    if stated and stated - vlen > max(2, 0.02 * stated) and not warnings:
-        warnings.append(f"the video is damaged or cut off: {vlen} of {stated} pictures are there")
+    if lo < 0 and hi == math.inf and source.frames - vlen > max(2, 0.02 * source.frames):
+        warnings.append(f"the video is damaged or cut off: {vlen} of {source.frames} pictures are there")
     if walker.stuck:
         warnings.append("key frames lie far apart, so some pictures are earlier than asked for")
-    length_s = time_of(vlen - 1) - time_of(0) + 1 / source.frame_rate_hz
     frames = _stack(source, [frame for frame, _ in found])
     return Pictures(frames, tuple(round(at, 6) for _, at in found), length_s, tuple(warnings))
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -145,7 +145,16 @@ def load_clip(
         _refuse_nothing(source, cut)
     if source.has_audio and audio is None and sound is None:
         warnings.append(no_sound)
-    return _clip(path, pictures, sound, no_video, no_sound, warnings)
+    clip = _clip(path, pictures, sound, no_video, no_sound, warnings)
+    whole = cut == (None, None) and audio is None and not source.picture
+    if (
+        whole
+        and not clip.warnings
+        and (source.duration_s or 0) - clip.duration_s > max(1.0, 0.05 * clip.duration_s)
+    ):
+        cut_off = f"the file is cut off: {clip.duration_s:.2f} s of {source.stated} can be read"
+        return replace(clip, warnings=(cut_off,))
+    return clip
 
 
 def load_frames_dir(

@@ -91,9 +91,11 @@ def read_sound(
     if stated_s is None or stated_s <= DECODE_ALL_S:
         limit_s = min(hi, lo + (2 * DECODE_ALL_S if stated_s is None else DECODE_ALL_S + 5.0))
         with source.reading("audio") as (container, stream):
-            samples, ended = _decode(source, container, stream, lo, limit_s)
+            samples, ended = _decode(source, container, stream, lo, limit_s, seek=lo > _MARGIN_S)
         if ended or limit_s == hi:
-            return _whole(source, samples, clips, compat, stated_s if end_s is None else None)
+            return _whole(
+                source, samples, clips, compat, source.sound_s if lo == 0 and end_s is None else None
+            )
     return _windows(source, clips, compat, lo, min(hi, _end_s(source, lo, own_s)))
 
 
@@ -128,7 +130,7 @@ def _windows(source: Source, clips: int, compat: Compat, lo: float, hi: float) -
     with source.reading("audio") as (container, stream):
         for row, start in zip(heard, starts, strict=True):
             at = lo + start / SAMPLE_RATE_HZ
-            samples, _ = _decode(source, container, stream, at, at + AUDIO_CLIP_S, seek=True)
+            samples, _ = _decode(source, container, stream, at, at + AUDIO_CLIP_S, seek=at > _MARGIN_S)
             row[: len(samples)] = samples[:WINDOW]
     flat, warnings = _in_range(heard.reshape(-1))
     windows = flat.reshape(clips, WINDOW)
@@ -145,26 +147,30 @@ def _windows(source: Source, clips: int, compat: Compat, lo: float, hi: float) -
 
 def _end_s(source: Source, lo: float, stated_s: float | None) -> float:
     """When the sound really ends: decoded from shortly before it should, or else found by reading on."""
-    if stated_s is not None:
-        end = _read_end_s(source, max(lo, stated_s - 3.0))
-        if end is not None:
-            return end
-    return _read_end_s(source, lo) or lo
+    end = lo if stated_s is None else _last_packet_s(source, max(lo, stated_s - 3.0))
+    if end <= max(lo, (stated_s or 0.0) - 3.0):
+        end = _last_packet_s(source, lo)
+    decoded_end = lo
+    with source.reading("audio") as (container, stream):
+        _seek(container, stream, source, max(lo, end - 1.0))
+        for at_s, mono, rate_hz in _mono(source, container, stream):
+            decoded_end = at_s + len(mono) / rate_hz
+    return decoded_end
 
 
-def _read_end_s(source: Source, from_s: float) -> float | None:
-    """The end of the last packet after `from_s`, without decoding; None where there is none."""
-    end = None
+def _last_packet_s(source: Source, from_s: float) -> float:
+    """When the last packet after `from_s` ends, without decoding; `from_s` where there is none."""
+    end = from_s
     with source.reading("audio") as (container, stream):
         _seek(container, stream, source, from_s)
         try:
             for packet in container.demux(stream):
                 if packet.size and packet.pts is not None:
-                    until = float((packet.pts + (packet.duration or 0)) * packet.time_base) - source.start_s
-                    end = max(end or 0.0, until)
+                    until = packet.pts + (packet.duration or 0)
+                    end = max(end, float(until * packet.time_base) - source.start_s)
         except (av.FFmpegError, OSError):
-            pass
-    return end if end is not None and end > from_s else None
+            pass  # cut off
+    return end
 
 
 def _seek(container: Any, stream: Any, source: Source, at_s: float) -> None:
@@ -176,13 +182,13 @@ def _seek(container: Any, stream: Any, source: Source, at_s: float) -> None:
 
 
 def _decode(
-    source: Source, container: Any, stream: Any, lo: float, hi: float, seek: bool = False
+    source: Source, container: Any, stream: Any, lo: float, hi: float, seek: bool
 ) -> tuple[Samples, bool]:
     """Mono 16 kHz samples of [lo, hi), and whether the sound ended before `hi`."""
     blocks: list[Samples] = []
     first_s: float | None = None
     ended = True
-    if seek or lo > 0:
+    if seek:  # not to the beginning, where a seek would lose what the encoder says to skip
         _seek(container, stream, source, max(0.0, lo - _MARGIN_S))
     resampler = _Resampler()
     for at_s, mono, rate_hz in _mono(source, container, stream):

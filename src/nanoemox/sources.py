@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from av.stream import Discard, Disposition
 
 MAX_PIXELS = 40_000_000  # of one picture: above 8K video (33 million), below what would fill the memory
 _HEAD_BYTES = 4096
+_JPEG_SEGMENTS = 2000
+_JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of a frame's header
 
 # Demuxers that read other files, talk to devices or networks, or build media out of text.
 _CLOSED_FORMATS = {
@@ -58,6 +61,7 @@ _POINTERS = {  # how files begin that only point to other files
 }
 _POINTERS_WITHIN = {b"<svg": "an SVG drawing", b"<MPD": "a streaming manifest", b"<smil": "a playlist"}
 _PICTURE_FORMATS = {"gif", "apng", "ico", "jpegxl_anim", "webp"}
+_PICTURE_BRANDS = {"avif", "heic", "heix", "mif1"}  # pictures in an MP4 box
 
 
 class MediaError(ValueError):
@@ -171,6 +175,8 @@ class Source:
 
 def inspect(path: Path) -> Source:
     """Open `path` once and say what is in it; raise `MediaError` where that is nothing."""
+    if os.fspath(path) in ("", "."):
+        refuse(path, "is not a file (no name was given)", "name a media file")
     with opened(path) as container:
         video, audio = video_stream(container), audio_stream(container)
         if video is None and audio is None:
@@ -182,20 +188,17 @@ def inspect(path: Path) -> Source:
             )
         if video is not None:
             context = video.codec_context
-            if context is not None and context.width * context.height > MAX_PIXELS:
-                refuse(
-                    path,
-                    f"unpacks to {context.width} x {context.height} pixels "
-                    f"(expected at most {MAX_PIXELS // 1_000_000} million)",
-                    "scale it down",
-                )
+            if context is not None:
+                _check_size(path, context.width, context.height)
         name = container.format.name
         sound = None if audio is None else audio.codec_context
         duration = container.duration
         return Source(
             path=path,
             size=container.size,
-            picture=name.endswith("_pipe") or name in _PICTURE_FORMATS,
+            picture=name.endswith("_pipe")
+            or name in _PICTURE_FORMATS
+            or container.metadata.get("major_brand") in _PICTURE_BRANDS,
             has_video=video is not None,
             has_audio=audio is not None,
             start_s=(container.start_time or 0) / av.time_base,
@@ -236,6 +239,7 @@ def opened(path: Path) -> Iterator[InputContainer]:
     with open_file(path) as file:
         head = file.read(_HEAD_BYTES)
         _refuse_pointers(path, head)
+        _check_size(path, *declared_size(head, file))
         file.seek(0)
         try:
             container = av.open(
@@ -263,7 +267,37 @@ def opened(path: Path) -> Iterator[InputContainer]:
                 refuse(path, "needs more memory than there is", "scale it down or cut it")
 
 
+def declared_size(head: bytes, file: IO[bytes]) -> tuple[int, int]:
+    """Width and height that a picture's header declares, (0, 0) for others: known before unpacking."""
+    if head.startswith(b"\x89PNG\r\n\x1a\n") and len(head) >= 24:
+        return struct.unpack(">II", head[16:24])
+    if head.startswith((b"GIF87a", b"GIF89a")) and len(head) >= 10:
+        return struct.unpack("<HH", head[6:10])
+    if head.startswith(b"BM") and len(head) >= 26:
+        width, height = struct.unpack("<ii", head[18:26])
+        return abs(width), abs(height)
+    at = 2
+    for _ in range(_JPEG_SEGMENTS if head.startswith(b"\xff\xd8\xff") else 0):  # on to the start of a frame
+        file.seek(at)
+        segment = file.read(9)
+        if len(segment) < 9 or segment[0] != 0xFF:
+            break
+        if segment[1] in _JPEG_FRAMES:
+            height, width = struct.unpack(">HH", segment[5:9])
+            return width, height
+        at += 1 if segment[1] == 0xFF else 2 + int.from_bytes(segment[2:4], "big")
+    return 0, 0
+
+
+def _check_size(path: Path, width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        wrong = f"unpacks to {width} x {height} pixels (expected at most {MAX_PIXELS // 1_000_000} million)"
+        refuse(path, wrong, "scale it down")
+
+
 def _refuse_pointers(path: Path, head: bytes) -> None:
+    if head[8:12] == b"WEBP" and b"ANIM" in head[12:48]:
+        refuse(path, "is an animated WebP, which FFmpeg does not decode", "convert it to GIF or MP4")
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     kind = next((kind for mark, kind in _POINTERS.items() if text.lower().startswith(mark.lower())), None)
     if kind is None and text.startswith(b"<"):

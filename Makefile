@@ -59,10 +59,13 @@ format: setup-dev
 	$(BIN)/ruff format .
 
 # ---------------------------------------------------------------- the bundled model, from nothing
-# Every step resumes where it stopped, so after a kill the same command goes on.
+# The first step stages the clips it needs. Every step resumes, so after a kill the same command goes on.
 pico: setup
 	$(BIN)/nanoemox train pico_backbones --resume
 	$(BIN)/nanoemox train p2e_pico --resume
+	$(BIN)/nanoemox theatre make runs/pico/theatre/test --clips 600 --seed 1 --split test
+	$(BIN)/nanoemox evaluate runs/pico/theatre/test/manifest.jsonl --model runs/pico/p2e/3 \
+		--constants-from runs/pico/theatre/train/manifest.jsonl --out runs/pico/evaluation
 
 clean:
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache demo/result.json demo/report.html

@@ -1,0 +1,309 @@
+"""What phase 0 shows to the three small encoders: views of decoded Theatre clips with targets from their scripts.
+
+Every example is fixed by its index, the random view included. Letters: B batch, T frames, C audio clips, L samples,
+U time steps of an audio clip (99 in 2 s), K tracks or units, Q cues.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.data import Dataset
+
+from nanoemox.clips import DecodedClips, normalised_pixels
+from nanoemox.media import SAMPLE_RATE_HZ
+from nanoemox.processing_nanoemox import NanoEmoXProcessor
+from nanoemox.theatre import world
+from nanoemox.theatre.script import stage_script
+
+if TYPE_CHECKING:
+    from nanoemox.data import Record
+
+FACE_CUES = tuple(
+    dict.fromkeys(c for always, extra in world.FACE_CUES.values() for c in (*always, extra) if c)
+)
+VOICE_CUES = (
+    *dict.fromkeys(c for cues in world.VOICE_CUES.values() for c in cues),
+    "an audible sigh",
+    "a rising end",
+)
+POSE_TRACKS = ("yaw", "pitch", "hand", "speech")
+HOP, FRAME = 320, 640  # samples: HuBERT's step at 16 kHz, and a window of 40 ms
+MASK_SHARE, MASK_SPAN = 0.08, 10  # of steps at which a masked span begins, and its length (HuBERT)
+CLUSTERS = 64
+
+
+def step_of_record(record: Record) -> int:
+    """Which script of its seed and split a record was made from (the end of its id)."""
+    return int(record.id.rpartition("-")[2])
+
+
+def _units(job: tuple[int, int, str, tuple[float, ...]]) -> NDArray[np.float32]:
+    from nanoemox.theatre.actor import AU_NAMES
+    from nanoemox.theatre.render import FRAME_RATE_HZ, plan, poses
+
+    index, seed, split, times_s = job
+    script = stage_script(index, seed, split)
+    face = poses(script, plan(script))
+    rows = []
+    for time_s in times_s:
+        pose = face[min(len(face) - 1, round(time_s * FRAME_RATE_HZ))]
+        rows.append(
+            [getattr(pose, name) for name in AU_NAMES] + [abs(getattr(pose, name)) for name in POSE_TRACKS]
+        )
+    return np.asarray(rows, dtype=np.float32)
+
+
+def action_units(
+    records: Sequence[Record], clips: DecodedClips, folder: Path, workers: int
+) -> NDArray[np.float32]:
+    """Action units and pose of every stored frame, [n, T, K], kept in `folder` once they are there."""
+    path = folder / "units.npy"
+    if path.is_file():
+        return np.load(path)
+    jobs = [
+        (
+            step_of_record(r),
+            int(r.id.split("-")[1]),
+            str(r.split),
+            tuple(map(float, clips.times_s[clips.row[r.id]])),
+        )
+        for r in records
+    ]
+    with ProcessPoolExecutor(max(1, workers), mp_context=get_context("spawn")) as pool:
+        units = np.stack(list(pool.map(_units, jobs, chunksize=32)))
+    temporary = folder / ".units.unfinished.npy"
+    folder.mkdir(parents=True, exist_ok=True)
+    np.save(temporary, units)
+    temporary.replace(path)
+    return units
+
+
+def present(cues: Sequence[str], names: Sequence[str]) -> Tensor:
+    """1 for each of `names` that is among `cues`, else 0."""
+    return torch.tensor([float(name in cues) for name in names])
+
+
+def jittered(pixels: Tensor, rng: random.Random) -> Tensor:
+    """uint8 [T, 3, H, W], a little moved, brightened and contrasted, all frames alike."""
+    reach = 5
+    across, down = rng.randint(-reach, reach), rng.randint(-reach, reach)
+    height, width = pixels.shape[-2:]
+    padded = functional.pad(pixels.float(), (reach, reach, reach, reach), mode="replicate")
+    moved = padded[..., reach + down : reach + down + height, reach + across : reach + across + width]
+    contrast, brightness = rng.uniform(0.8, 1.2), rng.uniform(-18, 18)
+    return ((moved - 127) * contrast + 127 + brightness).clamp(0, 255)
+
+
+class _Views(Dataset[Any]):
+    """Records in a new order every round, `number` examples in all."""
+
+    def __init__(
+        self, records: Sequence[Record], clips: DecodedClips, number: int, seed: int, need: str
+    ) -> None:
+        self.records = [record for record in records if clips.has(record.id, need)]
+        self.clips, self.number, self.seed = clips, number, seed
+        self._order: tuple[int, list[int]] = (-1, [])
+
+    def __len__(self) -> int:
+        return self.number
+
+    def record(self, index: int) -> tuple[Record, random.Random]:
+        round_, place = divmod(index, len(self.records))
+        if self._order[0] != round_:
+            order = list(range(len(self.records)))
+            random.Random(f"{self.seed}/{round_}").shuffle(order)
+            self._order = round_, order
+        return self.records[self._order[1][place]], random.Random(f"{self.seed}/view/{index}")
+
+    def frames(self, record: Record) -> Tensor:
+        return torch.from_numpy(np.array(self.clips.frames[self.clips.row[record.id]])).movedim(-1, 1)
+
+
+class FaceViews(_Views):
+    """All frames of a clip, their action units, the clip's face cues."""
+
+    def __init__(
+        self,
+        records: Sequence[Record],
+        clips: DecodedClips,
+        units: NDArray[np.float32],
+        processor: NanoEmoXProcessor,
+        number: int,
+        seed: int,
+    ) -> None:
+        super().__init__(records, clips, number, seed, "video")
+        self.units = dict(zip((record.id for record in records), units, strict=True))
+        self.processor = processor
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        record, rng = self.record(index)
+        pixels = jittered(self.frames(record), rng)
+        return {
+            "pixels": normalised_pixels(pixels, self.processor.face_image_processor),
+            "units": torch.from_numpy(self.units[record.id]),
+            "cues": present(cues_of(record, "face"), FACE_CUES),
+        }
+
+
+class SceneViews(_Views):
+    """One frame of a clip, a caption of it, and what it shows by name."""
+
+    CLASSES = (world.PLACES, world.PROPS, world.LIGHTS)
+
+    def __init__(
+        self,
+        records: Sequence[Record],
+        clips: DecodedClips,
+        processor: NanoEmoXProcessor,
+        number: int,
+        seed: int,
+    ) -> None:
+        super().__init__(records, clips, number, seed, "video")
+        self.processor = processor
+
+    def __getitem__(self, index: int) -> tuple[Tensor, str, tuple[str, ...], Tensor]:
+        record, rng = self.record(index)
+        row = self.clips.row[record.id]
+        frame = torch.from_numpy(np.array(self.clips.frames[row, rng.randrange(self.clips.frames.shape[1])]))
+        pixels = jittered(frame.movedim(-1, 0)[None], rng)[0]
+        factors = record.factors or {}
+        seen = (factors["place"], factors["prop"], factors["light"])
+        told = [f"a {seen[1]}", f"in the {seen[0]}", f"{seen[2]} light"]
+        with_face = rng.random() < 0.4
+        if with_face:
+            told += cues_of(record, "face")
+        rng.shuffle(told)
+        named = torch.tensor([names.index(name) for names, name in zip(self.CLASSES, seen, strict=True)])
+        meaning = (*seen, factors["face"] if with_face else "")
+        return normalised_pixels(pixels, self.processor.image_processor), ", ".join(told), meaning, named
+
+    def collate(self, batch: Sequence[tuple[Tensor, str, tuple[str, ...], Tensor]]) -> dict[str, Tensor]:
+        pixels, captions, meanings, named = zip(*batch, strict=True)
+        end = self.processor.end_of_turn
+        tokens = self.processor.tokenizer(
+            [c + end for c in captions], padding=True, padding_side="right", return_tensors="pt"
+        )
+        same = [[_compatible(a, b) for b in meanings] for a in meanings]
+        return {
+            "pixels": torch.stack(pixels),
+            "input_ids": tokens["input_ids"],
+            "attention_mask": tokens["attention_mask"],
+            "classes": torch.stack(named),
+            "same": torch.tensor(same, dtype=torch.float32),
+        }
+
+
+def _compatible(a: tuple[str, ...], b: tuple[str, ...]) -> bool:
+    """Whether two captions could tell of the same picture (one may be silent about the face)."""
+    return a[:3] == b[:3] and (a[3] == b[3] or not a[3] or not b[3])
+
+
+class VoiceViews(_Views):
+    """Three whole windows of a clip (first, one between, last) and one with masked stretches, with their targets."""
+
+    def __init__(
+        self,
+        records: Sequence[Record],
+        clips: DecodedClips,
+        centres: Tensor,
+        number: int,
+        seed: int,
+    ) -> None:
+        super().__init__(records, clips, number, seed, "audio")
+        self.centres = centres
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        record, rng = self.record(index)
+        sound = torch.from_numpy(self.clips.sound[self.clips.row[record.id]].astype(np.float32) / 32767)
+        last = len(sound) - 1
+        chosen = sound[[0, rng.randint(1, last - 1), last, rng.randint(0, last)]]
+        picked = (chosen - sound.mean()) / sound.std().clamp(
+            min=1e-6
+        )  # as the processor: over the whole file
+        tracks, bands = frame_tracks(picked)
+        clusters = torch.cdist(bands[-1], self.centres).argmin(dim=1)
+        steps = tracks.shape[1]
+        masked = torch.zeros(steps, dtype=torch.bool)
+        for start in range(steps):
+            if rng.random() < MASK_SHARE:
+                masked[start : start + MASK_SPAN] = True
+        if not masked.any():
+            masked[:MASK_SPAN] = True
+        return {
+            "input_values": picked,
+            "masked": masked,
+            "clusters": clusters,
+            "tracks": tracks,
+            "cues": present(cues_of(record, "voice"), VOICE_CUES),
+        }
+
+
+def cues_of(record: Record, sense: str) -> list[str]:
+    """The cues of one sense that a record's labels name."""
+    reasoning = record.labels.reasoning
+    return list(getattr(reasoning.cues, sense)) if reasoning and reasoning.cues else []
+
+
+def frame_tracks(sound: Tensor) -> tuple[Tensor, Tensor]:
+    """Sound [C, L] -> tracks [C, U, 3] (loudness, voicing, pitch in octaves about 150 Hz), log bands [C, U, 20]."""
+    frames = sound.unfold(-1, FRAME, HOP)[:, :99]  # [C, U, FRAME]
+    window = torch.hann_window(FRAME)
+    power = torch.fft.rfft(frames * window, n=1024).abs().square()  # [C, U, 513]
+    bands = (power @ _mel_filters()).clamp(min=1e-4).log()
+    loudness = bands.logsumexp(dim=-1)
+    spectrum = torch.fft.rfft(frames - frames.mean(dim=-1, keepdim=True), n=2 * FRAME).abs().square()
+    correlation = torch.fft.irfft(spectrum)[..., :FRAME] * (
+        FRAME / (FRAME - torch.arange(FRAME)).clamp(min=FRAME // 4)
+    )
+    low, high = SAMPLE_RATE_HZ // 400, SAMPLE_RATE_HZ // 65
+    best, lag = correlation[..., low:high].max(dim=-1)
+    voicing = (best / correlation[..., 0].clamp(min=1e-3)).clamp(0, 1)
+    pitch = torch.log2(SAMPLE_RATE_HZ / (lag + low).float() / 150)
+    loud = ((loudness - loudness.mean()) / 4).clamp(-2, 2)
+    return torch.stack([loud, voicing, torch.where(voicing > 0.5, pitch, torch.zeros(()))], dim=-1), bands
+
+
+def _mel_filters(bands: int = 20, bins: int = 513) -> Tensor:
+    """Triangles evenly spaced on the mel scale, [bins, bands]."""
+    mel = torch.linspace(0, 2595 * np.log10(1 + 7600 / 700), bands + 2)
+    edges = 700 * (10 ** (mel / 2595) - 1)
+    frequencies = torch.linspace(0, SAMPLE_RATE_HZ / 2, bins)[:, None]
+    rising = (frequencies - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - frequencies) / (edges[2:] - edges[1:-1])
+    return torch.minimum(rising, falling).clamp(min=0)
+
+
+def sound_clusters(records: Sequence[Record], clips: DecodedClips, seed: int) -> Tensor:
+    """Centres of k-means over the log bands of some clips, [CLUSTERS, 20]: HuBERT's first targets are such clusters."""
+    from sklearn.cluster import MiniBatchKMeans
+
+    rng = random.Random(seed)
+    audible = [record for record in records if clips.has(record.id, "audio")]
+    bands = []
+    for record in rng.sample(audible, min(400, len(audible))):
+        sound = torch.from_numpy(clips.sound[clips.row[record.id]].astype(np.float32) / 32767)
+        bands.append(
+            frame_tracks((sound[[rng.randrange(len(sound))]] - sound.mean()) / sound.std().clamp(min=1e-6))[
+                1
+            ][0]
+        )
+    rows = torch.cat(bands).numpy()
+    found = MiniBatchKMeans(min(CLUSTERS, len(rows) // 4), random_state=seed, n_init=3, batch_size=4096).fit(
+        rows
+    )
+    return torch.from_numpy(found.cluster_centers_).float()
+
+
+def stack(batch: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: torch.stack([item[name] for item in batch]) for name in batch[0]}

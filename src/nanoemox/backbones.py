@@ -1,0 +1,268 @@
+"""Phase 0: everything `pico` would download if it could, made from Affect Theatre.
+
+In order: clips are staged and decoded, a tokenizer is trained, then face, voice and scene encoder and the small language
+model, which do not depend on each other and train side by side; last, they are put together with untrained
+adapters as one model folder that the three phases start from. Every step leaves a finished folder or none, so a
+killed run goes on where it stopped. Text and clips come from the training split only.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from tqdm import tqdm
+
+from nanoemox.backbone_data import (
+    FACE_CUES,
+    VOICE_CUES,
+    FaceViews,
+    SceneViews,
+    VoiceViews,
+    action_units,
+    sound_clusters,
+    stack,
+)
+from nanoemox.chats import Chats, SchooledLM
+from nanoemox.clips import DecodedClips, decode_clips
+from nanoemox.configuration_nanoemox import NanoEmoXConfig
+from nanoemox.data import Record, read_manifest
+from nanoemox.fitting import ByLength, fit, write_json, written_whole
+from nanoemox.modeling_nanoemox import NanoEmoXForConditionalGeneration
+from nanoemox.objectives import FaceObjective, SceneObjective, VoiceObjective
+from nanoemox.processing_nanoemox import NanoEmoXProcessor
+from nanoemox.recipe import BackboneRecipe, Job, RecipeError
+from nanoemox.tokenizing import train_tokenizer
+
+logger = logging.getLogger(__name__)
+JOBS = ("face", "voice", "scene", "lm")
+STAGES = ("theatre", "tokenizer", "decode", *JOBS, "assemble")
+PART_OF_JOB = {"face": "face_encoder", "voice": "audio_encoder", "scene": "vision_encoder"}
+
+
+def make_backbones(
+    recipe: BackboneRecipe,
+    only: str | None = None,
+    resume: bool = False,
+    say: Callable[[str], None] = logger.info,
+) -> Path:
+    """Run phase 0; returns the model folder (`OUTPUT/model`). `only`: one of STAGES, or all."""
+    if only is not None and only not in STAGES:
+        raise RecipeError(f"unknown phase {only!r}; phases of {recipe.name} are: {', '.join(STAGES)}")
+    output = Path(recipe.output)
+    wanted = STAGES if only is None else (only,)
+    if "theatre" in wanted:
+        _stage(recipe, say)
+    if "tokenizer" in wanted and not (resume and (output / "tokenizer").is_dir()):
+        say("tokenizer: training")
+        tokenizer = train_tokenizer(recipe.tokenizer_scripts, recipe.vocabulary, recipe.seed)
+        config = NanoEmoXConfig.preset(recipe.preset, tokenizer)
+        config.world = "affect_theatre"
+        with written_whole(output / "tokenizer") as new:
+            NanoEmoXProcessor.from_config(config, tokenizer).save_pretrained(new)
+            config.save_pretrained(new)
+    if "decode" in wanted:
+        decode_clips(_records(recipe), _processor(recipe), recipe.clips, recipe.workers)
+    jobs = [job for job in JOBS if job in wanted and not (resume and _is_done(recipe, job))]
+    _side_by_side(recipe, jobs, resume, say)
+    if "assemble" in wanted:
+        assemble(recipe)
+        say(f"phase 0 is done: {output / 'model'}")
+    return output / "model"
+
+
+def _stage(recipe: BackboneRecipe, say: Callable[[str], None]) -> None:
+    """Make the clips that are not there yet (a finished folder is recognised by its manifest)."""
+    from nanoemox.theatre.make import make_theatre
+
+    for part in recipe.theatre:
+        manifest = Path(part.folder) / "manifest.jsonl"
+        if manifest.is_file() and len(manifest.read_text(encoding="utf-8").splitlines()) == part.clips:
+            say(f"theatre: {part.clips} clips are there ({part.folder})")
+        else:
+            say(
+                str(
+                    make_theatre(Path(part.folder), part.clips, part.seed, part.split, recipe.workers or None)
+                )
+            )
+
+
+def _records(recipe: BackboneRecipe) -> list[Record]:
+    return [r for part in recipe.theatre for r in read_manifest(Path(part.folder) / "manifest.jsonl")]
+
+
+def _processor(recipe: BackboneRecipe) -> NanoEmoXProcessor:
+    return NanoEmoXProcessor.from_pretrained(Path(recipe.output) / "tokenizer")
+
+
+def _is_done(recipe: BackboneRecipe, job: str) -> bool:
+    path = Path(recipe.output) / job / "job.json"
+    if not path.is_file():
+        return False
+    if json.loads(path.read_text(encoding="utf-8"))["settings"] != getattr(recipe, job).model_dump():
+        raise RecipeError(
+            f"{path.parent}: was trained with other settings; remove it, or run without --resume"
+        )
+    return True
+
+
+def _side_by_side(
+    recipe: BackboneRecipe, jobs: Sequence[str], resume: bool, say: Callable[[str], None]
+) -> None:
+    """Train several backbones at once, each in a process of its own; their output goes to OUTPUT/<job>.txt."""
+    if not jobs:
+        return
+    if len(jobs) == 1 or recipe.side_by_side == 1:
+        for job in jobs:
+            train_job(recipe, job, resume)
+        return
+    waiting, running = list(jobs), {}
+    total = sum(getattr(recipe, job).steps for job in jobs)
+    with tqdm(total=total, desc=" ".join(jobs), unit="step") as bar:
+        try:
+            while waiting or running:
+                while waiting and len(running) < recipe.side_by_side:
+                    job = waiting.pop(0)
+                    process: BaseProcess = get_context("spawn").Process(
+                        target=_job_process, args=(recipe, job, resume)
+                    )
+                    process.start()
+                    running[job] = process
+                for job, process in list(running.items()):
+                    process.join(timeout=1.0)
+                    if process.exitcode is not None:
+                        del running[job]
+                        if process.exitcode:
+                            raise RuntimeError(
+                                f"{job}: training failed; see {Path(recipe.output) / f'{job}.txt'}"
+                            )
+                        say(f"{job}: trained")
+                bar.n = sum(_steps_done(Path(recipe.output), job, getattr(recipe, job).steps) for job in jobs)
+                bar.refresh()
+        finally:
+            for process in running.values():
+                process.terminate()
+
+
+def _steps_done(output: Path, job: str, steps: int) -> int:
+    if (output / job / "job.json").is_file():
+        return steps
+    log = output / f".{job}.work" / "log.jsonl"
+    lines = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
+    return int(json.loads(lines[-1])["step"]) if lines else 0
+
+
+def _job_process(recipe: BackboneRecipe, job: str, resume: bool) -> None:
+    import contextlib
+
+    with (Path(recipe.output) / f"{job}.txt").open("a", encoding="utf-8") as file:
+        with contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
+            train_job(recipe, job, resume)
+
+
+def train_job(recipe: BackboneRecipe, job: str, resume: bool) -> None:
+    """Train one backbone into OUTPUT/<job>: `weights.safetensors` (or a Qwen2 folder), `job.json`, `log.jsonl`."""
+    started = time.perf_counter()
+    settings: Job = getattr(recipe, job)
+    torch.set_num_threads(settings.threads or torch.get_num_threads())
+    output, work = Path(recipe.output), Path(recipe.output) / f".{job}.work"
+    seed = recipe.seed + 100 * (1 + JOBS.index(job))
+    processor = _processor(recipe)
+    config = NanoEmoXConfig.from_pretrained(output / "tokenizer")
+    torch.manual_seed(seed)
+    model, examples, collate = _JOBS[job](recipe, settings, config, processor, seed)
+    fit(model, examples, collate, settings, work, seed, resume)
+    with written_whole(output / job) as new:
+        if job == "lm":
+            model.save_pretrained(new)
+        else:
+            save_file(model.encoder.state_dict(), new / "weights.safetensors")
+        shutil.copy(work / "log.jsonl", new / "log.jsonl")
+        seconds = round(time.perf_counter() - started, 1)
+        write_json(new / "job.json", {"settings": settings.model_dump(), "seed": seed, "seconds": seconds})
+    shutil.rmtree(work, ignore_errors=True)
+
+
+_Made = tuple[Any, Any, Callable[[list[Any]], dict[str, torch.Tensor]]]
+
+
+def _training_clips(recipe: BackboneRecipe) -> tuple[list[Record], DecodedClips]:
+    clips = DecodedClips(recipe.clips)
+    return [r for r in _records(recipe) if r.split == "train" and r.id in clips], clips
+
+
+def _face(
+    recipe: BackboneRecipe, settings: Job, config: NanoEmoXConfig, processor: NanoEmoXProcessor, seed: int
+) -> _Made:
+    records, clips = _training_clips(recipe)
+    units = action_units(records, clips, Path(recipe.output) / "targets", recipe.workers)
+    model = FaceObjective(config, units.shape[-1], len(FACE_CUES), settings.weights)
+    number = settings.steps * settings.batch_size
+    return model, FaceViews(records, clips, units, processor, number, seed), stack
+
+
+def _voice(
+    recipe: BackboneRecipe, settings: Job, config: NanoEmoXConfig, processor: NanoEmoXProcessor, seed: int
+) -> _Made:
+    records, clips = _training_clips(recipe)
+    centres = sound_clusters(records, clips, seed)
+    audio = config.audio_config
+    audio.layerdrop, audio.hidden_dropout, audio.attention_dropout, audio.feat_proj_dropout = (
+        0.0,
+        0.05,
+        0.05,
+        0.0,
+    )
+    model = VoiceObjective(config, len(centres), 3, len(VOICE_CUES), settings.weights)
+    number = settings.steps * settings.batch_size
+    return model, VoiceViews(records, clips, centres, number, seed), stack
+
+
+def _scene(
+    recipe: BackboneRecipe, settings: Job, config: NanoEmoXConfig, processor: NanoEmoXProcessor, seed: int
+) -> _Made:
+    records, clips = _training_clips(recipe)
+    tokenizer = processor.tokenizer
+    end = tokenizer.convert_tokens_to_ids(processor.end_of_turn)
+    classes = [len(names) for names in SceneViews.CLASSES]
+    model = SceneObjective(config, len(tokenizer), end, classes, settings.weights)
+    views = SceneViews(records, clips, processor, settings.steps * settings.batch_size, seed)
+    return model, views, views.collate
+
+
+def _lm(
+    recipe: BackboneRecipe, settings: Job, config: NanoEmoXConfig, processor: NanoEmoXProcessor, seed: int
+) -> _Made:
+    text = config.text_config
+    text.placeholder_ids = list(config.placeholder_ids.values())
+    chats = Chats(processor, settings.steps * settings.batch_size, seed, settings.tasks or None)
+    return SchooledLM(text), ByLength(chats, chats.length, settings.batch_size, seed), chats.collate
+
+
+_JOBS: dict[str, Callable[..., _Made]] = {"face": _face, "voice": _voice, "scene": _scene, "lm": _lm}
+
+
+def assemble(recipe: BackboneRecipe) -> Path:
+    """Put the trained parts together with untrained adapters and fusion, in float32, as OUTPUT/model."""
+    output = Path(recipe.output)
+    config = NanoEmoXConfig.from_pretrained(output / "tokenizer")
+    torch.manual_seed(recipe.seed)
+    model = NanoEmoXForConditionalGeneration(config)
+    for job, part in PART_OF_JOB.items():
+        model.parts()[part].load_state_dict(load_file(output / job / "weights.safetensors"))
+    lm: nn.Module = SchooledLM.from_pretrained(output / "lm")
+    model.language_model.load_state_dict(lm.state_dict())
+    with written_whole(output / "model") as new:
+        model.eval().save_pretrained(new)
+        _processor(recipe).save_pretrained(new)
+    return output / "model"

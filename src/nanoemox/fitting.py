@@ -1,0 +1,257 @@
+"""One way to train anything here: transformers' Trainer with a fixed order of examples and exact resume.
+
+Every dataset is as long as the training and is read in order, so the position in it is the step; what is random
+about an example is drawn from its own index. A killed run that goes on from its last checkpoint (weights, optimiser,
+schedule, random state, position) ends bit by bit where an uninterrupted one does.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import shutil
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset, SequentialSampler
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments, set_seed
+
+from nanoemox.recipe import Schedule
+
+logger = logging.getLogger(__name__)
+_LAST_WRITTEN = "trainer_state.json"  # the Trainer writes it when the rest of a checkpoint is there
+
+
+class JsonLines(TrainerCallback):
+    """Writes what the Trainer logs to a JSONL file, one step a line; a resumed run cuts off what it will repeat."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        kept = []
+        if self.path.exists() and state.global_step:
+            lines = self.path.read_text(encoding="utf-8").splitlines()
+            kept = [line for line in lines if json.loads(line)["step"] <= state.global_step]
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"step": state.global_step, **(logs or {})}) + "\n")
+
+
+class OrderedTrainer(Trainer):
+    """A Trainer that reads its examples in order, may use another learning rate for some parameters, and logs the
+    parts of the loss that the model returns under `parts`."""
+
+    def __init__(
+        self,
+        *args: Any,
+        rates: Callable[[str], float | None] | None = None,
+        extra_loss: Callable[[nn.Module, Mapping[str, Tensor]], Tensor] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self._rates, self._extra_loss = rates, extra_loss
+        self._parts: dict[str, list[float]] = defaultdict(list)
+
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> SequentialSampler:
+        return SequentialSampler(train_dataset or self.train_dataset)
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """AdamW with decay on matrices only, and each parameter's own learning rate."""
+        if self.optimizer is None:
+            decayed = set(self.get_decay_parameter_names(self.model))
+            groups: dict[tuple[float, float], list[nn.Parameter]] = defaultdict(list)
+            for name, parameter in self.model.named_parameters():
+                if parameter.requires_grad:
+                    rate = (self._rates(name) if self._rates else None) or self.args.learning_rate
+                    groups[rate, self.args.weight_decay if name in decayed else 0.0].append(parameter)
+            self.optimizer = torch.optim.AdamW(
+                [{"params": p, "lr": rate, "weight_decay": decay} for (rate, decay), p in groups.items()],
+                betas=(self.args.adam_beta1, self.args.adam_beta2),
+                eps=self.args.adam_epsilon,
+            )
+        return self.optimizer
+
+    def compute_loss(  # type: ignore[no-untyped-def]
+        self, model, inputs, return_outputs=False, num_items_in_batch=None
+    ):
+        loss, outputs = super().compute_loss(
+            model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch
+        )
+        for name, value in (outputs.get("parts") or {}).items():
+            self._parts[name].append(float(value))
+        if self._extra_loss is not None:
+            extra = self._extra_loss(model, inputs)
+            self._parts["extra"].append(float(extra))
+            loss = loss + extra
+        return (loss, outputs) if return_outputs else loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        means = {name: round(sum(values) / len(values), 5) for name, values in self._parts.items() if values}
+        self._parts.clear()
+        super().log({**logs, **means}, start_time)
+
+
+class ByLength(Dataset[Any]):
+    """The same examples, in batches of similar length: sorted within windows of a few batches, the batches shuffled.
+
+    Padding costs as much as text does. The order depends on the seed alone, and a window is made when it is needed.
+    """
+
+    def __init__(
+        self,
+        examples: Dataset[Any],
+        length: Callable[[Any], int],
+        batch_size: int,
+        seed: int,
+        batches: int = 8,
+    ) -> None:
+        self.examples, self.length, self.batch_size, self.seed = examples, length, batch_size, seed
+        self.window = batch_size * batches
+        self._ready: tuple[int, list[Any]] = (-1, [])
+
+    def __len__(self) -> int:
+        return len(self.examples)  # type: ignore[arg-type]
+
+    def __getitem__(self, index: int) -> Any:
+        number, place = divmod(index, self.window)
+        if self._ready[0] != number:
+            last = min(len(self), (number + 1) * self.window)
+            items = sorted((self.examples[i] for i in range(number * self.window, last)), key=self.length)
+            size = self.batch_size
+            groups = [items[i : i + size] for i in range(0, len(items), size)]
+            random.Random(f"{self.seed}/{number}").shuffle(groups)
+            self._ready = number, [item for group in groups for item in group]
+        return self._ready[1][place]
+
+
+def fit(
+    model: nn.Module,
+    examples: Dataset,
+    collate: Callable[[list[Any]], dict[str, Tensor]],
+    schedule: Schedule,
+    folder: Path,
+    seed: int,
+    resume: bool = False,
+    rates: Callable[[str], float | None] | None = None,
+    extra_loss: Callable[[nn.Module, Mapping[str, Tensor]], Tensor] | None = None,
+) -> None:
+    """Train `model` in place for `schedule.steps` steps.
+
+    Args:
+        examples: one item per example of the whole training, steps * batch_size of them.
+        folder: gets `log.jsonl`, and `checkpoints/` while training.
+        resume: go on from the last whole checkpoint under `folder` (from the start if there is none).
+        rates: parameter name -> its own learning rate, or None for the schedule's.
+    """
+    expected = schedule.steps * schedule.batch_size
+    if len(examples) != expected:  # type: ignore[arg-type]
+        raise ValueError(
+            f"expected {expected} examples ({schedule.steps} steps of {schedule.batch_size}), "
+            f"got {len(examples)}"  # type: ignore[arg-type]
+        )
+    checkpoints = folder / "checkpoints"
+    last = last_checkpoint(checkpoints) if resume else None
+    if not resume and checkpoints.exists():
+        shutil.rmtree(checkpoints)
+    set_seed(seed)
+    rate = schedule.learning_rate
+    arguments = TrainingArguments(
+        output_dir=str(checkpoints),
+        max_steps=schedule.steps,
+        per_device_train_batch_size=schedule.batch_size,
+        learning_rate=rate,
+        lr_scheduler_type="cosine_with_min_lr",
+        lr_scheduler_kwargs={"min_lr_rate": min(1.0, schedule.final_learning_rate / rate)},
+        warmup_steps=schedule.warmup_steps,
+        weight_decay=schedule.weight_decay,
+        max_grad_norm=schedule.max_grad_norm,
+        adam_beta2=0.999,
+        logging_steps=schedule.log_every,
+        save_strategy="steps",
+        save_steps=schedule.save_every,
+        save_total_limit=2,
+        seed=seed,
+        data_seed=seed,
+        bf16=schedule.bf16,
+        use_cpu=not torch.cuda.is_available(),
+        dataloader_num_workers=0,
+        dataloader_pin_memory=torch.cuda.is_available(),
+        remove_unused_columns=False,
+        report_to="none",
+    )
+    with threads(schedule.threads):
+        trainer = OrderedTrainer(
+            model=model,
+            args=arguments,
+            train_dataset=examples,
+            data_collator=collate,
+            callbacks=[JsonLines(folder / "log.jsonl")],
+            rates=rates,
+            extra_loss=extra_loss,
+        )
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
+    shutil.rmtree(checkpoints, ignore_errors=True)
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint that was written to its end, if there is one."""
+    found = []
+    for path in folder.glob("checkpoint-*"):
+        try:
+            json.loads((path / _LAST_WRITTEN).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            logger.warning("%s: not written to its end, so it is left out", path)
+            continue
+        found.append(path)
+    return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+@contextmanager
+def threads(number: int | None) -> Iterator[None]:
+    """Compute with this many threads inside: sums over threads, and so the last bit, depend on their number."""
+    before = torch.get_num_threads()
+    if number:
+        torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def written_whole(folder: Path) -> Iterator[Path]:
+    """A new folder that takes its place only when the block has ended without an error."""
+    temporary = folder.with_name(f".{folder.name}.unfinished")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    yield temporary
+    if folder.exists():
+        shutil.rmtree(folder)
+    temporary.rename(folder)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON so that a reader finds the old file or the new one, never half of one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.unfinished")
+    temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    temporary.replace(path)

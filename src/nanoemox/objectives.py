@@ -1,0 +1,159 @@
+"""What the three small encoders learn in phase 0, each in the spirit of the model whose place it takes.
+
+Face: action units of every frame, as FaceXFormer's backbone learns faces from many labelled tasks (arXiv 2403.12960).
+Voice: masked prediction of cluster ids, as HuBERT (arXiv 2106.07447), with pitch, energy and manner beside it.
+Scene: pictures and captions that belong together, as CLIP (arXiv 2103.00020), with place and prop beside it.
+The extra targets sit on the very layers that adapters will read, and `evenness` keeps what those layers say
+spread over all directions: features with one common component make every token of a Q-Former alike.
+Letters: B batch, T frames, C audio clips, L samples, U time steps of an audio clip, D width, S text.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from nanoemox.configuration_nanoemox import NanoEmoXConfig
+from nanoemox.encoders import AudioEncoder, FaceEncoder, VisionEncoder
+
+Losses = dict[str, Any]
+
+
+def evenness(features: Tensor) -> Tensor:
+    """How far [N, D] features are from mean 0, variance 1 and uncorrelated directions (as VICReg, arXiv 2105.04906)."""
+    mean = features.mean(dim=0)
+    centred = features - mean
+    spread = (centred.square().mean(dim=0) + 1e-4).sqrt()
+    covariance = centred.T @ centred / max(1, len(features) - 1)
+    off_diagonal = covariance - torch.diag(covariance.diagonal())
+    return (
+        mean.square().mean() + (spread - 1).square().mean() + 0.04 * off_diagonal.square().sum() / len(mean)
+    )
+
+
+def weighted(parts: dict[str, Tensor], weights: dict[str, float]) -> Losses:
+    """Parts of a loss -> {"loss", "parts"}; a part without a weight counts once."""
+    loss = torch.stack([weights.get(name, 1.0) * value for name, value in parts.items()]).sum()
+    return {"loss": loss, "parts": {name: value.detach() for name, value in parts.items()}}
+
+
+class FaceObjective(nn.Module):
+    """Action units of each frame, and which face cues the clip shows, from the fused feature."""
+
+    def __init__(self, config: NanoEmoXConfig, units: int, cues: int, weights: dict[str, float]) -> None:
+        super().__init__()
+        self.encoder = FaceEncoder(config)
+        self.units = nn.Linear(config.face_feature_width, units)
+        self.cues = nn.Linear(config.face_feature_width, cues)
+        self.weights = weights
+
+    def forward(self, pixels: Tensor, units: Tensor, cues: Tensor) -> Losses:
+        """Pixels [B, T, 3, H, W], units [B, T, K], cues [B, Q] in 0..1 -> loss."""
+        features = self.encoder(pixels)
+        parts = {
+            "units": functional.smooth_l1_loss(self.units(features), units, beta=0.1) * 10,
+            "cues": functional.binary_cross_entropy_with_logits(self.cues(features.mean(dim=1)), cues),
+            "evenness": evenness(features.flatten(0, 1)),
+        }
+        return weighted(parts, self.weights)
+
+
+class VoiceObjective(nn.Module):
+    """Cluster ids of masked steps; loudness and pitch of every step; the manner of the clip from pooled features."""
+
+    def __init__(
+        self, config: NanoEmoXConfig, clusters: int, tracks: int, cues: int, weights: dict[str, float]
+    ) -> None:
+        super().__init__()
+        self.encoder = AudioEncoder(config)
+        width = config.audio_config.hidden_size
+        self.clusters = nn.Linear(width, clusters)
+        self.tracks = nn.Linear(width, tracks)
+        self.cues = nn.ModuleList(nn.Linear(width, cues) for _ in range(2))
+        self.weights = weights
+
+    def forward(
+        self, input_values: Tensor, masked: Tensor, clusters: Tensor, tracks: Tensor, cues: Tensor
+    ) -> Losses:
+        """Sound [B, C, L] (of which C - 1 whole windows, then one to be masked), masked [B, U] -> loss.
+
+        clusters [B, U] of the last window, tracks [B, C, U, K] of all, cues [B, Q]: 0 or 1.
+        """
+        batch, windows = input_values.shape[:2]
+        model = self.encoder.model
+        where = torch.zeros(batch, windows, masked.shape[1], dtype=torch.bool, device=masked.device)
+        where[:, -1] = masked
+        output = model(
+            input_values.flatten(0, 1), mask_time_indices=where.flatten(0, 1), output_hidden_states=True
+        )
+        states = [*output.hidden_states[:-1], output.last_hidden_state]
+        steps = torch.stack(states[-self.encoder.feature_layers :]).mean(dim=0).unflatten(0, (batch, windows))
+        whole = steps[:, :-1].mean(dim=2)  # [B, C - 1, D], as the encoder gives them
+        pooled = self.cues[0](whole.mean(dim=1)) + self.cues[1](whole[:, 0])  # a sigh comes first
+        parts = {
+            "clusters": functional.cross_entropy(self.clusters(steps[:, -1][masked]), clusters[masked]),
+            "tracks": functional.smooth_l1_loss(self.tracks(steps), tracks),
+            "cues": functional.binary_cross_entropy_with_logits(pooled, cues),
+            "evenness": evenness(whole.flatten(0, 1)),
+        }
+        return weighted(parts, self.weights)
+
+
+class SceneObjective(nn.Module):
+    """Frames and captions find each other; the tapped layer names place, prop and light."""
+
+    def __init__(
+        self,
+        config: NanoEmoXConfig,
+        vocabulary: int,
+        end_token: int,
+        classes: list[int],
+        weights: dict[str, float],
+    ) -> None:
+        super().__init__()
+        self.encoder = VisionEncoder(config)
+        width, shared = config.vision_config.hidden_size, config.vision_config.projection_dim
+        self.text = CLIPTextModel(
+            CLIPTextConfig(
+                vocab_size=vocabulary,
+                hidden_size=128,
+                intermediate_size=256,
+                num_hidden_layers=2,
+                num_attention_heads=4,
+                max_position_embeddings=48,
+                eos_token_id=end_token,
+                pad_token_id=0,
+                bos_token_id=0,
+            )
+        )
+        self.text_projection = nn.Linear(128, shared, bias=False)
+        self.projections = nn.ModuleList(nn.Linear(width, shared, bias=False) for _ in range(2))
+        self.scale = nn.Parameter(torch.tensor(2.0))
+        self.heads = nn.ModuleList(nn.Linear(width, count) for count in classes)
+        self.weights = weights
+
+    def forward(
+        self, pixels: Tensor, input_ids: Tensor, attention_mask: Tensor, classes: Tensor, same: Tensor
+    ) -> Losses:
+        """Pixels [B, 3, H, W], captions [B, S], classes [B, K], same [B, B] (captions that mean the same) -> loss."""
+        encoder = self.encoder
+        output = encoder.model(pixels, output_hidden_states=True)
+        tapped, last = output.hidden_states[encoder.feature_layer][:, 0], output.pooler_output
+        told = self.text(input_ids=input_ids, attention_mask=attention_mask).pooler_output
+        texts = functional.normalize(self.text_projection(told), dim=-1)
+        wanted = same / same.sum(dim=1, keepdim=True)
+        contrast = torch.zeros((), device=pixels.device)
+        for projection, view in zip(self.projections, (tapped, last), strict=True):
+            logits = functional.normalize(projection(view), dim=-1) @ texts.T * self.scale.exp().clamp(max=50)
+            contrast = (
+                contrast
+                + functional.cross_entropy(logits, wanted)
+                + functional.cross_entropy(logits.T, wanted)
+            )
+        named = [functional.cross_entropy(head(tapped), classes[:, k]) for k, head in enumerate(self.heads)]
+        parts = {"contrast": contrast / 4, "named": torch.stack(named).mean(), "evenness": evenness(tapped)}
+        return weighted(parts, self.weights)

@@ -1,0 +1,286 @@
+"""What a training recipe may say, and how one is read.
+
+A recipe is a YAML file of one of two kinds: `p2e` (the three phases of the curriculum, paper sec. 3.4) and `backbones`
+(phase 0, which makes the small encoders and the small language model that `pico` has nowhere to download from).
+Errors: RecipeError, one line that names the file, the key, and what exists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias, Union, get_args
+
+import yaml
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from nanoemox.parts import PARTS
+from nanoemox.tasks import TASKS
+
+MODALITIES = ("video", "audio", "text")
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be used; the message is one line with the remedy."""
+
+
+class Section(BaseModel):
+    """Base of all sections: keys that do not exist are refused. Numbers may be text: PyYAML reads 3e-4 as text."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Schedule(Section):
+    """How long, how fast and in which batches something is trained."""
+
+    steps: int = Field(gt=0)
+    batch_size: int = Field(16, gt=0)
+    learning_rate: float = Field(gt=0)
+    final_learning_rate: float = Field(0.0, ge=0)
+    warmup_steps: int = Field(20, ge=0)
+    weight_decay: float = Field(0.05, ge=0)
+    max_grad_norm: float = Field(1.0, gt=0)
+    save_every: int = Field(200, gt=0)
+    log_every: int = Field(20, gt=0)
+    threads: int | None = Field(None, gt=0)
+    bf16: bool = False
+
+
+class Theatre(Section):
+    """Clips of the generated world that are staged when their folder does not hold them yet."""
+
+    folder: str
+    clips: int = Field(gt=0)
+    seed: int = 1
+    split: Literal["train", "val", "test"] = "train"
+
+
+class Lora(Section):
+    """Low-rank updates of the language model (paper: r 16, alpha 32, dropout 0.05)."""
+
+    rank: int = Field(16, gt=0)
+    alpha: int = Field(32, gt=0)
+    dropout: float = Field(0.05, ge=0, lt=1)
+    learning_rate: float | None = Field(None, gt=0)
+
+
+class Phase(Schedule):
+    """One phase of P2E: which parts learn, from which tasks, through which senses.
+
+    `tasks` are shares of the examples; `after` names the phases whose trained parts this one starts from;
+    `without` is the share of examples in which a modality is left out, so that answers survive its absence;
+    `diversity` weighs a penalty on tokens of one clip that point the same way.
+    """
+
+    name: str
+    train: list[str]
+    tasks: dict[str, float]
+    modalities: list[str] = list(MODALITIES)
+    after: list[str] = []
+    without: dict[str, float] = {}
+    diversity: float = Field(0.0, ge=0)
+    lora: Lora | None = None
+    manifests: list[str] | None = None
+
+    @field_validator("train")
+    @classmethod
+    def _parts_exist(cls, value: list[str]) -> list[str]:
+        return _known(value, [*PARTS, "lora"], "part")
+
+    @field_validator("tasks")
+    @classmethod
+    def _tasks_exist(cls, value: dict[str, float]) -> dict[str, float]:
+        _known(list(value), list(TASKS), "task")
+        if not value or min(value.values()) < 0 or sum(value.values()) <= 0:
+            raise ValueError(f"expected shares of at least one task, none negative, got {value}")
+        return value
+
+    @field_validator("modalities")
+    @classmethod
+    def _modalities_exist(cls, value: list[str]) -> list[str]:
+        return _known(value, list(MODALITIES), "modality")
+
+    @field_validator("without")
+    @classmethod
+    def _absences_exist(cls, value: dict[str, float]) -> dict[str, float]:
+        _known(list(value), list(MODALITIES), "modality")
+        if any(not 0 <= share < 1 for share in value.values()):
+            raise ValueError(f"expected shares from 0 to below 1, got {value}")
+        return value
+
+    @model_validator(mode="after")
+    def _lora_has_settings(self) -> Phase:
+        if ("lora" in self.train) != (self.lora is not None):
+            raise ValueError(f"phase {self.name}: `lora` under train and a section `lora` belong together")
+        return self
+
+
+class P2ERecipe(Section):
+    """The curriculum: a model folder goes in, one model folder per phase comes out."""
+
+    kind: Literal["p2e"]
+    name: str
+    model: str
+    output: str
+    manifests: list[str]
+    validation: str | None = None
+    features: str
+    clips: str | None = None
+    workers: int = Field(2, ge=0)
+    seed: int = 42
+    health_clips: int = Field(200, ge=0)
+    phases: list[Phase]
+
+    @model_validator(mode="after")
+    def _phases_follow(self) -> P2ERecipe:
+        seen: list[str] = []
+        for phase in self.phases:
+            if phase.name in seen:
+                raise ValueError(f"two phases are called {phase.name}; give each its own name")
+            _known(phase.after, seen, f"earlier phase (after, in {phase.name})")
+            seen.append(phase.name)
+        return self
+
+
+class Job(Schedule):
+    """One backbone's training; `weights` are the shares of its losses by name, `noise` blurs its input."""
+
+    weights: dict[str, float] = {}
+    tasks: dict[str, float] = {}
+
+
+class BackboneRecipe(Section):
+    """Phase 0: clips, tokenizer, three encoders and a language model, put together as one untrained `pico`."""
+
+    kind: Literal["backbones"]
+    name: str
+    preset: str = "pico"
+    output: str
+    theatre: list[Theatre]
+    clips: str
+    workers: int = Field(4, ge=0)
+    side_by_side: int = Field(4, gt=0)
+    seed: int = 7
+    vocabulary: int = Field(2000, gt=300)
+    tokenizer_scripts: int = Field(4000, gt=0)
+    face: Job
+    voice: Job
+    scene: Job
+    lm: Job
+
+
+Recipe: TypeAlias = Annotated[Union[P2ERecipe, BackboneRecipe], Field(discriminator="kind")]  # noqa: UP007
+_KINDS = {"p2e": P2ERecipe, "backbones": BackboneRecipe}
+
+
+def _known(names: list[str], existing: Sequence[str], what: str) -> list[str]:
+    unknown = [name for name in names if name not in existing]
+    if unknown:
+        raise ValueError(
+            f"unknown {what} {', '.join(map(repr, unknown))}; there are: {', '.join(existing) or 'none'}"
+        )
+    return names
+
+
+def shipped_recipes() -> dict[str, Path]:
+    """Recipes that come with the package, by name."""
+    folder = Path(str(resources.files("nanoemox") / "recipes"))
+    return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def find_recipe(name_or_path: str | Path) -> Path:
+    """A path as it is, or the shipped recipe of that name."""
+    path = Path(name_or_path)
+    if path.is_file():
+        return path
+    shipped = shipped_recipes()
+    if str(name_or_path) in shipped:
+        return shipped[str(name_or_path)]
+    raise RecipeError(
+        f"{name_or_path}: expected a recipe file or the name of a shipped recipe ({', '.join(shipped)}), "
+        "but there is no such file; check the path"
+    )
+
+
+def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> P2ERecipe | BackboneRecipe:
+    """Read and check a recipe. `overrides` are `key=value` with dots (`phases.1a.steps=100`); values are YAML."""
+    path = find_recipe(name_or_path)
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: expected YAML, but {' '.join(str(error).split())}") from error
+    if not isinstance(data, dict) or data.get("kind") not in _KINDS:
+        found = data.get("kind") if isinstance(data, dict) else type(data).__name__
+        raise RecipeError(
+            f"{path}: expected `kind: {'` or `kind: '.join(_KINDS)}`, got {found!r}; add the line"
+        )
+    for override in overrides:
+        _override(data, override)
+    try:
+        return TypeAdapter(Recipe).validate_python(data)
+    except ValidationError as error:
+        raise RecipeError(f"{path}: {_explain(error, _KINDS[data['kind']])}") from error
+
+
+def _override(data: dict[str, Any], override: str) -> None:
+    key, separator, text = override.partition("=")
+    if not separator:
+        raise RecipeError(f"{override!r}: expected key=value, for example phases.1a.steps=100")
+    *path, last = key.split(".")
+    place: Any = data
+    for name in path:
+        if isinstance(place, list):
+            place = next(
+                (item for item in place if isinstance(item, dict) and item.get("name") == name), None
+            )
+        else:
+            place = place.get(name) if isinstance(place, dict) else None
+        if not isinstance(place, (dict, list)):
+            raise RecipeError(
+                f"{override!r}: the recipe has no {name!r}; keys here are: {', '.join(map(str, data))}"
+            )
+    if isinstance(place, list):
+        raise RecipeError(f"{override!r}: {'.'.join(path)} is a list; name one of its entries")
+    place[last] = yaml.safe_load(text)
+
+
+def _explain(error: ValidationError, model: type[Section]) -> str:
+    """The first things wrong, in one line; for an unknown key the keys that exist."""
+    told = []
+    for problem in error.errors()[:3]:
+        location = [part for part in problem["loc"] if part not in _KINDS]
+        where = ".".join(map(str, location))
+        if problem["type"] == "extra_forbidden":
+            section = _section_at(model, location[:-1])
+            told.append(f"unknown key {where!r}; keys here are: {', '.join(section.model_fields)}")
+        else:
+            told.append(
+                f"{where}: {problem['msg'].removeprefix('Value error, ')}" if where else problem["msg"]
+            )
+    return "; ".join(told)
+
+
+def _section_at(model: type[Section], location: Sequence[Any]) -> type[Section]:
+    """The section class that a location in the recipe belongs to."""
+    for part in location:
+        if not isinstance(part, str):
+            continue
+        found = [t for t in _types(model.model_fields[part].annotation) if issubclass(t, Section)]
+        model = found[0] if found else model
+    return model
+
+
+def _types(annotation: Any) -> list[type]:
+    inner = get_args(annotation)
+    if not inner:
+        return [annotation] if isinstance(annotation, type) else []
+    return [found for part in inner for found in _types(part)]

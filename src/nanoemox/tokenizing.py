@@ -1,0 +1,65 @@
+"""A small byte-level tokenizer in Qwen2's manner, trained on Theatre's texts.
+
+Byte-level BPE (as GPT-2, Qwen2): any text can be written, known words are one token. Special tokens are ChatML's
+and the four placeholders.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from transformers import Qwen2Tokenizer
+from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
+
+from nanoemox.processing_nanoemox import prepare_tokenizer
+from nanoemox.tasks import TASKS
+from nanoemox.theatre import words
+from nanoemox.theatre.script import stage_script
+
+
+def theatre_texts(scripts: int, seed: int) -> Iterator[str]:
+    """Lines, dialogues, questions and answers of the training split."""
+    for task in TASKS.values():
+        for _ in range(20):
+            yield task.question()
+    for index in range(scripts):
+        script = stage_script(index, seed, "train")
+        labels = script.record()["labels"]
+        rng = random.Random(f"{seed}/{index}")
+        yield from (script.text, *(text for _, text in script.dialogue), *script.describe(rng).values())
+        yield from (answer for task in TASKS.values() if (answer := task.target(labels)))
+        yield from (
+            task.answer_for(label) for task in TASKS.values() for label in task.defaults if task.closed
+        )
+    yield from ("user: assistant: Before: Words: Voice: Face: Scene: Together:" for _ in range(50))
+    yield from words.GOALS.values()
+
+
+def train_tokenizer(scripts: int, vocabulary: int, seed: int) -> Qwen2Tokenizer:
+    """A tokenizer of at most `vocabulary` tokens, special ones included."""
+    bare = Tokenizer(models.BPE())
+    bare.normalizer = normalizers.NFC()
+    bare.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(PRETOKENIZE_REGEX), behavior="isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    bare.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary - 16,  # room for special tokens
+        min_frequency=2,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    bare.train_from_iterator(theatre_texts(scripts, seed), trainer)
+    import json
+
+    model = json.loads(bare.to_str())["model"]
+    merges = [
+        tuple(merge) if isinstance(merge, list) else tuple(merge.split(" ")) for merge in model["merges"]
+    ]
+    tokenizer = Qwen2Tokenizer(vocab=model["vocab"], merges=merges)
+    return prepare_tokenizer(tokenizer)

@@ -1,0 +1,247 @@
+"""P2E, the curriculum from perception to empathy (paper sec. 3.4), run from a recipe.
+
+A phase trains some parts on some tasks through some senses; all else is frozen, the encoders always. Each phase
+leaves a folder that loads like any model, with `phase.json` (settings, realised counts, versions), `health.json` and
+`log.jsonl` beside the weights. Phases build on the trained parts of those named under `after`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from peft import LoraConfig, get_peft_model
+from torch import Tensor, nn
+
+from nanoemox import __version__
+from nanoemox.clips import DecodedClips, decode_clips
+from nanoemox.data import Record, read_manifest
+from nanoemox.features import FeatureStore, compute_features, encoder_hash
+from nanoemox.fitting import fit, write_json, written_whole
+from nanoemox.health import check_health, table
+from nanoemox.mixture import Examples, realised, schedule_turns
+from nanoemox.modeling_nanoemox import NanoEmoXForConditionalGeneration
+from nanoemox.parts import LORA_TARGETS, PARTS, part_of, trainable_parts
+from nanoemox.processing_nanoemox import NanoEmoXProcessor
+from nanoemox.recipe import BackboneRecipe, P2ERecipe, Phase, RecipeError, load_recipe
+
+logger = logging.getLogger(__name__)
+Say = Callable[[str], None]
+
+
+def run_recipe(
+    recipe_path: str | Path,
+    phase: str | None = None,
+    resume: bool = False,
+    overrides: Sequence[str] = (),
+    say: Say = logger.info,
+) -> Path:
+    """Train by a recipe (a file, or the name of one that ships with the package); returns the folder it wrote.
+
+    Args:
+        phase: only this one. resume: keep what is finished and go on from the last checkpoint.
+        overrides: `key=value` with dots, for example `phases.1a.steps=100`. say: told what happens, line by line.
+    Errors: RecipeError, one line that lists what exists.
+    """
+    recipe = load_recipe(recipe_path, overrides)
+    if isinstance(recipe, BackboneRecipe):
+        from nanoemox.backbones import make_backbones
+
+        return make_backbones(recipe, phase, resume, say)
+    return train_p2e(recipe, phase, resume, say)
+
+
+def train_p2e(
+    recipe: P2ERecipe, only: str | None = None, resume: bool = False, say: Say = logger.info
+) -> Path:
+    """Run the phases of a curriculum in order; returns the folder of the last one that ran."""
+    names = [phase.name for phase in recipe.phases]
+    if only is not None and only not in names:
+        raise RecipeError(f"unknown phase {only!r}; phases of {recipe.name} are: {', '.join(names)}")
+    if not Path(recipe.model).is_dir():
+        raise RecipeError(
+            f"{recipe.model}: expected a model folder to start from, but there is none; make it first"
+        )
+    processor = NanoEmoXProcessor.from_pretrained(recipe.model)
+    output = Path(recipe.output)
+    manifests = dict.fromkeys([*recipe.manifests, *(m for p in recipe.phases for m in p.manifests or [])])
+    records = {path: read_manifest(path) for path in manifests}
+    validation = read_manifest(recipe.validation)[: recipe.health_clips] if recipe.validation else []
+    store = _features(recipe, [r for rows in records.values() for r in rows] + validation, processor)
+    folder = output
+    for phase in recipe.phases:
+        folder = output / phase.name
+        if only is not None and phase.name != only:
+            continue
+        if resume and _is_done(folder, phase):
+            say(f"phase {phase.name}: already there ({folder})")
+            continue
+        rows = [r for path in phase.manifests or recipe.manifests for r in records[path] if r.id in store]
+        _run_phase(recipe, phase, rows, validation, store, processor, folder, resume, say)
+    return folder
+
+
+def _features(recipe: P2ERecipe, records: Sequence[Record], processor: NanoEmoXProcessor) -> FeatureStore:
+    """The frozen features of all records; decoded clips are used where the recipe names them."""
+    model = NanoEmoXForConditionalGeneration.from_pretrained(recipe.model).eval()
+    if torch.cuda.is_available():
+        model = model.to("cuda")
+    media = None
+    if recipe.clips:
+        clips = decoded_clips(recipe.clips, records, processor, recipe.workers)
+        records = [record for record in records if record.id in clips]
+
+        def media(record: Record) -> Mapping[str, Tensor]:
+            return clips.media(record.id, processor)
+
+    return compute_features(records, model, processor, recipe.features, recipe.workers, media=media)
+
+
+def decoded_clips(
+    folder: str, records: Sequence[Record], processor: NanoEmoXProcessor, workers: int
+) -> DecodedClips:
+    """Clips that are decoded already, or else decoded now."""
+    if (Path(folder) / "index.json").is_file():
+        clips = DecodedClips(folder)
+        if all(record.id in clips.row for record in records) and clips.complete:
+            return clips
+    return decode_clips(records, processor, folder, workers)
+
+
+def _run_phase(
+    recipe: P2ERecipe,
+    phase: Phase,
+    records: Sequence[Record],
+    validation: Sequence[Record],
+    store: FeatureStore,
+    processor: NanoEmoXProcessor,
+    folder: Path,
+    resume: bool,
+    say: Say,
+) -> None:
+    started = time.perf_counter()
+    model: Any = start_model(recipe, phase)
+    encoders = encoder_hash(model, processor)
+    if encoders != store.header["encoder"]:
+        raise RecipeError(
+            f"{recipe.features}: features of other encoders than {recipe.model}'s; remove the folder"
+        )
+    rates = None
+    if phase.lora is not None:
+        settings, model = phase.lora, with_lora(model, phase)
+
+        def rates(name: str) -> float | None:
+            return settings.learning_rate if part_of(name) == "lora" else None
+
+    trained = trainable_parts(model, phase.train)
+    seed = recipe.seed + recipe.phases.index(phase)
+    turns = schedule_turns(
+        records, phase.tasks, phase.modalities, phase.without, phase.steps * phase.batch_size, seed
+    )
+    examples = Examples(records, turns, store, processor)
+    say(f"phase {phase.name}: {phase.steps} steps of {phase.batch_size}; training {trained}")
+    work = folder.with_name(f".{phase.name}.work")
+    extra = diversity_loss(phase.diversity) if phase.diversity else None
+    fit(model, examples, examples.collate, phase, work, seed, resume, rates, extra)
+    with written_whole(folder) as new:
+        if phase.lora is not None:
+            model.save_pretrained(new / "lora")
+            model = model.merge_and_unload()
+        model.eval().save_pretrained(new)
+        processor.save_pretrained(new)
+        shutil.copy(work / "log.jsonl", new / "log.jsonl")
+        model.to("cpu")
+        report = check_health(model, processor, validation, store) if validation else {}
+        if report:
+            say(f"phase {phase.name}: {table(report)}")
+            write_json(new / "health.json", report)
+        write_json(
+            new / "phase.json",
+            {
+                "recipe": recipe.name,
+                "settings": phase.model_dump(),
+                "seed": seed,
+                "trained_parameters": trained,
+                "realised": realised(turns),
+                "records": len(records),
+                "encoders": encoders,
+                "seconds": round(time.perf_counter() - started, 1),
+                "versions": {
+                    "nanoemox": __version__,
+                    "torch": torch.__version__,
+                    "transformers": transformers.__version__,
+                },
+            },
+        )
+    shutil.rmtree(work, ignore_errors=True)
+
+
+def _is_done(folder: Path, phase: Phase) -> bool:
+    """Whether this phase has been finished. Errors: RecipeError if it was with other settings."""
+    path = folder / "phase.json"
+    if not path.is_file():
+        return False
+    settings = json.loads(path.read_text(encoding="utf-8"))["settings"]
+    if settings != phase.model_dump():
+        changed = [key for key, value in phase.model_dump().items() if settings.get(key) != value]
+        raise RecipeError(
+            f"{folder}: was trained with other settings ({', '.join(changed)}); remove it, or run without --resume"
+        )
+    return True
+
+
+def start_model(recipe: P2ERecipe, phase: Phase) -> NanoEmoXForConditionalGeneration:
+    """The recipe's model with the parts that the phases under `after` have trained (later ones win)."""
+    model = NanoEmoXForConditionalGeneration.from_pretrained(recipe.model)
+    trained = {earlier.name: earlier.train for earlier in recipe.phases}
+    for name in phase.after:
+        folder = Path(recipe.output) / name
+        if not (folder / "phase.json").is_file():
+            raise RecipeError(
+                f"phase {phase.name} needs phase {name}, but {folder} is not finished; run it first"
+            )
+        other = NanoEmoXForConditionalGeneration.from_pretrained(folder).parts()
+        for part in ["lm" if part == "lora" else part for part in trained[name]]:
+            model.parts()[part].load_state_dict(other[part].state_dict())
+    return model
+
+
+def with_lora(model: NanoEmoXForConditionalGeneration, phase: Phase) -> nn.Module:
+    """The outer model wrapped by peft: LoRA on the language model, the other trained parts saved whole."""
+    assert phase.lora is not None
+    saved = [PARTS[part] for part in phase.train if part != "lora"]
+    config = LoraConfig(
+        r=phase.lora.rank,
+        lora_alpha=phase.lora.alpha,
+        lora_dropout=phase.lora.dropout,
+        target_modules=LORA_TARGETS,
+        modules_to_save=saved,
+    )
+    return get_peft_model(model, config)
+
+
+def diversity_loss(weight: float) -> Callable[[nn.Module, Mapping[str, Tensor]], Tensor]:
+    """A penalty on tokens of one clip that point the same way: `weight` times their mean squared cosine."""
+
+    def penalty(model: nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
+        inner: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
+        losses = []
+        for name, adapter in (
+            ("audio_features", inner.audio_adapter),
+            ("video_features", inner.video_adapter),
+        ):
+            if name in inputs:
+                rows = inputs[name][inputs[name].flatten(1).any(dim=1)]
+                unit = nn.functional.normalize(adapter(rows), dim=-1)
+                cosines = unit @ unit.transpose(1, 2)
+                losses.append((cosines - torch.eye(cosines.shape[-1], device=cosines.device)).square().mean())
+        return weight * torch.stack(losses).mean() if losses else torch.zeros(())
+
+    return penalty

@@ -1,0 +1,194 @@
+"""Make a corpus of Affect Theatre: many clips at once, and the manifest that says what is in them.
+
+`OUT/clips/<id>.mp4` and `OUT/manifest.jsonl`. Every finished clip carries a stamp (its script and the code
+that drew it, hashed), so a run that was cut off goes on where it stopped, and a clip of another script or an
+older drawing is made anew, not taken for the one asked for. A repeated run leaves the same bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from hashlib import blake2b
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import av
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from nanoemox.theatre.render import render
+from nanoemox.theatre.script import SPLITS, Script, stage_script
+
+_DRAWING_CODE = ("actor", "face", "head", "people", "props", "render", "room", "scenery", "sounds", "voice")
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+_ERRORS_SHOWN = 5
+
+
+class MakeError(RuntimeError):
+    """Some clips could not be made; the finished ones are kept. The message names the failed ones."""
+
+
+@dataclass(frozen=True)
+class MakeReport:
+    """What a run did."""
+
+    manifest: Path
+    clips: int
+    made: int  # rendered in this run
+    kept: int  # found finished
+    seconds: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.clips} clips in {self.manifest.parent} ({self.made} made, {self.kept} found finished) "
+            f"in {self.seconds:.0f} s; manifest: {self.manifest}"
+        )
+
+
+@cache
+def _code_stamp() -> bytes:
+    """A hash of the source files that decide how a script is drawn and voiced."""
+    here = Path(__file__).parent
+    files = [here / f"{name}.py" for name in _DRAWING_CODE]
+    return blake2b(b"".join(f.read_bytes() for f in files if f.exists()), digest_size=8).digest()
+
+
+def stamp(script: Script) -> str:
+    """What a finished clip of this script carries in its metadata."""
+    digest = blake2b(repr(script).encode(), key=_code_stamp(), digest_size=12).hexdigest()
+    return f"Affect Theatre {digest}"
+
+
+def _finished(path: Path, wanted: str) -> bool:
+    if not path.is_file():
+        return False
+    try:
+        with av.open(str(path)) as container:
+            return container.metadata.get("comment") == wanted
+    except (av.FFmpegError, OSError):
+        return False
+
+
+def make_clip(index: int, seed: int, split: str, out: Path) -> tuple[dict[str, Any], bool]:
+    """One clip of a corpus: its manifest line, and whether it had to be made."""
+    script = stage_script(index, seed, split)
+    path = out / "clips" / f"{script.id}.mp4"
+    wanted = stamp(script)
+    made = not _finished(path, wanted)
+    if made:
+        render(script, path, comment=wanted)
+    record = script.record()
+    return {"id": record.pop("id"), "video": f"clips/{path.name}", **record}, made
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """Workers started within inherit one thread for numpy: there is a worker for every core already."""
+    before = {name: os.environ.get(name) for name in _ONE_THREAD}
+    os.environ.update(_ONE_THREAD)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def make_theatre(
+    out: Path, clips: int, seed: int, split: str, workers: int | None = None, *, quiet: bool = False
+) -> MakeReport:
+    """Make `clips` clips of a split and their manifest, sorted by id. `workers`: none means one per core.
+
+    Errors: ValueError for impossible arguments; MakeError when clips failed (the others are finished first,
+    no manifest is written, and the same call goes on from there).
+    """
+    if clips < 1:
+        raise ValueError(f"clips = {clips}: expected at least 1")
+    if split not in SPLITS:
+        raise ValueError(f"unknown split {split!r}: expected one of {', '.join(SPLITS)}")
+    if workers is not None and workers < 1:
+        raise ValueError(f"workers = {workers}: expected at least 1, or none for one per core")
+    out = Path(out)
+    if out.exists() and not out.is_dir():
+        raise ValueError(f"{out}: expected a folder to write to, found a file; choose another name")
+    (out / "clips").mkdir(parents=True, exist_ok=True)
+    start = time.perf_counter()
+    workers = min(workers or _cores(), clips)
+    records: list[dict[str, Any]] = []
+    failed: list[str] = []
+    made = 0
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+        TextColumn("left"), TimeRemainingColumn(),
+    )  # fmt: skip
+    with (
+        Progress(*columns, console=Console(stderr=True), disable=quiet) as progress,
+        _one_thread_each(),
+        ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool,
+    ):
+        bar = progress.add_task(f"staging {split}", total=clips)
+        waiting = iter(range(clips))
+        running: dict[Future[tuple[dict[str, Any], bool]], int] = {}
+        try:
+            while True:
+                for index in islice(waiting, 4 * workers - len(running)):
+                    running[pool.submit(make_clip, index, seed, split, out)] = index
+                if not running:
+                    break
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    index = running.pop(future)
+                    try:
+                        record, new = future.result()
+                    except BrokenProcessPool:
+                        raise
+                    except Exception as error:  # a failed clip must not cost the others
+                        failed.append(f"{split}-{seed}-{index:06d}: {type(error).__name__}: {error}")
+                    else:
+                        records.append(record)
+                        made += new
+                    progress.advance(bar)
+        except BrokenProcessPool as error:
+            raise MakeError(
+                f"a worker process died after {len(records)} of {clips} clips (out of memory?): finished "
+                f"clips are kept in {out}; run again, with fewer than {workers} workers if memory is short"
+            ) from error
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    if failed:
+        more = f"; and {len(failed) - _ERRORS_SHOWN} more" if len(failed) > _ERRORS_SHOWN else ""
+        raise MakeError(
+            f"{len(failed)} of {clips} clips failed ({'; '.join(sorted(failed)[:_ERRORS_SHOWN])}{more}); "
+            f"the {len(records)} finished ones are kept in {out}, without a manifest; mend it and run again"
+        )
+    manifest = out / "manifest.jsonl"
+    records.sort(key=lambda record: str(record["id"]))
+    part = manifest.with_name(".manifest.jsonl.part")
+    part.write_text(
+        "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records), encoding="utf-8"
+    )
+    part.replace(manifest)
+    return MakeReport(manifest, clips, made, clips - made, time.perf_counter() - start)

@@ -1,0 +1,171 @@
+"""Public corpora -> manifests: one reader each, for the download and for the published preparation of it.
+
+```python
+from nanoemox.corpora import prepare
+
+print(prepare("meld", "downloads/MELD.Raw", "downloads/MELD.Raw/meld.jsonl").summary())
+```
+
+A reader finds out which layout it has before it, keeps the official split, and leaves nothing out without
+saying so: its report names every line and clip that could not be used, and what the corpus left open.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from nanoemox.corpora import crema_d, faces_in_video, m3ed, mintrec
+from nanoemox.corpora.corpus import Corpus
+from nanoemox.corpora.folder import Folder, Problem
+from nanoemox.corpora.tables import CorpusError
+from nanoemox.data import MEDIA, Record, write_jsonl
+
+__all__ = ["CORPORA", "Corpus", "CorpusError", "PrepareReport", "Problem", "list_corpora", "prepare"]
+
+CORPORA: dict[str, Corpus] = {
+    corpus.name: corpus
+    for corpus in (
+        crema_d.CORPUS,
+        m3ed.CORPUS,
+        faces_in_video.CAER,
+        faces_in_video.FERV39K,
+        faces_in_video.CAER_FERV39K,
+        mintrec.MINTREC,
+        mintrec.MINTREC2,
+    )
+}
+
+
+@dataclass(frozen=True)
+class PrepareReport:
+    """What came of preparing a corpus.
+
+    splits, tasks, media: lines of each split, with labels of each task, with each kind of media or words.
+    expected: lines of each split as published for this layout, where known. skipped: rows and clips that are
+    not in the manifest, and why. faults: clips known to be broken, marked in it. assumptions: sentence -> how
+    often it applied. outside: paths lead out of the manifest's folder.
+    """
+
+    corpus: str
+    layout: str
+    manifest: Path
+    lines: int
+    splits: Mapping[str, int]
+    tasks: Mapping[str, int]
+    media: Mapping[str, int]
+    expected: Mapping[str, int]
+    skipped: tuple[Problem, ...]
+    faults: tuple[Problem, ...]
+    assumptions: Mapping[str, int]
+    outside: bool
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything that was found is in the manifest."""
+        return not self.skipped
+
+    def summary(self, most: int = 20) -> str:
+        """The report in lines a person reads, with up to `most` of the problems."""
+        told = [f"{self.corpus} ({self.layout}): {self.lines} lines in {self.manifest}"]
+        for name, counts in (("splits", self.splits), ("tasks", self.tasks), ("with", self.media)):
+            told.append(f"  {name}: " + ", ".join(f"{key} {count}" for key, count in counts.items()))
+        for split, count in self.expected.items():
+            if self.splits.get(split, 0) != count:
+                told.append(f"  {split}: {self.splits.get(split, 0)} of the {count} lines published")
+        told += [f"  assumed: {what}" + f" ({n} times)" * (n > 1) for what, n in self.assumptions.items()]
+        if self.outside:
+            told.append(
+                "  the manifest lies outside the corpus, and so its paths lead out of its own folder, "
+                "which is refused unless allowed; write it into the corpus folder"
+            )
+        told += [f"  known fault: {fault.where}: {fault.what}" for fault in self.faults]
+        told += [f"  skipped {where}: {what}" for where, what in self.skipped[:most]]
+        if len(self.skipped) > most:
+            told.append(f"  … and {len(self.skipped) - most} more skipped")
+        return "\n".join(told)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The whole report for a JSON file."""
+        return {
+            **{name: getattr(self, name) for name in ("corpus", "layout", "lines", "outside")},
+            "manifest": str(self.manifest),
+            **{
+                name: dict(getattr(self, name))
+                for name in ("splits", "tasks", "media", "expected", "assumptions")
+            },
+            **{name: [p._asdict() for p in getattr(self, name)] for name in ("skipped", "faults")},
+        }
+
+
+def list_corpora() -> list[Corpus]:
+    """Every corpus that can be prepared, by name."""
+    return [CORPORA[name] for name in sorted(CORPORA)]
+
+
+def prepare(name: str, root: str | os.PathLike[str], out: str | os.PathLike[str]) -> PrepareReport:
+    """Write the manifest of the corpus `name`, unpacked below `root`, to `out`; all of it or nothing.
+
+    Raises:
+        CorpusError: for a name, a folder or a table that cannot be read at all, in one line.
+    """
+    corpus = CORPORA.get(name.lower().replace("-", "_"))
+    if corpus is None:
+        raise CorpusError(f"unknown corpus {name!r}: expected one of {', '.join(sorted(CORPORA))}")
+    manifest = Path(out)
+    if manifest.is_dir():
+        raise CorpusError(
+            f"{manifest}: is a folder (expected a file name for the manifest); name a file in it"
+        )
+    folder = Folder(Path(root))
+    counts: dict[str, Counter[str]] = {"splits": Counter(), "tasks": Counter(), "media": Counter()}
+    lines = write_jsonl(manifest, _lines(corpus, folder, manifest.absolute().parent, counts))
+    return PrepareReport(
+        corpus=corpus.name,
+        layout=folder.layout,
+        manifest=manifest,
+        lines=lines,
+        **{name: dict(counted) for name, counted in counts.items()},
+        expected=dict(corpus.counts.get(folder.layout, {})),
+        skipped=tuple(folder.skipped),
+        faults=tuple(folder.faults),
+        assumptions=dict(folder.assumptions),
+        outside=not folder.root.is_relative_to(manifest.absolute().parent),
+    )
+
+
+def _lines(
+    corpus: Corpus, folder: Folder, base: Path, counts: Mapping[str, Counter[str]]
+) -> Iterator[dict[str, Any]]:
+    """Checked manifest lines with paths relative to `base`; what cannot be one is reported."""
+    seen: dict[str, str] = {}
+    common = {"source": corpus.name, "licence": corpus.licence}
+    for where, values in corpus.read(folder):
+        if values.get("text") and "language" not in values:
+            values["language"] = corpus.language
+        try:
+            record = Record.model_validate({**common, **values})
+        except ValidationError as error:
+            wrong = error.errors(include_url=False)[0]
+            place = ".".join(str(part) for part in wrong["loc"])
+            folder.skip(where, f"{place}: {wrong['msg']}" if place else wrong["msg"])
+            continue
+        if record.id in seen:
+            folder.skip(where, f"its id {record.id!r} was taken by {seen[record.id]}")
+            continue
+        seen[record.id] = where
+        counts["splits"][record.split or "none"] += 1
+        counts["tasks"].update(record.labels.tasks)
+        counts["media"].update(kind for kind in (*MEDIA, "text", "dialogue") if getattr(record, kind))
+        yield record.line(base)
+    if not seen:
+        first = f" (first: {folder.skipped[0].where}: {folder.skipped[0].what})" if folder.skipped else ""
+        raise CorpusError(
+            f"{folder.root}: not one line could be read, {len(folder.skipped)} were skipped{first}"
+        )

@@ -1,0 +1,224 @@
+"""A downloaded corpus on disk: its files wherever they were unpacked, its rows, and what is wrong with them.
+
+Archives are unpacked one level deeper than their page says, names change case, and copies carry macOS litter.
+So a folder is walked once, and files are found by the end of their path. Rows that cannot be used are
+reported by file and line and left out; nothing is dropped without a word. Links are followed, but no folder
+is entered twice.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from nanoemox.corpora.tables import CorpusError, Row, RowError, rows
+
+VIDEO_SUFFIXES = {".mp4", ".avi", ".flv", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv"}
+AUDIO_SUFFIXES = {".wav", ".flac", ".mp3", ".m4a", ".ogg", ".opus", ".aac"}
+PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp"}
+_DEEPEST = 16
+
+
+class Problem(NamedTuple):
+    """What is wrong, and where: a file and line, a path or the id of a clip."""
+
+    where: str
+    what: str
+
+
+class Line(NamedTuple):
+    """One manifest line in the making: its keys, media as paths on this machine, and where it was read."""
+
+    where: str
+    values: dict[str, Any]
+
+
+@dataclass
+class Folder:
+    """The files of one corpus below `root`, and what was noticed while reading them.
+
+    files, videos, sounds: lower-case name (media: without suffix) -> paths; pictures: folder name -> folders
+    of them.
+    """
+
+    root: Path
+    layout: str = ""
+    files: dict[str, list[Path]] = field(default_factory=lambda: defaultdict(list))
+    videos: dict[str, list[Path]] = field(default_factory=lambda: defaultdict(list))
+    sounds: dict[str, list[Path]] = field(default_factory=lambda: defaultdict(list))
+    pictures: dict[str, list[Path]] = field(default_factory=lambda: defaultdict(list))
+    skipped: list[Problem] = field(default_factory=list)
+    faults: list[Problem] = field(default_factory=list)
+    assumptions: dict[str, int] = field(default_factory=dict)  # sentence -> how often it applied
+
+    def __post_init__(self) -> None:
+        self.root = Path(self.root).absolute()
+        if not self.root.is_dir():
+            raise CorpusError(f"{self.root}: no such folder (expected the unpacked corpus); check the path")
+        self._walk(self.root, set(), 0)
+        for index in (self.files, self.videos, self.sounds, self.pictures):
+            for paths in index.values():
+                paths.sort(key=lambda path: (len(path.parts), str(path)))
+
+    def _walk(self, folder: Path, seen: set[tuple[int, int]], depth: int) -> None:
+        try:
+            about = folder.stat()
+            if (about.st_dev, about.st_ino) in seen or depth > _DEEPEST:
+                return
+            seen.add((about.st_dev, about.st_ino))
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError as error:
+            self.skip(
+                self.short(folder), f"the folder cannot be listed ({(error.strerror or '').casefold()})"
+            )
+            return
+        for entry in entries:
+            if entry.name.startswith(".") or entry.name == "__MACOSX":
+                continue  # among them ._x.mp4, which macOS leaves beside x.mp4
+            suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122 (a million names)
+            if suffix in PICTURE_SUFFIXES:
+                if folder not in self.pictures[folder.name.lower()]:
+                    self.pictures[folder.name.lower()].append(folder)
+            elif entry.is_dir():
+                self._walk(folder / entry.name, seen, depth + 1)
+            elif suffix in VIDEO_SUFFIXES or suffix in AUDIO_SUFFIXES:
+                index = self.videos if suffix in VIDEO_SUFFIXES else self.sounds
+                index[entry.name[: -len(suffix)].lower()].append(folder / entry.name)
+            else:
+                self.files[entry.name.lower()].append(folder / entry.name)
+
+    # ------------------------------------------------------------ finding
+
+    @property
+    def has_media(self) -> bool:
+        """Whether there is anything to look at or to hear."""
+        return bool(self.videos or self.sounds or self.pictures)
+
+    def file(self, *names: str) -> Path | None:
+        """The first of `names` that exists; a name may be the end of a path, such as "metadata/label.csv"."""
+        for name in names:
+            *parents, last = name.lower().split("/")
+            found = [path for path in self.files.get(last, ()) if _below(path.parent, parents)]
+            if len(found) > 1:
+                self.assume(f"{name} is there {len(found)} times; {self.short(found[0])} was read")
+            if found:
+                return found[0]
+        return None
+
+    def need(self, *names: str) -> Path:
+        """As `file`, but its absence is an error."""
+        found = self.file(*names)
+        if found is None:
+            raise CorpusError(f"{self.root}: expected {' or '.join(names)} somewhere below; {self.holds()}")
+        return found
+
+    def video(self, name: str, *inside: str) -> Path | None:
+        """A video by its name without suffix, or by the end of its path; `inside`: folders it may lie in."""
+        return self._one(self.videos, name, inside)
+
+    def sound(self, name: str, *inside: str) -> Path | None:
+        """The same for a sound file."""
+        return self._one(self.sounds, name, inside)
+
+    def frames(self, name: str, *inside: str) -> Path | None:
+        """The same for a folder of pictures."""
+        return self._one(self.pictures, name, inside)
+
+    def media(
+        self, *names: str, inside: tuple[str, ...] = (), sound_inside: tuple[str, ...] = (), text: str = ""
+    ) -> dict[str, Path]:
+        """`video` or `frames_dir`, and `audio`, of the clip known by one of `names`.
+
+        Where the whole corpus has no media, its words are still worth a manifest.
+        """
+        found: dict[str, Path] = {}
+        for name in names:
+            if "video" not in found and (path := self.video(name, *inside)):
+                found["video"] = path
+            if "audio" not in found and (path := self.sound(name, *(sound_inside or inside))):
+                found["audio"] = path
+        if "video" not in found:
+            folders = [path for name in names if (path := self.frames(name, *inside))]
+            found |= dict.fromkeys(["frames_dir"], folders[0]) if folders else {}
+        if not found and (self.has_media or not text):
+            raise RowError(
+                f"there is no clip {names[0]!r}" + (f" in {' or '.join(inside)}" if inside else "")
+            )
+        if not found:
+            self.assume("there is neither video nor sound in the folder: the lines hold words alone")
+        return found
+
+    def _one(self, index: dict[str, list[Path]], name: str, inside: tuple[str, ...]) -> Path | None:
+        *parents, last = name.lower().split("/")
+        paths = index.get(last, ())
+        if len(paths) > 1 or parents or inside:
+            paths = [
+                path
+                for path in paths
+                if _below(path.parent, parents) and (not inside or _within(path, self.root, inside))
+            ]
+        if len(paths) > 1:
+            kept = {path.suffix for path in paths}
+            if len(kept) == 1:
+                self.assume(
+                    f"some names stand for several files ({self.short(paths[0])}, {self.short(paths[1])}); "
+                    "the first was taken"
+                )
+        return paths[0] if paths else None
+
+    # ------------------------------------------------------------ reading and reporting
+
+    def rows(self, path: Path, columns: Iterable[str] = (), **options: Any) -> Iterator[Row]:
+        """The rows of a table (`tables.rows`); what had to be assumed about it is noted."""
+        return rows(path, columns, told=self.assume, **options)
+
+    def each(self, rows: Iterable[Row], make: Callable[[Row], dict[str, Any] | None]) -> Iterator[Line]:
+        """Lines out of rows; a row that `make` cannot use is reported. None means: not part of the corpus."""
+        for row in rows:
+            if row.fault:
+                self.skip(row.where, row.fault)
+                continue
+            try:
+                values = make(row)
+            except RowError as error:
+                self.skip(row.where, str(error))
+                continue
+            if values is not None:
+                yield Line(row.where, values)
+
+    def skip(self, where: str, what: str) -> None:
+        """Something that was left out, and why."""
+        self.skipped.append(Problem(where, what))
+
+    def fault(self, clip: str, what: str) -> dict[str, str]:
+        """A clip that is known to be broken stays in the manifest, marked. -> its `extra`."""
+        self.faults.append(Problem(clip, what))
+        return {"known_fault": what}
+
+    def assume(self, what: str) -> None:
+        """Something the corpus does not say and the reader took for granted."""
+        self.assumptions[what] = self.assumptions.get(what, 0) + 1
+
+    def short(self, path: Path) -> str:
+        """A path as seen from the corpus."""
+        return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else str(path)
+
+    def holds(self) -> str:
+        """What is there instead, for an error."""
+        there = (path for path in self.root.iterdir() if not path.name.startswith("."))
+        names = sorted(path.name + "/" * path.is_dir() for path in there)[:8]
+        return f"the folder holds {', '.join(names)}" if names else "the folder is empty"
+
+
+def _below(folder: Path, parents: list[str]) -> bool:
+    """Whether `folder` ends in `parents` (lower-case)."""
+    return not parents or [part.lower() for part in folder.parts[-len(parents) :]] == parents
+
+
+def _within(path: Path, root: Path, inside: tuple[str, ...]) -> bool:
+    parts = {part.lower() for part in path.relative_to(root).parts[:-1]}
+    return any(name.lower() in parts for name in inside)

@@ -1,0 +1,247 @@
+"""Tables as corpora ship them: CSV, TSV, XLSX and JSON -> rows that know their file and line.
+
+Nothing is guessed: a cell is text until a reader asks for a number, so `0007` stays `0007`. Tables that are
+not UTF-8 are read in the encoding their language would have, and the reader is told.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import re
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+LARGEST_BYTES = 1 << 30  # of a table
+_LEFTOVERS = {code: bytes([code]).decode("cp1252", "ignore") or " " for code in range(0x80, 0xA0)}
+_STRAIGHT = {**dict.fromkeys(map(ord, "‘’‚‛ʼ"), "'"), **dict.fromkeys(map(ord, "“”„‟"), '"'), 0xFEFF: ""}
+
+
+class CorpusError(ValueError):
+    """A corpus that cannot be read at all. One line: file, what is wrong, what was expected."""
+
+
+class RowError(ValueError):
+    """A row that cannot be used; it is reported and left out."""
+
+
+class Row:
+    """One row of a table. Names of columns do not depend on case; `fault`: why it cannot be used at all."""
+
+    def __init__(self, values: Mapping[str, Any], where: str, fault: str = "") -> None:
+        self.where, self.fault = where, fault
+        self.values = {str(key).strip().lower(): value for key, value in values.items()}
+
+    def __contains__(self, key: str) -> bool:
+        return key.lower() in self.values
+
+    def __getitem__(self, key: str) -> str:
+        """A cell that must hold something."""
+        text = self.get(key)
+        if not text:
+            raise RowError(f"{key} is empty" if key in self else f"there is no {key}")
+        return text
+
+    def get(self, key: str) -> str:
+        """A cell as text, "" where there is none."""
+        value = self.values.get(key.lower())
+        if value is None:
+            return ""
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)  # a spreadsheet's 12.0
+        if isinstance(value, (dict, list)):
+            raise RowError(f"{key} is a {type(value).__name__}, expected text")
+        return str(value).strip()
+
+    def number(self, key: str) -> float:
+        """A cell that must hold a finite number."""
+        text = self[key]
+        try:
+            value = float(text)
+        except ValueError:
+            raise RowError(f"{key} is {text!r}, expected a number") from None
+        if not math.isfinite(value):
+            raise RowError(f"{key} is {text!r}, expected a finite number")
+        return value
+
+    def within(self, key: str, kind: type) -> Any:
+        """A nested object or list."""
+        value = self.values.get(key.lower())
+        if not isinstance(value, kind):
+            raise RowError(f"{key} is {type(value).__name__}, expected {kind.__name__}")
+        return value
+
+
+def plain(text: str) -> str:
+    """Words of a transcript: straight quotes, single blanks, and nothing left over from Windows-1252."""
+    text = unicodedata.normalize("NFC", text).translate(_LEFTOVERS).translate(_STRAIGHT)
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
+
+
+def listed(text: str) -> list[str]:
+    """`[a, 'b', c]` or `a, b, c` -> its parts, without brackets, blanks and quotes, each once."""
+    parts = (part.strip(" \t'\"") for part in re.split("[,，、]", re.sub(r"^\s*\[|\]\s*$", "", text)))
+    return list(dict.fromkeys(part for part in parts if part))
+
+
+def rows(
+    path: Path,
+    columns: Iterable[str] = (),
+    *,
+    header: tuple[str, ...] | None = None,
+    delimiter: str | None = None,
+    fallback: str = "cp1252",
+    told: Callable[[str], None] = lambda sentence: None,
+) -> Iterator[Row]:
+    """The rows of a CSV, TSV or XLSX file.
+
+    Args:
+        columns: names that the table must have.
+        header: names for a table without a header line.
+        delimiter: else a tab for .tsv and a comma.
+        fallback: encoding of a table that is not UTF-8; `told` learns of it.
+    """
+    if path.suffix.lower() == ".xlsx":
+        lines: Iterator[tuple[int, list[Any]]] = _sheet(path)
+    else:
+        delimiter = delimiter or ("\t" if path.suffix.lower() == ".tsv" else ",")
+        lines = _separated(path, text_of(path, fallback, told), delimiter)
+    names = header
+    for number, cells in lines:
+        if names is None:
+            names = tuple(str(cell or "").strip().lower() for cell in cells)
+            missing = [column for column in columns if column.lower() not in names]
+            if missing:
+                raise CorpusError(
+                    f"{path}: expected columns {', '.join(columns)}, there is no {', '.join(missing)} among "
+                    f"{', '.join(names)[:200]}; check that it is the right file"
+                )
+            continue
+        where = f"{path.name}:{number}"
+        if len(cells) > len(names) or len(cells) < len(names) - _trailing(names, columns):
+            yield Row({}, where, f"has {len(cells)} fields, expected {len(names)}")
+        else:
+            yield Row(dict(zip(names, cells, strict=False)), where)
+
+
+def _trailing(names: tuple[str, ...], columns: Iterable[str]) -> int:
+    """How many of the last columns a row may leave out: those nobody asked for."""
+    asked = {column.lower() for column in columns} or set(names)
+    return next((i for i, name in enumerate(reversed(names)) if name in asked), 0)
+
+
+def _separated(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    file = io.StringIO(text, newline="")
+    if delimiter == "\t":  # there a quote is only a quote
+        reader = csv.reader(file, delimiter=delimiter, quoting=csv.QUOTE_NONE)
+    else:
+        reader = csv.reader(file, delimiter=delimiter)
+    number = 1
+    while True:
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise CorpusError(f"{path}, line {number}: {error}; expected a table in CSV form") from error
+        if any(cell.strip() for cell in cells):
+            yield number, cells
+        number = reader.line_num + 1
+
+
+def _sheet(path: Path) -> Iterator[tuple[int, list[Any]]]:
+    try:
+        from openpyxl import load_workbook
+    except ImportError as error:
+        raise CorpusError(f"{path}: reading .xlsx needs openpyxl; pip install openpyxl") from error
+    try:
+        book = load_workbook(path, read_only=True, data_only=True)
+    except Exception as error:  # a zip that is none, XML that is none: many kinds
+        raise CorpusError(f"{path}: is not a readable .xlsx file ({type(error).__name__})") from error
+    try:
+        for number, cells in enumerate(book.worksheets[0].iter_rows(values_only=True), 1):
+            if any(cell is not None for cell in cells):
+                yield number, list(cells)
+    finally:
+        book.close()
+
+
+def text_of(path: Path, fallback: str = "cp1252", told: Callable[[str], None] = lambda sentence: None) -> str:
+    """A file's text: UTF-8, or else `fallback`."""
+    raw = _bytes(path)
+    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return raw.decode("utf-16", "replace")
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+    told(f"{path.name} is not UTF-8 (line {line}); it was read as {fallback}")
+    return raw.decode(fallback, "replace")
+
+
+def document(path: Path) -> Any:
+    """A JSON file."""
+    try:
+        return json.loads(_bytes(path).decode("utf-8-sig"))
+    except json.JSONDecodeError as error:
+        raise CorpusError(
+            f"{path}, line {error.lineno}: is not JSON ({error.msg}); download it again"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise CorpusError(f"{path}: is not UTF-8 (byte {error.start}); download it again") from error
+    except RecursionError as error:
+        raise CorpusError(f"{path}: is nested too deeply to be a corpus; check the file") from error
+
+
+def entries(path: Path) -> Iterator[Row]:
+    """The objects of a JSON list, or of a JSON object: then the key is the column `key`."""
+    content = document(path)
+    if isinstance(content, dict):
+        items: Iterable[tuple[Any, Any]] = content.items()
+    elif isinstance(content, list):
+        items = enumerate(content)
+    else:
+        raise CorpusError(f"{path}: expected a list or an object, got {type(content).__name__}")
+    for key, value in items:
+        where = f"{path.name}[{key}]"
+        if isinstance(value, dict):
+            yield Row({"key": str(key), **value}, where)
+        else:
+            yield Row({}, where, f"is {type(value).__name__}, expected an object")
+
+
+def chats(path: Path) -> Iterator[Row]:
+    """The list form of the published loaders -> rows of `file` (where it lay once), `text` and `label`."""
+    for row in entries(path):
+        if not row.fault:
+            try:
+                row = Row(_chat(row), row.where)
+            except RowError as error:
+                row = Row({}, row.where, str(error))
+        yield row
+
+
+def _chat(row: Row) -> dict[str, str]:
+    files = row.within("audios" if "audios" in row else "videos", list)
+    messages = row.within("messages", list)
+    said = {m.get("role"): m.get("content") for m in messages if isinstance(m, dict)}
+    label = said.get("assistant")
+    if len(files) != 1 or not isinstance(files[0], str) or not isinstance(label, str):
+        raise RowError("expected one media file, and messages of user and assistant")
+    file = files[0].replace("\\", "/")
+    return {"file": file, "text": plain(str(said.get("user") or "")), "label": label.strip()}
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > LARGEST_BYTES:
+            raise CorpusError(f"{path}: is larger than 1 GiB, expected a table; check the file")
+        return path.read_bytes()
+    except OSError as error:
+        raise CorpusError(
+            f"{path}: cannot be read ({(error.strerror or '').casefold()}); check it"
+        ) from error

@@ -83,7 +83,7 @@ def test_record_labels_follow_from_the_plot() -> None:
         record = script.record()
         labels = record["labels"]
         assert labels["emotion"]["label"] == script.plot.emotion == labels["empathy"]["emotion"]
-        assert labels["intent"]["label"] in world.INTENTS
+        assert labels["intent"]["label"].lower() in world.INTENTS
         assert script.prop in labels["empathy"]["cause"]
         assert -1 <= labels["sentiment"]["valence"] <= 1
         named = any(w in script.text.lower() for w in words._PROP_WORDS[script.prop])

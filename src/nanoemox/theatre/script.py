@@ -85,7 +85,7 @@ class Script:
                 },
                 "emotion": {"label": emotion},
                 "open_vocabulary": {"labels": list(self.open_vocabulary)},
-                "intent": {"label": plot.intent},
+                "intent": {"label": plot.intent.capitalize()},
                 "reasoning": {"text": reasoning_text(cues, emotion), "cues": cues},
                 "empathy": {
                     "event": words.event(self.prop, self.place),

@@ -21,7 +21,7 @@ import numpy as np
 from av.sidedata.sidedata import Type as SideDataType
 from numpy.typing import NDArray
 
-from nanoemox.sources import MAX_PIXELS, Source, refuse
+from nanoemox.sources import MAX_PIXELS, Source, refuse, told
 
 FRAMES_PER_CLIP = 8
 LONGEST_SIDE_PX = 1280  # pictures are kept at their own size up to this
@@ -156,9 +156,10 @@ def _without_unnamed(frame: Any) -> Any:
 def _stack(source: Source, frames: list[Any]) -> NDArray[np.uint8]:
     """Frames -> uint8 [T, H, W, 3], all of the first one's size."""
     done: dict[int, NDArray[np.uint8]] = {}
-    for frame in frames:
-        if id(frame) not in done:
-            done[id(frame)] = _shown(frame, source)
+    with told(source.path):
+        for frame in frames:
+            if id(frame) not in done:
+                done[id(frame)] = _shown(frame, source)
     pictures = [done[id(frame)] for frame in frames]
     height, width = pictures[0].shape[:2]
     for i, picture in enumerate(pictures):

@@ -28,9 +28,11 @@ DECODE_ALL_S = 120.0  # sound up to this long is decoded whole
 ENVELOPE_POINTS = 2000
 SILENCE = 1e-4  # peak, -80 dBFS: below the last bit of 14
 _MARGIN_S = 0.25  # decoded around a window, so that decoder and resampler have settled
+_PLANES = 8  # from here on PyAV 18 reads behind the end of a planar frame's list of channels
 _BLOCK = 1 << 16  # samples resampled at once
 _RATES_HZ = (1_000, 768_000)
-_OVERSHOOT = 2.0  # decoded peaks up to here are clipped, above the whole sound is scaled
+_OVERSHOOT = 2.0  # decoded peaks up to here are clipped, as codecs overshoot
+_OUTLIERS = 0.001  # and above, where they are a smaller share of the samples than this
 
 Compat = Literal["published"] | None
 Samples = NDArray[np.float32]
@@ -241,8 +243,10 @@ def _frames(container: Any, stream: Any) -> Iterator[Any]:
 
 def _downmix(frame: Any) -> Samples:
     """One frame of any layout and sample format -> the mean of its channels, float32 [L]."""
-    raw = frame.to_ndarray()
     channels = [channel.name for channel in frame.layout.channels]
+    if frame.format.is_planar and len(channels) >= _PLANES:
+        (frame,) = av.AudioResampler(format=frame.format.packed.name).resample(frame)
+    raw = frame.to_ndarray()
     samples = raw if frame.format.is_planar else raw.reshape(-1, max(len(channels), 1)).T
     full = [i for i, name in enumerate(channels) if name != "LFE"]  # the bass channel holds no speech
     if 0 < len(full) < len(samples):
@@ -290,11 +294,12 @@ class _Resampler:
 
 
 def _in_range(samples: Samples) -> tuple[Samples, list[str]]:
-    """Samples inside [-1, 1]: small overshoots clipped, larger sound scaled down, with a warning."""
-    peak = float(np.abs(samples).max())
+    """Samples inside [-1, 1]: a few outliers are clipped, sound too loud throughout is scaled down."""
+    size = np.abs(samples)
+    peak = float(size.max())
     if peak <= 1.0:
         return samples, []
-    if peak <= _OVERSHOOT:
+    if peak <= _OVERSHOOT or np.count_nonzero(size > 1.0) < _OUTLIERS * len(samples):
         return np.clip(samples, -1.0, 1.0), []
     return samples / np.float32(peak), [f"the sound exceeds full scale {peak:.3g} times; it was scaled down"]
 

@@ -256,15 +256,21 @@ def opened(path: Path) -> Iterator[InputContainer]:
             )
         except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
             _refuse_container(path, head, error)
-        with container:
-            try:
-                yield container
-            except MediaError:
-                raise
-            except (av.FFmpegError, OSError) as error:
-                refuse(path, f"cannot be read ({_reason(error)})", "copy or export it again")
-            except MemoryError:
-                refuse(path, "needs more memory than there is", "scale it down or cut it")
+        with container, told(path):
+            yield container
+
+
+@contextmanager
+def told(path: Path) -> Iterator[None]:
+    """Whatever FFmpeg or PyAV fails with over this file, as a `MediaError`."""
+    try:
+        yield
+    except MediaError:
+        raise
+    except MemoryError:
+        refuse(path, "needs more memory than there is", "scale it down or cut it")
+    except (av.FFmpegError, OSError, ValueError, NotImplementedError) as error:
+        refuse(path, f"cannot be read ({_reason(error)})", "copy or export it again")
 
 
 def declared_size(head: bytes, file: IO[bytes]) -> tuple[int, int]:

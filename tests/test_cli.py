@@ -151,13 +151,15 @@ def test_an_unknown_task_is_told_what_exists(refused: Any) -> None:
         (["analyze", "x.mp4", "--json", "same", "--report", "same"], "same file"),
         (["analyze", "missing.mp4"], "missing.mp4"),
         (["analyze", "missing – ✓ 映画.mp4"], "映画"),
+        (["analyze", "two\nlines \x1b[2J.mp4"], "two"),
     ],
 )
 def test_a_fault_is_one_line(
     arguments: list[str], told: str, refused: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert told in refused(*arguments)
+    line = refused(*arguments)
+    assert told in line and "\x1b" not in line
     assert list(tmp_path.iterdir()) == []
 
 
@@ -166,6 +168,15 @@ def test_the_clip_itself_is_never_overwritten(refused: Any, tmp_path: Path) -> N
     clip.write_bytes(b"precious")
     assert "the clip itself" in refused("analyze", clip, "--json", clip)
     assert clip.read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("model", ["mini", "./no/folder", "nano"])
+def test_an_unknown_model_is_told_at_once_what_exists(
+    model: str, refused: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nanoemox.media.load_clip", lambda path, **_: make_clip(path))
+    line = refused("analyze", "x.mp4", "--model", model)
+    assert model in line and "pico" in line and "folder" in line
 
 
 def test_a_folder_cannot_be_written_to(refused: Any, tmp_path: Path) -> None:

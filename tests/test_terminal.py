@@ -35,6 +35,12 @@ def test_square_brackets_in_an_answer_are_not_markup() -> None:
     assert "[red]x[/red] [/]" in text and "[bold]y" in text
 
 
+def test_an_answer_cannot_command_the_terminal() -> None:
+    analysis = make_analysis(["emotion"])
+    result = replace(analysis["emotion"], answer="\x1b]0;owned\x07\x1b[2Jx")
+    assert "\x1b" not in shown(show_analysis, replace(analysis, tasks={"emotion": result}))
+
+
 def test_scores_stand_beside_trivial_models_and_ceilings() -> None:
     report = {
         "n": 500,

@@ -12,8 +12,10 @@ import json
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from enum import StrEnum
 from io import TextIOWrapper
 from pathlib import Path
@@ -24,11 +26,11 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from nanoemox.configuration_nanoemox import NanoEmoXConfig
 
 # The commands show what a person can act on; the libraries below keep quiet. Set the variables to hear them.
 for _name, _value in {
     "TRANSFORMERS_VERBOSITY": "error",
+    "HF_HUB_VERBOSITY": "error",
     "HF_HUB_DISABLE_PROGRESS_BARS": "1",
     "TOKENIZERS_PARALLELISM": "false",
 }.items():
@@ -101,16 +103,22 @@ def analyze(
 
     from nanoemox.media import empty_clip, load_clip
 
+    started = time.perf_counter()
     loaded = (
         empty_clip("not asked for (--text-only)")
         if clip is None
         else load_clip(clip, start_s=start, end_s=end)  # before the model: a bad file fails at once
     )
 
+    load_s = time.perf_counter() - started
+
     from nanoemox.inference import EmotionAnalyzer
 
     analyzer = EmotionAnalyzer.from_pretrained(model, device=device)
     analysis = analyzer.analyze(loaded, subtitle=subtitle, tasks=task)
+    timing = {**analysis.timing_s, "load": round(load_s, 4)}
+    timing["total"] = round(sum(timing.values()) - timing.get("total", 0.0), 4)
+    analysis = replace(analysis, timing_s=timing)
 
     files: dict[Path, str] = {}
     as_json = json.dumps(analysis.to_dict(), ensure_ascii=False, indent=2) + "\n"
@@ -226,31 +234,16 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Sizes: parameters of every part, and how many each phase trains. `nano` is the paper's 2.2B shape."""
+    from nanoemox.inference import load_config
     from nanoemox.modeling_nanoemox import parameter_report
 
-    sizes = parameter_report(_configuration(model))
+    sizes = parameter_report(load_config(model))
     if as_json:
         sys.stdout.write(json.dumps(sizes, indent=2) + "\n")
         return
     from nanoemox.terminal import show_sizes
 
     show_sizes(_console(), model, sizes)
-
-
-def _configuration(model: str) -> NanoEmoXConfig:
-    """A preset's shape, or that of a saved model; its weights are not read."""
-    from nanoemox.configuration_nanoemox import PRESETS, NanoEmoXConfig
-    from nanoemox.inference import BUNDLED, _locate
-
-    if model in PRESETS and model not in BUNDLED and not Path(model).is_dir():
-        return NanoEmoXConfig.preset(model)
-    try:
-        return NanoEmoXConfig.from_pretrained(_locate(model))
-    except OSError as error:
-        names = ", ".join(PRESETS)
-        raise ValueError(
-            f"{model}: expected {names}, a folder with config.json or a Hub id; {error}"
-        ) from error
 
 
 # ---------------------------------------------------------------------- files and errors
@@ -312,9 +305,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _one_line(error: Exception) -> str:
+    text = str(error)
     if isinstance(error, OSError) and error.filename:
-        return f"{error.filename}: {error.strerror}"
-    return " ".join(str(error).split()) or type(error).__name__
+        text = f"{error.filename}: {error.strerror}"
+    text = " ".join(text.split()) or type(error).__name__
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)  # names may hold terminal commands
 
 
 if __name__ == "__main__":

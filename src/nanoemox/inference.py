@@ -247,8 +247,9 @@ def load_config(name_or_path: str | Path) -> NanoEmoXConfig:
         folder = Path(str(resources.files("nanoemox") / "weights" / name))
         if not (folder / "config.json").is_file():
             return NanoEmoXConfig.preset(name)
+    place = _locate(name)
     try:
-        return NanoEmoXConfig.from_pretrained(_locate(name))
+        return NanoEmoXConfig.from_pretrained(place)
     except (OSError, ValueError) as error:
         raise ModelError(_loading_failed(name, error)) from error
 
@@ -263,7 +264,14 @@ def _loading_failed(name: str, error: Exception) -> str:
 
 def _locate(name: str) -> str:
     """Where a model lies: the package for a bundled one, else the name itself."""
-    if name not in BUNDLED or Path(name).is_dir():
+    if Path(name).is_dir():
+        return name
+    if name not in BUNDLED:
+        if name.count("/") != 1 or name.startswith((".", "/", "~")):  # no Hub id: do not ask the network
+            raise ModelError(
+                f"{name}: expected {', '.join(BUNDLED)} (bundled), a folder with config.json, or a Hub id "
+                "owner/name; there is no such folder, and no weights ship under this name"
+            )
         return name
     folder = Path(str(resources.files("nanoemox") / "weights" / name))
     if not (folder / "config.json").is_file():

@@ -71,7 +71,7 @@ class Bar:
     @property
     def percent(self) -> str:
         """For reading: whole per cent, but never a "0 %" for what is merely unlikely."""
-        return "<\u202f1\u00a0%" if 0 < self.share < 0.01 else f"{100 * self.share:.0f}\u00a0%"
+        return "<\u202f1\u00a0%" if self.share < 0.01 else f"{100 * self.share:.0f}\u00a0%"
 
 
 def render_report(analysis: Analysis, subtitle: str | None = None, start_s: float = 0.0) -> str:
@@ -87,7 +87,8 @@ def render_report(analysis: Analysis, subtitle: str | None = None, start_s: floa
         model=analysis.model,
         duration=f"{clip.duration_s:.1f} s" if clip.duration_s else None,
         world_notes=[note[:1].upper() + note[1:] for note in notes],
-        warnings=[w for w in analysis.warnings if w not in notes and w not in absent],
+        warnings=[w for w in analysis.warnings if w not in notes and w not in absent]
+        + [f"{TASKS[task].title}: {w}" for task, result in analysis.items() for w in result.warnings],
         modalities=analysis.modalities,
         subtitle=subtitle,
         hue=hue,

@@ -30,19 +30,22 @@ def show_analysis(console: Console, analysis: Analysis) -> None:
     for task, result in analysis.items():
         ranked = sorted(result.probabilities.items(), key=lambda pair: -pair[1])[:LABELS_SHOWN]
         shares = "\n".join(f"{share:4.0%} {label}" for label, share in ranked)
-        table.add_row(escape(TASKS[task].title), escape(_answer(result)), escape(shares))
+        table.add_row(TASKS[task].title, _safe(_answer(result)), _safe(shares))
     console.print(table)
     for modality, state in analysis.modalities.items():
-        mark = "[green]present[/]" if state == PRESENT else f"[yellow]absent[/], {escape(state)}"
+        mark = "[green]present[/]" if state == PRESENT else f"[yellow]absent[/], {_safe(state)}"
         console.print(f"{modality:<8} {mark}", highlight=False)
     if analysis.experts:
         names = EXPERT_NAMES if len(analysis.experts) == len(EXPERT_NAMES) else range(len(analysis.experts))
         weights = (f"{name} {weight:.0%}" for name, weight in zip(names, analysis.experts, strict=True))
         console.print(f"{'experts':<8} {' · '.join(weights)}", highlight=False)
     told = {f"no {modality}: {state}" for modality, state in analysis.modalities.items()}
-    for warning in analysis.warnings:
+    own = [
+        f"{TASKS[task].title}: {warning}" for task, result in analysis.items() for warning in result.warnings
+    ]
+    for warning in [*analysis.warnings, *own]:
         if warning not in told:
-            console.print(f"[yellow]{'note':<8}[/] {escape(warning)}", highlight=False)
+            console.print(f"[yellow]{'note':<8}[/] {_safe(warning)}", highlight=False)
 
 
 def _answer(result: TaskResult) -> str:
@@ -99,7 +102,12 @@ def _count_rows(table: Table, rows: Iterable[tuple[str, int]]) -> None:
 
 
 def _table(title: str, show_lines: bool = False) -> Table:
-    return Table(title=escape(title), title_justify="left", title_style="bold", show_lines=show_lines)
+    return Table(title=_safe(title), title_justify="left", title_style="bold", show_lines=show_lines)
+
+
+def _safe(text: str) -> str:
+    """Text of files and models: neither markup nor commands to the terminal."""
+    return escape("".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text))
 
 
 def _number(value: float | None) -> str:

@@ -39,7 +39,7 @@ from nanoemox.theatre.people import Person
 
 __all__ = ["AU_NAMES", "EXPRESSIONS", "Actor", "Camera", "Person", "Pose", "expression"]
 
-HEAD_HEIGHT = 0.54  # of the frame, at a zoom of 1
+HEAD_HEIGHT = 0.55  # of the frame, at a zoom of 1
 HEAD_Y = 0.475  # of the middle of the face, in frame heights
 _OVERSAMPLING = 2
 
@@ -133,7 +133,7 @@ class Camera:
         dim = scene.info.get("light") == "dim"
         tint = 1 + rng.uniform(-0.06, 0.06, 3)
         return cls(
-            zoom=rng.uniform(0.94, 1.06),
+            zoom=rng.uniform(0.95, 1.05),
             shift_x=away * rng.uniform(0.14, 0.16) + (rng.uniform(-0.03, 0.03) if not away else 0.0),
             shift_y=rng.uniform(-0.015, 0.02),
             exposure=rng.uniform(0.78, 0.98) if dim else rng.uniform(0.88, 1.08),

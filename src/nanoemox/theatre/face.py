@@ -9,6 +9,7 @@ life: a cue has to survive 96 px.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -30,11 +31,18 @@ YAW_RANGE, PITCH_RANGE, ROLL_RANGE = (
     0.35,
     0.35,
 )  # radians at a pose of 1; a yaw of 1 shows the back of the head
-EYE_Y, BROW_Y, NOSE_Y, MOUTH_Y = -0.02, -0.155, 0.15, 0.285
+EYE_Y, BROW_Y, NOSE_Y, MOUTH_Y = -0.02, -0.15, 0.15, 0.285
+
+_SIDE, _TALL = np.pi / 2, 0.62  # where the head's edge is: radians sideways, and its radius from the side
 
 _T = np.linspace(-1.0, 1.0, 11)
-_ROUND = np.linspace(0, 2 * np.pi, 25)
-_ARCH = 1 - _T**2
+_CIRCLE = np.stack([np.cos(np.linspace(0, 2 * np.pi, 25)), np.sin(np.linspace(0, 2 * np.pi, 25))], 1)
+_ARCH = 1 - _T**2  # 0 at both ends
+
+
+def limit(values: Points, bound: float) -> Points:
+    """Values kept within -bound to bound (np.clip is slow to start on small arrays)."""
+    return np.minimum(np.maximum(values, -bound), bound)
 
 
 @dataclass
@@ -64,15 +72,14 @@ class Brush:
         if not self.radius:  # the body does not turn
             return points
         out = np.empty_like(points)
-        angle = np.arcsin(np.clip(points[:, 0] / self.radius, -1, 1)) + self.yaw
-        out[:, 0] = self.radius * np.sin(np.clip(angle, -np.pi / 2, np.pi / 2))
-        tilt = np.arcsin(np.clip(points[:, 1] / 0.62, -1, 1)) + self.pitch
-        out[:, 1] = 0.62 * np.sin(np.clip(tilt, -np.pi / 2, np.pi / 2))
+        across = limit(np.arcsin(limit(points[:, 0] / self.radius, 1.0)) + self.yaw, _SIDE)
+        out[:, 0] = self.radius * np.sin(across)
+        out[:, 1] = _TALL * np.sin(limit(np.arcsin(limit(points[:, 1] / _TALL, 1.0)) + self.pitch, _SIDE))
         return out
 
     def seen(self, x: float) -> bool:
         """Whether a feature at `x` is on the visible side of the head."""
-        return abs(float(np.arcsin(np.clip(x / self.radius, -1, 1))) + self.yaw) < 1.35
+        return abs(math.asin(max(-1.0, min(1.0, x / self.radius))) + self.yaw) < 1.35
 
     def shape(self, points: Points, fill: RGB, *, turn: bool = True) -> None:
         self.draw.polygon(self.flat(self.turned(points) if turn else points), fill=fill)
@@ -88,11 +95,14 @@ class Brush:
                 self.draw.ellipse((x - r, y - r, x + r, y + r), fill=fill)
 
     def disc(self, x: float, y: float, rx: float, ry: float, fill: RGB, *, turn: bool = True) -> None:
-        self.shape(np.stack([x + rx * np.cos(_ROUND), y + ry * np.sin(_ROUND)], 1), fill, turn=turn)
+        self.shape(_CIRCLE * (rx, ry) + (x, y), fill, turn=turn)
 
 
 def curve(xs: Points | Sequence[float], ys: Points | Sequence[float]) -> Points:
-    return np.stack([np.asarray(xs, float), np.asarray(ys, float)], 1)
+    """Points [n, 2] from their coordinates."""
+    out = np.empty((len(xs), 2))
+    out[:, 0], out[:, 1] = xs, ys
+    return out
 
 
 def brow_colour(person: Person) -> RGB:
@@ -113,9 +123,9 @@ def paint_eye(brush: Brush, person: Person, pose: Pose, side: int) -> None:
     x = side * person.eye_spacing
     if not brush.seen(x):
         return
-    half = 0.088 * person.eye_size
+    half = 0.095 * person.eye_size
     shut = min(1.0, pose.au43)
-    top = 0.062 * person.eye_size * (1 + person.lid_rest) * (1 + 0.72 * pose.au5 - 0.36 * pose.au7)
+    top = 0.066 * person.eye_size * (1 + person.lid_rest) * (1 + 0.72 * pose.au5 - 0.36 * pose.au7)
     bottom = 0.042 * person.eye_size * (1 + 0.4 * pose.au5) - 0.042 * pose.au6 - 0.016 * pose.au7
     top = top * (1 - shut) - bottom * shut
     slant = person.eye_tilt * _T * side - 0.035 * shut * (1 - shut) * _T * side * -4 * pose.au1
@@ -127,9 +137,9 @@ def paint_eye(brush: Brush, person: Person, pose: Pose, side: int) -> None:
         brush.stroke(curve(xs, base + max(bottom, 0.012 - 0.03 * pose.au6) * arch), 0.02, lash)
         return
     brush.shape(np.concatenate([curve(xs, upper), curve(xs, lower)[::-1]]), WHITE)
-    gx = x + 0.035 * float(np.clip(pose.gaze_x, -1, 1))
-    gy = EYE_Y - 0.004 + 0.022 * float(np.clip(pose.gaze_y, -1, 1))
-    r = 0.046 * person.eye_size
+    gx = x + 0.035 * max(-1.0, min(1.0, pose.gaze_x))
+    gy = EYE_Y - 0.004 + 0.022 * max(-1.0, min(1.0, pose.gaze_y))
+    r = 0.049 * person.eye_size
     brush.disc(gx, gy, r, r, person.eye_colour)
     brush.disc(gx, gy, 0.55 * r, 0.55 * r, BLACK)
     brush.disc(gx + 0.35 * r, gy - 0.4 * r, 0.26 * r, 0.26 * r, WHITE)
@@ -174,15 +184,15 @@ def paint_forehead(brush: Brush, person: Person, pose: Pose) -> None:
     if not brush.seen(0.0):
         return
     raised = min(pose.au1, pose.au2) if pose.au2 > 0.1 else 0.5 * pose.au1
-    if raised > 0.2:
-        fold = line_colour(person, 0.28 * raised)
-        reach = 0.16 if pose.au2 > 0.1 else 0.08
-        for y in (-0.315, -0.35):
-            brush.stroke(curve(reach * _T, y + 0.012 * _T**2), 0.011, fold)
+    if raised > 0.2:  # furrows deepen faster than the brows move
+        fold, reach = line_colour(person, 0.1 + 0.35 * raised**2), 0.17 if pose.au2 > 0.1 else 0.08
+        for y in (-0.305, -0.34):
+            brush.stroke(curve(reach * _T, y + 0.012 * _T**2), 0.004 + 0.014 * raised**2, fold)
     if pose.au4 > 0.2:
-        fold = line_colour(person, 0.3 + 0.35 * pose.au4)
+        fold = line_colour(person, 0.2 + 0.5 * pose.au4**2)
         for x in (-0.022, 0.022):
-            brush.stroke(curve([x * 1.3, x], [-0.19, -0.115]), 0.014, fold)
+            foot, top = -0.11, -0.14 - 0.07 * pose.au4
+            brush.stroke(curve([x * 1.4, x], [top, foot]), 0.006 + 0.016 * pose.au4**2, fold)
 
 
 def paint_nose(brush: Brush, person: Person, pose: Pose) -> None:
@@ -203,12 +213,12 @@ def paint_nose(brush: Brush, person: Person, pose: Pose) -> None:
             mix(shade, BLACK, 0.5),
         )
     if pose.au9 > 0.12:  # wrinkles across the bridge and folds down from the wings
-        fold = line_colour(person, 0.2 + 0.38 * min(1.0, pose.au9))
+        fold = line_colour(person, 0.25 + 0.5 * min(1.0, pose.au9))
         for k, y in enumerate((-0.035, 0.005, 0.045)):
-            brush.stroke(curve((0.062 - 0.006 * k) * _T, y - lift * 0.4 + 0.02 * _ARCH), 0.017, fold)
+            brush.stroke(curve((0.062 - 0.006 * k) * _T, y - lift * 0.4 + 0.02 * _ARCH), 0.021, fold)
         for s in (-1, 1):
-            xs = np.array([0.085, 0.12, 0.145]) * s
-            brush.stroke(curve(xs, [tip - 0.03, tip + 0.0, tip + 0.055]), 0.016, fold)
+            xs = np.array([0.085, 0.125, 0.15]) * s
+            brush.stroke(curve(xs, [tip - 0.03, tip + 0.005, tip + 0.065]), 0.021, fold)
 
 
 def paint_cheeks(brush: Brush, person: Person, pose: Pose) -> None:
@@ -229,7 +239,7 @@ def paint_mouth(brush: Brush, person: Person, pose: Pose) -> None:
         return
     press, jaw = pose.au24, pose.au26
     talk = 0.052 * pose.speech * (1 - 0.45 * press) * (1 - 0.8 * jaw)
-    teeth = 0.055 * float(np.clip((pose.au12 - 0.62) / 0.38, 0, 1)) * (1 - jaw)
+    teeth = 0.055 * max(0.0, min(1.0, (pose.au12 - 0.62) / 0.38)) * (1 - jaw)
     half = person.mouth_width * (
         1
         + 0.3 * pose.au12
@@ -246,7 +256,7 @@ def paint_mouth(brush: Brush, person: Person, pose: Pose) -> None:
     gap = 0.185 * jaw + talk + teeth
     lower = upper + gap * (1 - np.abs(_T) ** (2.6 if jaw > 0.2 else 2.0))
     full = person.lip_fullness * (1 - 0.85 * press)
-    rim = np.sqrt(np.clip(_ARCH, 0, 1))
+    rim = np.sqrt(_ARCH)
     cupid = full * rim * (1 - 0.25 * np.exp(-((_T / 0.18) ** 2)))
     lip = mix(person.lip, person.skin, 0.55 * press)
     dark = mix(person.lip, (40, 8, 16), 0.72)
@@ -262,7 +272,7 @@ def paint_mouth(brush: Brush, person: Person, pose: Pose) -> None:
         if jaw > 0.3:
             brush.disc(0, middle + gap * 0.86, half * 0.55, gap * 0.13, (196, 88, 92))
         brush.stroke(curve(xs, lower), 0.008, dark)
-    brush.stroke(curve(xs, upper), 0.013 + 0.012 * press, dark)
+    brush.stroke(curve(xs, upper), 0.014 + 0.016 * press, dark)
     fold = line_colour(person, 0.5)
     if pose.au12 > 0.2:  # dimples
         for s in (-1, 1):

@@ -63,8 +63,9 @@ def paint_body(brush: Brush, person: Person) -> None:
     """Neck, shoulders and collar; the body stays where it is when the head turns."""
     shirt, wide = person.shirt, person.shoulders
     shade = mix(person.skin, (70, 20, 30), 0.22)
-    x = np.array([-wide, -wide * 0.96, -wide * 0.72, -0.2, 0.2, wide * 0.72, wide * 0.96, wide])
-    brush.shape(curve(x, [1.3, 0.84, 0.71, 0.61, 0.61, 0.71, 0.84, 1.3]), shirt)
+    t = np.linspace(0, 1, 9)  # from the neck over the shoulder to the elbow
+    slope = curve(0.16 + (wide - 0.16) * np.sin(t * np.pi / 2), 0.6 + 0.12 * t + 0.7 * t**5)
+    brush.shape(np.concatenate([slope * (-1, 1), slope[::-1]]), shirt)
     collar = COLLARS[person.collar]
     if collar == "stripes":
         for y in (0.74, 0.86, 0.98):
@@ -89,7 +90,7 @@ def paint_body(brush: Brush, person: Person) -> None:
             )
         brush.stroke(curve([0.0, 0.0], [0.72, 1.2]), 0.012, trim)
     elif collar == "turtleneck":
-        brush.shape(curve([-0.16, 0.16, 0.19, -0.19], [0.52, 0.52, 0.68, 0.68]), mix(shirt, WHITE, 0.12))
+        brush.shape(curve([-0.16, 0.16, 0.19, -0.19], [0.52, 0.52, 0.71, 0.71]), mix(shirt, WHITE, 0.12))
     else:
         brush.stroke(curve([-0.17, -0.09, 0.0, 0.09, 0.17], [0.61, 0.67, 0.69, 0.67, 0.61]), 0.03, trim)
 
@@ -111,7 +112,8 @@ def paint_head(brush: Brush, person: Person, pose: Pose) -> None:
     turned = abs(np.sin(brush.yaw))
     hide = _style(person) == "scarf"
     w = person.face_width
-    brush.disc(-0.08 * np.sin(brush.yaw), -0.07, w + 0.08 * turned, 0.43, _covering(person), turn=False)
+    back = w + (0.1 + 0.03 * w) * turned
+    brush.disc(-0.08 * np.sin(brush.yaw), -0.07, back, 0.43, _covering(person), turn=False)
     if not covered:
         for side in (-1, 1):
             _ear(brush, person, side)
@@ -140,17 +142,17 @@ def _hairline(person: Person, brush: Brush) -> Points:
     a = np.linspace(_EDGE, -_EDGE, 15)
     s = a / _EDGE
     if style == "fringe":
-        y = -0.235 + 0.2 * np.abs(s) ** 5 + 0.012 * np.cos(9 * s)
+        y = -0.3 + 0.26 * np.abs(s) ** 5 + 0.012 * np.cos(9 * s)
     elif style == "side part":
         y = -0.36 + 0.08 * (s * person.shade_side + 0.5) ** 2 + 0.24 * np.abs(s) ** 4
     elif style == "cap":
-        y = -0.26 + 0.03 * s**2
+        y = -0.305 + 0.03 * s**2
     elif style == "scarf":
-        y = -0.3 + 0.45 * np.abs(s) ** 3
+        y = -0.34 + 0.49 * np.abs(s) ** 3
     elif style in ("bob", "long"):
-        y = -0.33 + 0.36 * np.abs(s) ** 3
+        y = -0.345 + 0.375 * np.abs(s) ** 3
     else:
-        y = -0.31 + 0.27 * np.abs(s) ** 4
+        y = -0.345 + 0.3 * np.abs(s) ** 4
     x = (
         person.face_width
         * 1.02
@@ -188,7 +190,7 @@ def paint_hair(brush: Brush, person: Person) -> None:
         for x, y in crown[1:-1:2]:
             brush.disc(x * 1.02, y, 0.09, 0.09, colour, turn=False)
         for x, y in line[2:-2:2]:
-            brush.disc(x, y - 0.03, 0.06, 0.05, colour, turn=False)
+            brush.disc(x, y - 0.055, 0.06, 0.05, colour, turn=False)
     elif style == "scarf":
         for side, at in ((1, line[0]), (-1, line[-1])):
             x = np.array(

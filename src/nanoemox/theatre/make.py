@@ -36,7 +36,13 @@ from rich.progress import (
 from nanoemox.theatre.render import render
 from nanoemox.theatre.script import SPLITS, Script, stage_script
 
-_DRAWING_CODE = ("actor", "face", "head", "people", "props", "render", "room", "scenery", "sounds", "voice")
+_WRITING_CODE = (
+    "__init__",
+    "make",
+    "script",
+    "words",
+    "world",
+)  # decides scripts; all else draws and voices them
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 _ERRORS_SHOWN = 5
 
@@ -65,9 +71,8 @@ class MakeReport:
 @cache
 def _code_stamp() -> bytes:
     """A hash of the source files that decide how a script is drawn and voiced."""
-    here = Path(__file__).parent
-    files = [here / f"{name}.py" for name in _DRAWING_CODE]
-    return blake2b(b"".join(f.read_bytes() for f in files if f.exists()), digest_size=8).digest()
+    files = sorted(f for f in Path(__file__).parent.glob("*.py") if f.stem not in _WRITING_CODE)
+    return blake2b(b"".join(f.read_bytes() for f in files), digest_size=8).digest()
 
 
 def stamp(script: Script) -> str:

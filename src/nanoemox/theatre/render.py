@@ -1,8 +1,8 @@
 """From a script to a clip: who does what when, the frames, the sound, and the file (H.264 + AAC in MP4).
 
 A clip has one voice and one expression. `plan` sets them in time: the face rises from rest to its apex, holds
-it over the middle 60 % of the clip at least, and lets go, while blinks, glances, nods and the talking mouth go
-on. `perform` draws and records the plan, `render` writes it. All of it depends on the script alone.
+it over the middle 60 % of the clip at least, and lets go, while blinks, glances, nods and the talking mouth
+go on. `perform` draws and records the plan, `render` writes it. All of it depends on the script alone.
 
 Letters: n frames at FRAME_RATE_HZ, N samples at SPEECH_RATE_HZ.
 """
@@ -29,8 +29,8 @@ SHORTEST_S, LONGEST_S = 3.0, 6.0
 # Shares of the clip: the apex is reached before the first and left after the second.
 HOLD_FROM, HOLD_TO = 0.2, 0.86
 _AUDIO_BIT_RATE = 48_000
-# With B-frames, x264's macroblock tree reads what was in memory before (seen by setting MALLOC_PERTURB_), so the
-# same frames would not always give the same bytes: it is off.
+# With B-frames, x264's macroblock tree reads what was in memory before (seen with MALLOC_PERTURB_ set), so
+# the same frames would not always give the same bytes: it is off.
 _VIDEO_OPTIONS = {"preset": "veryfast", "crf": "21", "threads": "1", "x264-params": "mbtree=0"}
 
 Track = NDArray[np.float64]

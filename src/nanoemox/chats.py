@@ -109,7 +109,7 @@ class Chats(Dataset[Chat]):
         if kind in ("face", "audio") and visible:
             cues.append(script.strength_name)
         rng.shuffle(cues)
-        vectors = []
+        vectors: list[list[tuple[int, float]]] = []
         for i in range(count):
             if kind == "fusion" and rng.random() < 0.5:
                 vectors.append([])  # what fusion will say is open: half of the time it says nothing
@@ -219,7 +219,7 @@ def varied_line(script: Script, rng: random.Random) -> str:
 class SchooledLM(Qwen2ForCausalLM):
     """A Qwen2 that also reads mixtures of its own word vectors where placeholders stand."""
 
-    def forward(  # type: ignore[override]
+    def forward(
         self,
         input_ids: Tensor | None = None,
         attention_mask: Tensor | None = None,
@@ -234,7 +234,14 @@ class SchooledLM(Qwen2ForCausalLM):
 
         noise [P] is added, in units of a word vector's spread; loudness [P] multiplies the whole.
         """
-        if mixture_ids is None or noise is None or loudness is None or input_ids is None or labels is None:
+        if (
+            mixture_ids is None
+            or mixture_weights is None
+            or noise is None
+            or loudness is None
+            or input_ids is None
+            or labels is None
+        ):
             return super().forward(
                 input_ids=input_ids, attention_mask=attention_mask, labels=labels, **kwargs
             )

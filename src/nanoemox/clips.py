@@ -79,7 +79,7 @@ class DecodedClips:
             tensors["pixel_values_videos"] = normalised_pixels(pixels, processor.image_processor)
             tensors["face_pixel_values"] = normalised_pixels(pixels, processor.face_image_processor)
         if self.has(record_id, "audio"):
-            sound = np.asarray(self.sound[row], dtype=np.float32) / 32767
+            sound = np.asarray(self.sound[row], dtype=np.float32) / np.float32(32767)
             tensors["input_values"] = normalised_sound(sound, processor.feature_extractor)
         return tensors
 

@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from safetensors import safe_open
@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from nanoemox.configuration_nanoemox import NanoEmoXConfig
 from nanoemox.encoders import FEATURE_NAMES
 from nanoemox.media import Clip, MediaError, empty_clip, load_clip, load_frames_dir
 from nanoemox.parts import ENCODERS
@@ -43,7 +44,7 @@ def encoder_hash(model: nn.Module, processor: Any = None) -> str:
         for name, value in sorted(getattr(model, part).state_dict().items()):
             digest.update(f"{part}.{name} {tuple(value.shape)}".encode())
             digest.update(value.detach().float().cpu().contiguous().numpy().tobytes())
-    config = model.config
+    config = cast(NanoEmoXConfig, model.config)
     layers = [
         config.vision_feature_layer,
         config.audio_feature_layers,

@@ -12,10 +12,10 @@ import logging
 import random
 import shutil
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sized
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -72,11 +72,11 @@ class OrderedTrainer(Trainer):
         self._parts: dict[str, list[float]] = defaultdict(list)
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> SequentialSampler:
-        return SequentialSampler(train_dataset or self.train_dataset)
+        return SequentialSampler(cast(Sized, train_dataset or self.train_dataset))
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """AdamW with decay on matrices only, and each parameter's own learning rate."""
-        if self.optimizer is None:
+        if self.optimizer is None:  # type: ignore[has-type]
             decayed = set(self.get_decay_parameter_names(self.model))
             groups: dict[tuple[float, float], list[nn.Parameter]] = defaultdict(list)
             for name, parameter in self.model.named_parameters():

@@ -179,7 +179,7 @@ class BackboneRecipe(Section):
 
 
 Recipe: TypeAlias = Annotated[Union[P2ERecipe, BackboneRecipe], Field(discriminator="kind")]  # noqa: UP007
-_KINDS = {"p2e": P2ERecipe, "backbones": BackboneRecipe}
+_KINDS: dict[str, type[Section]] = {"p2e": P2ERecipe, "backbones": BackboneRecipe}
 
 
 def _known(names: list[str], existing: Sequence[str], what: str) -> list[str]:

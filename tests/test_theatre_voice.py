@@ -94,11 +94,11 @@ def cast() -> list[tuple[NDArray[np.float64], str, bool, bool, float, bool]]:
     """(measures, style, sigh, rising end, strength, seen voice) of many recordings, every voice used once."""
     rng = np.random.default_rng(3)
     rows = []
-    for k in range(330):
+    for k in range(252):
         style = list(STYLES)[k % len(STYLES)]
         strength = float(rng.choice([rng.uniform(0.55, 0.68), rng.uniform(0.9, 1.0)]))
         sigh, rising = bool(rng.random() < 0.4), bool(rng.random() < 0.4)
-        seen = k < 240
+        seen = k < 186
         line = LINES[int(rng.integers(len(LINES)))]
         sound = recording(style, f"{seen}-{k}", line, k, strength=strength, sigh=sigh, rising_end=rising)
         rows.append((measures(sound), style, sigh, rising, strength, seen))

@@ -28,7 +28,7 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(TASKS, name, Task(**values | {"max_new_tokens": 4}))
 
     def load(record: Any) -> Any:
-        if "broken" in str(record.video):
+        if Path(record.video).stem == "broken":  # not the folder, which bears the test's name
             raise MediaError(f"{record.video}: it is empty (expected a video); copy it again")
         return make_clip(int(record.id[-2:]))
 

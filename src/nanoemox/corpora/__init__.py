@@ -21,7 +21,24 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from nanoemox.corpora import crema_d, faces_in_video, m3ed, mintrec
+from nanoemox.corpora import (
+    avamerg,
+    crema_d,
+    dfew,
+    emer,
+    emodb,
+    faces_in_video,
+    iemocap,
+    m3ed,
+    meld,
+    mer2025,
+    mer_challenge,
+    merr,
+    mintrec,
+    mosi,
+    ravdess,
+    sims,
+)
 from nanoemox.corpora.corpus import Corpus
 from nanoemox.corpora.folder import Folder, Problem
 from nanoemox.corpora.tables import CorpusError
@@ -39,6 +56,25 @@ CORPORA: dict[str, Corpus] = {
         faces_in_video.CAER_FERV39K,
         mintrec.MINTREC,
         mintrec.MINTREC2,
+        mer2025.MER_CAPTION_PLUS,
+        mer2025.OV_MERD,
+        mer2025.MER2025,
+        merr.FINE,
+        merr.COARSE,
+        avamerg.CORPUS,
+        meld.CORPUS,
+        iemocap.FOUR_WAY,
+        iemocap.SIX_WAY,
+        mosi.MOSI,
+        mosi.MOSEI,
+        sims.SIMS,
+        sims.SIMS2,
+        mer_challenge.MER2023,
+        mer_challenge.MER2024,
+        emer.CORPUS,
+        dfew.CORPUS,
+        ravdess.CORPUS,
+        emodb.CORPUS,
     )
 }
 

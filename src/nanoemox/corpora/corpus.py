@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from nanoemox.corpora.folder import Folder, Line
@@ -82,6 +83,14 @@ def split_of(raw: str) -> str:
     if name is None:
         raise RowError(f"unknown split {raw!r} (expected train, val or test)")
     return name
+
+
+def preparation(folder: Folder, process: str, archive: str) -> Path | None:
+    """The label archive of the published preparation in the folder `process`; others may lie beside it."""
+    folder.narrow(process)
+    path = folder.file(archive)
+    other = path is not None and path.parent.name.endswith("-process") and path.parent.name != process
+    return None if other else path
 
 
 def subtitles(folder: Folder, *names: str, encoding: str = "gb18030") -> dict[str, Row]:

@@ -98,6 +98,17 @@ class Folder:
         """Whether there is anything to look at or to hear."""
         return bool(self.videos or self.sounds or self.pictures)
 
+    def narrow(self, name: str) -> None:
+        """Look only into the folders called `name` from here on, if there are any."""
+        for index in (self.files, self.videos, self.sounds, self.pictures):
+            kept = {
+                key: [path for path in paths if _within(path, self.root, (name,))]
+                for key, paths in index.items()
+            }
+            if any(kept.values()) and self.root.name != name:
+                index.clear()
+                index.update({key: paths for key, paths in kept.items() if paths})
+
     def file(self, *names: str) -> Path | None:
         """The first of `names` that exists; a name may be the end of a path, such as "metadata/label.csv"."""
         for name in names:

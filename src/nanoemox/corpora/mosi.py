@@ -1,0 +1,188 @@
+"""CMU-MOSI and CMU-MOSEI (Zadeh et al. 2016, 2018): opinions on YouTube, sentiment from -3 to 3.
+
+Labels come as MMSA's `label.csv`, as the SDK's `.csd` (HDF5), or in the published preparation. Clips are cut
+(MMSA, MOSI) or whole videos that each line cuts for itself (MOSEI).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from nanoemox.corpora.archives import label_rows
+from nanoemox.corpora.corpus import Corpus, preparation, said, split_of, subtitles
+from nanoemox.corpora.folder import Folder, Line
+from nanoemox.corpora.tables import CorpusError, Row, RowError, document, plain, text_of
+
+_RANGE = (-3.0, 3.0)
+_LABELS = {"mosi": "CMU_MOSI_Opinion_Labels.csd", "mosei": "CMU_MOSEI_Labels.csd"}
+
+
+def read_mosi(folder: Folder) -> Iterator[Line]:
+    """All layouts of CMU-MOSI."""
+    yield from _read(folder, "mosi")
+
+
+def read_mosei(folder: Folder) -> Iterator[Line]:
+    """All layouts of CMU-MOSEI."""
+    yield from _read(folder, "mosei")
+
+
+def _read(folder: Folder, which: str) -> Iterator[Line]:
+    if path := preparation(folder, f"cmu{which}-process", "label.npz"):
+        folder.layout = "processed"
+        words = subtitles(folder, "transcription-engchi-polish.csv")
+        for split, row in label_rows(path):
+            yield from folder.each([row], partial(prepared, folder, words, split, _RANGE))
+    elif path := folder.file(f"{which}/label.csv", "label.csv"):
+        folder.layout = "original"
+        rows = folder.rows(path, ("video_id", "clip_id", "text", "label", "mode"))
+        yield from folder.each(rows, partial(_mmsa, folder))
+    else:
+        folder.layout = "sdk"
+        path = folder.need(_LABELS[which], "label.csv", "label.npz")
+        yield from _sdk(folder, path, which)
+
+
+def prepared(
+    folder: Folder, words: dict[str, Row], split: str, valence_range: tuple[float, float], row: Row
+) -> dict[str, Any]:
+    """A line of a published preparation with a score."""
+    told = said(words.get(row["name"]))
+    return {
+        "id": row["name"],
+        **folder.media(row["name"], text=told.get("text", "")),
+        **told,
+        "split": split_of(split),
+        "labels": {"sentiment": scored(row.number("val"), valence_range)},
+    }
+
+
+def scored(valence: float, valence_range: tuple[float, float]) -> dict[str, Any]:
+    """`labels.sentiment` of a score inside its range."""
+    low, high = valence_range
+    if not low - 1e-6 <= valence <= high + 1e-6:
+        raise RowError(f"the score {valence:g} is outside [{low:g}, {high:g}]")
+    return {"valence": round(valence, 4), "range": valence_range}
+
+
+def _mmsa(folder: Folder, row: Row) -> dict[str, Any]:
+    video, clip, text = row["video_id"], row["clip_id"], plain(row["text"])
+    extra = {key[-1:]: row.number(key) for key in ("label_t", "label_a", "label_v") if row.get(key)}
+    return {
+        "id": f"{video}_{clip}",
+        **folder.media(f"{video}/{clip}", f"{video}_{clip}", text=text),
+        "text": text,
+        "speaker": video,
+        "split": split_of(row["mode"]),
+        "labels": {"sentiment": scored(row.number("label"), _RANGE)},
+        **({"extra": {"unimodal": extra}} if extra else {}),
+    }
+
+
+# ---------------------------------------------------------------- the SDK's own files
+
+
+def _sdk(folder: Folder, path: Path, which: str) -> Iterator[Line]:
+    """One line a segment: score by its interval, words from the transcripts, media whole or cut."""
+    folds = _folds(folder)
+    said_in = _transcripts(folder)
+
+    def line(row: Row) -> dict[str, Any]:
+        video, number = row["video"], int(row.number("number"))
+        start, end = row.number("start"), row.number("end")
+        text = said_in.get((video, number), "")
+        name = f"{video}_{number}"
+        if folder.video(name) or folder.sound(name) or not folder.has_media:
+            media: dict[str, Any] = folder.media(name, text=text)
+        else:
+            media = {**folder.media(video, text=text), "start_s": start, "end_s": end}
+        return {
+            "id": name,
+            **media,
+            **({"text": text} if text else {}),
+            "speaker": video,
+            **({"split": folds[video]} if video in folds else {}),
+            "labels": {"sentiment": scored(row.number("score"), _RANGE)},
+        }
+
+    yield from folder.each(_segments(path, said_in, which), line)
+
+
+def _segments(path: Path, said_in: dict[Any, str], which: str) -> Iterator[Row]:
+    """The segments of a label file. MOSI counts them from 1, MOSEI as its transcripts do, from 0."""
+    try:
+        h5py = import_module("h5py")
+    except ImportError as error:
+        raise CorpusError(
+            f"{path}: reading .csd needs h5py (pip install h5py), or use MMSA's label.csv"
+        ) from error
+    with h5py.File(path, "r") as file:
+        data = file[next(iter(file))]["data"]
+        for video in data:
+            scores, intervals = data[video]["features"], data[video]["intervals"]
+            for i, (score, (start, end)) in enumerate(zip(scores, intervals, strict=True)):
+                number = i + (which == "mosi")
+                values = {"video": video, "number": number, "start": float(start), "end": float(end)}
+                yield Row({**values, "score": float(score[0])}, f"{path.name}[{video}][{i}]")
+
+
+def _folds(folder: Folder) -> dict[str, str]:
+    """Video -> split. The official folds are code of the SDK, not data; `folds.json` may hold them."""
+    path = folder.file("folds.json")
+    if path is None:
+        folder.assume(
+            "the official folds are code of the SDK, not data: without folds.json no line has a split"
+        )
+        return {}
+    folds = document(path)
+    if not isinstance(folds, dict):
+        raise CorpusError(f"{path}: expected {{train: [videos], val: […], test: […]}}")
+    return {video: split_of(split) for split, videos in folds.items() for video in videos}
+
+
+def _transcripts(folder: Folder) -> dict[tuple[str, int], str]:
+    """(video, number) -> words; MOSI: `n_DELIM_text`, MOSEI: `video___n___start___end___text`."""
+    known: dict[tuple[str, int], str] = {}
+    for name, paths in folder.files.items():
+        if not name.endswith((".annotprocessed", ".txt")) or "segmented" not in str(paths[0]).lower():
+            continue
+        for number, line in enumerate(text_of(paths[0], told=folder.assume).splitlines(), 1):
+            parts = line.split("___", 4) if "___" in line else [paths[0].stem, *line.split("_DELIM_", 1)]
+            if not line.strip():
+                continue
+            if len(parts) < 3 or not parts[1].strip().isdecimal():
+                folder.skip(f"{paths[0].name}:{number}", f"expected a number and words, got {line[:60]!r}")
+                continue
+            known[parts[0], int(parts[1])] = plain(parts[-1])
+    return known
+
+
+_SHARED: dict[str, Any] = {
+    "tasks": ("sentiment",),
+    "language": "en",
+    "where": "github.com/CMU-MultiComp-Lab/CMU-MultimodalSDK; cut, with label.csv: github.com/thuiar/MMSA",
+}
+_MOSI_COUNTS = {"train": 1284, "val": 229, "test": 686}
+_MOSEI_COUNTS = {"train": 16326, "val": 1871, "test": 4659}
+MOSI = Corpus(
+    name="cmu_mosi",
+    title="CMU-MOSI",
+    size="2,199 segments of 93 videos",
+    licence="academic research; videos belong to their makers",
+    read=read_mosi,
+    counts={"processed": _MOSI_COUNTS, "original": _MOSI_COUNTS},
+    **_SHARED,
+)
+MOSEI = Corpus(
+    name="cmu_mosei",
+    title="CMU-MOSEI",
+    size="22,856 segments of 3,228 videos",
+    licence="academic research; videos belong to their makers",
+    read=read_mosei,
+    counts={"processed": _MOSEI_COUNTS, "original": _MOSEI_COUNTS},
+    **_SHARED,
+)

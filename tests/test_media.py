@@ -509,7 +509,7 @@ def test_files_that_point_elsewhere_are_closed_twice(
     (tmp_path / "ok.mp4").write_bytes(good)
     (tmp_path / "picture.png").write_bytes((media / "picture.png").read_bytes())
     path = spoil(name, tmp_path, good)
-    monkeypatch.setattr(sources, "_refuse_pointers", lambda *_: None)
+    monkeypatch.setattr(sources, "refuse_pointers", lambda *_: None)
     opened: list[str] = []
     monkeypatch.setattr(sources, "_open_nothing_else", lambda url, *_: opened.append(url))
     with pytest.raises(MediaError):
@@ -522,7 +522,7 @@ def test_nothing_else_can_be_opened(tmp_path: Path, media: Path, monkeypatch: py
     (tmp_path / "ok.mp4").write_bytes((media / "clip.mp4").read_bytes())
     (tmp_path / "picture.png").write_bytes((media / "picture.png").read_bytes())
     path = spoil("playlist.m3u8", tmp_path, b"")
-    monkeypatch.setattr(sources, "_refuse_pointers", lambda *_: None)
+    monkeypatch.setattr(sources, "refuse_pointers", lambda *_: None)
     monkeypatch.setattr(sources, "_open_formats", lambda: "hls,concat,mov,mpegts,h264")
     with pytest.raises(MediaError):
         load_clip(path)

@@ -21,7 +21,8 @@ import numpy as np
 from av.sidedata.sidedata import Type as SideDataType
 from numpy.typing import NDArray
 
-from nanoemox.sources import MAX_PIXELS, Source, refuse, told
+from nanoemox.files import MAX_PIXELS, refuse
+from nanoemox.sources import Source, decoded, go_to, last_packet_s, packets, told
 
 FRAMES_PER_CLIP = 8
 LONGEST_SIDE_PX = 1280  # pictures are kept at their own size up to this
@@ -84,25 +85,16 @@ def _still(source: Source, n: int) -> Pictures | None:
 
 
 def _frames(container: Any, stream: Any) -> Iterator[Any]:
-    """Decoded frames from where the container stands; damaged packets are left out."""
+    """Decoded frames from where the container stands, on as many threads as pay."""
     context = stream.codec_context
+    if context is None:
+        return  # no decoder for it
     if not context.is_open:
         large = context.width * context.height > _THREADED_PIXELS
         context.thread_type = "AUTO" if large else "NONE"
         context.thread_count = 4 if large else 1
         context.options = {"max_pixels": str(MAX_PIXELS)}
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets)
-        except StopIteration:
-            return
-        except (av.FFmpegError, OSError):
-            return  # cut off in the middle: what came before counts
-        try:
-            yield from packet.decode()
-        except av.FFmpegError:
-            continue
+    yield from decoded(container, stream)
 
 
 def _time_s(frame: Any, source: Source, fallback_s: float) -> float:
@@ -177,20 +169,17 @@ def _packet_times(source: Source, lo: float, hi: float) -> list[float]:
     times: list[float] = []
     with source.reading("video") as (container, stream):
         if lo > 0:
-            _seek(container, stream, source, lo)
+            go_to(container, stream, source, lo)
         at = max(lo, 0.0)
-        try:
-            for packet in container.demux(stream):
-                pts = packet.pts if packet.pts is not None else packet.dts
-                at += 1 / source.frame_rate_hz
-                if pts is not None:
-                    at = float(pts * packet.time_base) - source.start_s
-                if packet.size and lo - _EPSILON_S <= at < hi - _EPSILON_S:
-                    times.append(at)
-                if at > hi + _REORDER_S:
-                    break
-        except (av.FFmpegError, OSError):
-            pass  # cut off
+        for packet in packets(container, stream):
+            pts = packet.pts if packet.pts is not None else packet.dts
+            at += 1 / source.frame_rate_hz
+            if pts is not None:
+                at = float(pts * packet.time_base) - source.start_s
+            if packet.size and lo - _EPSILON_S <= at < hi - _EPSILON_S:
+                times.append(at)
+            if at > hi + _REORDER_S:
+                break
     return sorted(times)
 
 
@@ -203,7 +192,7 @@ def _decode_through(source: Source, n: int, lo: float, hi: float, expected: int)
         count, first, last = 0, 0.0, 0.0
         with source.reading("video") as (container, stream):
             if lo > 0:
-                _seek(container, stream, source, lo)
+                go_to(container, stream, source, lo)
             for frame in _frames(container, stream):
                 at = _time_s(frame, source, max(lo, 0.0) + count / rate)
                 if at < lo - _EPSILON_S:
@@ -232,16 +221,6 @@ def _decode_through(source: Source, n: int, lo: float, hi: float, expected: int)
 # ---------------------------------------------------------------- long: seek
 
 
-def _seek(container: Any, stream: Any, source: Source, at_s: float) -> bool:
-    """Go to the key frame at or before `at_s`; False where the container cannot."""
-    offset = round((at_s + source.start_s) / float(stream.time_base))
-    try:
-        container.seek(offset, stream=stream, backward=True)
-    except (av.FFmpegError, OSError):
-        return False
-    return True
-
-
 def _timetable(source: Source, stream: Any, lo: float, hi: float) -> tuple[int, Callable[[int], float]]:
     """vlen of [lo, hi) and a function from an index to its time: by the file's index, if that is whole."""
     entries, tb = stream.index_entries, float(stream.time_base)
@@ -257,9 +236,15 @@ def _timetable(source: Source, stream: Any, lo: float, hi: float) -> tuple[int, 
         k_hi = _first(whole, lambda k: at(k) >= hi - _EPSILON_S)
         return k_hi - k_lo, lambda k: at(k_lo + k)
     begin, rate = max(lo, first_s), source.frame_rate_hz
-    end = begin if source.duration_s is None else _last_packet_s(source, max(begin, source.duration_s - 10.0))
+    end = (
+        begin
+        if source.duration_s is None
+        else last_packet_s(source, "video", max(begin, source.duration_s - 10.0))
+    )
     if end <= begin or (source.duration_s is not None and end <= source.duration_s - 10.0):
-        end = _last_packet_s(source, begin)  # its stated length is wrong or not there: read on to the end
+        end = last_packet_s(
+            source, "video", begin
+        )  # its stated length is wrong or not there: read on to the end
     return round((min(end, hi) - begin) * rate), lambda k: begin + k / rate
 
 
@@ -273,22 +258,6 @@ def _first(n: int, true_from: Callable[[int], bool]) -> int:
         else:
             low = middle + 1
     return low
-
-
-def _last_packet_s(source: Source, from_s: float) -> float:
-    """When the last picture after `from_s` ends, found without decoding."""
-    end = from_s
-    with source.reading("video") as (container, stream):
-        if from_s > 0:
-            _seek(container, stream, source, from_s)
-        try:
-            for packet in container.demux(stream):
-                if packet.size and packet.pts is not None:
-                    until = packet.pts + (packet.duration or 0)
-                    end = max(end, float(until * packet.time_base) - source.start_s)
-        except (av.FFmpegError, OSError):
-            pass
-    return end
 
 
 class _Walker:
@@ -317,7 +286,7 @@ class _Walker:
     def _jump(self, target_s: float) -> None:
         before_s = self.at_s
         for earlier_s in _EARLIER_S:
-            _seek(self.container, self.stream, self.source, max(target_s - earlier_s, 0.0))
+            go_to(self.container, self.stream, self.source, max(target_s - earlier_s, 0.0))
             self.frames = _frames(self.container, self.stream)
             if self._step() and self.at_s <= target_s + self.half_s:
                 break

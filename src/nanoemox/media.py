@@ -2,8 +2,8 @@
 
 `load_clip` reads whatever FFmpeg reads, with PyAV. Pictures come by the published rule, turned and scaled the
 way they are shown (`frames.py`); sound comes as mono at 16 kHz (`sound.py`); files are never trusted
-(`sources.py`). A picture, a sound file and a silent video are valid: the missing modality is stated, never
-made up. Letters: T frames, H, W pixels, C windows of sound.
+(`files.py`, `sources.py`). A picture, a sound file and a silent video are valid: the missing modality is
+stated, never made up. Letters: T frames, H, W pixels, C windows of sound.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from nanoemox.files import MAX_PIXELS, MediaError, refuse, shown
 from nanoemox.frames import (
     FRAMES_PER_CLIP,
     LONGEST_SIDE_PX,
@@ -34,7 +35,7 @@ from nanoemox.sound import (
     audio_clip_starts,
     read_sound,
 )
-from nanoemox.sources import MAX_PIXELS, MediaError, Source, inspect, refuse, shown
+from nanoemox.sources import Source, inspect
 
 __all__ = [
     "AUDIO_CLIPS",

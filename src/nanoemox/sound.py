@@ -18,7 +18,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from nanoemox.sources import Source, refuse
+from nanoemox.files import refuse
+from nanoemox.sources import Source, decoded, go_to, last_packet_s
 
 SAMPLE_RATE_HZ = 16_000
 AUDIO_CLIPS = 8
@@ -149,38 +150,15 @@ def _windows(source: Source, clips: int, compat: Compat, lo: float, hi: float) -
 
 def _end_s(source: Source, lo: float, stated_s: float | None) -> float:
     """When the sound really ends: decoded from shortly before it should, or else found by reading on."""
-    end = lo if stated_s is None else _last_packet_s(source, max(lo, stated_s - 3.0))
+    end = lo if stated_s is None else last_packet_s(source, "audio", max(lo, stated_s - 3.0))
     if end <= max(lo, (stated_s or 0.0) - 3.0):
-        end = _last_packet_s(source, lo)
+        end = last_packet_s(source, "audio", lo)
     decoded_end = lo
     with source.reading("audio") as (container, stream):
-        _seek(container, stream, source, max(lo, end - 1.0))
+        go_to(container, stream, source, max(lo, end - 1.0))
         for at_s, mono, rate_hz in _mono(source, container, stream):
             decoded_end = at_s + len(mono) / rate_hz
     return decoded_end
-
-
-def _last_packet_s(source: Source, from_s: float) -> float:
-    """When the last packet after `from_s` ends, without decoding; `from_s` where there is none."""
-    end = from_s
-    with source.reading("audio") as (container, stream):
-        _seek(container, stream, source, from_s)
-        try:
-            for packet in container.demux(stream):
-                if packet.size and packet.pts is not None:
-                    until = packet.pts + (packet.duration or 0)
-                    end = max(end, float(until * packet.time_base) - source.start_s)
-        except (av.FFmpegError, OSError):
-            pass  # cut off
-    return end
-
-
-def _seek(container: Any, stream: Any, source: Source, at_s: float) -> None:
-    offset = round((at_s + source.start_s) / float(stream.time_base))
-    try:
-        container.seek(offset, stream=stream, backward=True)
-    except (av.FFmpegError, OSError):
-        return  # reads from where it stands; times tell what to keep
 
 
 def _decode(
@@ -191,7 +169,7 @@ def _decode(
     first_s: float | None = None
     ended = True
     if seek:  # not to the beginning, where a seek would lose what the encoder says to skip
-        _seek(container, stream, source, max(0.0, lo - _MARGIN_S))
+        go_to(container, stream, source, max(0.0, lo - _MARGIN_S))
     resampler = _Resampler()
     for at_s, mono, rate_hz in _mono(source, container, stream):
         if at_s + len(mono) / rate_hz < lo - _MARGIN_S:
@@ -214,7 +192,7 @@ def _decode(
 def _mono(source: Source, container: Any, stream: Any) -> Iterator[tuple[float, Samples, int]]:
     """Decoded frames as (time, mono samples at the file's own rate, that rate)."""
     following_s = 0.0
-    for frame in _frames(container, stream):
+    for frame in decoded(container, stream):
         at_s = following_s if frame.pts is None else float(frame.pts * frame.time_base) - source.start_s
         mono = _downmix(frame)
         following_s = at_s + len(mono) / frame.sample_rate
@@ -225,20 +203,6 @@ def _mono(source: Source, container: Any, stream: Any) -> Iterator[tuple[float, 
                 "export the sound again",
             )
         yield at_s, mono, frame.sample_rate
-
-
-def _frames(container: Any, stream: Any) -> Iterator[Any]:
-    """Decoded frames from where the container stands; damaged packets are left out."""
-    packets = container.demux(stream)
-    while True:
-        try:
-            packet = next(packets)
-        except (StopIteration, av.FFmpegError, OSError):
-            return  # the end, or cut off: what came before counts
-        try:
-            yield from packet.decode()
-        except av.FFmpegError:
-            continue
 
 
 def _downmix(frame: Any) -> Samples:

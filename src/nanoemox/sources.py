@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import errno
 import os
-import stat
-import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,95 +21,27 @@ import av
 from av.container import InputContainer
 from av.stream import Discard, Disposition
 
-MAX_PIXELS = 40_000_000  # of one picture: above 8K video (33 million), below what would fill the memory
-_HEAD_BYTES = 4096
-_JPEG_SEGMENTS = 2000
-_JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of a frame's header
+from nanoemox.files import (
+    HEAD_BYTES,
+    MAX_PIXELS,
+    MediaError,
+    check_size,
+    declared_size,
+    open_file,
+    refuse,
+    refuse_pointers,
+)
 
 # Demuxers that read other files, talk to devices or networks, or build media out of text.
-_CLOSED_FORMATS = {
-    *("concat", "hls", "dash", "imf", "sdp", "rtp", "rtsp", "sap", "image2", "lavfi", "svg_pipe", "vobsub"),
-    *(
-        "ffmetadata",
-        "webm_dash_manifest",
-        "vapoursynth",
-        "avs",
-        "avisynth",
-        "tty",
-        "bin",
-        "adf",
-        "idf",
-        "xbin",
-    ),
-    *("alsa", "oss", "fbdev", "kmsgrab", "x11grab", "video4linux2,v4l2", "jack", "pulse", "sndio", "data"),
-}
-_POINTERS = {  # how files begin that only point to other files
-    b"#EXTM3U": "a playlist",
-    b"ffconcat": "a list of files to join",
-    b"[playlist]": "a playlist",
-    b"[Reference]": "a playlist",
-    b"<asx": "a playlist",
-    b"<smil": "a playlist",
-    b"v=0\r\n": "a description of a network stream",
-    b"v=0\n": "a description of a network stream",
-    b"http://": "a list of addresses",
-    b"https://": "a list of addresses",
-    b"rtsp://": "a list of addresses",
-    b"file://": "a list of files",
-}
-_POINTERS_WITHIN = {b"<svg": "an SVG drawing", b"<MPD": "a streaming manifest", b"<smil": "a playlist"}
+_CLOSED_FORMATS = frozenset(
+    """
+    concat hls dash imf sdp rtp rtsp sap image2 lavfi svg_pipe vobsub webm_dash_manifest avs avisynth vapoursynth
+    ffmetadata tty bin adf idf xbin data
+    alsa oss jack pulse sndio fbdev kmsgrab x11grab video4linux2,v4l2
+    """.split()
+)
 _PICTURE_FORMATS = {"gif", "apng", "ico", "jpegxl_anim", "webp"}
 _PICTURE_BRANDS = {"avif", "heic", "heix", "mif1"}  # pictures in an MP4 box
-
-
-class MediaError(ValueError):
-    """A file that cannot be read. One line: "<path>: what is wrong (expected …); what to do"."""
-
-
-def shown(path: str | os.PathLike[str]) -> str:
-    """A path as one printable line."""
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in os.fspath(path))
-
-
-def refuse(path: str | os.PathLike[str], wrong: str, remedy: str) -> NoReturn:
-    """Raise the one-line error about `path`."""
-    raise MediaError(f"{shown(path)}: {wrong}; {remedy}")
-
-
-def open_file(path: Path) -> IO[bytes]:
-    """Open a plain file for reading, without ever waiting for one (a pipe would block)."""
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except ValueError:
-        refuse(path, "is not a file name (it holds a null character)", "check the name")
-    except OSError as error:
-        _refuse_os_error(path, error)
-    try:
-        mode = os.fstat(handle).st_mode
-        if stat.S_ISDIR(mode):
-            refuse(path, "is a folder (expected a media file)", "name a file in it")
-        if not stat.S_ISREG(mode):
-            refuse(path, "is a pipe, socket or device (expected a plain file)", "save it to a file first")
-        if os.fstat(handle).st_size == 0:
-            refuse(path, "is empty (0 bytes; expected a media file)", "copy or export it again")
-    except BaseException:
-        os.close(handle)
-        raise
-    return os.fdopen(handle, "rb", buffering=0)
-
-
-def _refuse_os_error(path: Path, error: OSError) -> NoReturn:
-    known = {
-        errno.ENOENT: ("no such file (expected a media file)", "check the path"),
-        errno.ENOTDIR: ("no such file (a part of its path is not a folder)", "check the path"),
-        errno.EACCES: ("may not be read (permission denied)", "change its permissions, or copy it"),
-        errno.EPERM: ("may not be read (permission denied)", "change its permissions, or copy it"),
-        errno.ELOOP: ("is a link that leads back to itself (expected a file)", "name the file itself"),
-        errno.ENAMETOOLONG: ("has a name that is too long for a file", "check the path"),
-        errno.ENXIO: ("is a pipe, socket or device (expected a plain file)", "save it to a file first"),
-    }
-    wrong, remedy = known.get(error.errno or 0, (f"cannot be opened ({error.strerror})", "check the file"))
-    refuse(path, wrong, remedy)
 
 
 class _Unnamed:
@@ -189,7 +119,7 @@ def inspect(path: Path) -> Source:
         if video is not None:
             context = video.codec_context
             if context is not None:
-                _check_size(path, context.width, context.height)
+                check_size(path, context.width, context.height)
         name = container.format.name
         sound = None if audio is None else audio.codec_context
         duration = container.duration
@@ -233,13 +163,56 @@ def audio_stream(container: InputContainer) -> Any:
     return container.streams.best("audio")
 
 
+def go_to(container: InputContainer, stream: Any, source: Source, at_s: float) -> None:
+    """Go to the key frame at or before `at_s`. Where that cannot be, times tell what to skip."""
+    offset = round((at_s + source.start_s) / float(stream.time_base))
+    try:
+        container.seek(offset, stream=stream, backward=True)
+    except (av.FFmpegError, OSError):
+        return
+
+
+def last_packet_s(source: Source, kind: str, from_s: float) -> float:
+    """When the last packet of "video" or "audio" after `from_s` ends, undecoded; `from_s` without one."""
+    end = from_s
+    with source.reading(kind) as (container, stream):
+        if from_s > 0:
+            go_to(container, stream, source, from_s)
+        for packet in packets(container, stream):
+            if packet.size and packet.pts is not None:
+                until = packet.pts + (packet.duration or 0)
+                end = max(end, float(until * packet.time_base) - source.start_s)
+    return end
+
+
+def packets(container: InputContainer, stream: Any) -> Iterator[Any]:
+    """Packets of a stream from where the container stands, to the end or to where the file is cut off."""
+    coming = container.demux(stream)
+    while True:
+        try:
+            yield next(coming)
+        except (StopIteration, av.FFmpegError, OSError):
+            return
+        except IndexError:  # of a stream that turned up in the middle of the file; PyAV gives up there
+            coming = container.demux(stream)
+
+
+def decoded(container: InputContainer, stream: Any) -> Iterator[Any]:
+    """Frames of a stream from where the container stands; damaged packets are left out."""
+    for packet in packets(container, stream):
+        try:
+            yield from packet.decode()
+        except av.FFmpegError:
+            continue
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[InputContainer]:
     """The container in the file at `path`, with everything that fails told as a `MediaError`."""
     with open_file(path) as file:
-        head = file.read(_HEAD_BYTES)
-        _refuse_pointers(path, head)
-        _check_size(path, *declared_size(head, file))
+        head = file.read(HEAD_BYTES)
+        refuse_pointers(path, head)
+        check_size(path, *declared_size(head, file))
         file.seek(0)
         try:
             container = av.open(
@@ -271,49 +244,6 @@ def told(path: Path) -> Iterator[None]:
         refuse(path, "needs more memory than there is", "scale it down or cut it")
     except (av.FFmpegError, OSError, ValueError, NotImplementedError) as error:
         refuse(path, f"cannot be read ({_reason(error)})", "copy or export it again")
-
-
-def declared_size(head: bytes, file: IO[bytes]) -> tuple[int, int]:
-    """Width and height that a picture's header declares, (0, 0) for others: known before unpacking."""
-    if head.startswith(b"\x89PNG\r\n\x1a\n") and len(head) >= 24:
-        return struct.unpack(">II", head[16:24])
-    if head.startswith((b"GIF87a", b"GIF89a")) and len(head) >= 10:
-        return struct.unpack("<HH", head[6:10])
-    if head.startswith(b"BM") and len(head) >= 26:
-        width, height = struct.unpack("<ii", head[18:26])
-        return abs(width), abs(height)
-    at = 2
-    for _ in range(_JPEG_SEGMENTS if head.startswith(b"\xff\xd8\xff") else 0):  # on to the start of a frame
-        file.seek(at)
-        segment = file.read(9)
-        if len(segment) < 9 or segment[0] != 0xFF:
-            break
-        if segment[1] in _JPEG_FRAMES:
-            height, width = struct.unpack(">HH", segment[5:9])
-            return width, height
-        at += 1 if segment[1] == 0xFF else 2 + int.from_bytes(segment[2:4], "big")
-    return 0, 0
-
-
-def _check_size(path: Path, width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        wrong = f"unpacks to {width} x {height} pixels (expected at most {MAX_PIXELS // 1_000_000} million)"
-        refuse(path, wrong, "scale it down")
-
-
-def _refuse_pointers(path: Path, head: bytes) -> None:
-    if head[8:12] == b"WEBP" and b"ANIM" in head[12:48]:
-        refuse(path, "is an animated WebP, which FFmpeg does not decode", "convert it to GIF or MP4")
-    text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
-    kind = next((kind for mark, kind in _POINTERS.items() if text.lower().startswith(mark.lower())), None)
-    if kind is None and text.startswith(b"<"):
-        kind = next((kind for mark, kind in _POINTERS_WITHIN.items() if mark in text), None)
-    if kind is not None:
-        refuse(
-            path,
-            f"is {kind}, which points elsewhere and is never followed",
-            "give the media file it stands for",
-        )
 
 
 def _refuse_container(path: Path, head: bytes, error: Exception) -> NoReturn:

@@ -1,0 +1,127 @@
+"""Files that nobody vouches for: opened without waiting, looked at before anything decodes them.
+
+Every failure is a `MediaError` of one line: which file, what is wrong, what was expected, what to do.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import struct
+from pathlib import Path
+from typing import IO, NoReturn
+
+MAX_PIXELS = 40_000_000  # of one picture: above 8K video (33 million), below what would fill the memory
+HEAD_BYTES = 4096
+_JPEG_SEGMENTS = 2000
+_JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of a frame's header
+
+_POINTERS = {  # how files begin that only point to other files
+    b"#EXTM3U": "a playlist",
+    b"ffconcat": "a list of files to join",
+    b"[playlist]": "a playlist",
+    b"[Reference]": "a playlist",
+    b"<asx": "a playlist",
+    b"<smil": "a playlist",
+    b"v=0\r\n": "a description of a network stream",
+    b"v=0\n": "a description of a network stream",
+    b"http://": "a list of addresses",
+    b"https://": "a list of addresses",
+    b"rtsp://": "a list of addresses",
+    b"file://": "a list of files",
+}
+_POINTERS_WITHIN = {b"<svg": "an SVG drawing", b"<MPD": "a streaming manifest", b"<smil": "a playlist"}
+
+
+class MediaError(ValueError):
+    """A file that cannot be read. One line: "<path>: what is wrong (expected …); what to do"."""
+
+
+def shown(path: str | os.PathLike[str]) -> str:
+    """A path as one printable line."""
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in os.fspath(path))
+
+
+def refuse(path: str | os.PathLike[str], wrong: str, remedy: str) -> NoReturn:
+    """Raise the one-line error about `path`."""
+    raise MediaError(f"{shown(path)}: {wrong}; {remedy}")
+
+
+def open_file(path: Path) -> IO[bytes]:
+    """Open a plain file for reading, without ever waiting for one (a pipe would block)."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except ValueError:
+        refuse(path, "is not a file name (it holds a null character)", "check the name")
+    except OSError as error:
+        _refuse_os_error(path, error)
+    try:
+        mode = os.fstat(handle).st_mode
+        if stat.S_ISDIR(mode):
+            refuse(path, "is a folder (expected a media file)", "name a file in it")
+        if not stat.S_ISREG(mode):
+            refuse(path, "is a pipe, socket or device (expected a plain file)", "save it to a file first")
+        if os.fstat(handle).st_size == 0:
+            refuse(path, "is empty (0 bytes; expected a media file)", "copy or export it again")
+    except BaseException:
+        os.close(handle)
+        raise
+    return os.fdopen(handle, "rb", buffering=0)
+
+
+def _refuse_os_error(path: Path, error: OSError) -> NoReturn:
+    known = {
+        errno.ENOENT: ("no such file (expected a media file)", "check the path"),
+        errno.ENOTDIR: ("no such file (a part of its path is not a folder)", "check the path"),
+        errno.EACCES: ("may not be read (permission denied)", "change its permissions, or copy it"),
+        errno.EPERM: ("may not be read (permission denied)", "change its permissions, or copy it"),
+        errno.ELOOP: ("is a link that leads back to itself (expected a file)", "name the file itself"),
+        errno.ENAMETOOLONG: ("has a name that is too long for a file", "check the path"),
+        errno.ENXIO: ("is a pipe, socket or device (expected a plain file)", "save it to a file first"),
+    }
+    wrong, remedy = known.get(error.errno or 0, (f"cannot be opened ({error.strerror})", "check the file"))
+    refuse(path, wrong, remedy)
+
+
+def declared_size(head: bytes, file: IO[bytes]) -> tuple[int, int]:
+    """Width and height that a picture's header declares, (0, 0) for others: known before unpacking."""
+    if head.startswith(b"\x89PNG\r\n\x1a\n") and len(head) >= 24:
+        return struct.unpack(">II", head[16:24])
+    if head.startswith((b"GIF87a", b"GIF89a")) and len(head) >= 10:
+        return struct.unpack("<HH", head[6:10])
+    if head.startswith(b"BM") and len(head) >= 26:
+        width, height = struct.unpack("<ii", head[18:26])
+        return abs(width), abs(height)
+    at = 2
+    for _ in range(_JPEG_SEGMENTS if head.startswith(b"\xff\xd8\xff") else 0):  # on to the start of a frame
+        file.seek(at)
+        segment = file.read(9)
+        if len(segment) < 9 or segment[0] != 0xFF:
+            break
+        if segment[1] in _JPEG_FRAMES:
+            height, width = struct.unpack(">HH", segment[5:9])
+            return width, height
+        at += 1 if segment[1] == 0xFF else 2 + int.from_bytes(segment[2:4], "big")
+    return 0, 0
+
+
+def check_size(path: Path, width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        wrong = f"unpacks to {width} x {height} pixels (expected at most {MAX_PIXELS // 1_000_000} million)"
+        refuse(path, wrong, "scale it down")
+
+
+def refuse_pointers(path: Path, head: bytes) -> None:
+    if head[8:12] == b"WEBP" and b"ANIM" in head[12:48]:
+        refuse(path, "is an animated WebP, which FFmpeg does not decode", "convert it to GIF or MP4")
+    text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
+    kind = next((kind for mark, kind in _POINTERS.items() if text.lower().startswith(mark.lower())), None)
+    if kind is None and text.startswith(b"<"):
+        kind = next((kind for mark, kind in _POINTERS_WITHIN.items() if mark in text), None)
+    if kind is not None:
+        refuse(
+            path,
+            f"is {kind}, which points elsewhere and is never followed",
+            "give the media file it stands for",
+        )

@@ -110,7 +110,9 @@ def test_mosi_and_mosei_from_the_sdk(which: str, tmp_path: Path) -> None:
         data["intervals"] = [[0.5, 2.0], [2.0, 4.0]]
     words = {
         "mosi": {"Transcript/Segmented/vid.annotprocessed": "1_DELIM_SO GOOD\n2_DELIM_BAD\n"},
-        "mosei": {"Transcript/Segmented/Combined/vid.txt": "vid___0___0.5___2.0___so good\nvid___x\n"},
+        "mosei": {
+            "Transcript/Segmented/Combined/vid.txt": "vid___1___2.0___4.0___bad\nvid___0___0.5___2.0___so good\nvid___x\n"
+        },
     }[which]
     media = {"mosi": "Raw/Video/Segmented/vid_1.mp4", "mosei": "Raw/Videos/Full/Combined/vid.mp4"}[which]
     plant(tmp_path, {**words, "folds.json": {"valid": ["vid"]}}, media)

@@ -6,6 +6,7 @@ Labels come as MMSA's `label.csv`, as the SDK's `.csd` (HDF5), or in the publish
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import partial
 from importlib import import_module
@@ -18,6 +19,9 @@ from nanoemox.corpora.folder import Folder, Line
 from nanoemox.corpora.tables import CorpusError, Row, RowError, document, plain, text_of
 
 _RANGE = (-3.0, 3.0)
+_SAME_START_S = 0.1
+_TIMED = re.compile(r"(?P<video>.+?)___(?P<n>\d+)___(?P<start>[\d.]+)___[\d.]+___(?P<words>.*)$")
+_NUMBERED = re.compile(r"\s*(?P<n>\d+)_DELIM_(?P<words>.*)$")
 _LABELS = {"mosi": "CMU_MOSI_Opinion_Labels.csd", "mosei": "CMU_MOSEI_Labels.csd"}
 
 
@@ -88,14 +92,13 @@ def _mmsa(folder: Folder, row: Row) -> dict[str, Any]:
 
 def _sdk(folder: Folder, path: Path, which: str) -> Iterator[Line]:
     """One line a segment: score by its interval, words from the transcripts, media whole or cut."""
-    folds = _folds(folder)
-    said_in = _transcripts(folder)
+    folds, spoken = _folds(folder), _transcripts(folder)
 
     def line(row: Row) -> dict[str, Any]:
-        video, number = row["video"], int(row.number("number"))
-        start, end = row.number("start"), row.number("end")
-        text = said_in.get((video, number), "")
+        video, start, end = row["video"], row.number("start"), row.number("end")
+        number, text = _spoken(spoken.get(video, []), int(row.number("number")), start)
         name = f"{video}_{number}"
+        score = scored(row.number("score"), _RANGE)
         if folder.video(name) or folder.sound(name) or not folder.has_media:
             media: dict[str, Any] = folder.media(name, text=text)
         else:
@@ -106,28 +109,40 @@ def _sdk(folder: Folder, path: Path, which: str) -> Iterator[Line]:
             **({"text": text} if text else {}),
             "speaker": video,
             **({"split": folds[video]} if video in folds else {}),
-            "labels": {"sentiment": scored(row.number("score"), _RANGE)},
+            "labels": {"sentiment": score},
         }
 
-    yield from folder.each(_segments(path, said_in, which), line)
+    yield from folder.each(_segments(path, which), line)
 
 
-def _segments(path: Path, said_in: dict[Any, str], which: str) -> Iterator[Row]:
-    """The segments of a label file. MOSI counts them from 1, MOSEI as its transcripts do, from 0."""
+def _segments(path: Path, which: str) -> Iterator[Row]:
+    """The segments of a label file in its order; MOSI numbers its clips from 1, MOSEI from 0."""
     try:
         h5py = import_module("h5py")
     except ImportError as error:
         raise CorpusError(
             f"{path}: reading .csd needs h5py (pip install h5py), or use MMSA's label.csv"
         ) from error
-    with h5py.File(path, "r") as file:
-        data = file[next(iter(file))]["data"]
-        for video in data:
-            scores, intervals = data[video]["features"], data[video]["intervals"]
-            for i, (score, (start, end)) in enumerate(zip(scores, intervals, strict=True)):
-                number = i + (which == "mosi")
-                values = {"video": video, "number": number, "start": float(start), "end": float(end)}
-                yield Row({**values, "score": float(score[0])}, f"{path.name}[{video}][{i}]")
+    try:
+        with h5py.File(path, "r") as file:
+            data = file[next(iter(file))]["data"]
+            for video in data:
+                scores, intervals = data[video]["features"][()], data[video]["intervals"][()]
+                for i, (score, (start, end)) in enumerate(zip(scores, intervals, strict=True)):
+                    times = {"start": float(start), "end": float(end), "score": float(score[0])}
+                    number = i + (which == "mosi")
+                    yield Row({"video": video, "number": number, **times}, f"{path.name}[{video}][{i}]")
+    except (OSError, KeyError, ValueError, StopIteration) as error:
+        raise CorpusError(f"{path}: is not a label file of the SDK ({error}); download it again") from error
+
+
+def _spoken(segments: list[tuple[int, float | None, str]], number: int, start_s: float) -> tuple[int, str]:
+    """The number and words of the segment that begins at `start_s`, or else has this number."""
+    timed = [(abs(at - start_s), n, text) for n, at, text in segments if at is not None]
+    if timed:
+        apart_s, n, text = min(timed)
+        return (n, text) if apart_s < _SAME_START_S else (number, "")
+    return number, next((text for n, _, text in segments if n == number), "")
 
 
 def _folds(folder: Folder) -> dict[str, str]:
@@ -144,20 +159,24 @@ def _folds(folder: Folder) -> dict[str, str]:
     return {video: split_of(split) for split, videos in folds.items() for video in videos}
 
 
-def _transcripts(folder: Folder) -> dict[tuple[str, int], str]:
-    """(video, number) -> words; MOSI: `n_DELIM_text`, MOSEI: `video___n___start___end___text`."""
-    known: dict[tuple[str, int], str] = {}
+def _transcripts(folder: Folder) -> dict[str, list[tuple[int, float | None, str]]]:
+    """Video -> (number, start in seconds, words) of its segments.
+
+    MOSI: `n_DELIM_words` in a file of the video's name; MOSEI: `video___n___start___end___words`.
+    """
+    known: dict[str, list[tuple[int, float | None, str]]] = {}
     for name, paths in folder.files.items():
         if not name.endswith((".annotprocessed", ".txt")) or "segmented" not in str(paths[0]).lower():
             continue
         for number, line in enumerate(text_of(paths[0], told=folder.assume).splitlines(), 1):
-            parts = line.split("___", 4) if "___" in line else [paths[0].stem, *line.split("_DELIM_", 1)]
-            if not line.strip():
-                continue
-            if len(parts) < 3 or not parts[1].strip().isdecimal():
+            match = _TIMED.match(line) or _NUMBERED.match(line)
+            if match:
+                parts = match.groupdict()
+                start = float(parts["start"]) if parts.get("start") else None
+                video = parts.get("video") or paths[0].stem
+                known.setdefault(video, []).append((int(parts["n"]), start, plain(parts["words"])))
+            elif line.strip():
                 folder.skip(f"{paths[0].name}:{number}", f"expected a number and words, got {line[:60]!r}")
-                continue
-            known[parts[0], int(parts[1])] = plain(parts[-1])
     return known
 
 

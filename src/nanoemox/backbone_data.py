@@ -210,7 +210,7 @@ def _compatible(a: tuple[str, ...], b: tuple[str, ...]) -> bool:
 
 
 class VoiceViews(_Views):
-    """Three whole windows of a clip (first, one between, last) and one with masked stretches, with their targets."""
+    """The first and the last window of a clip and another one with masked stretches, with their targets."""
 
     def __init__(
         self,
@@ -227,7 +227,7 @@ class VoiceViews(_Views):
         record, rng = self.record(index)
         sound = torch.from_numpy(self.clips.sound[self.clips.row[record.id]].astype(np.float32) / 32767)
         last = len(sound) - 1
-        chosen = sound[[0, rng.randint(1, last - 1), last, rng.randint(0, last)]]
+        chosen = sound[[0, last, rng.randint(0, last)]]
         picked = (chosen - sound.mean()) / sound.std().clamp(
             min=1e-6
         )  # as the processor: over the whole file
@@ -267,7 +267,8 @@ def frame_tracks(sound: Tensor) -> tuple[Tensor, Tensor]:
         FRAME / (FRAME - torch.arange(FRAME)).clamp(min=FRAME // 4)
     )
     low, high = SAMPLE_RATE_HZ // 400, SAMPLE_RATE_HZ // 65
-    best, lag = correlation[..., low:high].max(dim=-1)
+    favour = 1 - 0.3 * torch.arange(low, high) / high  # twice the period fits as well, but is not the pitch
+    best, lag = (correlation[..., low:high] * favour).max(dim=-1)
     voicing = (best / correlation[..., 0].clamp(min=1e-3)).clamp(0, 1)
     pitch = torch.log2(SAMPLE_RATE_HZ / (lag + low).float() / 150)
     loud = ((loudness - loudness.mean()) / 4).clamp(-2, 2)

@@ -126,7 +126,8 @@ def _side_by_side(
         for job in jobs:
             train_job(recipe, job, resume)
         return
-    waiting, running = list(jobs), {}
+    waiting = list(jobs)
+    running: dict[str, BaseProcess] = {}
     total = sum(getattr(recipe, job).steps for job in jobs)
     with tqdm(total=total, desc=" ".join(jobs), unit="step") as bar:
         try:
@@ -217,12 +218,8 @@ def _voice(
     records, clips = _training_clips(recipe)
     centres = sound_clusters(records, clips, seed)
     audio = config.audio_config
-    audio.layerdrop, audio.hidden_dropout, audio.attention_dropout, audio.feat_proj_dropout = (
-        0.0,
-        0.05,
-        0.05,
-        0.0,
-    )
+    audio.layerdrop = audio.hidden_dropout = audio.attention_dropout = audio.feat_proj_dropout = 0.0
+    audio.activation_dropout = 0.0  # the sound itself is noisy enough, and dropout is slow here
     model = VoiceObjective(config, len(centres), 3, len(VOICE_CUES), settings.weights)
     number = settings.steps * settings.batch_size
     return model, VoiceViews(records, clips, centres, number, seed), stack

@@ -97,10 +97,10 @@ class OrderedTrainer(Trainer):
             model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch
         )
         for name, value in (outputs.get("parts") or {}).items():
-            self._parts[name].append(float(value))
+            self._parts[name].append(float(value.detach()))
         if self._extra_loss is not None:
             extra = self._extra_loss(model, inputs)
-            self._parts["extra"].append(float(extra))
+            self._parts["extra"].append(float(extra.detach()))
             loss = loss + extra
         return (loss, outputs) if return_outputs else loss
 

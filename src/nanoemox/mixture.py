@@ -137,6 +137,11 @@ class Examples(Dataset[Shown]):
         answer = target(turn.task, labels, present | ({"text"} if text else set()))
         return Shown(prompt, answer or "", features)
 
+    @staticmethod
+    def length(example: Shown) -> int:
+        """About how long the example is, to batch it with others like it."""
+        return len(example.prompt) + len(example.answer)
+
     def collate(self, batch: Sequence[Shown]) -> dict[str, Tensor]:
         """Examples -> input_ids, attention_mask, labels [B, S] and the stacked features."""
         prompts, answers, features = (list(column) for column in zip(*batch, strict=True))

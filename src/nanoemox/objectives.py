@@ -73,7 +73,7 @@ class VoiceObjective(nn.Module):
         width = config.audio_config.hidden_size
         self.clusters = nn.Linear(width, clusters)
         self.tracks = nn.Linear(width, tracks)
-        self.cues = nn.ModuleList(nn.Linear(width, cues) for _ in range(2))
+        self.cues = nn.ModuleList(nn.Linear(width, cues) for _ in range(3))
         self.weights = weights
 
     def forward(
@@ -93,7 +93,8 @@ class VoiceObjective(nn.Module):
         states = [*output.hidden_states[:-1], output.last_hidden_state]
         steps = torch.stack(states[-self.encoder.feature_layers :]).mean(dim=0).unflatten(0, (batch, windows))
         whole = steps[:, :-1].mean(dim=2)  # [B, C - 1, D], as the encoder gives them
-        pooled = self.cues[0](whole.mean(dim=1)) + self.cues[1](whole[:, 0])  # a sigh comes first
+        first, last = whole[:, 0], whole[:, -1]  # a sigh comes first, a rise last
+        pooled = self.cues[0](whole.mean(dim=1)) + self.cues[1](first) + self.cues[2](last)
         parts = {
             "clusters": functional.cross_entropy(self.clusters(steps[:, -1][masked]), clusters[masked]),
             "tracks": functional.smooth_l1_loss(self.tracks(steps), tracks),

@@ -24,7 +24,7 @@ from nanoemox import __version__
 from nanoemox.clips import DecodedClips, decode_clips
 from nanoemox.data import Record, read_manifest
 from nanoemox.features import FeatureStore, compute_features, encoder_hash
-from nanoemox.fitting import fit, write_json, written_whole
+from nanoemox.fitting import ByLength, fit, write_json, written_whole
 from nanoemox.health import check_health, table
 from nanoemox.mixture import Examples, realised, schedule_turns
 from nanoemox.modeling_nanoemox import NanoEmoXForConditionalGeneration
@@ -149,7 +149,8 @@ def _run_phase(
     say(f"phase {phase.name}: {phase.steps} steps of {phase.batch_size}; training {trained}")
     work = folder.with_name(f".{phase.name}.work")
     extra = diversity_loss(phase.diversity) if phase.diversity else None
-    fit(model, examples, examples.collate, phase, work, seed, resume, rates, extra)
+    ordered = ByLength(examples, examples.length, phase.batch_size, seed)
+    fit(model, ordered, examples.collate, phase, work, seed, resume, rates, extra)
     with written_whole(folder) as new:
         if phase.lora is not None:
             model.save_pretrained(new / "lora")

@@ -1,0 +1,262 @@
+"""Recipes, mixtures, and the promise that a killed run ends where an uninterrupted one does."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from nanoemox import fitting, training
+from nanoemox.data import Record, write_jsonl
+from nanoemox.mixture import realised, schedule_turns, spread, target
+from nanoemox.recipe import P2ERecipe, RecipeError, load_recipe, shipped_recipes
+
+EMOTIONS = ("anger", "fear")
+LABELS = {
+    "intent": {"label": "ask for help"},
+    "reasoning": {
+        "text": "so it is",
+        "cues": {"face": ["wide eyes"], "voice": ["a slow pace"], "words": ["thanks"]},
+    },
+    "empathy": {"reply": "I am here.", "emotion": "fear"},
+    "open_vocabulary": {"labels": ["afraid"]},
+}
+
+
+def _records(folder: Path, number: int = 6) -> list[Record]:
+    return [
+        Record(
+            id=f"r{i}",
+            video=folder / f"r{i}.bin",
+            text=f"words {i}",
+            labels={"emotion": {"label": EMOTIONS[i % 2]}, **LABELS},
+        )
+        for i in range(number)
+    ]
+
+
+# ---------------------------------------------------------------- recipes
+
+
+@pytest.mark.parametrize("name", sorted(shipped_recipes()))
+def test_shipped_recipes_are_valid(name: str) -> None:
+    assert load_recipe(name).name == name
+
+
+def test_curriculum_trains_what_the_paper_says() -> None:
+    from nanoemox.parts import PHASES
+
+    for name in ("p2e_pico", "p2e_nano"):
+        recipe = load_recipe(name)
+        assert isinstance(recipe, P2ERecipe)
+        assert {phase.name: sorted(phase.train) for phase in recipe.phases} == {
+            n: sorted(p) for n, p in PHASES.items()
+        }
+        shares = recipe.phases[-1].tasks
+        assert shares == {"emotion": 18, "open_vocabulary": 28, "intent": 5, "reasoning": 31, "empathy": 18}
+
+
+def test_unknown_key_lists_what_exists(tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    text = shipped_recipes()["p2e_pico"].read_text(encoding="utf-8")
+    path.write_text(text.replace("learning_rate: 1.0e-3", "lerning_rate: 1e-3", 1), encoding="utf-8")
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(path)
+    assert "lerning_rate" in str(caught.value) and "warmup_steps" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "told"),
+    [
+        ("phases.1a.tasks={emotoin: 1}", "sentiment"),
+        ("phases.1a.train=[ears]", "audio_adapter"),
+        ("phases.9.steps=3", "9"),
+        ("phases.3.train=[fusion]", "lora"),
+        ("nonsense", "key=value"),
+    ],
+)
+def test_wrong_values_are_told(override: str, told: str) -> None:
+    with pytest.raises(RecipeError, match=told):
+        load_recipe("p2e_pico", [override])
+
+
+def test_numbers_may_be_text() -> None:
+    recipe = load_recipe("p2e_pico", ["phases.1a.learning_rate=3e-4", "seed=5"])
+    assert isinstance(recipe, P2ERecipe)
+    assert recipe.phases[0].learning_rate == 3e-4 and recipe.seed == 5
+
+
+def test_unknown_recipe_and_phase() -> None:
+    with pytest.raises(RecipeError, match="p2e_pico"):
+        load_recipe("nowhere")
+    with pytest.raises(RecipeError, match="1a, 1b, 2, 3"):
+        training.run_recipe("p2e_pico", phase="4")
+
+
+# ---------------------------------------------------------------- mixtures
+
+
+def test_shares_hold_at_every_moment() -> None:
+    shares = {"emotion": 18.0, "open_vocabulary": 28.0, "intent": 5.0, "reasoning": 31.0, "empathy": 18.0}
+    order = spread(shares, 1000)
+    assert Counter(order) == {name: share * 10 for name, share in shares.items()}
+    for end in (1, 10, 57, 400):
+        for name, share in shares.items():
+            assert abs(Counter(order[:end])[name] - share / 100 * end) <= 2
+
+
+def test_turns_are_repeatable_and_use_every_record(tmp_path: Path) -> None:
+    records = _records(tmp_path)
+    arguments = (records, {"emotion": 1.0, "intent": 1.0}, ["video", "audio", "text"], {"video": 0.5}, 24)
+    turns = schedule_turns(*arguments, seed=3)
+    assert turns == schedule_turns(*arguments, seed=3) != schedule_turns(*arguments, seed=4)
+    assert Counter(t.record for t in turns if t.task == "emotion") == dict.fromkeys(range(6), 2)
+    counts = realised(turns)
+    assert counts["tasks"] == {"emotion": 12, "intent": 12}
+    assert sum(n for names, n in counts["modalities"].items() if "video" not in names) in range(5, 20)
+
+
+def test_a_task_without_labels_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="sentiment"):
+        schedule_turns(_records(tmp_path), {"sentiment": 1}, ["text"], {}, 4, 0)
+
+
+def test_targets_keep_to_what_is_shown() -> None:
+    labels = {"emotion": {"label": "fear"}, **LABELS}
+    told = target("reasoning", labels, {"audio", "text"})
+    assert told is not None and "slow pace" in told and "wide eyes" not in told
+    assert target("intent", labels, {"text"}) == "Ask for help"  # spelt as it is offered
+
+
+# ---------------------------------------------------------------- resume
+
+
+class _Killed(Exception):
+    pass
+
+
+def _recipe(folder: Path, name: str) -> list[str]:
+    base = {"steps": 6, "batch_size": 2, "learning_rate": 1e-2, "save_every": 2, "log_every": 1, "threads": 1}
+    recipe = {
+        "kind": "p2e",
+        "name": name,
+        "model": str(folder / "model"),
+        "output": str(folder / name),
+        "manifests": [str(folder / "manifest.jsonl")],
+        "validation": str(folder / "manifest.jsonl"),
+        "features": str(folder / "features"),
+        "workers": 0,
+        "health_clips": 2,
+        "phases": [
+            {
+                "name": "1a",
+                "train": ["audio_adapter"],
+                "tasks": {"emotion": 1},
+                "modalities": ["audio", "text"],
+                **base,
+            },
+            {
+                "name": "3",
+                "after": ["1a"],
+                "train": ["audio_adapter", "video_adapter", "face_adapter", "fusion", "lora"],
+                "lora": {"rank": 2, "alpha": 4, "dropout": 0.1, "learning_rate": 2e-2},
+                "tasks": {"reasoning": 2, "emotion": 1},
+                "without": {"video": 0.3},
+                "diversity": 0.1,
+                **base,
+            },
+        ],
+    }
+    path = folder / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    return [str(path)]
+
+
+@pytest.fixture
+def workplace(model: Any, processor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a tiny model, a manifest and media that need no decoding."""
+    model.save_pretrained(tmp_path / "model")
+    processor.save_pretrained(tmp_path / "model")
+    records = _records(tmp_path)
+    for record in records:
+        assert record.video is not None
+        record.video.write_bytes(record.id.encode())
+    write_jsonl(tmp_path / "manifest.jsonl", [record.line(tmp_path) for record in records])
+
+    def media(part: list[Record], *_: Any) -> Any:
+        config, side = model.config, model.config.vision_config.image_size
+        for record in part:
+            random = torch.Generator().manual_seed(int(record.id[1:]))
+            pixels = torch.randn(config.num_frames, 3, side, side, generator=random)
+            sound = torch.randn(config.num_audio_clips, 1600, generator=random)
+            yield record, {"pixel_values_videos": pixels, "face_pixel_values": pixels, "input_values": sound}
+
+    monkeypatch.setattr("nanoemox.features._media", media)
+    return tmp_path
+
+
+def test_a_killed_run_ends_bit_by_bit_where_another_does(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = training.run_recipe(*_recipe(workplace, "whole"))
+    steps = {"n": 0}
+    step = fitting.OrderedTrainer.training_step
+
+    def killed_at_9(self: Any, *args: Any, **kwargs: Any) -> Any:
+        steps["n"] += 1
+        if steps["n"] == 11:  # the fifth step of the second phase
+            raise _Killed
+        return step(self, *args, **kwargs)
+
+    monkeypatch.setattr(fitting.OrderedTrainer, "training_step", killed_at_9)
+    recipe = _recipe(workplace, "cut")
+    with pytest.raises(_Killed):
+        training.run_recipe(*recipe)
+    assert not (workplace / "cut" / "3").exists()
+    cut = training.run_recipe(*recipe, resume=True)
+    for name in ("model.safetensors", "lora/adapter_model.safetensors"):
+        assert (cut / name).read_bytes() == (whole / name).read_bytes(), name
+    logs = [
+        [json.loads(line)["step"] for line in (f / "log.jsonl").read_text().splitlines()]
+        for f in (whole, cut)
+    ]
+    assert logs[0] == logs[1] == [1, 2, 3, 4, 5, 6, 6]
+    phase = json.loads((cut / "phase.json").read_text())
+    assert phase["realised"]["tasks"] == {"emotion": 4, "reasoning": 8}
+    health = json.loads((cut / "health.json").read_text())
+    assert set(health["token_cosines"]) == {"audio", "face", "video", "fusion"}
+    assert health["majority"]["emotion"]["accuracy"] == 0.5
+
+
+def test_finished_phases_are_kept_and_only_trained_parts_change(workplace: Path) -> None:
+    from safetensors.torch import load_file
+
+    recipe = _recipe(workplace, "kept")
+    training.run_recipe(*recipe, phase="1a")
+    before, after = (load_file(workplace / f / "model.safetensors") for f in ("model", "kept/1a"))
+    changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"audio_adapter"}
+    told: list[str] = []
+    training.run_recipe(*recipe, phase="1a", resume=True, say=told.append)
+    assert any("already there" in line for line in told)
+    with pytest.raises(RecipeError, match="steps"):
+        training.run_recipe(*recipe, phase="1a", resume=True, overrides=["phases.1a.steps=7"])
+    training.run_recipe(*recipe, phase="3")
+    before, after = (load_file(workplace / f / "model.safetensors") for f in ("kept/1a", "kept/3"))
+    changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
+    assert changed == {"audio_adapter", "video_adapter", "face_adapter", "fusion", "language_model"}
+    frozen = [
+        n for n in before if n.endswith(("embed_tokens.weight", "norm.weight", "input_layernorm.weight"))
+    ]
+    assert all(torch.equal(before[n], after[n]) for n in frozen if n.startswith("language_model"))
+
+
+def test_a_phase_without_its_predecessor_is_told(workplace: Path) -> None:
+    with pytest.raises(RecipeError, match="needs phase 1a"):
+        training.run_recipe(*_recipe(workplace, "alone"), phase="3")

@@ -111,7 +111,8 @@ def test_mosi_and_mosei_from_the_sdk(which: str, tmp_path: Path) -> None:
     words = {
         "mosi": {"Transcript/Segmented/vid.annotprocessed": "1_DELIM_SO GOOD\n2_DELIM_BAD\n"},
         "mosei": {
-            "Transcript/Segmented/Combined/vid.txt": "vid___1___2.0___4.0___bad\nvid___0___0.5___2.0___so good\nvid___x\n"
+            "Transcript/Segmented/Combined/vid.txt": "vid___1___2.0___4.0___bad\n"
+            "vid___0___0.5___2.0___so good\nvid___x\n"
         },
     }[which]
     media = {"mosi": "Raw/Video/Segmented/vid_1.mp4", "mosei": "Raw/Videos/Full/Combined/vid.mp4"}[which]

@@ -1,0 +1,336 @@
+"""Look at every clip of a manifest before hours are spent on it, and write down what to leave out.
+
+Clips are decoded in parallel; only a few are under way at once and of each only a digest is kept, so memory
+does not grow with the corpus. A clip that makes the decoder crash or hang costs that clip, not the run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing import get_all_start_methods, get_context
+from pathlib import Path
+from time import perf_counter
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from nanoemox.corpora.examine import Result, examine
+from nanoemox.corpora.quarantine import quarantine_path, write_quarantine
+from nanoemox.data import MEDIA, ManifestError, Record
+
+LONGEST_S = 120.0
+TIMEOUT_S = 60.0
+_AHEAD = 4  # clips given to each process at once
+_RETIRE_AFTER = 5000  # clips, so that whatever a decoder leaks is given back
+
+# What can be found -> whether it puts a clip on the quarantine list.
+KINDS = {
+    "malformed": False,  # a line of the manifest, not a clip
+    "duplicate_id": False,
+    "outside": True,
+    "missing": True,
+    "empty": True,
+    "unreadable": True,
+    "crashed": True,
+    "timeout": True,
+    "too_long": True,
+    "no_video": True,
+    "blank": True,
+    "leak": True,
+    "known_fault": True,
+    "no_audio": False,
+    "black": False,
+    "silent": False,
+    "damaged": False,
+    "duplicate": False,
+    "length_mismatch": False,
+}
+_FIRST = {"test": 0, "val": 1}  # which of two equal clips is kept
+
+
+class Finding(NamedTuple):
+    """Something wrong with a line: its number, its id, what (of KINDS), and the details."""
+
+    line: int
+    id: str
+    kind: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class DoctorReport:
+    """What was found. quarantined: id -> reasons, as written to `quarantine`."""
+
+    manifest: Path
+    quarantine: Path
+    lines: int
+    checked: int
+    seconds: float
+    workers: int
+    findings: tuple[Finding, ...]
+    quarantined: Mapping[str, tuple[str, ...]]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing has to be left out and every line could be read."""
+        return not self.quarantined and not any(
+            f.kind in ("malformed", "duplicate_id") for f in self.findings
+        )
+
+    @property
+    def clips_per_core_hour(self) -> float:
+        """How fast it was."""
+        return self.checked / max(self.seconds * self.workers, 1e-9) * 3600
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Kind -> how many, in the order of KINDS."""
+        counted = Counter(finding.kind for finding in self.findings)
+        return {kind: counted[kind] for kind in KINDS if counted[kind]}
+
+    def summary(self, most: int = 20) -> str:
+        """The report in lines a person reads, with up to `most` of the findings."""
+        told = [
+            f"{self.manifest}: {self.checked} clips of {self.lines} lines checked in {self.seconds:.1f} s "
+            f"({self.workers} processes, {self.clips_per_core_hour:,.0f} clips an hour and core)"
+        ]
+        told += [f"  {kind}: {n}" + " (quarantined)" * KINDS[kind] for kind, n in self.counts.items()]
+        told += [f"  line {f.line}, {f.id or '?'}: {f.kind}: {f.detail}" for f in self.findings[:most]]
+        if len(self.findings) > most:
+            told.append(f"  … and {len(self.findings) - most} more")
+        told.append(f"  {len(self.quarantined)} clips to be left out are listed in {self.quarantine}")
+        return "\n".join(told)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The whole report for a JSON file."""
+        names = ("lines", "checked", "seconds", "workers", "clips_per_core_hour", "counts")
+        return {
+            "manifest": str(self.manifest),
+            "quarantine": str(self.quarantine),
+            **{name: getattr(self, name) for name in names},
+            "findings": [finding._asdict() for finding in self.findings],
+            "quarantined": {name: list(why) for name, why in self.quarantined.items()},
+        }
+
+
+def doctor(
+    manifest: str | os.PathLike[str],
+    workers: int | None = None,
+    *,
+    quarantine: str | os.PathLike[str] | None = None,
+    longest_s: float = LONGEST_S,
+    timeout_s: float = TIMEOUT_S,
+    allow_outside: bool = False,
+    progress: bool = True,
+) -> DoctorReport:
+    """Decode every clip of a manifest; report what is wrong and write the quarantine list.
+
+    Args:
+        workers: processes; None, one a core; 0, none: in this process, which a crashing decoder then ends.
+        quarantine: where to write the list; None, beside the manifest, where training and evaluation look.
+        longest_s, timeout_s: clips that last longer, or take longer to decode, are quarantined.
+        allow_outside: accept paths that lead out of the manifest's folder.
+        progress: show a bar on standard error.
+
+    Raises:
+        ManifestError: if the manifest cannot be opened. What is wrong inside it is in the report.
+    """
+    manifest = Path(manifest)
+    listed = Path(quarantine) if quarantine else quarantine_path(manifest)
+    if workers is None:
+        workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    total = _count(manifest)
+    findings: list[Finding] = []
+    seen = _Seen()
+    checked = 0
+    started = perf_counter()
+    with _bar(progress) as bar:
+        task = bar.add_task("decoding", total=total)
+        clips = _clips(manifest, allow_outside, findings, lambda: bar.advance(task))
+        for number, record, result in _examined(clips, workers, longest_s, timeout_s):
+            findings += [Finding(number, record.id, kind, detail) for kind, detail in result.findings]
+            if result.fingerprint is not None:
+                seen.add(result.fingerprint, number, record)
+            checked += 1
+            bar.advance(task)
+    findings += seen.repeated()
+    findings.sort(key=lambda finding: (finding.line, list(KINDS).index(finding.kind)))
+    quarantined: dict[str, tuple[str, ...]] = {}
+    for finding in findings:
+        if KINDS[finding.kind]:
+            reasons = quarantined.get(finding.id, ())
+            quarantined[finding.id] = (*reasons, f"{finding.kind}: {finding.detail}")
+    write_quarantine(listed, quarantined)
+    seconds = perf_counter() - started
+    return DoctorReport(
+        manifest, listed, total, checked, seconds, max(workers, 1), tuple(findings), quarantined
+    )
+
+
+# ---------------------------------------------------------------- the manifest, forgivingly
+
+
+def _count(manifest: Path) -> int:
+    try:
+        with manifest.open("rb") as file:
+            return sum(bool(line.strip()) for line in file)
+    except OSError as error:
+        reason = (error.strerror or type(error).__name__).casefold()
+        raise ManifestError(f"{manifest}: cannot be read ({reason}); expected a JSONL file") from error
+
+
+def _clips(
+    manifest: Path, allow_outside: bool, findings: list[Finding], done: Any
+) -> Iterator[tuple[int, Record]]:
+    """Lines that can be checked, one by one; the others become findings."""
+    lines: dict[str, int] = {}
+    with manifest.open("rb") as file:
+        for number, raw in enumerate(file, 1):
+            raw = raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw
+            if not raw.strip():
+                continue
+            wrong = None
+            try:
+                record = Record.model_validate_json(raw, strict=True)
+            except ValidationError as error:
+                wrong = Finding(number, _id_in(raw), "malformed", _told(error))
+            else:
+                outside = [kind for kind in MEDIA if _outside(getattr(record, kind))]
+                if record.id in lines:
+                    wrong = Finding(number, record.id, "duplicate_id", f"also on line {lines[record.id]}")
+                elif outside and not allow_outside:
+                    where = f"{outside[0]} {getattr(record, outside[0])} leads out of the manifest's folder"
+                    wrong = Finding(number, record.id, "outside", where)
+                lines.setdefault(record.id, number)
+            if wrong:
+                findings.append(wrong)
+                done()
+                continue
+            paths = {kind: manifest.parent / path for kind in MEDIA if (path := getattr(record, kind))}
+            yield number, record.model_copy(update=paths)
+
+
+def _outside(path: Path | None) -> bool:
+    return path is not None and (path.is_absolute() or Path(os.path.normpath(path)).parts[:1] == ("..",))
+
+
+def _id_in(raw: bytes) -> str:
+    try:
+        return str(json.loads(raw)["id"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ""
+
+
+def _told(error: ValidationError) -> str:
+    """The first thing that is wrong, in one line."""
+    first, *others = error.errors(include_url=False)
+    where = ".".join(str(part) for part in first["loc"])
+    more = f" (and {len(others)} more)" if others else ""
+    return f"{where + ': ' if where else ''}{' '.join(first['msg'].split())}{more}"
+
+
+# ---------------------------------------------------------------- many clips at once
+
+
+def _examined(
+    clips: Iterable[tuple[int, Record]], workers: int, longest_s: float, timeout_s: float
+) -> Iterator[tuple[int, Record, Result]]:
+    """Every clip with its result, in no particular order."""
+    waiting = iter(clips)
+    if workers <= 0:
+        for number, record in waiting:
+            yield number, record, examine(record, longest_s, timeout_s)
+        return
+    pool = _pool(workers)
+    under_way: dict[Future[Result], tuple[int, Record]] = {}
+    try:
+        exhausted = False
+        while under_way or not exhausted:
+            lost: list[tuple[int, Record]] = []
+            try:
+                while not exhausted and len(under_way) < workers * _AHEAD:
+                    clip = next(waiting, None)
+                    if clip is None:
+                        exhausted = True
+                        break
+                    lost = [clip]
+                    under_way[pool.submit(examine, clip[1], longest_s, timeout_s)] = clip
+                    lost = []
+                if not under_way:
+                    break
+                for future in wait(under_way, return_when=FIRST_COMPLETED).done:
+                    result = future.result()
+                    number, record = under_way.pop(future)
+                    yield number, record, result
+            except BrokenProcessPool:
+                pool.shutdown(wait=False, cancel_futures=True)
+                yield from _one_by_one([*under_way.values(), *lost], longest_s, timeout_s)
+                under_way = {}
+                pool = _pool(workers)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _one_by_one(
+    clips: Iterable[tuple[int, Record]], longest_s: float, timeout_s: float
+) -> Iterator[tuple[int, Record, Result]]:
+    """The clips that were under way when a process died, to find out which of them it was."""
+    pool = _pool(1)
+    try:
+        for number, record in clips:
+            try:
+                result = pool.submit(examine, record, longest_s, timeout_s).result()
+            except BrokenProcessPool:
+                result = Result([("crashed", "the process that decoded it died")], None, 0.0)
+                pool.shutdown(wait=False)
+                pool = _pool(1)
+            yield number, record, result
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _pool(workers: int) -> ProcessPoolExecutor:
+    context = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
+    context.set_forkserver_preload([examine.__module__])  # imported once, not in every process
+    return ProcessPoolExecutor(workers, context, max_tasks_per_child=_RETIRE_AFTER)
+
+
+class _Seen:
+    """Which clips show and sound the same."""
+
+    def __init__(self) -> None:
+        self.groups: dict[bytes, list[tuple[int, int, str, str]]] = {}
+
+    def add(self, fingerprint: bytes, number: int, record: Record) -> None:
+        split = record.split or ""
+        self.groups.setdefault(fingerprint, []).append((_FIRST.get(split, 2), number, record.id, split))
+
+    def repeated(self) -> Iterator[Finding]:
+        """All but the first of each group, test before val before train: what leaks is a train clip."""
+        for group in self.groups.values():
+            (_, _, kept, kept_split), *others = sorted(group)
+            for _, number, name, split in others:
+                if split != kept_split:
+                    detail = f"the same as {kept}, which is {kept_split or 'of no split'}"
+                    yield Finding(number, name, "leak", detail)
+                else:
+                    yield Finding(number, name, "duplicate", f"the same as {kept}")
+
+
+def _bar(shown: bool) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        disable=not shown,
+    )

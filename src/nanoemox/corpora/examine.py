@@ -1,0 +1,171 @@
+"""One manifest line -> what is wrong with its clip. Runs in a process of its own and keeps nothing."""
+
+from __future__ import annotations
+
+import signal
+import time
+import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import blake2b
+from pathlib import Path
+from types import FrameType
+from typing import NamedTuple
+
+import numpy as np
+
+from nanoemox.data import MEDIA, Record
+from nanoemox.media import Clip, MediaError, empty_clip, load_clip, load_frames_dir
+
+BLACK = 24  # of 255: what a frame's brightest part reaches at most in a black picture
+_QUIET = 1e-4  # peak; as in sound.py
+_FASTEST_WORDS_HZ, _FASTEST_SIGNS_HZ = 6.0, 12.0  # words, and Chinese characters, a second
+_USUAL_WORDS_HZ, _USUAL_SIGNS_HZ = 2.5, 4.5
+_SLACK_S = 0.5  # cuts are not exact
+_PAUSES = 8.0  # times the usual length, and then _PAUSE_S more, is still no mismatch
+_PAUSE_S = 10.0
+
+
+class _TooSlow(BaseException):
+    """Not an error of the file, so that nothing that handles those takes it for one."""
+
+
+class Result(NamedTuple):
+    """findings: (kind, detail). fingerprint: equal for clips that show and sound the same; None if blank."""
+
+    findings: list[tuple[str, str]]
+    fingerprint: bytes | None
+    seconds: float
+
+
+def examine(record: Record, longest_s: float, timeout_s: float) -> Result:
+    """Decode the clip of one line and say what is wrong with it. Never raises."""
+    started = time.perf_counter()
+    fingerprint = None
+    findings = _files(record)
+    if not findings:
+        try:
+            with _at_most(timeout_s):
+                clip = _load(record)
+                findings += _contents(record, clip, longest_s)
+                fingerprint = _fingerprint(clip)
+        except _TooSlow:
+            findings.append(("timeout", f"not decoded within {timeout_s:g} s"))
+        except MediaError as error:
+            findings.append(("unreadable", str(error)))
+        except Exception as error:  # a fault of ours must not end a run over a corpus
+            findings.append(("unreadable", f"{type(error).__name__}: {error}"))
+    fault = (record.extra or {}).get("known_fault")
+    if fault:
+        findings.append(("known_fault", str(fault)))
+    return Result(findings, fingerprint, time.perf_counter() - started)
+
+
+def _files(record: Record) -> list[tuple[str, str]]:
+    """Files that are not there or hold nothing."""
+    findings = []
+    for kind in MEDIA:
+        path: Path | None = getattr(record, kind)
+        if path is None:
+            continue
+        try:
+            about = path.stat()
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or str(error)
+            findings.append(("missing", f"{kind} {path}: {reason.casefold()}"))
+            continue
+        if kind == "frames_dir":
+            if not path.is_dir() or next(path.iterdir(), None) is None:
+                findings.append(("empty", f"{kind} {path} holds no pictures"))
+        elif about.st_size == 0 and path.is_file():
+            findings.append(("empty", f"{kind} {path} has 0 bytes"))
+    return findings
+
+
+def _load(record: Record) -> Clip:
+    start_s, end_s = record.start_s, record.end_s
+    if record.frames_dir:
+        return load_frames_dir(record.frames_dir, start_s=start_s, end_s=end_s, audio=record.audio)
+    if path := record.video or record.image:
+        return load_clip(path, start_s=start_s, end_s=end_s, audio=record.audio)
+    if record.audio:
+        return load_clip(record.audio, start_s=start_s, end_s=end_s)
+    return empty_clip("the line names no media")
+
+
+def _contents(record: Record, clip: Clip, longest_s: float) -> list[tuple[str, str]]:
+    findings = []
+    if not any(getattr(record, kind) for kind in MEDIA):
+        return []
+    if clip.duration_s > longest_s:
+        findings.append(("too_long", f"{clip.duration_s:.1f} s, expected at most {longest_s:g} s"))
+    if (record.video or record.frames_dir or record.image) and clip.frames is None:
+        findings.append(("no_video", clip.modalities["video"]))
+    if record.video and clip.audio_clips is None:
+        findings.append(("no_audio", clip.modalities["audio"]))
+    black, silent = _black(clip), _silent(clip)
+    if black:
+        findings.append(("black", "no picture is brighter than black"))
+    if silent:
+        findings.append(("silent", "nothing but zeros in the sound"))
+    if (black or clip.frames is None) and (silent or clip.audio_clips is None):
+        findings.append(("blank", "there is nothing to see and nothing to hear"))
+    findings += [("damaged", text) for text in clip.warnings if "damaged" in text or "cut off" in text]
+    if record.text and clip.audio_clips is not None and not silent:
+        sound_s = clip.duration_s
+        findings += [("length_mismatch", text) for text in length_mismatch(record.text, sound_s)]
+    return findings
+
+
+def length_mismatch(text: str, sound_s: float) -> Iterator[str]:
+    """Whether words can be said in the time there is, and whether the time is anything like theirs."""
+    signs = sum(unicodedata.east_asian_width(c) in "WF" and c.isalpha() for c in text)
+    words = len("".join(" " if unicodedata.east_asian_width(c) in "WF" else c for c in text).split())
+    fastest_s = words / _FASTEST_WORDS_HZ + signs / _FASTEST_SIGNS_HZ
+    usual_s = words / _USUAL_WORDS_HZ + signs / _USUAL_SIGNS_HZ
+    if fastest_s > sound_s + _SLACK_S:
+        yield f"{words + signs} words or signs in {sound_s:.1f} s of sound, too many to be said"
+    elif sound_s > _PAUSES * usual_s + _PAUSE_S:
+        yield f"{words + signs} words or signs in {sound_s:.1f} s of sound, too few for it"
+
+
+def _black(clip: Clip) -> bool:
+    return clip.frames is not None and bool(clip.frames[:, ::4, ::4].max() < BLACK)
+
+
+def _silent(clip: Clip) -> bool:
+    """By its envelope, which covers all of a sound that is decoded whole."""
+    return clip.waveform is not None and bool(np.abs(clip.waveform).max(initial=0.0) < _QUIET)
+
+
+def _fingerprint(clip: Clip) -> bytes | None:
+    """A digest of some of what is seen and heard, whatever the container; None where that is nothing."""
+    digest = blake2b(digest_size=16)
+    seen = clip.frames is not None and not _black(clip)
+    heard = clip.audio_clips is not None and not _silent(clip)
+    if seen and clip.frames is not None:
+        step = max(1, min(clip.frames.shape[1:3]) // 48)
+        digest.update(str(clip.frames.shape).encode() + clip.frames[:, ::step, ::step].tobytes())
+    if heard and clip.audio_clips is not None:
+        digest.update(np.round(clip.audio_clips * 32767).astype(np.int16).tobytes())
+    return digest.digest() if seen or heard else None
+
+
+@contextmanager
+def _at_most(timeout_s: float) -> Iterator[None]:
+    """Raise _TooSlow after `timeout_s`, where signals exist and this is a process's main thread."""
+
+    def ring(signum: int, frame: FrameType | None) -> None:
+        raise _TooSlow
+
+    try:
+        before = signal.signal(signal.SIGALRM, ring)
+    except (AttributeError, ValueError):
+        yield
+        return
+    signal.setitimer(signal.ITIMER_REAL, timeout_s)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -1,0 +1,15 @@
+"""An examination that one clip does not survive, in a module that a fresh process imports fast."""
+
+from __future__ import annotations
+
+import os
+
+from nanoemox.corpora import examine as real
+from nanoemox.data import Record
+
+
+def examine(record: Record, longest_s: float, timeout_s: float) -> real.Result:
+    """As the real one, but a decoder can kill its process."""
+    if record.id == "deadly":
+        os._exit(11)
+    return real.examine(record, longest_s, timeout_s)

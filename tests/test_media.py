@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import struct
 import subprocess
 import sys
 import time
@@ -15,9 +16,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from nanoemox import files, sources
 from nanoemox import frames as frames_module
 from nanoemox import sound as sound_module
-from nanoemox import sources
 from nanoemox.media import (
     MediaError,
     audio_clip_starts,
@@ -526,6 +527,30 @@ def test_nothing_else_can_be_opened(tmp_path: Path, media: Path, monkeypatch: py
     monkeypatch.setattr(sources, "_open_formats", lambda: "hls,concat,mov,mpegts,h264")
     with pytest.raises(MediaError):
         load_clip(path)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "gif", "bmp"])
+def test_declared_size_is_checked_before_unpacking(tmp_path: Path, suffix: str) -> None:
+    """A small picture whose header claims 60,000 x 50,000 pixels."""
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(numbered_frame(1)).save(path)
+    data = bytearray(path.read_bytes())
+    at, form, size = {
+        "jpg": (data.find(b"\xff\xc0") + 5, ">HH", (50_000, 60_000)),
+        "gif": (6, "<HH", (60_000, 50_000)),
+        "bmp": (18, "<ii", (60_000, -50_000)),
+    }[suffix]
+    struct.pack_into(form, data, at, *size)
+    path.write_bytes(data)
+    with pytest.raises(MediaError, match=r"unpacks to 60000 x 50000 pixels"):
+        load_clip(path)
+
+
+def test_a_video_of_impossible_size_is_damage() -> None:
+    files.check_size(Path("a.mp4"), 7680, 4320, moving=True)
+    files.check_size(Path("panorama.jpg"), 30_000, 1_000)
+    with pytest.raises(MediaError, match="damaged"):
+        files.check_size(Path("a.mp4"), 256, 135_168, moving=True)
 
 
 def test_permission_denied(media: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,11 @@ from pathlib import Path
 from typing import IO, NoReturn
 
 MAX_PIXELS = 40_000_000  # of one picture: above 8K video (33 million), below what would fill the memory
+MAX_VIDEO_SIDE = 16_384  # pixels
 HEAD_BYTES = 4096
+_OPEN_FLAGS = os.O_RDONLY
+for _flag in ("O_CLOEXEC", "O_NONBLOCK", "O_BINARY"):  # what the system has of them
+    _OPEN_FLAGS |= getattr(os, _flag, 0)
 _JPEG_SEGMENTS = 2000
 _JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of a frame's header
 
@@ -51,7 +55,7 @@ def refuse(path: str | os.PathLike[str], wrong: str, remedy: str) -> NoReturn:
 def open_file(path: Path) -> IO[bytes]:
     """Open a plain file for reading, without ever waiting for one (a pipe would block)."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        handle = os.open(path, _OPEN_FLAGS)
     except ValueError:
         refuse(path, "is not a file name (it holds a null character)", "check the name")
     except OSError as error:
@@ -106,13 +110,18 @@ def declared_size(head: bytes, file: IO[bytes]) -> tuple[int, int]:
     return 0, 0
 
 
-def check_size(path: Path, width: int, height: int) -> None:
+def check_size(path: Path, width: int, height: int, moving: bool = False) -> None:
+    """Refuse pictures that would fill the memory, and videos of a size that only damage explains."""
     if width * height > MAX_PIXELS:
         wrong = f"unpacks to {width} x {height} pixels (expected at most {MAX_PIXELS // 1_000_000} million)"
         refuse(path, wrong, "scale it down")
+    if moving and max(width, height) > MAX_VIDEO_SIDE:
+        wrong = f"claims pictures of {width} x {height} pixels (expected sides of at most {MAX_VIDEO_SIDE})"
+        refuse(path, wrong, "scale it down, or export it again if it is damaged")
 
 
 def refuse_pointers(path: Path, head: bytes) -> None:
+    """Refuse what only points to other files, and what FFmpeg would fail on without saying why."""
     if head[8:12] == b"WEBP" and b"ANIM" in head[12:48]:
         refuse(path, "is an animated WebP, which FFmpeg does not decode", "convert it to GIF or MP4")
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")

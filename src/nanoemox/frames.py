@@ -22,11 +22,12 @@ from av.sidedata.sidedata import Type as SideDataType
 from numpy.typing import NDArray
 
 from nanoemox.files import MAX_PIXELS, refuse
-from nanoemox.sources import Source, decoded, go_to, last_packet_s, packets, told
+from nanoemox.sources import Source, decoded, go_to, last_packet_s, packets
 
 FRAMES_PER_CLIP = 8
 LONGEST_SIDE_PX = 1280  # pictures are kept at their own size up to this
 DECODE_THROUGH_FRAMES = 1000  # up to here a video is decoded from end to end (40 s at 25 fps)
+DECODE_THROUGH_PIXELS = 2_100_000_000  # and up to here: as many frames at 1080p, fewer of larger ones
 COUNT_BYTES = 64_000_000  # files up to here have their frames counted where the container does not tell
 FRAMES_PER_SEEK = 3000  # how far to decode towards a target when key frames lie far apart
 _THREADED_PIXELS = 800_000  # above this, more threads than one pay
@@ -60,15 +61,16 @@ def read_pictures(source: Source, n: int, start_s: float | None, end_s: float | 
     if source.picture:
         return _still(source, n)
     lo, hi = -math.inf if start_s is None else start_s, math.inf if end_s is None else end_s
+    through = min(DECODE_THROUGH_FRAMES, DECODE_THROUGH_PIXELS // max(source.pixels, 1))
     vlen, times = source.frames if start_s is None and end_s is None else 0, None
     if not vlen:
         length_s = 0.0 if source.duration_s is None else min(hi, source.duration_s) - max(lo, 0.0)
-        if length_s * source.frame_rate_hz <= DECODE_THROUGH_FRAMES or source.size <= COUNT_BYTES:
+        if length_s * source.frame_rate_hz <= through or source.size <= COUNT_BYTES:
             times = _packet_times(source, lo, hi)
             vlen = len(times)
             if not vlen:
                 return None
-    if 0 < vlen <= DECODE_THROUGH_FRAMES:
+    if 0 < vlen <= through:
         return _decode_through(source, n, lo, hi, vlen)
     return _seek_through(source, n, lo, hi, times)
 
@@ -145,19 +147,13 @@ def _without_unnamed(frame: Any) -> Any:
     return graph.pull()
 
 
-def _stack(source: Source, frames: list[Any]) -> NDArray[np.uint8]:
-    """Frames -> uint8 [T, H, W, 3], all of the first one's size."""
-    done: dict[int, NDArray[np.uint8]] = {}
-    with told(source.path):
-        for frame in frames:
-            if id(frame) not in done:
-                done[id(frame)] = _shown(frame, source)
-    pictures = [done[id(frame)] for frame in frames]
+def _stack(pictures: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Pictures -> uint8 [T, H, W, 3], all of the first one's size."""
     height, width = pictures[0].shape[:2]
     for i, picture in enumerate(pictures):
         if picture.shape != pictures[0].shape:  # the video changes its size
-            resized = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(width, height, threads=1)
-            pictures[i] = resized.to_ndarray()
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+            pictures[i] = frame.reformat(width, height, threads=1).to_ndarray()
     return np.stack(pictures)
 
 
@@ -188,7 +184,7 @@ def _decode_through(source: Source, n: int, lo: float, hi: float, expected: int)
     stated, rate = expected, source.frame_rate_hz
     for _ in range(3):
         wanted = set(frame_indices(max(expected, 1), n))
-        kept: dict[int, tuple[float, Any]] = {}
+        kept: dict[int, tuple[float, NDArray[np.uint8]]] = {}
         count, first, last = 0, 0.0, 0.0
         with source.reading("video") as (container, stream):
             if lo > 0:
@@ -201,7 +197,7 @@ def _decode_through(source: Source, n: int, lo: float, hi: float, expected: int)
                     break
                 first, last = (at if count == 0 else first), at
                 if count in wanted:
-                    kept[count] = (at, frame)
+                    kept[count] = (at, _shown(frame, source))
                 count += 1
         if count == 0:
             return None
@@ -213,7 +209,7 @@ def _decode_through(source: Source, n: int, lo: float, hi: float, expected: int)
     warnings = []
     if stated - count > max(2, 0.02 * stated):
         warnings.append(f"the video is damaged or cut off: {count} of {stated} pictures could be decoded")
-    frames = _stack(source, [kept[i][1] for i in indices])
+    frames = _stack([kept[i][1] for i in indices])
     times = tuple(round(kept[i][0], 6) for i in indices)
     return Pictures(frames, times, last - first + 1 / rate, tuple(warnings))
 
@@ -270,18 +266,21 @@ class _Walker:
         self.at_s, self.frame, self.frames = -math.inf, None, iter(())
         self.seeks_pay = True
         self.stuck = False
+        self.shown: NDArray[np.uint8] | None = None
+        self.shown_at_s = -math.inf
 
-    def find(self, target_s: float) -> Any:
-        """The first frame at or after `target_s` (less half a frame), or the last one there is."""
+    def find(self, target_s: float) -> tuple[float, NDArray[np.uint8] | None]:
+        """Time and picture of the first frame at or after `target_s` (less half a frame), or of the last."""
         if self.frame is None or (self.seeks_pay and target_s - self.at_s > self.near_s):
             self._jump(target_s)
         for _ in range(FRAMES_PER_SEEK):
-            if self.at_s >= target_s - self.half_s:
-                return self.frame
-            if not self._step():
-                return self.frame
-        self.stuck = True
-        return self.frame
+            if self.at_s >= target_s - self.half_s or not self._step():
+                break
+        else:
+            self.stuck = True
+        if self.frame is not None and self.shown_at_s != self.at_s:
+            self.shown, self.shown_at_s = _shown(self.frame, self.source), self.at_s
+        return self.at_s, self.shown
 
     def _jump(self, target_s: float) -> None:
         before_s = self.at_s
@@ -309,26 +308,26 @@ def _seek_through(source: Source, n: int, lo: float, hi: float, times: list[floa
         if vlen < 1:
             return None
         walker = _Walker(source, container, stream)
-        found = [(walker.find(time_of(k)), walker.at_s) for k in frame_indices(vlen, n)]
+        found = [walker.find(time_of(k)) for k in frame_indices(vlen, n)]
         length_s = time_of(vlen - 1) - time_of(0) + 1 / source.frame_rate_hz  # the index lives no longer
-    if found[0][0] is None:
+    shown = [picture for _, picture in found if picture is not None]
+    if len(shown) < n:
         return None
     if lo < 0 and hi == math.inf and source.frames - vlen > max(2, 0.02 * source.frames):
         warnings.append(f"the video is damaged or cut off: {vlen} of {source.frames} pictures are there")
     if walker.stuck:
         warnings.append("key frames lie far apart, so some pictures are earlier than asked for")
-    frames = _stack(source, [frame for frame, _ in found])
-    return Pictures(frames, tuple(round(at, 6) for _, at in found), length_s, tuple(warnings))
+    times_s = tuple(round(at, 6) for at, _ in found)
+    return Pictures(_stack(shown), times_s, length_s, tuple(warnings))
 
 
 def read_folder(sources: list[Source], n: int) -> NDArray[np.uint8]:
     """n of the pictures of a folder, by the same rule, all of the first one's size."""
-    frames: dict[int, Any] = {}
+    pictures: dict[int, NDArray[np.uint8]] = {}
     indices = frame_indices(len(sources), n)
     for i in dict.fromkeys(indices):
         picture = read_pictures(sources[i], 1, None, None)
         if picture is None:
             refuse(sources[i].path, "holds no picture that can be decoded", "remove it or export it again")
-        frames[i] = av.VideoFrame.from_ndarray(picture.frames[0], format="rgb24")
-    height, width = frames[indices[0]].height, frames[indices[0]].width
-    return np.stack([frames[i].reformat(width, height, threads=1).to_ndarray() for i in indices])
+        pictures[i] = picture.frames[0]
+    return _stack([pictures[i] for i in indices])

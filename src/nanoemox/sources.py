@@ -33,13 +33,22 @@ from nanoemox.files import (
 )
 
 # Demuxers that read other files, talk to devices or networks, or build media out of text.
-_CLOSED_FORMATS = frozenset(
-    """
-    concat hls dash imf sdp rtp rtsp sap image2 lavfi svg_pipe vobsub webm_dash_manifest avs avisynth vapoursynth
-    ffmetadata tty bin adf idf xbin data
-    alsa oss jack pulse sndio fbdev kmsgrab x11grab video4linux2,v4l2
-    """.split()
-)
+_CLOSED_FORMATS = {
+    *("concat", "hls", "dash", "imf", "sdp", "rtp", "rtsp", "sap", "image2", "lavfi", "svg_pipe", "vobsub"),
+    *(
+        "webm_dash_manifest",
+        "avs",
+        "avisynth",
+        "vapoursynth",
+        "ffmetadata",
+        "tty",
+        "bin",
+        "adf",
+        "idf",
+        "xbin",
+    ),
+    *("alsa", "oss", "jack", "pulse", "sndio", "fbdev", "kmsgrab", "x11grab", "video4linux2,v4l2", "data"),
+}
 _PICTURE_FORMATS = {"gif", "apng", "ico", "jpegxl_anim", "webp"}
 _PICTURE_BRANDS = {"avif", "heic", "heix", "mif1"}  # pictures in an MP4 box
 
@@ -82,6 +91,7 @@ class Source:
     start_s: float  # the file's clock at its beginning
     duration_s: float | None  # as the container states it; often missing, sometimes wrong
     frames: int = 0  # as the container states it; 0: it does not
+    pixels: int = 0  # of one frame
     frame_rate_hz: float = 25.0
     pixel_aspect: float = 1.0  # width of a pixel over its height
     sound_s: float | None = None
@@ -109,6 +119,8 @@ def inspect(path: Path) -> Source:
         refuse(path, "is not a file (no name was given)", "name a media file")
     with opened(path) as container:
         video, audio = video_stream(container), audio_stream(container)
+        name, brand = container.format.name, container.metadata.get("major_brand")
+        picture = name.endswith("_pipe") or name in _PICTURE_FORMATS or brand in _PICTURE_BRANDS
         if video is None and audio is None:
             kinds = sorted({stream.type or "unknown" for stream in container.streams})
             refuse(
@@ -116,24 +128,21 @@ def inspect(path: Path) -> Source:
                 f"has neither picture nor sound (found {', '.join(kinds) or 'no streams'})",
                 "give a video, sound or picture file",
             )
-        if video is not None:
-            context = video.codec_context
-            if context is not None:
-                check_size(path, context.width, context.height)
-        name = container.format.name
+        context = None if video is None else video.codec_context
         sound = None if audio is None else audio.codec_context
+        if context is not None:
+            check_size(path, context.width, context.height, moving=not picture)
         duration = container.duration
         return Source(
             path=path,
             size=container.size,
-            picture=name.endswith("_pipe")
-            or name in _PICTURE_FORMATS
-            or container.metadata.get("major_brand") in _PICTURE_BRANDS,
+            picture=picture,
             has_video=video is not None,
             has_audio=audio is not None,
             start_s=(container.start_time or 0) / av.time_base,
             duration_s=duration / av.time_base if duration and duration > 0 else None,
             frames=0 if video is None else video.frames,
+            pixels=0 if context is None else context.width * context.height,
             frame_rate_hz=_frame_rate_hz(video),
             pixel_aspect=float(getattr(video, "sample_aspect_ratio", None) or 1),
             sound_s=float(audio.duration * audio.time_base) if audio is not None and audio.duration else None,

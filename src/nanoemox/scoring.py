@@ -97,7 +97,8 @@ def majority(train: Sequence[Labels], tasks: Sequence[str]) -> dict[str, dict[st
         elif name == "open_vocabulary":
             groups = Counter(group for mine in known for group in metrics.groups_of(mine["labels"]))
             share = sum(len(metrics.groups_of(mine["labels"])) for mine in known) / len(known)
-            constant[name] = {"labels": [group for group, _ in groups.most_common(max(1, round(share)))]}
+            ranked = sorted(groups, key=lambda group: (-groups[group], group))
+            constant[name] = {"labels": ranked[: max(1, round(share))]}
         elif name == "reasoning":
             cues: dict[str, list[str]] = {}
             for source in SOURCES:

@@ -3,8 +3,9 @@
 Face: action units of every frame, as FaceXFormer's backbone learns faces from many labelled tasks (arXiv 2403.12960).
 Voice: masked prediction of cluster ids, as HuBERT (arXiv 2106.07447), with pitch, energy and manner beside it.
 Scene: pictures and captions that belong together, as CLIP (arXiv 2103.00020), with place and prop beside it.
-The extra targets sit on the very layers that adapters will read, and `evenness` keeps what those layers say
-spread over all directions: features with one common component make every token of a Q-Former alike.
+The extra targets sit on the very layers that adapters will read. They are read through a standardisation, so that
+what differs between clips is learned early, however large the part that all clips share; `backbones.assemble` folds
+the same standardisation into the adapters, since a large common part makes every token of a Q-Former alike.
 Letters: B batch, T frames, C audio clips, L samples, U time steps of an audio clip, D width, S text.
 """
 
@@ -23,16 +24,18 @@ from nanoemox.encoders import AudioEncoder, FaceEncoder, VisionEncoder
 Losses = dict[str, Any]
 
 
-def evenness(features: Tensor) -> Tensor:
-    """How far [N, D] features are from mean 0, variance 1 and uncorrelated directions (as VICReg, arXiv 2105.04906)."""
-    mean = features.mean(dim=0)
-    centred = features - mean
-    spread = (centred.square().mean(dim=0) + 1e-4).sqrt()
-    covariance = centred.T @ centred / max(1, len(features) - 1)
-    off_diagonal = covariance - torch.diag(covariance.diagonal())
-    return (
-        mean.square().mean() + (spread - 1).square().mean() + 0.04 * off_diagonal.square().sum() / len(mean)
-    )
+class Standardised(nn.Module):
+    """A linear layer that reads its input with mean 0 and variance 1 in every direction."""
+
+    def __init__(self, width: int, outputs: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(width, affine=False)
+        self.linear = nn.Linear(width, outputs)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """[..., D] -> [..., outputs]."""
+        flat = self.norm(features.float().flatten(0, -2))
+        return self.linear(flat).unflatten(0, features.shape[:-1])
 
 
 def weighted(parts: dict[str, Tensor], weights: dict[str, float]) -> Losses:
@@ -47,17 +50,16 @@ class FaceObjective(nn.Module):
     def __init__(self, config: NanoEmoXConfig, units: int, cues: int, weights: dict[str, float]) -> None:
         super().__init__()
         self.encoder = FaceEncoder(config)
-        self.units = nn.Linear(config.face_feature_width, units)
-        self.cues = nn.Linear(config.face_feature_width, cues)
+        self.units = Standardised(config.face_feature_width, units)
+        self.cues = Standardised(config.face_feature_width, cues)
         self.weights = weights
 
     def forward(self, pixels: Tensor, units: Tensor, cues: Tensor) -> Losses:
-        """Pixels [B, T, 3, H, W], units [B, T, K], cues [B, Q] in 0..1 -> loss."""
+        """Pixels [B, T, 3, H, W], units [B, T, K] (variance 1), cues [B, Q] in 0..1 -> loss."""
         features = self.encoder(pixels)
         parts = {
-            "units": functional.smooth_l1_loss(self.units(features), units, beta=0.1) * 10,
+            "units": functional.smooth_l1_loss(self.units(features), units),
             "cues": functional.binary_cross_entropy_with_logits(self.cues(features.mean(dim=1)), cues),
-            "evenness": evenness(features.flatten(0, 1)),
         }
         return weighted(parts, self.weights)
 
@@ -73,7 +75,7 @@ class VoiceObjective(nn.Module):
         width = config.audio_config.hidden_size
         self.clusters = nn.Linear(width, clusters)
         self.tracks = nn.Linear(width, tracks)
-        self.cues = nn.ModuleList(nn.Linear(width, cues) for _ in range(3))
+        self.cues = nn.ModuleList(Standardised(width, cues) for _ in range(3))
         self.weights = weights
 
     def forward(
@@ -99,7 +101,6 @@ class VoiceObjective(nn.Module):
             "clusters": functional.cross_entropy(self.clusters(steps[:, -1][masked]), clusters[masked]),
             "tracks": functional.smooth_l1_loss(self.tracks(steps), tracks),
             "cues": functional.binary_cross_entropy_with_logits(pooled, cues),
-            "evenness": evenness(whole.flatten(0, 1)),
         }
         return weighted(parts, self.weights)
 
@@ -132,9 +133,9 @@ class SceneObjective(nn.Module):
             )
         )
         self.text_projection = nn.Linear(128, shared, bias=False)
-        self.projections = nn.ModuleList(nn.Linear(width, shared, bias=False) for _ in range(2))
+        self.projections = nn.ModuleList(Standardised(width, shared) for _ in range(2))
         self.scale = nn.Parameter(torch.tensor(2.0))
-        self.heads = nn.ModuleList(nn.Linear(width, count) for count in classes)
+        self.heads = nn.ModuleList(Standardised(width, count) for count in classes)
         self.weights = weights
 
     def forward(
@@ -156,5 +157,5 @@ class SceneObjective(nn.Module):
                 + functional.cross_entropy(logits.T, wanted)
             )
         named = [functional.cross_entropy(head(tapped), classes[:, k]) for k, head in enumerate(self.heads)]
-        parts = {"contrast": contrast / 4, "named": torch.stack(named).mean(), "evenness": evenness(tapped)}
+        parts = {"contrast": contrast / 4, "named": torch.stack(named).mean()}
         return weighted(parts, self.weights)

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from nanoemox.media import Clip, empty_clip
 
 from nanoemox import decoding
 from nanoemox.analysis import Request
 from nanoemox.inference import EmotionAnalyzer, ModelError, load_config
+from nanoemox.media import Clip, empty_clip
 from nanoemox.tasks import TASKS, Task
 
 from .tiny import tiny_clip

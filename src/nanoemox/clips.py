@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -158,7 +157,7 @@ def _open_arrays(folder: Path, ids: list[str], side: int) -> tuple[np.memmap[Any
     if fresh:
         temporary = index.with_suffix(".unfinished")
         temporary.write_text(json.dumps(wanted), encoding="utf-8")
-        os.replace(temporary, index)
+        temporary.replace(index)
     return arrays
 
 

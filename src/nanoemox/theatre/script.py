@@ -141,7 +141,7 @@ def reasoning_text(cues: dict[str, list[str]], emotion: str) -> str:
 
 
 def pair_split(prop: str, place: str) -> str:
-    """Which split shows this prop in this place: a quarter of the pairs is kept for testing, an eighth for validation."""
+    """Which split shows this prop in this place: a quarter of the pairs is for testing, an eighth for validation."""
     shift = (world.PLACES.index(place) - 3 * world.PROPS.index(prop)) % len(world.PLACES)
     return "test" if shift < 2 else "val" if shift == 2 else "train"
 

@@ -172,7 +172,12 @@ _LISTENER_TURNS = (
     "Please tell me more.",
     "I have time for you.",
 )
-_SPEAKER_TURNS = ("I wanted to talk to you.", "There you are.", "Do you have a moment?", "I am glad you are here.")
+_SPEAKER_TURNS = (
+    "I wanted to talk to you.",
+    "There you are.",
+    "Do you have a moment?",
+    "I am glad you are here.",
+)
 
 GOALS = {
     "anger": "to calm and to show understanding",

@@ -48,7 +48,12 @@ SUGGESTION_POWER = 0.4  # how much of the causes' suggestions below is kept: 0 n
 
 # How each emotion shows itself: (face group, voice style) -> share. A pair belongs to one emotion only.
 DISPLAYS: dict[str, dict[tuple[str, str], float]] = {
-    "anger": {("frown", "harsh"): 0.50, ("still", "harsh"): 0.20, ("smile", "harsh"): 0.15, ("wide", "harsh"): 0.15},
+    "anger": {
+        ("frown", "harsh"): 0.50,
+        ("still", "harsh"): 0.20,
+        ("smile", "harsh"): 0.15,
+        ("wide", "harsh"): 0.15,
+    },
     "disgust": {("frown", "flat"): 0.40, ("smile", "flat"): 0.30, ("frown", "slow"): 0.30},
     "fear": {("wide", "trembling"): 0.50, ("still", "trembling"): 0.30, ("frown", "trembling"): 0.20},
     "happiness": {("smile", "bright"): 0.55, ("still", "bright"): 0.25, ("smile", "slow"): 0.20},
@@ -191,7 +196,11 @@ INTENT_OF = {
 
 # A closing remark colours some lines; it only leans towards the emotion and so misleads at times.
 TONES = ("plain", "glad", "sour")
-_TONE_SHARES = {"positive": (0.80, 0.115, 0.085), "neutral": (0.80, 0.10, 0.10), "negative": (0.80, 0.085, 0.115)}
+_TONE_SHARES = {
+    "positive": (0.80, 0.115, 0.085),
+    "neutral": (0.80, 0.10, 0.10),
+    "negative": (0.80, 0.085, 0.115),
+}
 
 
 class Plot(NamedTuple):
@@ -289,7 +298,11 @@ def all_plots() -> Iterator[tuple[Plot, float]]:
             for f, pf in ((face, 1 - HIDDEN_SHARE), ("hidden", HIDDEN_SHARE))
             for v, pv in ((voice, 1 - DROWNED_SHARE), ("drowned", DROWNED_SHARE))
         ]
-        for (prop, p_prop), (family, p_family), (tone, p_tone), mention, (face, voice, p_shown) in itertools.product(
+        for (prop, p_prop), (family, p_family), (tone, p_tone), mention, (
+            face,
+            voice,
+            p_shown,
+        ) in itertools.product(
             cause_table()[emotion].items(),
             family_table()[emotion].items(),
             tone_shares(emotion).items(),
@@ -342,5 +355,7 @@ def ceilings() -> dict[str, dict[str, float]]:
             seen = observed(plot, senses)
             for name, value in (("emotion", plot.emotion), ("intent", plot.intent), ("cause", plot.prop)):
                 mass[name][seen][value] += p
-        result[subset] = {name: sum(max(row.values()) for row in rows.values()) for name, rows in mass.items()}
+        result[subset] = {
+            name: sum(max(row.values()) for row in rows.values()) for name, rows in mass.items()
+        }
     return result

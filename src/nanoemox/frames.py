@@ -153,7 +153,8 @@ def _stack(pictures: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     for i, picture in enumerate(pictures):
         if picture.shape != pictures[0].shape:  # the video changes its size
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-            pictures[i] = frame.reformat(width, height, threads=1).to_ndarray()
+            resized = frame.reformat(width, height, threads=1).to_ndarray()
+            pictures[i] = resized.astype(np.uint8, copy=False)
     return np.stack(pictures)
 
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import IO, Any, NoReturn, cast
 
 import av
 from av.container import InputContainer
@@ -239,7 +239,7 @@ def opened(path: Path) -> Iterator[InputContainer]:
         except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
             _refuse_container(path, head, error)
         with container, told(path):
-            yield container
+            yield cast(InputContainer, container)
 
 
 @contextmanager

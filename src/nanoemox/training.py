@@ -232,7 +232,7 @@ def diversity_loss(weight: float) -> Callable[[nn.Module, Mapping[str, Tensor]],
     """A penalty on tokens of one clip that point the same way: `weight` times their mean squared cosine."""
 
     def penalty(model: nn.Module, inputs: Mapping[str, Tensor]) -> Tensor:
-        inner: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
+        inner: Any = getattr(model, "get_base_model", lambda: model)()  # under LoRA, what peft wrapped
         losses = []
         for name, adapter in (
             ("audio_features", inner.audio_adapter),

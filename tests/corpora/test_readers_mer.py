@@ -334,7 +334,8 @@ def test_dfew(tmp_path: Path) -> None:
         [3, 3, 4, 0, 0, 0, 0, 3, 0],
     ):
         book.active.append(row)
-    book.active.append([0, 9, 1, 0, 0, 0, 0, 4, 2])
+    book.active.append([0, 9, 1, 0, 0, 0, 0, 4, 2])  # in no fold
+    book.active.append([0, 9, 1, 0, 0, 0, 0, 5, 12])
     book.save(file)
     plant(
         tmp_path,
@@ -347,10 +348,10 @@ def test_dfew(tmp_path: Path) -> None:
         "Clip/original/4.mp4",
     )
     report, records = read("dfew", tmp_path)
-    assert {i: r.split for i, r in records.items()} == {"00001": "test", "00002": "train"}
+    assert {i: r.split for i, r in records.items()} == {"00001": "test", "00002": "train", "00004": None}
     label = records["00002"].labels.emotion
     assert label and label.label == "anger" and label.votes == {"anger": 7, "surprise": 3}
     assert records["00002"].frames_dir and records["00002"].frames_dir.parent.name == "clip_224x224"
-    assert wheres(report) == ["annotation.xlsx:5"] and any(
+    assert wheres(report) == ["annotation.xlsx:6"] and any(
         "no single label" in text for text in report.assumptions
     )

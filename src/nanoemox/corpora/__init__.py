@@ -185,6 +185,10 @@ def _lines(
     for where, values in corpus.read(folder):
         if values.get("text") and "language" not in values:
             values["language"] = corpus.language
+        odd = [values[kind] for kind in MEDIA if kind in values and not _writable(values[kind])]
+        if odd:
+            folder.skip(where, f"the name {odd[0].name!r} is not text and cannot be written; rename the file")
+            continue
         try:
             record = Record.model_validate({**common, **values})
         except ValidationError as error:
@@ -205,3 +209,11 @@ def _lines(
         raise CorpusError(
             f"{folder.root}: not one line could be read, {len(folder.skipped)} were skipped{first}"
         )
+
+
+def _writable(path: Path) -> bool:
+    """Whether a path can stand in a UTF-8 file; names on disk are bytes."""
+    try:
+        return bool(str(path).encode("utf-8"))
+    except UnicodeEncodeError:
+        return False

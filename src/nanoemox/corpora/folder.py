@@ -83,7 +83,7 @@ class Folder:
             if suffix in PICTURE_SUFFIXES:
                 if folder not in self.pictures[folder.name.lower()]:
                     self.pictures[folder.name.lower()].append(folder)
-            elif entry.is_dir():
+            elif _is_folder(entry):
                 self._walk(folder / entry.name, seen, depth + 1)
             elif suffix in VIDEO_SUFFIXES or suffix in AUDIO_SUFFIXES:
                 index = self.videos if suffix in VIDEO_SUFFIXES else self.sounds
@@ -223,6 +223,13 @@ class Folder:
         there = (path for path in self.root.iterdir() if not path.name.startswith("."))
         names = sorted(path.name + "/" * path.is_dir() for path in there)[:8]
         return f"the folder holds {', '.join(names)}" if names else "the folder is empty"
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False  # a link to itself
 
 
 def _below(folder: Path, parents: list[str]) -> bool:

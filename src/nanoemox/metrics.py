@@ -140,6 +140,53 @@ def macro_f1(
     return estimate(rows, statistic, clusters, seed)
 
 
+def weighted_precision(
+    truth: Sequence[str], said: Sequence[str | None], clusters: Clusters = None, seed: int = 0
+) -> Figure:
+    """Precision of each true class, weighted by how often it is true; 0 for a class that is never said."""
+    rows, size = _confusion(truth, said)
+
+    def statistic(sums: Rows) -> Rows:
+        cells = sums.reshape(*sums.shape[:-1], size, size)
+        hits, true, said_n = np.diagonal(cells, axis1=-2, axis2=-1), cells.sum(-1), cells.sum(-2)
+        precision = np.divide(hits, said_n, out=np.zeros(hits.shape), where=said_n > 0)
+        return _ratio((precision * true).sum(-1), true.sum(-1))
+
+    return estimate(rows, statistic, clusters, seed)
+
+
+def unweighted_recall(
+    truth: Sequence[str], said: Sequence[str | None], clusters: Clusters = None, seed: int = 0
+) -> Figure:
+    """Plain mean of recall over the true classes (UAR); WAR is `accuracy`."""
+    rows, size = _confusion(truth, said)
+
+    def statistic(sums: Rows) -> Rows:
+        cells = sums.reshape(*sums.shape[:-1], size, size)
+        hits, true = np.diagonal(cells, axis1=-2, axis2=-1), cells.sum(-1)
+        recall = np.divide(hits, true, out=np.zeros(hits.shape), where=true > 0)
+        return _ratio(recall.sum(-1), (true > 0).sum(-1).astype(np.float64))
+
+    return estimate(rows, statistic, clusters, seed)
+
+
+def basic_hits(truth: Sequence[str], said: Sequence[Collection[str]]) -> list[tuple[float, float]]:
+    """(hit, precision) of each clip: whether the basic emotion of the truth is among those said.
+
+    Both sides are projected alike; a word that the lexicon lacks stands for itself, so no clip drops out.
+    """
+
+    def basic(label: str) -> str:
+        return emotion_wheel.basic_emotion(label) or label.casefold().strip()
+
+    rows = []
+    for label, labels in zip(truth, said, strict=True):
+        mine = {basic(one) for one in labels if one.strip()}
+        hit = float(basic(label) in mine)
+        rows.append((hit, hit / len(mine) if mine else 0.0))
+    return rows
+
+
 # ---------------------------------------------------------------- sets of words
 
 

@@ -53,7 +53,9 @@ def precision_recall(
     scores: dict[str, list[tuple[float, float] | None]] = {}
     for name, labels in truth.items():
         row: list[tuple[float, float] | None] = []
-        for true, mine in zip(clusters(labels, words, level), clusters(said[name], words, level), strict=True):
+        for true, mine in zip(
+            clusters(labels, words, level), clusters(said[name], words, level), strict=True
+        ):
             hits = len(true & mine)
             row.append((hits / len(mine) if mine else 0.0, hits / len(true)) if true else None)
         scores[name] = row
@@ -190,9 +192,7 @@ _STATED = re.compile(r"the emotion of the speaker is\s+(\w+)", re.IGNORECASE)
 _THINK = re.compile(r"<think>(.*?)</think>", re.DOTALL)
 
 
-def spoken_emotion(
-    response: str, tables: AvaMergTables, mapping: Mapping[str, str] | None = None
-) -> str:
+def spoken_emotion(response: str, tables: AvaMergTables, mapping: Mapping[str, str] | None = None) -> str:
     """The emotion a response states inside its think block, else the first keyword found anywhere in it."""
     block = _THINK.search(response)
     stated = _STATED.search(block.group(1)) if block else None
@@ -214,6 +214,11 @@ def emotion_rates(
     same = [truth[name] == said[name] for name in names]
     rate, accuracy = (100 * sum(row) / len(row) if row else 0.0 for row in (hit, same))
     return rate, accuracy
+
+
+def without_think(response: str) -> str:
+    """A response without its think block, if that is closed."""
+    return _THINK.sub("", response).strip()
 
 
 def dist(responses: Sequence[str], n: int) -> float:
@@ -241,7 +246,7 @@ def avamerg(
     """The four figures of AvaMERG in percent; `truth` as `projected_truth` gives it."""
     said = {name: spoken_emotion(text, tables) for name, text in responses.items()}
     rate, accuracy = emotion_rates(truth, said, tables)
-    texts = [_THINK.sub("", text).strip() for text in responses.values()]
+    texts = [without_think(text) for text in responses.values()]
     return {
         "Emotion_Accuracy": round(accuracy, 2),
         "Hitrate": round(rate, 2),

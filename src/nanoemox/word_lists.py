@@ -134,7 +134,9 @@ def _wheel_rows(path: Path) -> list[tuple[str, str, str]]:
     rows, level1, level2 = [], "", ""
     for row in _rows(path):
         if len(row) < 3 or row[2] is None:
-            raise ValueError(f"{path}: expected level1, level2, level3 in every row, got {row}; restore the file")
+            raise ValueError(
+                f"{path}: expected level1, level2, level3 in every row, got {row}; restore the file"
+            )
         level1 = _plain(row[0]) if row[0] else level1
         level2 = _plain(row[1]) if row[1] else level2
         rows.append((level1, level2, _plain(row[2])))

@@ -84,7 +84,9 @@ def check_open_vocabulary(path: Path) -> Result:
     for level in (1, 2):
         scores = published.precision_recall(truth, said, words, level)
         for wheel in range(len(words.wheels)):
-            for name, expected in table["per_sample_precision_recall"][f"wheel{wheel + 1}_level{level}"].items():
+            for name, expected in table["per_sample_precision_recall"][
+                f"wheel{wheel + 1}_level{level}"
+            ].items():
                 row = scores[name][wheel]
                 result.number(f"wheel{wheel + 1} level{level} {name}", row or (None, None), expected)
         for subset, names in table["subsets"].items():

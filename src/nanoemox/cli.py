@@ -254,6 +254,26 @@ def score(
         _write_all({json_file: to_json(report)})
 
 
+@app.command()
+def compare(
+    a: Annotated[Path, typer.Argument(metavar="A", help="Predictions, or a folder of evaluate.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="The other system's.")],
+    manifest: Annotated[Path, typer.Option(metavar="JSONL", help="The truth.")],
+    task: Annotated[str | None, typer.Option("--task", "-t", metavar="NAME", help="Only this task.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write it all.")] = None,
+    seed: Annotated[int, typer.Option(metavar="S", min=0, help="Of the permutations.")] = 0,
+) -> None:
+    """Is B better than A? A paired test over the same clips, and the clips where they differ."""
+    from nanoemox.comparison import compare as run
+    from nanoemox.terminal import show_comparison
+
+    _check_outputs([json_file] if json_file else [], None)
+    report = run(a, b, manifest, task, seed)
+    show_comparison(_console(), report)
+    if json_file:
+        _write_all({json_file: json.dumps(report, ensure_ascii=False, indent=2) + "\n"})
+
+
 # ---------------------------------------------------------------------- info
 @app.command()
 def info(

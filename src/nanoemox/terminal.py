@@ -114,6 +114,24 @@ def show_marks(console: Console, report: Mapping[str, Any]) -> None:
         )
 
 
+def show_comparison(console: Console, report: Mapping[str, Any]) -> None:
+    """Two systems side by side, and the clips where they part most."""
+    table = _table(f"A {report['a']} · B {report['b']}")
+    table.add_column("Task", no_wrap=True)
+    for heading in ("A", "B", "B - A", "95 % interval", "p", "A better", "B better", "n"):
+        table.add_column(heading, justify="right")
+    for task, row in report["tasks"].items():
+        means = [_number(row[key]) for key in ("a", "b", "difference")]
+        counts = [str(row[key]) for key in ("a_better", "b_better", "n")]
+        table.add_row(f"{task} ({row['measure']})", *means, _interval(row), f"{row['p']:.4f}", *counts)
+    console.print(table)
+    for task, row in report["tasks"].items():
+        shown = ", ".join(clip["id"] for clip in row["clips"][:NAMES_SHOWN])
+        more = f" and {len(row['clips']) - NAMES_SHOWN} more" if len(row["clips"]) > NAMES_SHOWN else ""
+        if shown:
+            console.print(f"{task} differs on {_safe(shown)}{more}", highlight=False, soft_wrap=True)
+
+
 def show_sizes(console: Console, model: str, sizes: Mapping[str, Any]) -> None:
     """Parameters of every part, and how many each phase trains."""
     table = _table(f"model {model}")

@@ -24,6 +24,7 @@ from nanoemox import emotion_wheel
 from nanoemox.mentions import emotions
 from nanoemox.reasons import agreement
 
+SHUFFLES = 10
 _WORD = re.compile(r"[a-z']+")
 
 
@@ -89,13 +90,15 @@ def main(folder: str) -> None:
         variants = {
             "as it is": {n: said[n] for n in ids},
             "another clip's": {n: said[o] for n, o in zip(ids, others, strict=True)},
-            "words shuffled": {n: mixed_words(said[n], rng) for n in ids},
             "denied": {n: denied(said[n]) for n in ids},
             "first third": {n: cut(said[n]) for n in ids},
         }
         row = {
             name: statistics.mean(agreement(truth[n], v[n]).both for n in ids) for name, v in variants.items()
         }
+        row["words shuffled"] = statistics.mean(
+            agreement(truth[n], mixed_words(said[n], rng)).both for _ in range(SHUFFLES) for n in ids
+        )
         for name, value in row.items():
             altered.setdefault(name, []).append(value)
             lower[name] += value < row["as it is"]

@@ -56,9 +56,9 @@ def compare(
         clips = [clip for clip, known in labels.items() if scoring.has_labels(known, name)]
         if not clips:
             continue
-        values = [_values(part, name, labels, clips) for part in rows]
+        mine, theirs = (_values(part, name, labels, clips) for part in rows)
         report["tasks"][name] = {"measure": MEASURES[name]} | paired(
-            *values, clips, [speakers[clip] for clip in clips], seed
+            mine, theirs, clips, [speakers[clip] for clip in clips], seed
         )
     if not report["tasks"]:
         raise ValueError(f"{manifest}: expected labels of {', '.join(tasks)}, found none")

@@ -25,9 +25,9 @@ MATTERS = 0.005  # a difference of half a point is told
 # Published figure -> the standard one that answers the same question, and why they may differ.
 PAIRS = {
     "hit_rate": ("hit_rate", "clips that a wheel has no cluster for are left out; other word lists"),
-    "f": ("set_f1", "mean of five wheels; other word lists"),
-    "precision": ("set_precision", "mean of five wheels; other word lists"),
-    "recall": ("set_recall", "mean of five wheels; other word lists"),
+    "f": ("set_f1_basic", "mean of five wheels; other word lists"),
+    "precision": ("set_precision_basic", "mean of five wheels; other word lists"),
+    "recall": ("set_recall_basic", "mean of five wheels; other word lists"),
     "weighted_f1": ("binary_weighted_f1", "only the exact words positive and negative are read"),
     "intent_accuracy": ("accuracy", "letters must be equal; unanswered clips are left out"),
     "intent_weighted_f1": ("weighted_f1", "letters must be equal; unanswered clips are left out"),
@@ -200,8 +200,8 @@ def released(
         figures = published.avamerg(published.projected_truth(raw, tables), responses, tables)
     except KeyError as error:
         notes.append(f"the released scorer stops with KeyError: {error.args[0]!r} is not in its table")
-        texts = [published.without_think(text) for text in responses.values()]
-        return _clean({"dist_1": published.dist(texts, 1), "dist_2": published.dist(texts, 2)}), notes
+        replies = [published.without_think(text) for text in responses.values()]
+        return _clean({f"dist_{n}": published.dist(replies, n) for n in (1, 2)}), notes
     keys = {
         "Emotion_Accuracy": "emotion_accuracy",
         "Hitrate": "emotion_hit_rate",

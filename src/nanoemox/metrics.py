@@ -175,14 +175,10 @@ def basic_hits(truth: Sequence[str], said: Sequence[Collection[str]]) -> list[tu
 
     Both sides are projected alike; a word that the lexicon lacks stands for itself, so no clip drops out.
     """
-
-    def basic(label: str) -> str:
-        return emotion_wheel.basic_emotion(label) or label.casefold().strip()
-
     rows = []
     for label, labels in zip(truth, said, strict=True):
-        mine = {basic(one) for one in labels if one.strip()}
-        hit = float(basic(label) in mine)
+        mine = basic_emotions(labels)
+        hit = float(bool(basic_emotions([label]) & mine))
         rows.append((hit, hit / len(mine) if mine else 0.0))
     return rows
 
@@ -194,6 +190,13 @@ def groups_of(labels: Sequence[str]) -> frozenset[str]:
     """Words -> their groups in the lexicon; a word that it lacks stands for itself."""
     return frozenset(
         emotion_wheel.group(label) or label.casefold().strip() for label in labels if label.strip()
+    )
+
+
+def basic_emotions(labels: Collection[str]) -> frozenset[str]:
+    """Words -> their basic emotions in the lexicon; a word that it lacks stands for itself."""
+    return frozenset(
+        emotion_wheel.basic_emotion(label) or label.casefold().strip() for label in labels if label.strip()
     )
 
 

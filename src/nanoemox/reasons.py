@@ -1,7 +1,7 @@
 """How well a free-text reason agrees with a reference, without a judge: clues and labels, by rule.
 
 Two parts, each in [0, 1], after the two questions of the published judge protocol. Clues: what a text says of
-face, voice and posture, as (part, manner) pairs found clause by clause ("brows were furrowed" and "a furrowed
+face, voice and posture, as (part, manner) pairs found near each other in one clause ("brows were furrowed" and "a furrowed
 brow" are one pair), F1 of the pairs with half a credit where only the part agrees. Labels: the emotion words it
 affirms, F1 over groups of the lexicon and over basic emotions, averaged. What is denied counts as a different
 statement. Deterministic, offline, English; docs/scoring.md has what it can and cannot tell.
@@ -43,6 +43,7 @@ _MANNERS = {
     "away": "avert away aside avoid",
     "moving": "wave point nod swing clap thrust",
 }
+REACH = 5  # words between a part and its manner
 _CLAUSE = re.compile(r"[.;:!?,()\n]|\b(?:and|while|with|but|as)\b")
 _WORD = re.compile(r"[a-z]+(?:'t)?")
 _DENY = {"not", "no", "never", "without", "hardly", "nor", "neither"}
@@ -84,14 +85,15 @@ def clues(text: str) -> frozenset[Clue]:
     part: str | None = None
     for clause in _CLAUSE.split(text.casefold().replace("’", "'")):
         words = _WORD.findall(clause)
-        parts = list(dict.fromkeys(p for p in map(_part, words) if p))
-        manners = {m for word in words for m in _manners(word)}
+        places = [(i, name) for i, word in enumerate(words) if (name := _part(word))]
+        told = [(i, manner) for i, word in enumerate(words) for manner in _manners(word)]
         denied = any(word in _DENY or word.endswith("n't") for word in words)
-        if not parts and manners and part:  # "his voice was loud, fast": the part of the clause before
-            parts = [part]
-        for name in parts:
-            found |= {(name, manner, denied) for manner in manners or {""}}
-        part = parts[-1] if parts else part
+        if not places and told and part:  # "his voice was loud, fast": the part of the clause before
+            found |= {(part, manner, denied) for _, manner in told}
+        for i, name in places:
+            near = {manner for j, manner in told if abs(i - j) <= REACH}
+            found |= {(name, manner, denied) for manner in near or {""}}
+            part = name
     return frozenset(found)
 
 

@@ -215,6 +215,13 @@ def _open_vocabulary(sample: _Sample) -> Figures:
     truth = [metrics.groups_of(mine["labels"]) for mine in sample.truth]
     said = [metrics.groups_of(answer.get("labels") or ()) for answer in sample.said]
     scores = metrics.set_scores(truth, said, sample.clusters, sample.seed)
+    basic = metrics.set_scores(
+        [metrics.basic_emotions(mine["labels"]) for mine in sample.truth],
+        [metrics.basic_emotions(answer.get("labels") or ()) for answer in sample.said],
+        sample.clusters,
+        sample.seed,
+    )
+    scores |= {f"{name}_basic": figure for name, figure in basic.items()}
     lengths = [float(len(answer.get("labels") or ())) for answer in sample.said]
     return {f"set_{name}": figure for name, figure in scores.items()} | {
         "labels_per_answer": metrics.mean(lengths, sample.clusters, sample.seed)

@@ -144,7 +144,9 @@ class FaceViews(_Views):
     ) -> None:
         super().__init__(records, clips, number, seed, "video")
         rows = units.reshape(-1, units.shape[-1])
-        units = (units - rows.mean(axis=0)) / (rows.std(axis=0) + 1e-3)  # rare units count as much as common ones
+        units = (units - rows.mean(axis=0)) / (
+            rows.std(axis=0) + 1e-3
+        )  # rare units count as much as common ones
         self.units = dict(zip((record.id for record in records), units, strict=True))
         self.processor = processor
 

@@ -211,7 +211,7 @@ def _face(
 ) -> _Made:
     records, clips = _training_clips(recipe)
     units = action_units(records, clips, Path(recipe.output) / "targets", recipe.workers)
-    model = FaceObjective(config, units.shape[-1], len(FACE_CUES), settings.weights)
+    model = FaceObjective(config, units.shape[-1], len(FACE_CUES), len(FaceViews.GROUPS), settings.weights)
     number = settings.steps * settings.batch_size
     return model, FaceViews(records, clips, units, processor, number, seed), stack
 
@@ -265,7 +265,9 @@ def assemble(recipe: BackboneRecipe) -> Path:
     model.language_model.load_state_dict(lm.state_dict())
     records, clips = _training_clips(recipe)
     processor = _processor(recipe)
-    fold_statistics(model.eval(), [clips.media(record.id, processor) for record in records[:CALIBRATION_CLIPS]])
+    fold_statistics(
+        model.eval(), [clips.media(record.id, processor) for record in records[:CALIBRATION_CLIPS]]
+    )
     with written_whole(output / "model") as new:
         model.eval().save_pretrained(new)
         processor.save_pretrained(new)
@@ -273,7 +275,9 @@ def assemble(recipe: BackboneRecipe) -> Path:
 
 
 @torch.no_grad()
-def fold_statistics(model: NanoEmoXForConditionalGeneration, media: Sequence[Mapping[str, torch.Tensor]]) -> None:
+def fold_statistics(
+    model: NanoEmoXForConditionalGeneration, media: Sequence[Mapping[str, torch.Tensor]]
+) -> None:
     """Give the untrained adapters and fusion first layers that read the features of these clips standardised.
 
     A data-dependent initialisation: W x becomes W (x - mean) / std, with the mean in a bias (in the position embedding
@@ -300,7 +304,10 @@ def fold_statistics(model: NanoEmoXForConditionalGeneration, media: Sequence[Map
     weight.div_(std["face_features"])
     bias.sub_(weight @ mean["face_features"])
     fusion = model.fusion
-    for projection, name in ((fusion.video_projection, "video_taps"), (fusion.audio_projection, "audio_taps")):
+    for projection, name in (
+        (fusion.video_projection, "video_taps"),
+        (fusion.audio_projection, "audio_taps"),
+    ):
         depths = model.config.fusion_experts  # one projection for all depths: their mean statistics
         shift, scale = mean[name].view(depths, -1).mean(dim=0), std[name].view(depths, -1).mean(dim=0)
         projection.weight.div_(scale)

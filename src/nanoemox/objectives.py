@@ -45,21 +45,26 @@ def weighted(parts: dict[str, Tensor], weights: dict[str, float]) -> Losses:
 
 
 class FaceObjective(nn.Module):
-    """Action units of each frame, and which face cues the clip shows, from the fused feature."""
+    """Action units of each frame, and which face group and cues the clip shows, from the fused feature."""
 
-    def __init__(self, config: NanoEmoXConfig, units: int, cues: int, weights: dict[str, float]) -> None:
+    def __init__(
+        self, config: NanoEmoXConfig, units: int, cues: int, groups: int, weights: dict[str, float]
+    ) -> None:
         super().__init__()
         self.encoder = FaceEncoder(config)
-        self.units = Standardised(config.face_feature_width, units)
-        self.cues = Standardised(config.face_feature_width, cues)
+        self.heads = nn.ModuleList(
+            nn.Linear(config.face_feature_width, outputs) for outputs in (units, cues, groups)
+        )
         self.weights = weights
 
-    def forward(self, pixels: Tensor, units: Tensor, cues: Tensor) -> Losses:
-        """Pixels [B, T, 3, H, W], units [B, T, K] (variance 1), cues [B, Q] in 0..1 -> loss."""
+    def forward(self, pixels: Tensor, units: Tensor, cues: Tensor, group: Tensor) -> Losses:
+        """Pixels [B, T, 3, H, W], units [B, T, K] (variance 1), cues [B, Q] in 0..1, group [B] -> loss."""
         features = self.encoder(pixels)
+        pooled = features.mean(dim=1)
         parts = {
-            "units": functional.smooth_l1_loss(self.units(features), units),
-            "cues": functional.binary_cross_entropy_with_logits(self.cues(features.mean(dim=1)), cues),
+            "units": functional.smooth_l1_loss(self.heads[0](features), units),
+            "cues": functional.binary_cross_entropy_with_logits(self.heads[1](pooled), cues),
+            "group": functional.cross_entropy(self.heads[2](pooled), group),
         }
         return weighted(parts, self.weights)
 

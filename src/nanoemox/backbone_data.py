@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 from torch.utils.data import Dataset
 
 from nanoemox.clips import DecodedClips, normalised_pixels
@@ -94,17 +93,6 @@ def present(cues: Sequence[str], names: Sequence[str]) -> Tensor:
     return torch.tensor([float(name in cues) for name in names])
 
 
-def jittered(pixels: Tensor, rng: random.Random) -> Tensor:
-    """uint8 [T, 3, H, W], a little moved, brightened and contrasted, all frames alike."""
-    reach = 5
-    across, down = rng.randint(-reach, reach), rng.randint(-reach, reach)
-    height, width = pixels.shape[-2:]
-    padded = functional.pad(pixels.float(), (reach, reach, reach, reach), mode="replicate")
-    moved = padded[..., reach + down : reach + down + height, reach + across : reach + across + width]
-    contrast, brightness = rng.uniform(0.8, 1.2), rng.uniform(-18, 18)
-    return ((moved - 127) * contrast + 127 + brightness).clamp(0, 255)
-
-
 class _Views(Dataset[Any]):
     """Records in a new order every round, `number` examples in all."""
 
@@ -125,9 +113,6 @@ class _Views(Dataset[Any]):
             random.Random(f"{self.seed}/{round_}").shuffle(order)
             self._order = round_, order
         return self.records[self._order[1][place]], random.Random(f"{self.seed}/view/{index}")
-
-    def frames(self, record: Record) -> Tensor:
-        return torch.from_numpy(np.array(self.clips.frames[self.clips.row[record.id]])).movedim(-1, 1)
 
 
 class FaceViews(_Views):
@@ -184,8 +169,8 @@ class SceneViews(_Views):
     def __getitem__(self, index: int) -> tuple[Tensor, str, tuple[str, ...], Tensor]:
         record, rng = self.record(index)
         row = self.clips.row[record.id]
-        frame = torch.from_numpy(np.array(self.clips.frames[row, rng.randrange(self.clips.frames.shape[1])]))
-        pixels = jittered(frame.movedim(-1, 0)[None], rng)[0]
+        frame = self.clips.frames[row, rng.randrange(self.clips.frames.shape[1])]
+        pixels = torch.from_numpy(np.array(frame)).movedim(-1, 0)
         factors = record.factors or {}
         seen = (factors["place"], factors["prop"], factors["light"])
         told = [f"a {seen[1]}", f"in the {seen[0]}", f"{seen[2]} light"]

@@ -138,9 +138,9 @@ class SceneObjective(nn.Module):
             )
         )
         self.text_projection = nn.Linear(128, shared, bias=False)
-        self.projections = nn.ModuleList(Standardised(width, shared) for _ in range(2))
+        self.projections = nn.ModuleList(nn.Linear(width, shared, bias=False) for _ in range(2))
         self.scale = nn.Parameter(torch.tensor(2.0))
-        self.heads = nn.ModuleList(Standardised(width, count) for count in classes)
+        self.heads = nn.ModuleList(nn.Linear(width, count) for count in classes)
         self.weights = weights
 
     def forward(
@@ -161,6 +161,7 @@ class SceneObjective(nn.Module):
                 + functional.cross_entropy(logits, wanted)
                 + functional.cross_entropy(logits.T, wanted)
             )
-        named = [functional.cross_entropy(head(tapped), classes[:, k]) for k, head in enumerate(self.heads)]
-        parts = {"contrast": contrast / 4, "named": torch.stack(named).mean()}
+        parts = {"contrast": contrast / 4}
+        for k, (name, head) in enumerate(zip(("place", "prop", "light"), self.heads, strict=True)):
+            parts[name] = functional.cross_entropy(head(tapped), classes[:, k])
         return weighted(parts, self.weights)

@@ -9,7 +9,7 @@ order.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 
@@ -30,7 +30,7 @@ _LEXICON = """
 happiness | positive | joyful delighted elated ecstatic overjoyed thrilled jubilant
 happiness | positive | content pleased glad satisfied
 happiness | positive | happy cheerful merry
-happiness | positive | excited enthusiastic eager
+happiness | positive | excited enthusiastic eager energetic passionate
 happiness | positive | proud triumphant
 happiness | positive | grateful thankful appreciative
 happiness | positive | caring tender sympathetic compassionate affectionate loving
@@ -51,22 +51,22 @@ sadness | negative | guilty remorseful sorry regretful
 sadness | negative | ashamed embarrassed humiliated
 anger | negative | furious enraged livid outraged irate
 anger | negative | annoyed irritated cross
-anger | negative | angry mad
+anger | negative | angry mad aggressive
 anger | negative | frustrated exasperated
 anger | negative | resentful bitter
 anger | negative | defiant stubborn
 anger | negative | jealous envious
 anger | negative | impatient restless
 fear | negative | terrified panicked frightened horrified
-fear | negative | anxious uneasy nervous worried concerned apprehensive
+fear | negative | anxious uneasy nervous worried concerned apprehensive uncomfortable hesitant insecure
 fear | negative | afraid fearful scared
-fear | negative | helpless powerless vulnerable
+fear | negative | helpless powerless vulnerable weak
 fear | negative | stressed overwhelmed tense
 fear | negative | shy timid
 disgust | negative | revolted appalled sickened repulsed
 disgust | negative | displeased averse disapproving
 disgust | negative | disgusted grossed-out
-disgust | negative | contemptuous scornful mocking disdainful
+disgust | negative | contemptuous scornful mocking disdainful dismissive
 surprise | neutral | astonished amazed stunned astounded
 surprise | neutral | surprised puzzled startled
 surprise | negative | shocked
@@ -76,7 +76,10 @@ surprise | negative | doubtful sceptical suspicious
 neutral | neutral | calm composed neutral relaxed peaceful serene
 neutral | neutral | reserved guarded
 neutral | neutral | serious attentive
-neutral | neutral | bored indifferent
+neutral | neutral | bored indifferent apathetic distant numb
+neutral | neutral | thoughtful pensive reflective focused
+happiness | positive | trusting accepting
+surprise | neutral | expectant anticipating
 """
 
 # Irregular forms, nouns and plain labels -> a word of the lexicon. Regular endings are taken off by rule.
@@ -105,14 +108,14 @@ guilty: guilt remorse regret sorrys apologetic
 ashamed: shame embarrassment humiliation embarrassing
 furious: fury rage outrage wrath wrathful
 annoyed: annoyance irritation irritable annoying crossly
-angry: anger angrily angrier angriest hostile hostility
+angry: anger aggression aggressively angrily angrier angriest hostile hostility
 frustrated: frustration frustrating exasperation
 resentful: resentment bitterness
 defiant: defiance stubbornness
 jealous: jealousy envy
 impatient: impatience restlessness
 terrified: terror panic fright horror panicky frightening terrifying
-anxious: anxiety unease uneasiness nervousness worry worrying worrisome concern apprehension
+anxious: anxiety discomfort hesitation insecurity unease uneasiness nervousness worry worrying worrisome concern apprehension
 afraid: fear scary scare fearfulness
 helpless: helplessness vulnerability
 stressed: stress tension
@@ -130,7 +133,10 @@ doubtful: doubt scepticism suspicion skeptical
 calm: calmness composure neutrality serenity relaxation peace
 reserved: reserve guardedness
 serious: seriousness attention
-bored: boredom indifference
+bored: boredom indifference apathy
+thoughtful: thoughtfulness reflection
+trusting: trust acceptance
+expectant: anticipation expectation
 """
 
 _BASIC_NAMES = {"anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise"}
@@ -173,6 +179,7 @@ def _stems(word: str) -> list[str]:
     return stems
 
 
+@lru_cache(maxsize=100_000)
 def _lookup(word: str) -> Group | None:
     words = word.casefold().strip(" \t\r\n.,;:!?\"'`*[](){}").replace("_", " ").split()
     words = words or [""]

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from nanoemox import emotion_wheel
 
 RESAMPLES = 1000
+MANY = 5000  # from so many clips or speakers on, equal ones are drawn together
+DRAWN_AT_ONCE = 4_000_000  # weights held in memory
 INTERVAL = (2.5, 97.5)  # percentiles: a 95 % interval
 
 Rows = NDArray[np.float64]  # [clips, sums]
@@ -47,18 +49,36 @@ def estimate(rows: Rows, statistic: Statistic, clusters: Clusters = None, seed: 
     if n == 0:
         return Figure(value=None, low=None, high=None, n=0)
     value = float(statistic(rows.sum(axis=0)))
+    summed = rows
     if clusters is not None and len(set(clusters)) > 1:
         _, which = np.unique(np.asarray(clusters), return_inverse=True)
         summed = np.zeros((int(which.max()) + 1, rows.shape[1]))
         np.add.at(summed, which, rows)
-    else:
-        summed = rows
     k = len(summed)
-    weights = np.random.default_rng(seed).multinomial(k, np.full(k, 1 / k), size=RESAMPLES)
-    values = statistic(weights @ summed)
+    shares = np.full(k, 1 / k)
+    if k > MANY:  # drawing equal rows one by one is drawing their kinds by how many there are
+        summed, counts = _kinds(summed)
+        shares = counts / k
+    rng, step = np.random.default_rng(seed), max(1, DRAWN_AT_ONCE // len(summed))
+    values = np.concatenate(
+        [
+            statistic(rng.multinomial(k, shares, size=min(step, RESAMPLES - first)) @ summed)
+            for first in range(0, RESAMPLES, step)
+        ]
+    )
     values = values[~np.isnan(values)]
     low, high = np.percentile(values, INTERVAL) if len(values) else (np.nan, np.nan)
     return Figure(value=_number(value), low=_number(low), high=_number(high), n=n)
+
+
+def _kinds(rows: Rows) -> tuple[Rows, NDArray[np.int64]]:
+    """Distinct rows, and how often each occurs."""
+    # One key a row that tells rows apart, by random weights; equal keys of unequal rows only split a kind.
+    order = np.argsort(rows @ np.random.default_rng(0).random(rows.shape[1]), kind="stable")
+    ordered = rows[order]
+    first = np.concatenate([[True], (ordered[1:] != ordered[:-1]).any(axis=1)])
+    starts = np.flatnonzero(first)
+    return ordered[starts], np.diff([*starts, len(rows)])
 
 
 def _number(value: float) -> float | None:
@@ -99,8 +119,8 @@ def _confusion(truth: Sequence[str], said: Sequence[str | None]) -> tuple[Rows, 
     labels = {label: i for i, label in enumerate(sorted(set(truth)))}
     other, size = len(labels), len(labels) + 1
     rows = np.zeros((len(truth), size * size))
-    for row, t, s in zip(rows, truth, said, strict=True):
-        row[labels[t] * size + labels.get(s or "", other)] = 1
+    cells = [labels[t] * size + labels.get(s or "", other) for t, s in zip(truth, said, strict=True)]
+    rows[np.arange(len(truth)), cells] = 1
     return rows, size
 
 
@@ -140,6 +160,49 @@ def macro_f1(
     return estimate(rows, statistic, clusters, seed)
 
 
+def weighted_precision(
+    truth: Sequence[str], said: Sequence[str | None], clusters: Clusters = None, seed: int = 0
+) -> Figure:
+    """Precision of each true class, weighted by how often it is true; 0 for a class that is never said."""
+    rows, size = _confusion(truth, said)
+
+    def statistic(sums: Rows) -> Rows:
+        cells = sums.reshape(*sums.shape[:-1], size, size)
+        hits, true, said_n = np.diagonal(cells, axis1=-2, axis2=-1), cells.sum(-1), cells.sum(-2)
+        precision = np.divide(hits, said_n, out=np.zeros(hits.shape), where=said_n > 0)
+        return _ratio((precision * true).sum(-1), true.sum(-1))
+
+    return estimate(rows, statistic, clusters, seed)
+
+
+def unweighted_recall(
+    truth: Sequence[str], said: Sequence[str | None], clusters: Clusters = None, seed: int = 0
+) -> Figure:
+    """Plain mean of recall over the true classes (UAR); WAR is `accuracy`."""
+    rows, size = _confusion(truth, said)
+
+    def statistic(sums: Rows) -> Rows:
+        cells = sums.reshape(*sums.shape[:-1], size, size)
+        hits, true = np.diagonal(cells, axis1=-2, axis2=-1), cells.sum(-1)
+        recall = np.divide(hits, true, out=np.zeros(hits.shape), where=true > 0)
+        return _ratio(recall.sum(-1), (true > 0).sum(-1).astype(np.float64))
+
+    return estimate(rows, statistic, clusters, seed)
+
+
+def basic_hits(truth: Sequence[str], said: Sequence[Collection[str]]) -> list[tuple[float, float]]:
+    """(hit, precision) of each clip: whether the basic emotion of the truth is among those said.
+
+    Both sides are projected alike; a word that the lexicon lacks stands for itself, so no clip drops out.
+    """
+    rows = []
+    for label, labels in zip(truth, said, strict=True):
+        mine = basic_emotions(labels)
+        hit = float(bool(basic_emotions([label]) & mine))
+        rows.append((hit, hit / len(mine) if mine else 0.0))
+    return rows
+
+
 # ---------------------------------------------------------------- sets of words
 
 
@@ -147,6 +210,13 @@ def groups_of(labels: Sequence[str]) -> frozenset[str]:
     """Words -> their groups in the lexicon; a word that it lacks stands for itself."""
     return frozenset(
         emotion_wheel.group(label) or label.casefold().strip() for label in labels if label.strip()
+    )
+
+
+def basic_emotions(labels: Collection[str]) -> frozenset[str]:
+    """Words -> their basic emotions in the lexicon; a word that it lacks stands for itself."""
+    return frozenset(
+        emotion_wheel.basic_emotion(label) or label.casefold().strip() for label in labels if label.strip()
     )
 
 

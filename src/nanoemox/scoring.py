@@ -190,7 +190,19 @@ def _closed(name: str) -> Callable[[_Sample], Figures]:
             "accuracy": metrics.accuracy(truth, said, sample.clusters, sample.seed),
             "weighted_f1": metrics.weighted_f1(truth, said, sample.clusters, sample.seed),
             "macro_f1": metrics.macro_f1(truth, said, sample.clusters, sample.seed),
+            "weighted_precision": metrics.weighted_precision(truth, said, sample.clusters, sample.seed),
+            "unweighted_recall": metrics.unweighted_recall(truth, said, sample.clusters, sample.seed),
         }
+        if any(answer.get("labels") for answer in sample.said):  # open answers to a closed question
+            words = [answer.get("labels") or () for answer in sample.said]
+            hits = metrics.basic_hits(truth, words)
+            figures["hit_rate"] = metrics.mean([hit for hit, _ in hits], sample.clusters, sample.seed)
+            figures["hit_precision"] = metrics.mean(
+                [share for _, share in hits], sample.clusters, sample.seed
+            )
+            figures["labels_per_answer"] = metrics.mean(
+                [float(len(mine)) for mine in words], sample.clusters, sample.seed
+            )
         if any(answer.get("text") for answer in sample.said):
             figures["accuracy_written"] = sample.mean(lambda t, s: written(t, s) == _plain(t["label"]))
             figures["off_list_rate"] = sample.mean(off_list)
@@ -203,6 +215,13 @@ def _open_vocabulary(sample: _Sample) -> Figures:
     truth = [metrics.groups_of(mine["labels"]) for mine in sample.truth]
     said = [metrics.groups_of(answer.get("labels") or ()) for answer in sample.said]
     scores = metrics.set_scores(truth, said, sample.clusters, sample.seed)
+    basic = metrics.set_scores(
+        [metrics.basic_emotions(mine["labels"]) for mine in sample.truth],
+        [metrics.basic_emotions(answer.get("labels") or ()) for answer in sample.said],
+        sample.clusters,
+        sample.seed,
+    )
+    scores |= {f"{name}_basic": figure for name, figure in basic.items()}
     lengths = [float(len(answer.get("labels") or ())) for answer in sample.said]
     return {f"set_{name}": figure for name, figure in scores.items()} | {
         "labels_per_answer": metrics.mean(lengths, sample.clusters, sample.seed)
@@ -229,6 +248,10 @@ def _empathy(sample: _Sample) -> Figures:
         if not known.truth:
             continue
         figures[f"{name}_accuracy"] = known.mean(link(name, same))
+        if name == "emotion":
+            said = [[(s.get("thinking") or {}).get(name) or ""] for s in known.said]
+            hits = metrics.basic_hits([t[name] for t in known.truth], said)
+            figures["emotion_hit_rate"] = metrics.mean([h for h, _ in hits], known.clusters, known.seed)
         if name == "cause":
             for suffix, told in (("mentioned", True), ("unmentioned", False)):
                 part = known.where(lambda t, told=told: t.get("cause_in_words") is told)  # type: ignore[misc]

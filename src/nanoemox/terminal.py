@@ -84,6 +84,54 @@ def show_scores(console: Console, report: Mapping[str, Any]) -> None:
         console.print(f"[yellow]note[/] {broken} clips could not be read and count as wrong", highlight=False)
 
 
+NAMES_SHOWN = 5
+
+
+def show_marks(console: Console, report: Mapping[str, Any]) -> None:
+    """Figures of somebody's predictions, where the two ways of scoring part, and every fault of the file."""
+    table = _table(f"{report['task']} · {report['n']} clips · {report['predictions']}")
+    table.add_column("Figure", no_wrap=True)
+    for heading in ("Value", "95 % interval", "n"):
+        table.add_column(heading, justify="right")
+    for name, row in (report.get("standard") or {}).items():
+        table.add_row(name, _number(row["value"]) or "undefined", _interval(row), str(row["n"]))
+    table.add_section()
+    for name, value in (report.get("published") or {}).items():
+        table.add_row(f"published {name}", _number(value) or "undefined", "", "")
+    console.print(table)
+    for pair in report.get("differences") or ():
+        theirs, ours = (_number(value) or "undefined" for value in pair["values"])
+        line = f"published {pair['published']} {theirs}, standard {pair['standard']} {ours}: {pair['why']}"
+        console.print(f"[yellow]differ[/] {_safe(line)}", highlight=False, soft_wrap=True)
+    for note in report.get("notes") or ():
+        console.print(f"[yellow]note[/] {_safe(note)}", highlight=False, soft_wrap=True)
+    routes = " · ".join(f"{route} {n}" for route, n in report["routes"].items())
+    console.print(f"labels from: {_safe(routes)}", highlight=False, soft_wrap=True)
+    for kind, fault in report["faults"].items():
+        shown = ", ".join(fault["names"][:NAMES_SHOWN]) + (" …" if fault["n"] > NAMES_SHOWN else "")
+        console.print(
+            f"[yellow]{fault['n']}[/] {_safe(kind)}: {_safe(shown)}", highlight=False, soft_wrap=True
+        )
+
+
+def show_comparison(console: Console, report: Mapping[str, Any]) -> None:
+    """Two systems side by side, and the clips where they part most."""
+    table = _table(f"A {report['a']} · B {report['b']}")
+    table.add_column("Task", no_wrap=True)
+    for heading in ("A", "B", "B - A", "95 % interval", "p", "A better", "B better", "n"):
+        table.add_column(heading, justify="right")
+    for task, row in report["tasks"].items():
+        means = [_number(row[key]) for key in ("a", "b", "difference")]
+        counts = [str(row[key]) for key in ("a_better", "b_better", "n")]
+        table.add_row(f"{task} ({row['measure']})", *means, _interval(row), f"{row['p']:.4f}", *counts)
+    console.print(table)
+    for task, row in report["tasks"].items():
+        shown = ", ".join(clip["id"] for clip in row["clips"][:NAMES_SHOWN])
+        more = f" and {len(row['clips']) - NAMES_SHOWN} more" if len(row["clips"]) > NAMES_SHOWN else ""
+        if shown:
+            console.print(f"{task} differs on {_safe(shown)}{more}", highlight=False, soft_wrap=True)
+
+
 def show_sizes(console: Console, model: str, sizes: Mapping[str, Any]) -> None:
     """Parameters of every part, and how many each phase trains."""
     table = _table(f"model {model}")

@@ -1,14 +1,16 @@
 """Compare our modules with reference vectors of the released code: `python -m tests.reference.parity DIR`.
 
 Prints the largest error of each file in DIR and exits with 1 if any is above its tolerance (float32
-entries: 1e-4 absolute; float16 entries: 2e-3 relative; tables must be equal). Names and sizes come from
-each file, so any folder in the same form works. To add a check, give its file pattern and function to
+entries: 1e-4 absolute; float16 entries: 2e-3 relative; scores 1e-9; tables must be equal). Names and sizes
+come from each file, so any folder in the same form works. Scores need the word lists of the released scorer:
+`--tables FOLDER`, or `emotion_wheel` beside DIR. To add a check, give its file pattern and function to
 CHECKS.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from fnmatch import fnmatch
@@ -16,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from . import model_checks, table_checks
+from . import metric_checks, model_checks, table_checks
 from .common import Result
 
 CHECKS: dict[str, Callable[[Path], Result]] = {
@@ -34,6 +36,12 @@ CHECKS: dict[str, Callable[[Path], Result]] = {
     "frame_indices*.json": table_checks.check_frame_indices,
     "audio_preproc_*.safetensors": table_checks.check_audio_preproc,
     "audio_clips*.json": table_checks.check_audio_clips,
+    "metrics_wordmap*.json": metric_checks.check_wordmap,
+    "metrics_ew*.json": metric_checks.check_open_vocabulary,
+    "metrics_hitrate*.json": metric_checks.check_hit_rate,
+    "metrics_sentiment*.json": metric_checks.check_sentiment,
+    "metrics_mintrec*.json": metric_checks.check_intent,
+    "metrics_avamerg*.json": metric_checks.check_avamerg,
 }
 
 
@@ -57,7 +65,11 @@ def check_file(path: Path) -> Result | None:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="a folder of reference vectors")
-    folder = parser.parse_args(arguments).folder
+    parser.add_argument("--tables", type=Path, help="the word lists of the released scorer")
+    given = parser.parse_args(arguments)
+    folder = given.folder
+    if given.tables:
+        os.environ["NANOEMOX_TABLES"] = str(given.tables)
     paths = sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
     if not paths:
         print(f"{folder}: expected a folder of reference vectors, found no files there", file=sys.stderr)

@@ -1,0 +1,133 @@
+"""Two systems on the same clips: is one better, and on which clips do they differ?
+
+Each clip gives each system one number a task (right or wrong, or an F1). The clips' differences are flipped in
+sign at random, whole speakers at a time where they are known: the p-value is how often chance alone gives a mean
+difference as large (paired permutation test, two-sided, with the observed one counted in).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nanoemox import metrics, scoring
+from nanoemox.answers import Faults, prediction, read_rows
+from nanoemox.data import read_manifest
+from nanoemox.tasks import TASKS, polarity_of
+
+FLIPS = 10_000
+MEASURES = {
+    "sentiment": "right polarity",
+    "emotion": "right label",
+    "open_vocabulary": "F1 of the clip's groups",
+    "intent": "right label",
+    "reasoning": "F1 of the clip's cues",
+    "empathy": "right emotion",
+}
+
+
+def compare(
+    a: str | Path,
+    b: str | Path,
+    manifest: str | Path,
+    task: str | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Compare two files of predictions, or two folders of `nanoemox evaluate`, on a manifest's labels.
+
+    A clip without a prediction counts as wrong for that system. `task` None: every task with labels that both
+    have answered.
+    """
+    records = read_manifest(manifest)
+    labels = {r.id: r.labels.model_dump(exclude_none=True) if r.labels else {} for r in records}
+    speakers = {r.id: r.speaker or r.id for r in records}
+    rows = [read_rows(_file(path), Faults()) for path in (a, b)]
+    named = [{row["task"] for row in part if row.get("task") in TASKS} for part in rows]
+    tasks = [task] if task else [name for name in TASKS if name in named[0] & named[1]]
+    if not tasks or any(name not in TASKS for name in tasks):
+        raise ValueError(
+            f"compare: expected --task, one of {', '.join(TASKS)}, as the files do not both name one"
+        )
+    report: dict[str, Any] = {"a": str(a), "b": str(b), "tasks": {}}
+    for name in tasks:
+        clips = [clip for clip, known in labels.items() if scoring.has_labels(known, name)]
+        if not clips:
+            continue
+        mine, theirs = (_values(part, name, labels, clips) for part in rows)
+        report["tasks"][name] = {"measure": MEASURES[name]} | paired(
+            mine, theirs, clips, [speakers[clip] for clip in clips], seed
+        )
+    if not report["tasks"]:
+        raise ValueError(f"{manifest}: expected labels of {', '.join(tasks)}, found none")
+    return report
+
+
+def _file(path: str | Path) -> Path:
+    path = Path(path)
+    return path / "predictions.jsonl" if path.is_dir() else path
+
+
+def _values(
+    rows: Sequence[Mapping[str, Any]],
+    task: str,
+    labels: Mapping[str, Mapping[str, Any]],
+    clips: Sequence[str],
+) -> list[float]:
+    said: dict[str, dict[str, Any]] = {}
+    for row in rows:
+        if row["id"] in labels and row["id"] not in said and row.get("task") in (None, "", task):
+            candidates = TASKS[task].candidates(labels[row["id"]])
+            said[row["id"]] = prediction(dict(row), task, candidates, Faults())[0]
+    return [_value(task, labels[clip][task], said.get(clip, {})) for clip in clips]
+
+
+def _value(task: str, truth: Mapping[str, Any], said: Mapping[str, Any]) -> float:
+    """What one clip is worth to a system, from 0 to 1."""
+    if task == "open_vocabulary":
+        true, mine = metrics.groups_of(truth["labels"]), metrics.groups_of(said.get("labels") or ())
+        return 2 * len(true & mine) / (len(true) + len(mine))
+    if task == "reasoning":
+        return metrics.cue_f1([truth["cues"]], [said.get("cues") or {}])["value"] or 0.0
+    if task == "empathy":
+        return float(_plain(truth.get("emotion")) == _plain((said.get("thinking") or {}).get("emotion")))
+    if task == "sentiment":
+        return float(
+            (truth.get("polarity") or polarity_of(truth.get("valence", 0.0))) == said.get("polarity")
+        )
+    return float(_plain(truth["label"]) == _plain(said.get("label")))
+
+
+def _plain(label: str | None) -> str:
+    return " ".join((label or "").casefold().replace("_", " ").split())
+
+
+def paired(
+    a: Sequence[float], b: Sequence[float], clips: Sequence[str], speakers: Sequence[str], seed: int = 0
+) -> dict[str, Any]:
+    """Means, their difference (b - a) with p-value and 95 % interval, and the clips where the two differ."""
+    difference = np.asarray(b, dtype=np.float64) - np.asarray(a, dtype=np.float64)
+    if len(set(speakers)) == 1:  # one speaker cannot be flipped against another
+        speakers = clips
+    _, who = np.unique(np.asarray(speakers), return_inverse=True)
+    by_speaker = np.bincount(who, weights=difference)
+    rng = np.random.default_rng(seed)
+    signs = rng.choice(np.array([-1.0, 1.0]), size=(FLIPS, len(by_speaker)))
+    reached = np.abs(signs @ by_speaker) >= abs(by_speaker.sum()) - 1e-12
+    interval = metrics.mean(difference.tolist(), list(speakers), seed)
+    order = [i for i in np.argsort(-np.abs(difference), kind="stable") if difference[i]]
+    return {
+        "n": len(clips),
+        "speakers": len(by_speaker),
+        "a": round(float(np.mean(a)), 6),
+        "b": round(float(np.mean(b)), 6),
+        "difference": round(float(difference.mean()), 6),
+        "low": interval["low"],
+        "high": interval["high"],
+        "p": round((int(reached.sum()) + 1) / (FLIPS + 1), 6),
+        "a_better": int((difference < 0).sum()),
+        "b_better": int((difference > 0).sum()),
+        "clips": [{"id": clips[i], "a": float(a[i]), "b": float(b[i])} for i in order],
+    }

@@ -1,0 +1,63 @@
+"""Two systems compared: the difference, how likely chance gives it, and the clips."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nanoemox.cli import main
+from nanoemox.comparison import compare, paired
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path, Path]:
+    manifest, a, b = (tmp_path / name for name in ("manifest.jsonl", "a.csv", "b.csv"))
+    clips = [f"c{i}" for i in range(40)]
+    manifest.write_text(
+        "".join(
+            json.dumps({"id": c, "text": "hm", "labels": {"emotion": {"label": "anger"}}}) + "\n"
+            for c in clips
+        )
+    )
+    a.write_text(
+        "id,label\n" + "".join(f"{c},{'anger' if i < 20 else 'fear'}\n" for i, c in enumerate(clips))
+    )
+    b.write_text(
+        "id,label\n" + "".join(f"{c},{'anger' if i < 35 else 'fear'}\n" for i, c in enumerate(clips))
+    )
+    return manifest, a, b
+
+
+def test_a_clear_difference_is_found(files: tuple[Path, Path, Path]) -> None:
+    manifest, a, b = files
+    row = compare(a, b, manifest, "emotion")["tasks"]["emotion"]
+    assert (row["a"], row["b"], row["b_better"], row["a_better"]) == (0.5, 0.875, 15, 0)
+    assert row["p"] < 0.001 and row["low"] > 0
+    assert [clip["id"] for clip in row["clips"]] == [f"c{i}" for i in range(20, 35)]
+
+
+def test_no_difference_has_p_one(files: tuple[Path, Path, Path]) -> None:
+    manifest, a, _ = files
+    assert compare(a, a, manifest, "emotion")["tasks"]["emotion"]["p"] == 1.0
+
+
+def test_chance_gives_small_p_about_as_often_as_it_says() -> None:
+    rng, small = np.random.default_rng(0), 0
+    clips = [str(i) for i in range(30)]
+    for seed in range(100):
+        a, b = rng.integers(0, 2, (2, 30)).astype(float)
+        small += paired(a.tolist(), b.tolist(), clips, clips, seed)["p"] < 0.1
+    assert small <= 20
+
+
+def test_command_and_its_faults(files: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    manifest, a, b = files
+    with pytest.raises(SystemExit) as stop:
+        main(["compare", str(a), str(b), "--manifest", str(manifest), "-t", "emotion"])
+    assert not stop.value.code and "differs on c20" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as stop:
+        main(["compare", str(a), str(b), "--manifest", str(manifest)])
+    assert stop.value.code == 2 and "--task" in capsys.readouterr().err

@@ -11,10 +11,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
 from io import TextIOWrapper
@@ -22,6 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from nanoemox.cli_corpora import corpora
+from nanoemox.outputs import check_outputs, write_all
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,6 +47,7 @@ app = typer.Typer(
 )
 theatre = typer.Typer(help="Affect Theatre, the generated world.", no_args_is_help=True)
 app.add_typer(theatre, name="theatre")
+app.add_typer(corpora, name="corpora")
 
 ModelOption = Annotated[
     str, typer.Option("--model", "-m", metavar="NAME_OR_PATH", help="pico, a model folder or a Hub id.")
@@ -99,7 +101,7 @@ def analyze(
             "CLIP is missing: name a video, sound or picture, or use --text-only --subtitle TEXT"
         )
     outputs = [Path(name) for name in (json_file, report) if name and name != "-"]
-    _check_outputs(outputs, clip)
+    check_outputs(outputs, clip)
 
     from nanoemox.media import empty_clip, load_clip
 
@@ -128,7 +130,7 @@ def analyze(
         from nanoemox.report import render_report
 
         files[Path(report)] = render_report(analysis, subtitle, start or 0.0)
-    _write_all(files)
+    write_all(files)
     if json_file == "-":
         sys.stdout.write(as_json)
         return
@@ -298,40 +300,6 @@ def _console() -> Console:
     from rich.console import Console
 
     return Console()
-
-
-def _check_outputs(outputs: Sequence[Path], clip: str | None) -> None:
-    """Before any work: can these files be written, and is none of them the clip itself?"""
-    for path in outputs:
-        if path.is_dir():
-            raise ValueError(f"{path}: expected a file name to write to, this is a folder")
-        if not path.absolute().parent.is_dir():
-            raise ValueError(f"{path}: the folder {path.parent} does not exist; make it first")
-        if clip and path.exists() and Path(clip).exists() and path.samefile(clip):
-            raise ValueError(f"{path}: this is the clip itself; choose another name to write to")
-    if len({path.absolute() for path in outputs}) < len(outputs):
-        raise ValueError(f"{outputs[0]}: --json and --report name the same file; choose two names")
-
-
-def _write_all(files: Mapping[Path, str]) -> None:
-    """Write all files beside their place first, then move each into it: whole or not at all."""
-    with ExitStack() as cleanup:
-        ready: dict[Path, str] = {}
-        for path, text in files.items():
-            handle, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=".nanoemox-", suffix=".tmp")
-            cleanup.callback(Path(name).unlink, missing_ok=True)
-            with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
-                file.write(text)
-            Path(name).chmod(0o666 & ~_umask())  # mkstemp's files are for the owner alone
-            ready[path] = name
-        for path, name in ready.items():
-            Path(name).replace(path)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

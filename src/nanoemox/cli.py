@@ -249,11 +249,11 @@ def score(
     from nanoemox.marking import mark, to_json
     from nanoemox.terminal import show_marks
 
-    _check_outputs([json_file] if json_file else [], str(predictions))
+    check_outputs([json_file] if json_file else [], str(predictions))
     report = mark(predictions, task, manifest, tables, mode, seed)
     show_marks(_console(), report)
     if json_file:
-        _write_all({json_file: to_json(report)})
+        write_all({json_file: to_json(report)})
 
 
 @app.command()
@@ -269,11 +269,11 @@ def compare(
     from nanoemox.comparison import compare as run
     from nanoemox.terminal import show_comparison
 
-    _check_outputs([json_file] if json_file else [], None)
+    check_outputs([json_file] if json_file else [], None)
     report = run(a, b, manifest, task, seed)
     show_comparison(_console(), report)
     if json_file:
-        _write_all({json_file: json.dumps(report, ensure_ascii=False, indent=2) + "\n"})
+        write_all({json_file: json.dumps(report, ensure_ascii=False, indent=2) + "\n"})
 
 
 # ---------------------------------------------------------------------- info

@@ -209,7 +209,8 @@ class ShardWriter:
         """Write the last shard and, if there are several, their index."""
         if self._pending or not self._shards:
             self._flush()
-        count, weight_map = len(self._shards), {}
+        count = len(self._shards)
+        weight_map: dict[str, str] = {}
         for number, names in enumerate(self._shards, start=1):
             whole = "model.safetensors" if count == 1 else f"model-{number:05}-of-{count:05}.safetensors"
             (self.folder / f"shard-{number:05}.safetensors").rename(self.folder / whole)

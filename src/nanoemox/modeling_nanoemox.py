@@ -45,8 +45,12 @@ __all__ = [
 
 MEDIA_NAMES = ("pixel_values_videos", "face_pixel_values", "input_values")
 # The paper's forms, and AffectGPT's where a configuration asks for them (NanoEmoXConfig, `…_form`).
-ADAPTER_FORMS = {"qformer": QFormerAdapter, "attention": AttentionAdapter}
-FUSION_FORMS = {"experts": FusionEncoder, "attention": AttentionFusion, "qformer": QFormerFusion}
+ADAPTER_FORMS: dict[str, Any] = {"qformer": QFormerAdapter, "attention": AttentionAdapter}
+FUSION_FORMS: dict[str, Any] = {
+    "experts": FusionEncoder,
+    "attention": AttentionFusion,
+    "qformer": QFormerFusion,
+}
 NEEDED_FEATURES = {
     "fusion": ("video_taps", "audio_taps"),
     "audio": ("audio_features",),
@@ -80,15 +84,16 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
         super().__init__(config)
         self.vision_encoder = VisionEncoder(config)
         self.audio_encoder = AudioEncoder(config)
-        self.face_encoder = FaceEncoder(config) if config.face_tokens else None
-        self.video_adapter = ADAPTER_FORMS[config.video_adapter_form](
+        face: list[Any] = [FaceEncoder(config), FaceAdapter(config)] if config.face_tokens else [None, None]
+        self.face_encoder: FaceEncoder = face[0]
+        self.video_adapter: QFormerAdapter = ADAPTER_FORMS[config.video_adapter_form](
             config, config.video_width, config.max_frames, config.video_tokens
         )
-        self.audio_adapter = ADAPTER_FORMS[config.audio_adapter_form](
+        self.audio_adapter: QFormerAdapter = ADAPTER_FORMS[config.audio_adapter_form](
             config, config.audio_config.hidden_size, config.max_audio_clips, config.audio_tokens
         )
-        self.face_adapter = FaceAdapter(config) if config.face_tokens else None
-        self.fusion = FUSION_FORMS[config.fusion_form](config)
+        self.face_adapter: FaceAdapter = face[1]
+        self.fusion: FusionEncoder = FUSION_FORMS[config.fusion_form](config)
         self.language_model = Qwen2ForCausalLM(config.text_config)
         self.generation_config.suppress_tokens = list(config.placeholder_ids.values())
         self.post_init()
@@ -164,7 +169,6 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
     def get_face_features(self, face_features: Tensor) -> Tensor:
         """Face features [B, T, D] -> tokens [B, N, D of the language model]."""
-        assert self.face_adapter is not None
         return self.face_adapter(face_features)
 
     def get_fusion_features(self, video_taps: Tensor, audio_taps: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -92,7 +92,9 @@ def test_the_package_offers_its_names() -> None:
         _ = nanoemox.Emotion
 
 
-@pytest.mark.parametrize("command", ["analyze", "theatre make", "train", "evaluate", "info"])
+@pytest.mark.parametrize(
+    "command", ["analyze", "theatre make", "train", "evaluate", "info", "corpora prepare", "corpora doctor"]
+)
 def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     run(*command.split(), "--help")
     assert "Usage" in capsys.readouterr().out
@@ -262,6 +264,8 @@ def test_theatre_passes_its_options_on(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (["train", "no_such_recipe"], "no_such_recipe"),
         (["evaluate", "no_such_manifest.jsonl", "--out", "out"], "no_such_manifest.jsonl"),
+        (["corpora", "prepare", "no_such_corpus", ".", "x.jsonl"], "crema_d"),
+        (["corpora", "doctor", "no_such_manifest.jsonl"], "no_such_manifest.jsonl"),
     ],
 )
 def test_other_commands_refuse_in_one_line_too(
@@ -269,6 +273,23 @@ def test_other_commands_refuse_in_one_line_too(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert told in refused(*arguments)
+
+
+def test_corpora_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    run("corpora", "list")
+    assert "crema_d" in capsys.readouterr().out
+
+
+def test_the_doctor_says_by_its_status_whether_clips_have_to_be_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = tmp_path / "m.jsonl"
+    manifest.write_text('{"id": "a", "video": "missing.mp4"}\n')
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(["corpora", "doctor", str(manifest), "--workers", "0", "--json", str(tmp_path / "r.json")])
+    assert exit_.value.code == 1
+    assert "missing" in capsys.readouterr().out
+    assert json.loads((tmp_path / "r.json").read_text())["quarantined"].keys() == {"a"}
 
 
 # ---------------------------------------------------------------------- info

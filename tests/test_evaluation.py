@@ -258,6 +258,22 @@ def test_the_labels_themselves_score_one() -> None:
     assert figures["reasoning"]["cue_f1_scene"]["value"] is None
 
 
+def test_theatre_labels_survive_the_way_to_text_and_back() -> None:
+    """What a model is trained to write scores 1 everywhere, so the figures leave room for a perfect model."""
+    labels = {str(i): stage_script(i, 4, "test").record()["labels"] for i in range(60)}
+    lines: list[dict[str, Any]] = []
+    for clip, known in labels.items():
+        for name, task in TASKS.items():
+            answer = task.parse(task.target(known) or "")
+            assert answer.warnings == ()
+            line = {"id": clip, "task": name, "text": answer.text, "label": answer.label, "cues": answer.cues}
+            line |= {"labels": answer.labels, "polarity": answer.polarity, "reply": answer.reply}
+            lines.append(line | {"thinking": answer.thinking})
+    free = {"labels_per_answer", "off_list_rate", "dist_1", "dist_2", "dist_2_corpus"}
+    for row in scoring.score(labels, lines).values():
+        assert {figure["value"] for name, figure in row.items() if name not in free} == {1.0}
+
+
 def test_missing_answers_count_as_wrong_and_order_does_not_matter() -> None:
     lines = [line for line in perfect() if line["id"] == "a"]
     lines.append({"id": "b", "task": "emotion", "text": "", "error": "unreadable"})

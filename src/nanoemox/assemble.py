@@ -10,75 +10,29 @@ from __future__ import annotations
 
 import json
 import logging
-import re
+import math
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 from torch import nn
-from transformers import (
-    AutoTokenizer,
-    CLIPConfig,
-    CLIPVisionConfig,
-    HubertConfig,
-    PreTrainedConfig,
-    Qwen2Config,
-)
 from transformers import initialization as init
-from transformers.models.swin.modeling_swin import SwinRelativePositionBias
 
-from nanoemox.checkpoints import (
-    ShardWriter,
-    Weights,
-    WeightsError,
-    open_weights,
-    raise_problems,
-    whole_folder,
-)
+from nanoemox.checkpoints import ShardWriter, WeightsError, open_weights, whole_folder
 from nanoemox.configuration_nanoemox import PRESETS, NanoEmoXConfig
 from nanoemox.hub import complete, find_part
 from nanoemox.modeling_nanoemox import NanoEmoXForConditionalGeneration
-from nanoemox.official_names import official_name
 from nanoemox.parts import PARTS, part_of
+from nanoemox.pretrained import FACE_KEY, Part, Source, hub_part, load_tokenizer, plan_part
 from nanoemox.processing_nanoemox import NanoEmoXProcessor, prepare_tokenizer
 
 logger = logging.getLogger(__name__)
 Say = Callable[[str], None]
-
-FACE_KEY = "state_dict_backbone"  # where FaceXFormer's checkpoint keeps its weights
-_FACE_PREFIX = "facial_encoder.facexformer."
-# What a source holds beside what the model uses, by part.
-UNUSED = {
-    "vision_encoder": r"text_model\..*|text_projection\.weight|visual_projection\.weight|logit_scale|.*\.position_ids",
-    "audio_encoder": r"(hubert\.)?masked_spec_embed",
-    "face_encoder": r"face_decoder\..*|pe_layer\..*|backbone\..*\.relative_position_index",
-    "lm": r"lm_head\.weight|.*\.rotary_emb\.inv_freq",
-}
-
-
-@dataclass
-class Source:
-    """Where one part came from and what became of its tensors."""
-
-    name: str
-    revision: str | None = None
-    used: int = 0
-    dropped: dict[str, int] = field(default_factory=dict)  # first component of the name -> tensors
-
-
-@dataclass
-class _Part:
-    """A part that is read from disk."""
-
-    part: str
-    source: Source
-    place: Path
-    key: str | None = None
-    config: PreTrainedConfig | None = None
+TORCH_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 
 
 def assemble(
@@ -106,9 +60,9 @@ def assemble(
     """
     revisions, sizes = dict(revisions or {}), dict(PRESETS[_known(preset)]) | dict(settings or {})
     parts = [
-        _hub_part("vision_encoder", vision, revisions.get("vision")),
-        _hub_part("audio_encoder", audio, revisions.get("audio")),
-        _hub_part("lm", lm, revisions.get("lm")),
+        hub_part("vision_encoder", vision, revisions.get("vision")),
+        hub_part("audio_encoder", audio, revisions.get("audio")),
+        hub_part("lm", lm, revisions.get("lm")),
     ]
     vision_config, audio_config, text_config = (part.config for part in parts)
     config = NanoEmoXConfig(
@@ -118,20 +72,20 @@ def assemble(
         if face is None:
             raise WeightsError(f"{out}: expected FaceXFormer's checkpoint, got none; name it with --face")
         place = find_part(face, revisions.get("face"), single_file=True)
-        parts.insert(2, _Part("face_encoder", Source(face, revisions.get("face")), place, FACE_KEY))
-    tokenizer = _tokenizer(parts[-1].place)
+        parts.insert(2, Part("face_encoder", Source(face, revisions.get("face")), place, FACE_KEY))
+    tokenizer = load_tokenizer(parts[-1].place)
     fit_placeholders(config, tokenizer, lm)
     skeleton = skeleton_of(config)
     for part in parts:  # all are looked at before anything is written
         with open_weights(part.place, part.key) as weights:
-            _plan(part, _shapes(skeleton, part.part), weights)
+            plan_part(part, _shapes(skeleton, part.part), weights)
     processor = NanoEmoXProcessor.from_config(config, tokenizer)
 
     def write(writer: ShardWriter) -> None:
         for part in parts:
             say(f"{part.part}: {part.source.name}")
             with open_weights(part.place, part.key) as weights:
-                plan = _plan(part, _shapes(skeleton, part.part), weights)
+                plan = plan_part(part, _shapes(skeleton, part.part), weights)
                 for ours, (theirs, third) in plan.items():
                     tensor = weights[theirs].read()
                     writer.add(ours, tensor if third is None else tensor.chunk(3)[third], TORCH_DTYPES[dtype])
@@ -170,59 +124,11 @@ def assemble_random(
     return _write_model(Path(out), skeleton, processor, dtype, write, {})
 
 
-# ---------------------------------------------------------------------- sources
-TORCH_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
-_KINDS: dict[str, tuple[str, ...]] = {
-    "vision_encoder": ("clip", "clip_vision_model"),
-    "audio_encoder": ("hubert",),
-    "lm": ("qwen2",),
-}
-
-
+# ---------------------------------------------------------------------- the model
 def _known(preset: str) -> str:
     if preset not in PRESETS:
         raise ValueError(f"unknown preset {preset!r}: expected one of {', '.join(PRESETS)}")
     return preset
-
-
-def _hub_part(part: str, name: str, revision: str | None) -> _Part:
-    """Find a backbone and read its configuration, which has to be of the right kind."""
-    place = find_part(name, revision)
-    path = place / "config.json"
-    if not path.is_file():
-        raise WeightsError(
-            f"{place}: expected config.json, found none; name a model folder in the Hub's layout"
-        )
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-        kind = fields.get("model_type")
-    except (ValueError, AttributeError) as error:
-        raise WeightsError(f"{path}: is no configuration ({error}); copy it again") from error
-    if kind not in _KINDS[part]:
-        raise WeightsError(
-            f"{path}: expected a model of type {' or '.join(_KINDS[part])} as {part}, found {kind}; "
-            "name the right folder"
-        )
-    config: Any
-    if kind == "clip":
-        whole = CLIPConfig.from_dict(fields)
-        config = whole.vision_config
-        config.projection_dim = whole.projection_dim
-    else:
-        config = {"clip_vision_model": CLIPVisionConfig, "hubert": HubertConfig, "qwen2": Qwen2Config}[
-            kind
-        ].from_dict(fields)
-    return _Part(part, Source(name, revision), place, config=config)
-
-
-def _tokenizer(place: Path) -> Any:
-    try:
-        return AutoTokenizer.from_pretrained(place)
-    except (OSError, ValueError, KeyError) as error:
-        raise WeightsError(
-            f"{place}: expected a tokenizer beside the weights, but loading it failed "
-            f"({' '.join(str(error).split())[:200]}); copy tokenizer.json and tokenizer_config.json too"
-        ) from error
 
 
 def fit_placeholders(config: NanoEmoXConfig, tokenizer: Any, name: str) -> None:
@@ -238,80 +144,6 @@ def fit_placeholders(config: NanoEmoXConfig, tokenizer: Any, name: str) -> None:
     config.fit_tokenizer(tokenizer)
 
 
-def _candidates(part: str, ours: str) -> tuple[list[str], int | None]:
-    """Names that one of our parameters may have in its source, and which third of it ours is."""
-    if part == "face_encoder":
-        theirs, third = official_name(ours)
-        return [theirs.removeprefix(_FACE_PREFIX)], third
-    if part == "lm":
-        return [ours.removeprefix("language_model.")], None
-    rest = ours.removeprefix(f"{part}.").removeprefix("model.")
-    if part == "vision_encoder":
-        return (
-            ["visual_projection.weight"] if rest == "projection.weight" else [f"vision_model.{rest}", rest]
-        ), None
-    old = rest.replace("parametrizations.weight.original0", "weight_g")
-    old = old.replace("parametrizations.weight.original1", "weight_v")
-    return [prefix + name for prefix in ("", "hubert.") for name in dict.fromkeys((rest, old))], None
-
-
-def _plan(
-    part: _Part, shapes: Mapping[str, tuple[int, ...]], weights: Weights
-) -> dict[str, tuple[str, int | None]]:
-    """Our name -> name in the source and third; raises unless every name on both sides is accounted for."""
-    plan: dict[str, tuple[str, int | None]] = {}
-    problems = []
-    for ours, shape in shapes.items():
-        names, third = _candidates(part.part, ours)
-        theirs = next((name for name in names if name in weights), None)
-        if theirs is None:
-            problems.append(f"{names[0]} is missing")
-            continue
-        expected = shape if third is None else (3 * shape[0], *shape[1:])
-        stored = weights[theirs]
-        if stored.shape != expected:
-            problems.append(f"{theirs} has shape {list(stored.shape)}, expected {list(expected)}")
-        elif stored.dtype is None:
-            problems.append(f"{theirs} holds no floating-point numbers")
-        plan[ours] = (theirs, third)
-    used = {theirs for theirs, _ in plan.values()}
-    left = [name for name in weights if name not in used]
-    dropped = [name for name in left if re.fullmatch(UNUSED[part.part], name)]
-    problems += [f"{name} has no place in the model" for name in left if name not in set(dropped)]
-    raise_problems(part.place, problems, f"expected the weights of {part.part} ({_described(part.part)})")
-    for name in dropped:
-        if name.endswith("relative_position_index"):
-            _check_position_index(part.place, name, weights)
-    part.source.used = len(used)
-    part.source.dropped = {}
-    for name in dropped:
-        root = name.split(".")[0]
-        part.source.dropped[root] = part.source.dropped.get(root, 0) + 1
-    return plan
-
-
-def _described(part: str) -> str:
-    kinds = {
-        "vision_encoder": "CLIP",
-        "audio_encoder": "HuBERT",
-        "face_encoder": "FaceXFormer",
-        "lm": "Qwen2.5",
-    }
-    return kinds[part]
-
-
-def _check_position_index(place: Path, name: str, weights: Weights) -> None:
-    """A Swin whose windows were numbered otherwise would read its table of biases in another order."""
-    index = weights[name].read().flatten()
-    side = round(len(index) ** 0.25)
-    expected = SwinRelativePositionBias(1, (side, side)).relative_position_index
-    if not torch.equal(index, expected.to(index.dtype)):
-        raise WeightsError(
-            f"{place}: {name} numbers the positions of a window in another order than expected"
-        )
-
-
-# ---------------------------------------------------------------------- the model
 def skeleton_of(config: NanoEmoXConfig) -> NanoEmoXForConditionalGeneration:
     """The model without memory: names and shapes."""
     with torch.device("meta"), init.no_init_weights():
@@ -380,7 +212,7 @@ def _write_model(
     config.architectures = [type(skeleton).__name__]
     for each in (config, *(getattr(config, name) for name in config.sub_configs_defaults)):
         each.dtype = dtype
-    count = sum(p.numel() for part in skeleton.parts().values() for p in part.parameters())
+    count = sum(math.prod(shape) for shape in parameter_shapes(skeleton).values())
     with whole_folder(out, count * TORCH_DTYPES[dtype].itemsize) as new:
         writer = ShardWriter(new)
         write(writer)

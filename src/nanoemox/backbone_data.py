@@ -17,7 +17,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 from torch.utils.data import Dataset
 
 from nanoemox.clips import DecodedClips, normalised_pixels
@@ -94,17 +93,6 @@ def present(cues: Sequence[str], names: Sequence[str]) -> Tensor:
     return torch.tensor([float(name in cues) for name in names])
 
 
-def jittered(pixels: Tensor, rng: random.Random) -> Tensor:
-    """uint8 [T, 3, H, W], a little moved, brightened and contrasted, all frames alike."""
-    reach = 5
-    across, down = rng.randint(-reach, reach), rng.randint(-reach, reach)
-    height, width = pixels.shape[-2:]
-    padded = functional.pad(pixels.float(), (reach, reach, reach, reach), mode="replicate")
-    moved = padded[..., reach + down : reach + down + height, reach + across : reach + across + width]
-    contrast, brightness = rng.uniform(0.8, 1.2), rng.uniform(-18, 18)
-    return ((moved - 127) * contrast + 127 + brightness).clamp(0, 255)
-
-
 class _Views(Dataset[Any]):
     """Records in a new order every round, `number` examples in all."""
 
@@ -126,12 +114,12 @@ class _Views(Dataset[Any]):
             self._order = round_, order
         return self.records[self._order[1][place]], random.Random(f"{self.seed}/view/{index}")
 
-    def frames(self, record: Record) -> Tensor:
-        return torch.from_numpy(np.array(self.clips.frames[self.clips.row[record.id]])).movedim(-1, 1)
-
 
 class FaceViews(_Views):
-    """All frames of a clip, their action units, the clip's face cues."""
+    """One frame of a clip, its action units, what the face shows by name. Every step sees as many people as frames:
+    eight frames of one face teach a mean-pooled Swin hardly more than one."""
+
+    GROUPS = tuple(world.FACE_CUES)
 
     def __init__(
         self,
@@ -144,17 +132,21 @@ class FaceViews(_Views):
     ) -> None:
         super().__init__(records, clips, number, seed, "video")
         rows = units.reshape(-1, units.shape[-1])
-        units = (units - rows.mean(axis=0)) / (rows.std(axis=0) + 1e-3)  # rare units count as much as common ones
+        scale = rows.std(axis=0) + 1e-3  # rare units count as much as common ones
+        units = (units - rows.mean(axis=0)) / scale
         self.units = dict(zip((record.id for record in records), units, strict=True))
         self.processor = processor
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         record, rng = self.record(index)
-        pixels = jittered(self.frames(record), rng)
+        frames = self.clips.frames[self.clips.row[record.id]]
+        at = rng.randrange(len(frames) // 4, len(frames))  # the first ones come before the expression
+        pixels = torch.from_numpy(np.array(frames[at])).movedim(-1, 0)[None]
         return {
             "pixels": normalised_pixels(pixels, self.processor.face_image_processor),
-            "units": torch.from_numpy(self.units[record.id]),
+            "units": torch.from_numpy(self.units[record.id][at : at + 1]),
             "cues": present(cues_of(record, "face"), FACE_CUES),
+            "group": torch.tensor(self.GROUPS.index((record.factors or {})["face"])),
         }
 
 
@@ -177,8 +169,8 @@ class SceneViews(_Views):
     def __getitem__(self, index: int) -> tuple[Tensor, str, tuple[str, ...], Tensor]:
         record, rng = self.record(index)
         row = self.clips.row[record.id]
-        frame = torch.from_numpy(np.array(self.clips.frames[row, rng.randrange(self.clips.frames.shape[1])]))
-        pixels = jittered(frame.movedim(-1, 0)[None], rng)[0]
+        frame = self.clips.frames[row, rng.randrange(self.clips.frames.shape[1])]
+        pixels = torch.from_numpy(np.array(frame)).movedim(-1, 0)
         factors = record.factors or {}
         seen = (factors["place"], factors["prop"], factors["light"])
         told = [f"a {seen[1]}", f"in the {seen[0]}", f"{seen[2]} light"]

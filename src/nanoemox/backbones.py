@@ -1,6 +1,6 @@
 """Phase 0: everything `pico` would download if it could, made from Affect Theatre.
 
-In order: clips are staged and decoded, a tokenizer is trained, then face, voice and scene encoder and the small language
+In order: clips are staged and decoded, a tokenizer is trained, then face, voice and scene encoder and the language
 model, which do not depend on each other and train side by side; last, they are put together with untrained
 adapters as one model folder that the three phases start from. Every step leaves a finished folder or none, so a
 killed run goes on where it stopped. Text and clips come from the training split only.
@@ -167,9 +167,12 @@ def _steps_done(output: Path, job: str, steps: int) -> int:
 def _job_process(recipe: BackboneRecipe, job: str, resume: bool) -> None:
     import contextlib
 
-    with (Path(recipe.output) / f"{job}.txt").open("a", encoding="utf-8") as file:
-        with contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
-            train_job(recipe, job, resume)
+    with (
+        (Path(recipe.output) / f"{job}.txt").open("a", encoding="utf-8") as file,
+        contextlib.redirect_stdout(file),
+        contextlib.redirect_stderr(file),
+    ):
+        train_job(recipe, job, resume)
 
 
 def train_job(recipe: BackboneRecipe, job: str, resume: bool) -> None:
@@ -208,7 +211,7 @@ def _face(
 ) -> _Made:
     records, clips = _training_clips(recipe)
     units = action_units(records, clips, Path(recipe.output) / "targets", recipe.workers)
-    model = FaceObjective(config, units.shape[-1], len(FACE_CUES), settings.weights)
+    model = FaceObjective(config, units.shape[-1], len(FACE_CUES), len(FaceViews.GROUPS), settings.weights)
     number = settings.steps * settings.batch_size
     return model, FaceViews(records, clips, units, processor, number, seed), stack
 
@@ -262,7 +265,9 @@ def assemble(recipe: BackboneRecipe) -> Path:
     model.language_model.load_state_dict(lm.state_dict())
     records, clips = _training_clips(recipe)
     processor = _processor(recipe)
-    fold_statistics(model.eval(), [clips.media(record.id, processor) for record in records[:CALIBRATION_CLIPS]])
+    fold_statistics(
+        model.eval(), [clips.media(record.id, processor) for record in records[:CALIBRATION_CLIPS]]
+    )
     with written_whole(output / "model") as new:
         model.eval().save_pretrained(new)
         processor.save_pretrained(new)
@@ -270,7 +275,9 @@ def assemble(recipe: BackboneRecipe) -> Path:
 
 
 @torch.no_grad()
-def fold_statistics(model: NanoEmoXForConditionalGeneration, media: Sequence[Mapping[str, torch.Tensor]]) -> None:
+def fold_statistics(
+    model: NanoEmoXForConditionalGeneration, media: Sequence[Mapping[str, torch.Tensor]]
+) -> None:
     """Give the untrained adapters and fusion first layers that read the features of these clips standardised.
 
     A data-dependent initialisation: W x becomes W (x - mean) / std, with the mean in a bias (in the position embedding
@@ -296,7 +303,11 @@ def fold_statistics(model: NanoEmoXForConditionalGeneration, media: Sequence[Map
     weight, bias = attention.in_proj_weight[width:], attention.in_proj_bias[width:]
     weight.div_(std["face_features"])
     bias.sub_(weight @ mean["face_features"])
-    for projection, name in ((model.fusion.video_projection, "video_taps"), (model.fusion.audio_projection, "audio_taps")):
+    fusion = model.fusion
+    for projection, name in (
+        (fusion.video_projection, "video_taps"),
+        (fusion.audio_projection, "audio_taps"),
+    ):
         depths = model.config.fusion_experts  # one projection for all depths: their mean statistics
         shift, scale = mean[name].view(depths, -1).mean(dim=0), std[name].view(depths, -1).mean(dim=0)
         projection.weight.div_(scale)

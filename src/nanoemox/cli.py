@@ -11,10 +11,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
 from io import TextIOWrapper
@@ -22,6 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from nanoemox.cli_corpora import corpora
+from nanoemox.cli_models import assemble, convert
+from nanoemox.outputs import check_outputs, write_all
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -46,6 +48,9 @@ app = typer.Typer(
 )
 theatre = typer.Typer(help="Affect Theatre, the generated world.", no_args_is_help=True)
 app.add_typer(theatre, name="theatre")
+app.add_typer(corpora, name="corpora")
+app.command()(assemble)
+app.command()(convert)
 
 ModelOption = Annotated[
     str, typer.Option("--model", "-m", metavar="NAME_OR_PATH", help="pico, a model folder or a Hub id.")
@@ -99,7 +104,7 @@ def analyze(
             "CLIP is missing: name a video, sound or picture, or use --text-only --subtitle TEXT"
         )
     outputs = [Path(name) for name in (json_file, report) if name and name != "-"]
-    _check_outputs(outputs, clip)
+    check_outputs(outputs, clip)
 
     from nanoemox.media import empty_clip, load_clip
 
@@ -128,7 +133,7 @@ def analyze(
         from nanoemox.report import render_report
 
         files[Path(report)] = render_report(analysis, subtitle, start or 0.0)
-    _write_all(files)
+    write_all(files)
     if json_file == "-":
         sys.stdout.write(as_json)
         return
@@ -227,108 +232,6 @@ def evaluate(
     console.print(f"[dim]wrote[/] {out / 'report.json'}", soft_wrap=True, highlight=False)
 
 
-# ---------------------------------------------------------------------- assemble, convert
-_CLIP, _HUBERT = "openai/clip-vit-large-patch14", "TencentGameMate/chinese-hubert-large"
-_FACEXFORMER = "kartiknarayan/facexformer"
-_QWEN = {"nano": "Qwen/Qwen2.5-1.5B-Instruct", "affectgpt": "Qwen/Qwen2.5-7B-Instruct"}
-
-
-@app.command()
-def assemble(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="The model folder to write; must not exist.")],
-    vision: Annotated[
-        str, typer.Option(metavar="ID_OR_FOLDER", help="CLIP, with or without its text tower.")
-    ] = _CLIP,
-    audio: Annotated[str, typer.Option(metavar="ID_OR_FOLDER", help="HuBERT.")] = _HUBERT,
-    face: Annotated[str, typer.Option(metavar="FILE_OR_ID", help="FaceXFormer's checkpoint.")] = _FACEXFORMER,
-    lm: Annotated[
-        str | None, typer.Option(metavar="ID_OR_FOLDER", help="Qwen2.5; else the preset's own.")
-    ] = None,
-    preset: Annotated[str, typer.Option(metavar="NAME", help="nano, or affectgpt (no face).")] = "nano",
-    random: Annotated[
-        str | None, typer.Option(metavar="PRESET", help="Random weights at this preset's size instead.")
-    ] = None,
-    dtype: Annotated[str, typer.Option(metavar="NAME", help="bfloat16, float16 or float32.")] = "bfloat16",
-    seed: Annotated[int, typer.Option(metavar="S", min=0, help="Of the parts that are not pretrained.")] = 0,
-    revision: Annotated[
-        list[str] | None,
-        typer.Option(metavar="PART=NAME", help="Branch, tag or commit of vision, audio, lm or face."),
-    ] = None,
-) -> None:
-    """Build a full-size model folder from pretrained backbones, or with random weights."""
-    from nanoemox import assemble as assembling
-
-    if dtype not in assembling.TORCH_DTYPES:
-        raise ValueError(f"--dtype {dtype}: expected one of {', '.join(assembling.TORCH_DTYPES)}")
-    say = _sayer()
-    if random is not None:
-        assembling.assemble_random(random, out, dtype=dtype, seed=seed, say=say)
-    else:
-        if preset not in _QWEN:
-            raise ValueError(f"--preset {preset}: expected one of {', '.join(_QWEN)}")
-        assembling.assemble(
-            out,
-            vision=vision,
-            audio=audio,
-            lm=lm or _QWEN[preset],
-            face=face if preset == "nano" else None,
-            preset=preset,
-            dtype=dtype,
-            seed=seed,
-            revisions=_pairs("--revision", revision, ("vision", "audio", "lm", "face")),
-            say=say,
-        )
-    say(f"wrote {out}")
-
-
-@app.command()
-def convert(
-    checkpoints: Annotated[
-        list[Path],
-        typer.Argument(metavar="CHECKPOINT...", help="Published .pth files in the order of loading."),
-    ],
-    base: Annotated[str, typer.Option(metavar="FOLDER_OR_ID", help="The backbones: what assemble wrote.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The model folder to write; must not exist.")],
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=NUMBER", help="A number no tensor tells, such as video_tokens."),
-    ] = None,
-) -> None:
-    """Lay published checkpoints of Nano-EmoX or AffectGPT over their backbones."""
-    from nanoemox.convert import convert as run
-
-    pairs = _pairs("--set", settings)
-    wrong = [f"{key}={value}" for key, value in pairs.items() if not value.isdigit()]
-    if wrong:
-        raise ValueError(f"--set {wrong[0]}: expected a whole number")
-    numbers = {key: int(value) for key, value in pairs.items()}
-    say = _sayer()
-    report = run(checkpoints, base, out, settings=numbers, say=say)
-    for part, count in report.filled.items():
-        say(f"{part}: {count} tensors from the checkpoints")
-    untouched = [part for part in report.kept if part not in report.filled]
-    say(f"as in the base: {', '.join(untouched) or 'nothing'}")
-    say(f"dropped, since nothing reads them: {', '.join(report.dropped) or 'nothing'}")
-    say(f"wrote {out}")
-
-
-def _pairs(option: str, values: Sequence[str] | None, known: Sequence[str] | None = None) -> dict[str, str]:
-    """KEY=VALUE options as a dictionary."""
-    pairs = {}
-    for value in values or ():
-        key, equals, rest = value.partition("=")
-        if not (key and equals and rest) or (known and key not in known):
-            raise ValueError(f"{option} {value}: expected {'|'.join(known or ('KEY',))}=VALUE")
-        pairs[key] = rest
-    return pairs
-
-
-def _sayer() -> Callable[[str], None]:
-    """Prints one plain line."""
-    console = _console()
-    return lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-
 # ---------------------------------------------------------------------- info
 @app.command()
 def info(
@@ -353,40 +256,6 @@ def _console() -> Console:
     from rich.console import Console
 
     return Console()
-
-
-def _check_outputs(outputs: Sequence[Path], clip: str | None) -> None:
-    """Before any work: can these files be written, and is none of them the clip itself?"""
-    for path in outputs:
-        if path.is_dir():
-            raise ValueError(f"{path}: expected a file name to write to, this is a folder")
-        if not path.absolute().parent.is_dir():
-            raise ValueError(f"{path}: the folder {path.parent} does not exist; make it first")
-        if clip and path.exists() and Path(clip).exists() and path.samefile(clip):
-            raise ValueError(f"{path}: this is the clip itself; choose another name to write to")
-    if len({path.absolute() for path in outputs}) < len(outputs):
-        raise ValueError(f"{outputs[0]}: --json and --report name the same file; choose two names")
-
-
-def _write_all(files: Mapping[Path, str]) -> None:
-    """Write all files beside their place first, then move each into it: whole or not at all."""
-    with ExitStack() as cleanup:
-        ready: dict[Path, str] = {}
-        for path, text in files.items():
-            handle, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=".nanoemox-", suffix=".tmp")
-            cleanup.callback(Path(name).unlink, missing_ok=True)
-            with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
-                file.write(text)
-            Path(name).chmod(0o666 & ~_umask())  # mkstemp's files are for the owner alone
-            ready[path] = name
-        for path, name in ready.items():
-            Path(name).replace(path)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -45,21 +45,26 @@ def weighted(parts: dict[str, Tensor], weights: dict[str, float]) -> Losses:
 
 
 class FaceObjective(nn.Module):
-    """Action units of each frame, and which face cues the clip shows, from the fused feature."""
+    """Action units of each frame, and which face group and cues the clip shows, from the fused feature."""
 
-    def __init__(self, config: NanoEmoXConfig, units: int, cues: int, weights: dict[str, float]) -> None:
+    def __init__(
+        self, config: NanoEmoXConfig, units: int, cues: int, groups: int, weights: dict[str, float]
+    ) -> None:
         super().__init__()
         self.encoder = FaceEncoder(config)
-        self.units = Standardised(config.face_feature_width, units)
-        self.cues = Standardised(config.face_feature_width, cues)
+        self.heads = nn.ModuleList(
+            nn.Linear(config.face_feature_width, outputs) for outputs in (units, cues, groups)
+        )
         self.weights = weights
 
-    def forward(self, pixels: Tensor, units: Tensor, cues: Tensor) -> Losses:
-        """Pixels [B, T, 3, H, W], units [B, T, K] (variance 1), cues [B, Q] in 0..1 -> loss."""
+    def forward(self, pixels: Tensor, units: Tensor, cues: Tensor, group: Tensor) -> Losses:
+        """Pixels [B, T, 3, H, W], units [B, T, K] (variance 1), cues [B, Q] in 0..1, group [B] -> loss."""
         features = self.encoder(pixels)
+        pooled = features.mean(dim=1)
         parts = {
-            "units": functional.smooth_l1_loss(self.units(features), units),
-            "cues": functional.binary_cross_entropy_with_logits(self.cues(features.mean(dim=1)), cues),
+            "units": functional.smooth_l1_loss(self.heads[0](features), units),
+            "cues": functional.binary_cross_entropy_with_logits(self.heads[1](pooled), cues),
+            "group": functional.cross_entropy(self.heads[2](pooled), group),
         }
         return weighted(parts, self.weights)
 
@@ -133,9 +138,9 @@ class SceneObjective(nn.Module):
             )
         )
         self.text_projection = nn.Linear(128, shared, bias=False)
-        self.projections = nn.ModuleList(Standardised(width, shared) for _ in range(2))
+        self.projections = nn.ModuleList(nn.Linear(width, shared, bias=False) for _ in range(2))
         self.scale = nn.Parameter(torch.tensor(2.0))
-        self.heads = nn.ModuleList(Standardised(width, count) for count in classes)
+        self.heads = nn.ModuleList(nn.Linear(width, count) for count in classes)
         self.weights = weights
 
     def forward(
@@ -156,6 +161,7 @@ class SceneObjective(nn.Module):
                 + functional.cross_entropy(logits, wanted)
                 + functional.cross_entropy(logits.T, wanted)
             )
-        named = [functional.cross_entropy(head(tapped), classes[:, k]) for k, head in enumerate(self.heads)]
-        parts = {"contrast": contrast / 4, "named": torch.stack(named).mean()}
+        parts = {"contrast": contrast / 4}
+        for k, (name, head) in enumerate(zip(("place", "prop", "light"), self.heads, strict=True)):
+            parts[name] = functional.cross_entropy(head(tapped), classes[:, k])
         return weighted(parts, self.weights)

@@ -134,6 +134,7 @@ class P2ERecipe(Section):
     manifests: list[str]
     validation: str | None = None
     features: str
+    features_bf16: bool = False
     clips: str | None = None
     workers: int = Field(2, ge=0)
     seed: int = 42

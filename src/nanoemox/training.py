@@ -101,7 +101,9 @@ def _features(recipe: P2ERecipe, records: Sequence[Record], processor: NanoEmoXP
         def media(record: Record) -> Mapping[str, Tensor]:
             return clips.media(record.id, processor)
 
-    return compute_features(records, model, processor, recipe.features, recipe.workers, media=media)
+    return compute_features(
+        records, model, processor, recipe.features, recipe.workers, media=media, bf16=recipe.features_bf16
+    )
 
 
 def decoded_clips(

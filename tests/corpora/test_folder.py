@@ -177,5 +177,7 @@ def test_every_corpus_has_a_card_and_a_page() -> None:
             if f"corpora prepare {corpus.name} " in page.read_text("utf-8")
         ]
         assert found, f"no page tells how to prepare {corpus.name}"
+        own = pages / f"{corpus.name}.md"
+        assert not own.exists() or corpus.licence in own.read_text("utf-8"), corpus.name
         assert f"`{corpus.name}`" in index and corpus.title in index, corpus.name
     assert len(CORPORA) == len(list_corpora()) >= 22

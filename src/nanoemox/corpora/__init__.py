@@ -159,7 +159,7 @@ def prepare(name: str, root: str | os.PathLike[str], out: str | os.PathLike[str]
         raise CorpusError(
             f"{manifest}: is a folder (expected a file name for the manifest); name a file in it"
         )
-    folder = Folder(Path(root))
+    folder = Folder(Path(root), corpus.tables)
     counts: dict[str, Counter[str]] = {"splits": Counter(), "tasks": Counter(), "media": Counter()}
     lines = write_jsonl(manifest, _lines(corpus, folder, manifest.absolute().parent, counts))
     return PrepareReport(

@@ -26,7 +26,7 @@ def read(folder: Folder) -> Iterator[Line]:
     folder.assume(
         "final-EMER-reason.csv: the first column is taken for the name, the last for the English reason"
     )
-    yield from folder.each(folder.rows(path, fallback="gb18030"), partial(_second, folder))
+    yield from folder.each(folder.rows(path), partial(_second, folder))
 
 
 def _first(folder: Folder, chinese: dict[str, str], row: Row) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def _chinese(folder: Folder) -> dict[str, str]:
     path = folder.file("gt.csv")
     if path is None:
         return {}
-    rows = folder.rows(path, ("names", "chi_reasons"), fallback="gb18030")
+    rows = folder.rows(path, ("names", "chi_reasons"))
     return {row.get("names"): plain(row.get("chi_reasons")) for row in rows if not row.fault}
 
 

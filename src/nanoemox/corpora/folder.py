@@ -46,6 +46,7 @@ class Folder:
     """
 
     root: Path
+    encoding: str = "cp1252"  # of tables that are not UTF-8
     layout: str = ""
     files: dict[str, list[Path]] = field(default_factory=lambda: defaultdict(list))
     videos: dict[str, list[Path]] = field(default_factory=lambda: defaultdict(list))
@@ -54,6 +55,9 @@ class Folder:
     skipped: list[Problem] = field(default_factory=list)
     faults: list[Problem] = field(default_factory=list)
     assumptions: dict[str, int] = field(default_factory=dict)  # sentence -> how often it applied
+    _places: dict[int, dict[str, list[Path]]] = field(
+        default_factory=dict
+    )  # of an index: parent/name -> paths
 
     def __post_init__(self) -> None:
         self.root = Path(self.root).absolute()
@@ -76,13 +80,15 @@ class Folder:
                 self.short(folder), f"the folder cannot be listed ({(error.strerror or '').casefold()})"
             )
             return
+        pictured = False
         for entry in entries:
             if entry.name.startswith(".") or entry.name == "__MACOSX":
                 continue  # among them ._x.mp4, which macOS leaves beside x.mp4
             suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122 (a million names)
             if suffix in PICTURE_SUFFIXES:
-                if folder not in self.pictures[folder.name.lower()]:
+                if not pictured:
                     self.pictures[folder.name.lower()].append(folder)
+                pictured = True
             elif _is_folder(entry):
                 self._walk(folder / entry.name, seen, depth + 1)
             elif suffix in VIDEO_SUFFIXES or suffix in AUDIO_SUFFIXES:
@@ -108,6 +114,7 @@ class Folder:
             if any(kept.values()) and self.root.name != name:
                 index.clear()
                 index.update({key: paths for key, paths in kept.items() if paths})
+        self._places.clear()
 
     def file(self, *names: str) -> Path | None:
         """The first of `names` that exists; a name may be the end of a path, such as "metadata/label.csv"."""
@@ -165,7 +172,7 @@ class Folder:
 
     def _one(self, index: dict[str, list[Path]], name: str, inside: tuple[str, ...]) -> Path | None:
         *parents, last = name.lower().split("/")
-        paths = index.get(last, ())
+        paths = self._placed(index).get(f"{parents[-1]}/{last}", []) if parents else index.get(last, [])
         if len(paths) > 1 or parents or inside:
             paths = [
                 path
@@ -181,11 +188,21 @@ class Folder:
                 )
         return paths[0] if paths else None
 
+    def _placed(self, index: dict[str, list[Path]]) -> dict[str, list[Path]]:
+        """The index by parent and name, since numbers repeat from folder to folder by the thousand."""
+        if id(index) not in self._places:
+            places: dict[str, list[Path]] = defaultdict(list)
+            for name, paths in index.items():
+                for path in paths:
+                    places[f"{path.parent.name.lower()}/{name}"].append(path)
+            self._places[id(index)] = places
+        return self._places[id(index)]
+
     # ------------------------------------------------------------ reading and reporting
 
     def rows(self, path: Path, columns: Iterable[str] = (), **options: Any) -> Iterator[Row]:
         """The rows of a table (`tables.rows`); what had to be assumed about it is noted."""
-        return rows(path, columns, told=self.assume, **options)
+        return rows(path, columns, told=self.assume, **{"fallback": self.encoding, **options})
 
     def each(self, rows: Iterable[Row], make: Callable[[Row], dict[str, Any] | None]) -> Iterator[Line]:
         """Lines out of rows; a row that `make` cannot use is reported. None means: not part of the corpus."""

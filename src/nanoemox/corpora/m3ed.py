@@ -9,7 +9,7 @@ from typing import Any
 
 from nanoemox.corpora.corpus import EMOTIONS, Corpus, emotion, emotion_of
 from nanoemox.corpora.folder import Folder, Line
-from nanoemox.corpora.tables import Row, RowError, chats, entries, listed, plain, text_of
+from nanoemox.corpora.tables import Row, chats, entries, listed, plain, text_of
 
 
 def read(folder: Folder) -> Iterator[Line]:
@@ -89,10 +89,9 @@ def _splits(folder: Folder) -> dict[str, str]:
             folder.assume(f"there is no movie_list_{split}.txt: the lines have no split")
             continue
         for number, name in enumerate(text_of(path, "gb18030", folder.assume).splitlines(), 1):
-            if name.strip() in known:
-                raise RowError(f"{path.name}:{number}: {name.strip()} is also in {known[name.strip()]}")
-            if name.strip():
-                known[name.strip()] = split
+            name = name.strip()
+            if name and known.setdefault(name, split) != split:
+                folder.skip(f"{path.name}:{number}", f"{name} is also in {known[name]}")
     return known
 
 

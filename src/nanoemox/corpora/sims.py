@@ -37,14 +37,14 @@ def _read(folder: Folder, process: str, *tables: str) -> Iterator[Line]:
         return
     folder.layout = "original"
     if path := folder.file(*tables):
-        rows = folder.rows(path, ("video_id", "clip_id", "text", "label", "mode"), fallback="gb18030")
+        rows = folder.rows(path, ("video_id", "clip_id", "text", "label", "mode"))
         yield from folder.each(rows, partial(_mmsa, folder))
         return
     path = folder.need("label_M.csv", *tables, "label.npz")
     splits = _splits(folder)
     words = _keyed(folder, "Translation.csv")
     others = {key: _keyed(folder, f"label_{key}.csv") for key in "TAV"}
-    clips = folder.rows(path, ("video_id", "clip_id", "label"), fallback="gb18030")
+    clips = folder.rows(path, ("video_id", "clip_id", "label"))
     yield from folder.each(clips, partial(_metadata, folder, splits, words, others))
 
 
@@ -96,7 +96,7 @@ def _keyed(folder: Folder, name: str) -> dict[tuple[str, str], Row]:
         folder.assume(f"there is no {name}: what it says is missing from the lines")
         return {}
     known = {}
-    for row in folder.rows(path, ("video_id", "clip_id"), fallback="gb18030"):
+    for row in folder.rows(path, ("video_id", "clip_id")):
         try:
             if row.fault:
                 raise RowError(row.fault)

@@ -356,6 +356,6 @@ def ceilings() -> dict[str, dict[str, float]]:
             for name, value in (("emotion", plot.emotion), ("intent", plot.intent), ("cause", plot.prop)):
                 mass[name][seen][value] += p
         result[subset] = {
-            name: sum(max(row.values()) for row in rows.values()) for name, rows in mass.items()
+            name: round(sum(max(row.values()) for row in rows.values()), 9) for name, rows in mass.items()
         }
     return result

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -18,6 +19,8 @@ from nanoemox.processing_nanoemox import NanoEmoXProcessor
 
 from .backbones_on_disk import settings, write_backbones, write_clip, write_facexformer, write_qwen
 from .tiny import tiny_tokenizer
+
+SAMPLE = Path(__file__).parents[1] / "demo" / "sample.mp4"
 
 
 @pytest.fixture(scope="module")
@@ -38,16 +41,16 @@ def tensors(folder):
 
 def test_every_backbone_arrives_bit_for_bit(folder, sources):
     ours = tensors(folder)
-    with open_weights(assembling.Path(sources["vision"])) as clip:
+    with open_weights(Path(sources["vision"])) as clip:
         name = "encoder.layers.1.mlp.fc1.weight"
         assert torch.equal(ours[f"vision_encoder.model.{name}"], clip[f"vision_model.{name}"].read())
-    with open_weights(assembling.Path(sources["audio"])) as hubert:
+    with open_weights(Path(sources["audio"])) as hubert:
         conv = "encoder.pos_conv_embed.conv"
         got = ours[f"audio_encoder.model.{conv}.parametrizations.weight.original0"]
         assert torch.equal(got, hubert[f"{conv}.weight_g"].read())
-    with open_weights(assembling.Path(sources["lm"])) as qwen:
+    with open_weights(Path(sources["lm"])) as qwen:
         assert torch.equal(ours["language_model.model.norm.weight"], qwen["model.norm.weight"].read().float())
-    path = next(assembling.Path(sources["face"]).rglob("*.pt"))
+    path = next(Path(sources["face"]).rglob("*.pt"))
     with open_weights(path, "state_dict_backbone") as face:
         official = {f"facial_encoder.facexformer.{name}": face[name].read() for name in face}
     names = [name for name in ours if name.startswith("face_encoder.")]
@@ -110,7 +113,10 @@ def test_untrained_parts_depend_on_the_seed_alone(sources, tmp_path, folder):
 def test_bfloat16_halves_the_folder(sources, tmp_path):
     out = assemble(tmp_path / "half", **sources, settings=settings())
     assert {tensor.dtype for tensor in tensors(out).values()} == {torch.bfloat16}
-    assert EmotionAnalyzer.from_pretrained(out, dtype="auto").model.dtype == torch.bfloat16
+    analyzer = EmotionAnalyzer.from_pretrained(out)
+    assert analyzer.model.dtype == torch.bfloat16
+    analysis = analyzer.analyze(SAMPLE, subtitle="I am so happy")
+    assert len(analysis) == 6 and analysis.experts is not None
 
 
 def test_shards_and_their_index(sources, tmp_path, folder, monkeypatch):

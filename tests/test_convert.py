@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
 
+from nanoemox import inference
 from nanoemox.assemble import assemble
 from nanoemox.checkpoints import WeightsError, open_weights
 from nanoemox.convert import convert, published_state, write_published
@@ -15,6 +17,7 @@ from nanoemox.modeling_nanoemox import NanoEmoXForConditionalGeneration
 
 from .backbones_on_disk import lora_state, official_state, settings, write_backbones
 
+SAMPLE = Path(__file__).parents[1] / "demo" / "sample.mp4"
 OURS = ("video_adapter", "audio_adapter", "face_adapter", "fusion")
 AFFECTGPT = {
     "video_adapter_form": "attention",
@@ -141,7 +144,22 @@ def test_a_converted_model_keeps_the_container_it_was_trained_with(base, tmp_pat
         places.append(at)
     assert places == sorted(places)
     assert analyzer.processor.compat == "published" and analyzer.processor.end_of_turn == "###"
-    assert analyzer.analyze(None, subtitle="I am so happy", tasks=["emotion"])["emotion"].label
+    assert analyzer.analyze(SAMPLE, subtitle="I am so happy", tasks=["emotion"])["emotion"].label
+
+
+def test_a_converted_model_hears_the_windows_of_the_release(base, tmp_path, monkeypatch):
+    convert([save(tmp_path / "p.pth", trained(base))], base, tmp_path / "out")
+    asked = []
+    real = inference.load_clip
+
+    def load(*arguments, **options):
+        asked.append(options["compat"])
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(inference, "load_clip", load)
+    EmotionAnalyzer.from_pretrained(tmp_path / "out").analyze(SAMPLE, tasks=["emotion"])
+    EmotionAnalyzer.from_pretrained(base).analyze(SAMPLE, tasks=["emotion"])
+    assert asked == ["published", None]
 
 
 def test_affectgpt_attention(affectgpt_base, tmp_path):
@@ -158,8 +176,10 @@ def test_affectgpt_attention(affectgpt_base, tmp_path):
         "multi_video_embs.weight",
         "video_attention_mlp.weight",
     } <= set(back)
-    model = EmotionAnalyzer.from_pretrained(tmp_path / "out").model
-    assert model.face_encoder is None and set(model.parts()) == {
+    analyzer = EmotionAnalyzer.from_pretrained(tmp_path / "out")
+    analysis = analyzer.analyze(SAMPLE, subtitle="I am so happy", tasks=["emotion"])
+    assert analysis["emotion"].label and analysis.experts is None
+    assert analyzer.model.face_encoder is None and set(analyzer.model.parts()) == {
         "vision_encoder", "audio_encoder", "video_adapter", "audio_adapter", "fusion", "lm"
     }  # fmt: skip
 
@@ -178,6 +198,7 @@ def test_affectgpt_qformers_over_an_attention_base(affectgpt_base, tmp_path):
     report = convert([save(tmp_path / "q.pth", state)], affectgpt_base, tmp_path / "out")
     assert report.forms == forms
     analyzer = EmotionAnalyzer.from_pretrained(tmp_path / "out")
+    assert analyzer.analyze(SAMPLE, tasks=["emotion"])["emotion"].label
     assert analyzer.model.config.placeholder_counts == {"fusion": 1, "audio": 1, "face": 0, "video": 6}
     back = published_state(tmp_path / "out")
     assert set(back) == set(state) and all(torch.equal(back[name], state[name]) for name in state)

@@ -114,9 +114,11 @@ class EmotionAnalyzer:
             if clip is None:
                 media = empty_clip("only words were given")
             else:
-                cut = {"start_s": start_s, "end_s": end_s}
+                compat = self.processor.compat
                 media = (
-                    clip if isinstance(clip, Clip) else load_clip(clip, **cut, compat=self.processor.compat)
+                    clip
+                    if isinstance(clip, Clip)
+                    else load_clip(clip, start_s=start_s, end_s=end_s, compat=compat)
                 )
         if media.frames is None and media.audio_clips is None and not (subtitle or dialogue):
             raise ValueError(

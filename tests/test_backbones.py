@@ -1,4 +1,4 @@
-"""Phase 0: the tokenizer, the chats of the language model, the encoders' objectives, and the whole chain on a few clips."""
+"""Phase 0: tokenizer, chats of the language model, encoders' objectives, and the whole chain on a few clips."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_from_nothing_to_a_trained_model(tmp_path: Path) -> None:
         "side_by_side": 2,
         "vocabulary": 900,
         "tokenizer_scripts": 100,
-        **{job: jobs for job in ("face", "voice", "scene", "lm")},
+        **dict.fromkeys(("face", "voice", "scene", "lm"), jobs),
     }
     path = tmp_path / "toy.yaml"
     path.write_text(yaml.safe_dump(recipe), encoding="utf-8")

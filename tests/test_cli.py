@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ class Analyzer:
     """Stands in for `EmotionAnalyzer`: remembers what it was asked and answers something made up."""
 
     asked: dict[str, Any]
+    processor = SimpleNamespace(compat=None)
 
     def analyze(self, clip: Any, **asked: Any) -> Analysis:
         type(self).asked = {"clip": clip, **asked}

@@ -27,7 +27,7 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> None:
         values = {f: getattr(task, f) for f in task.__dataclass_fields__}
         monkeypatch.setitem(TASKS, name, Task(**values | {"max_new_tokens": 4}))
 
-    def load(record: Any) -> Any:
+    def load(record: Any, compat: Any = None) -> Any:
         if Path(record.video).stem == "broken":  # not the folder, which bears the test's name
             raise MediaError(f"{record.video}: it is empty (expected a video); copy it again")
         return make_clip(int(record.id[-2:]))

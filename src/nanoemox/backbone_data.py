@@ -147,6 +147,7 @@ class FaceViews(_Views):
             "units": torch.from_numpy(self.units[record.id][at : at + 1]),
             "cues": present(cues_of(record, "face"), FACE_CUES),
             "group": torch.tensor(self.GROUPS.index((record.factors or {})["face"])),
+            "strength": strength_of(record, "face", ("still", "hidden")),
         }
 
 
@@ -206,6 +207,8 @@ def _compatible(a: tuple[str, ...], b: tuple[str, ...]) -> bool:
 class VoiceViews(_Views):
     """The first and the last window of a clip and another one with masked stretches, with their targets."""
 
+    STYLES = tuple(world.VOICE_CUES)
+
     def __init__(
         self,
         records: Sequence[Record],
@@ -240,6 +243,8 @@ class VoiceViews(_Views):
             "clusters": clusters,
             "tracks": tracks,
             "cues": present(cues_of(record, "voice"), VOICE_CUES),
+            "style": torch.tensor(self.STYLES.index((record.factors or {})["voice"])),
+            "strength": strength_of(record, "voice", ("drowned",)),
         }
 
 
@@ -247,6 +252,12 @@ def cues_of(record: Record, sense: str) -> list[str]:
     """The cues of one sense that a record's labels name."""
     reasoning = record.labels.reasoning
     return list(getattr(reasoning.cues, sense)) if reasoning and reasoning.cues else []
+
+
+def strength_of(record: Record, sense: str, silent: Sequence[str]) -> Tensor:
+    """1 for a strong display, 0 for a mild one, NaN where this sense shows nothing of it."""
+    factors = record.factors or {}
+    return torch.tensor(float("nan") if factors[sense] in silent else float(factors["strength"] == "strong"))
 
 
 def frame_tracks(sound: Tensor) -> tuple[Tensor, Tensor]:

@@ -47,7 +47,7 @@ from nanoemox.tokenizing import train_tokenizer
 logger = logging.getLogger(__name__)
 JOBS = ("face", "voice", "scene", "lm")
 STAGES = ("theatre", "tokenizer", "decode", *JOBS, "assemble")
-CALIBRATION_CLIPS = 256
+CALIBRATION_CLIPS = 96
 PART_OF_JOB = {"face": "face_encoder", "voice": "audio_encoder", "scene": "vision_encoder"}
 
 
@@ -224,7 +224,7 @@ def _voice(
     audio = config.audio_config
     audio.layerdrop = audio.hidden_dropout = audio.attention_dropout = audio.feat_proj_dropout = 0.0
     audio.activation_dropout = 0.0  # the sound itself is noisy enough, and dropout is slow here
-    model = VoiceObjective(config, len(centres), 3, len(VOICE_CUES), settings.weights)
+    model = VoiceObjective(config, len(centres), 3, len(VOICE_CUES), len(VoiceViews.STYLES), settings.weights)
     number = settings.steps * settings.batch_size
     return model, VoiceViews(records, clips, centres, number, seed), stack
 

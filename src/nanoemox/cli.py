@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nanoemox.cli_corpora import corpora
+from nanoemox.cli_models import assemble, convert
 from nanoemox.outputs import check_outputs, write_all
 
 if TYPE_CHECKING:
@@ -48,6 +49,8 @@ app = typer.Typer(
 theatre = typer.Typer(help="Affect Theatre, the generated world.", no_args_is_help=True)
 app.add_typer(theatre, name="theatre")
 app.add_typer(corpora, name="corpora")
+app.command()(assemble)
+app.command()(convert)
 
 ModelOption = Annotated[
     str, typer.Option("--model", "-m", metavar="NAME_OR_PATH", help="pico, a model folder or a Hub id.")
@@ -117,6 +120,8 @@ def analyze(
     from nanoemox.inference import EmotionAnalyzer
 
     analyzer = EmotionAnalyzer.from_pretrained(model, device=device)
+    if clip is not None and analyzer.processor.compat:  # a converted model hears other windows of the sound
+        loaded = load_clip(clip, start_s=start, end_s=end, compat=analyzer.processor.compat)
     analysis = analyzer.analyze(loaded, subtitle=subtitle, tasks=task)
     timing = {**analysis.timing_s, "load": round(load_s, 4)}
     timing["total"] = round(sum(timing.values()) - timing.get("total", 0.0), 4)
@@ -249,11 +254,11 @@ def score(
     from nanoemox.marking import mark, to_json
     from nanoemox.terminal import show_marks
 
-    _check_outputs([json_file] if json_file else [], str(predictions))
+    check_outputs([json_file] if json_file else [], str(predictions))
     report = mark(predictions, task, manifest, tables, mode, seed)
     show_marks(_console(), report)
     if json_file:
-        _write_all({json_file: to_json(report)})
+        write_all({json_file: to_json(report)})
 
 
 @app.command()
@@ -269,11 +274,11 @@ def compare(
     from nanoemox.comparison import compare as run
     from nanoemox.terminal import show_comparison
 
-    _check_outputs([json_file] if json_file else [], None)
+    check_outputs([json_file] if json_file else [], None)
     report = run(a, b, manifest, task, seed)
     show_comparison(_console(), report)
     if json_file:
-        _write_all({json_file: json.dumps(report, ensure_ascii=False, indent=2) + "\n"})
+        write_all({json_file: json.dumps(report, ensure_ascii=False, indent=2) + "\n"})
 
 
 # ---------------------------------------------------------------------- info
@@ -287,6 +292,10 @@ def info(
     from nanoemox.modeling_nanoemox import parameter_report
 
     sizes = parameter_report(load_config(model))
+    if model == "nano":
+        from nanoemox.parts import PUBLISHED_NANO
+
+        sizes["published"] = PUBLISHED_NANO
     if as_json:
         sys.stdout.write(json.dumps(sizes, indent=2) + "\n")
         return

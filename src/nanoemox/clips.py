@@ -74,7 +74,7 @@ class DecodedClips:
         """What the processor makes of the clip; pictures are already at their size."""
         row, tensors = self.row[record_id], {}
         if self.has(record_id, "video"):
-            pixels = torch.from_numpy(np.ascontiguousarray(self.frames[row])).movedim(-1, 1)
+            pixels = torch.from_numpy(np.array(self.frames[row])).movedim(-1, 1)
             tensors["pixel_values_videos"] = normalised_pixels(pixels, processor.image_processor)
             tensors["face_pixel_values"] = normalised_pixels(pixels, processor.face_image_processor)
         if self.has(record_id, "audio"):

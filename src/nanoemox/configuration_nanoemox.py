@@ -27,6 +27,13 @@ PLACEHOLDERS: dict[str, str] = {
     "video": "<|frame_pad|>",
 }
 
+# What each branch may be; the first is the paper's, the others are AffectGPT's (affectgpt.py).
+FORMS: dict[str, tuple[str, ...]] = {
+    "video_adapter_form": ("qformer", "attention"),
+    "audio_adapter_form": ("qformer", "attention"),
+    "fusion_form": ("experts", "attention", "qformer"),
+}
+
 
 class NanoEmoXConfig(PreTrainedConfig):
     """Sizes of encoders, adapters, fusion and language model.
@@ -35,13 +42,17 @@ class NanoEmoXConfig(PreTrainedConfig):
         vision_config, audio_config, face_config, qformer_config, text_config: the parts' own configurations.
         num_frames, num_audio_clips: T and C, how many frames and audio clips stand for one media clip.
         max_frames, max_audio_clips: rows of the position embeddings (32 and 8 in the release).
-        video_tokens, audio_tokens, face_tokens, fusion_tokens: placeholders of each kind in a prompt.
+        video_tokens, audio_tokens, face_tokens, fusion_tokens: placeholders of each kind in a prompt;
+            without face tokens there is no face branch.
         vision_feature_layer: the CLIP hidden state whose CLS is the scene feature (-2 in the paper).
         audio_feature_layers: how many of HuBERT's last hidden states are averaged into the voice feature.
         vision_taps, audio_taps: the hidden states read by the three fusion experts (0 is the embedding).
         fusion_width, fusion_heads, fusion_experts, fusion_dropout: the hierarchical expert fusion.
         face_feature_width, face_heads, face_hidden_width, face_dropout: fuse and temporal queries.
         fusion_token_id, audio_token_id, face_token_id, video_token_id: ids of the placeholders.
+        video_adapter_form, audio_adapter_form: "qformer", or AffectGPT's "attention".
+        fusion_form: "experts", or AffectGPT's "attention" or "qformer" (over features instead of taps).
+        vision_projected: the scene feature is CLIP's projected image feature, as in AffectGPT.
         world: what the weights have seen, when that is not the real world ("affect_theatre").
     """
 
@@ -84,6 +95,10 @@ class NanoEmoXConfig(PreTrainedConfig):
     audio_token_id: int = 151_666
     face_token_id: int = 151_667
     video_token_id: int = 151_668
+    video_adapter_form: str = "qformer"
+    audio_adapter_form: str = "qformer"
+    fusion_form: str = "experts"
+    vision_projected: bool = False
     tie_word_embeddings: bool = True
     world: str | None = None
 
@@ -97,6 +112,15 @@ class NanoEmoXConfig(PreTrainedConfig):
                     f"{name}: expected {self.fusion_experts} hidden states from 0 to {layers}, one per "
                     f"expert, got {list(taps)}; change {name} or fusion_experts"
                 )
+        for name, forms in FORMS.items():
+            if getattr(self, name) not in forms:
+                raise ValueError(f"{name}: expected one of {', '.join(forms)}, got {getattr(self, name)!r}")
+
+    @property
+    def video_width(self) -> int:
+        """Width of the scene features, one per frame."""
+        vision = self.vision_config
+        return vision.projection_dim if self.vision_projected else vision.hidden_size
 
     @property
     def placeholder_ids(self) -> dict[str, int]:
@@ -110,7 +134,7 @@ class NanoEmoXConfig(PreTrainedConfig):
 
     @classmethod
     def preset(cls, name: str, tokenizer: Any = None) -> NanoEmoXConfig:
-        """The configuration called `name` ("pico" or "nano"), fitted to `tokenizer` when one is given."""
+        """The configuration called `name` ("pico", "nano", "affectgpt"), fitted to `tokenizer` when one is given."""
         if name not in PRESETS:
             raise ValueError(f"unknown preset {name!r}: expected one of {', '.join(PRESETS)}")
         config = cls(**PRESETS[name])
@@ -269,5 +293,28 @@ PRESETS: dict[str, dict[str, Any]] = {
         "video_token_id": 2_047,
     },
 }
+# AffectGPT (arXiv 2501.16566) in its released best setup: the same scene and voice encoders, no face branch, a 7 B
+# language model, attention in place of Q-Formers, one token for each stream.
+PRESETS["affectgpt"] = {
+    **{part: PRESETS["nano"][part] for part in ("vision_config", "audio_config", "qformer_config")},
+    "face_config": PRESETS["nano"]["face_config"],  # without face tokens it is never built
+    "text_config": {  # Qwen/Qwen2.5-7B-Instruct
+        **PRESETS["nano"]["text_config"],
+        "vocab_size": 152_064,
+        "hidden_size": 3584,
+        "intermediate_size": 18_944,
+        "num_attention_heads": 28,
+        "num_key_value_heads": 4,
+        "tie_word_embeddings": False,
+    },
+    "video_tokens": 1,
+    "audio_tokens": 1,
+    "face_tokens": 0,
+    "fusion_tokens": 1,
+    "video_adapter_form": "attention",
+    "audio_adapter_form": "attention",
+    "fusion_form": "attention",
+    "vision_projected": True,
+}
 
-AutoConfig.register(NanoEmoXConfig.model_type, NanoEmoXConfig)
+AutoConfig.register(NanoEmoXConfig.model_type, NanoEmoXConfig, exist_ok=True)

@@ -25,16 +25,21 @@ class VisionEncoder(nn.Module):
         self.feature_layer = config.vision_feature_layer % (config.vision_config.num_hidden_layers + 1)
         self.taps = tuple(config.vision_taps)
         self.model = CLIPVisionModel(config.vision_config)
+        self.projection = None  # CLIP's own, to the width it shares with text
+        if config.vision_projected:
+            self.projection = nn.Linear(config.vision_config.hidden_size, config.video_width, bias=False)
 
     def forward(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
         """Pixels [B, T, 3, H, W] -> features [B, T, D], taps [B, T, 3 D]."""
         batch, frames = pixel_values.shape[:2]
         wanted = [self.feature_layer, *self.taps]
-        states = self.model(
-            pixel_values.flatten(0, 1).to(self.model.dtype), output_hidden_states=wanted
-        ).hidden_states  # 0 is after the pre-norm, l is the output of layer l; those not wanted are None
+        output = self.model(pixel_values.flatten(0, 1).to(self.model.dtype), output_hidden_states=wanted)
+        states = output.hidden_states  # 0: after the pre-norm; l: output of layer l; None: not wanted
         cls = {layer: states[layer][:, 0].unflatten(0, (batch, frames)) for layer in set(wanted)}
-        return cls[self.feature_layer], torch.cat([cls[tap] for tap in self.taps], dim=-1)
+        main = cls[self.feature_layer]
+        if self.projection is not None:
+            main = self.projection(output.pooler_output).unflatten(0, (batch, frames))
+        return main, torch.cat([cls[tap] for tap in self.taps], dim=-1)
 
 
 class AudioEncoder(nn.Module):

@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from torch import Tensor
 from tqdm import tqdm
@@ -155,7 +155,7 @@ def predict(
         path.open("a", encoding="utf-8") as file,
         tqdm(total=len(records), initial=len(records) - len(todo), unit="clip", disable=None) as bar,
     ):
-        for batch, sources in _read_ahead(batches, only, features):
+        for batch, sources in _read_ahead(batches, only, features, analyzer.processor.compat):
             for line in _answer(analyzer, batch, sources, only):
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
                 done[line["id"], line["task"]] = line
@@ -172,7 +172,10 @@ Source: TypeAlias = Clip | Mapping[str, Tensor] | Exception
 
 
 def _read_ahead(
-    batches: Sequence[Batch], only: Collection[str] | None, features: Features | None
+    batches: Sequence[Batch],
+    only: Collection[str] | None,
+    features: Features | None,
+    compat: Literal["published"] | None = None,
 ) -> Iterator[tuple[Batch, list[Source]]]:
     """Each batch with its clips, which two threads read while the model works on the batch before."""
 
@@ -180,7 +183,7 @@ def _read_ahead(
         if features is not None and record.id in features:
             return features[record.id]
         try:
-            return load_record(record) if only is None or set(only) - {"text"} else empty_clip("")
+            return load_record(record, compat) if only is None or set(only) - {"text"} else empty_clip("")
         except (ValueError, OSError) as error:
             return error
 

@@ -12,7 +12,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 from safetensors import safe_open
@@ -61,12 +61,13 @@ def encoder_hash(model: nn.Module, processor: Any = None) -> str:
                 if not k.startswith("_") and k != "processor_class"
             }
             digest.update(json.dumps(kept).encode())
+        digest.update((processor.compat or "").encode())
     return digest.hexdigest()[:32]
 
 
-def load_record(record: Record) -> Clip:
-    """The media of one manifest line. Errors: MediaError."""
-    cut: dict[str, Any] = {"start_s": record.start_s, "end_s": record.end_s}
+def load_record(record: Record, compat: Literal["published"] | None = None) -> Clip:
+    """The media of one manifest line; `compat` as in `load_clip`. Errors: MediaError."""
+    cut: dict[str, Any] = {"start_s": record.start_s, "end_s": record.end_s, "compat": compat}
     if record.frames_dir:
         return load_frames_dir(record.frames_dir, audio=record.audio, **cut)
     path = record.video or record.image
@@ -246,7 +247,7 @@ class _Files(torch.utils.data.Dataset[Any]):
 
     def __getitem__(self, index: int) -> Mapping[str, Tensor] | str:
         try:
-            return self.processor.media(load_record(self.records[index]))
+            return self.processor.media(load_record(self.records[index], self.processor.compat))
         except MediaError as error:
             return str(error)
 

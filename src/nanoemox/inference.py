@@ -63,11 +63,11 @@ class EmotionAnalyzer:
         dtype: torch.dtype | str | None = None,
         revision: str | None = None,
     ) -> EmotionAnalyzer:
-        """Load "pico" (bundled), a folder, or a Hub id; dtype is float32 on a CPU, else bfloat16."""
+        """Load "pico" (bundled), a folder, or a Hub id; dtype is that of the files on a CPU, else bfloat16."""
         name = str(name_or_path)
         place = _locate(name)
         if dtype is None:
-            dtype = torch.float32 if torch.device(device).type == "cpu" else torch.bfloat16
+            dtype = "auto" if torch.device(device).type == "cpu" else torch.bfloat16
         try:
             model, report = NanoEmoXForConditionalGeneration.from_pretrained(
                 place, dtype=dtype, revision=revision, output_loading_info=True
@@ -114,7 +114,12 @@ class EmotionAnalyzer:
             if clip is None:
                 media = empty_clip("only words were given")
             else:
-                media = clip if isinstance(clip, Clip) else load_clip(clip, start_s=start_s, end_s=end_s)
+                compat = self.processor.compat
+                media = (
+                    clip
+                    if isinstance(clip, Clip)
+                    else load_clip(clip, start_s=start_s, end_s=end_s, compat=compat)
+                )
         if media.frames is None and media.audio_clips is None and not (subtitle or dialogue):
             raise ValueError(
                 f"{media.path or 'no clip'}: expected pictures, sound or words, got none; give a subtitle"

@@ -26,6 +26,7 @@ from transformers import initialization as init
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from nanoemox.adapters import FaceAdapter, QFormerAdapter
+from nanoemox.affectgpt import AttentionAdapter, AttentionFusion, QFormerFusion
 from nanoemox.configuration_nanoemox import NanoEmoXConfig
 from nanoemox.encoders import FEATURE_NAMES, AudioEncoder, FaceEncoder, VisionEncoder
 from nanoemox.fusion import FusionEncoder
@@ -43,6 +44,13 @@ __all__ = [
 ]
 
 MEDIA_NAMES = ("pixel_values_videos", "face_pixel_values", "input_values")
+# The paper's forms, and AffectGPT's where a configuration asks for them (NanoEmoXConfig, `…_form`).
+ADAPTER_FORMS: dict[str, Any] = {"qformer": QFormerAdapter, "attention": AttentionAdapter}
+FUSION_FORMS: dict[str, Any] = {
+    "experts": FusionEncoder,
+    "attention": AttentionFusion,
+    "qformer": QFormerFusion,
+}
 NEEDED_FEATURES = {
     "fusion": ("video_taps", "audio_taps"),
     "audio": ("audio_features",),
@@ -76,15 +84,16 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
         super().__init__(config)
         self.vision_encoder = VisionEncoder(config)
         self.audio_encoder = AudioEncoder(config)
-        self.face_encoder = FaceEncoder(config)
-        self.video_adapter = QFormerAdapter(
-            config, config.vision_config.hidden_size, config.max_frames, config.video_tokens
+        face: list[Any] = [FaceEncoder(config), FaceAdapter(config)] if config.face_tokens else [None, None]
+        self.face_encoder: FaceEncoder = face[0]
+        self.video_adapter: QFormerAdapter = ADAPTER_FORMS[config.video_adapter_form](
+            config, config.video_width, config.max_frames, config.video_tokens
         )
-        self.audio_adapter = QFormerAdapter(
+        self.audio_adapter: QFormerAdapter = ADAPTER_FORMS[config.audio_adapter_form](
             config, config.audio_config.hidden_size, config.max_audio_clips, config.audio_tokens
         )
-        self.face_adapter = FaceAdapter(config)
-        self.fusion = FusionEncoder(config)
+        self.face_adapter: FaceAdapter = face[1]
+        self.fusion: FusionEncoder = FUSION_FORMS[config.fusion_form](config)
         self.language_model = Qwen2ForCausalLM(config.text_config)
         self.generation_config.suppress_tokens = list(config.placeholder_ids.values())
         self.post_init()
@@ -146,7 +155,7 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
             features["video_features"], features["video_taps"] = self.vision_encoder(pixel_values_videos)
         if input_values is not None:
             features["audio_features"], features["audio_taps"] = self.audio_encoder(input_values)
-        if face_pixel_values is not None:
+        if face_pixel_values is not None and self.face_encoder is not None:
             features["face_features"] = self.face_encoder(face_pixel_values)
         return features
 
@@ -162,8 +171,11 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
         """Face features [B, T, D] -> tokens [B, N, D of the language model]."""
         return self.face_adapter(face_features)
 
-    def get_fusion_features(self, video_taps: Tensor, audio_taps: Tensor) -> tuple[Tensor, Tensor]:
-        """Taps [B, T, 3 D] and [B, C, 3 D] -> tokens [B, N, D of the language model], gate [B, 3]."""
+    def get_fusion_features(self, video_taps: Tensor, audio_taps: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Taps [B, T, 3 D] and [B, C, 3 D] -> tokens [B, N, D of the language model], gate [B, 3].
+
+        AffectGPT's forms take features [B, T, D] and [B, C, D] instead, and have no gate (None).
+        """
         return self.fusion(video_taps, audio_taps)
 
     def merge(self, input_ids: Tensor, features: dict[str, Tensor]) -> tuple[Tensor, Tensor | None]:
@@ -175,12 +187,13 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
             if not rows.any():
                 continue
             self._check_placeholders(kind, where, features)
-            inputs = [features[name][rows] for name in NEEDED_FEATURES[kind]]
+            inputs = [features[name][rows] for name in self._needed_features(kind)]
             if kind == "fusion":
                 tokens, row_gate = self.get_fusion_features(*inputs)
-                gate = row_gate.new_zeros(len(rows), row_gate.shape[1]).masked_scatter(
-                    rows[:, None], row_gate
-                )
+                if row_gate is not None:
+                    gate = row_gate.new_zeros(len(rows), row_gate.shape[1]).masked_scatter(
+                        rows[:, None], row_gate
+                    )
             elif kind == "audio":
                 tokens = self.get_audio_features(*inputs)
             elif kind == "face":
@@ -190,9 +203,15 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
             embeddings = embeddings.masked_scatter(where[..., None], tokens.to(embeddings.dtype))
         return embeddings, gate
 
+    def _needed_features(self, kind: str) -> tuple[str, ...]:
+        """Names of the features that make the tokens of this kind."""
+        if kind == "fusion" and self.config.fusion_form != "experts":
+            return ("video_features", "audio_features")
+        return NEEDED_FEATURES[kind]
+
     def _check_placeholders(self, kind: str, where: Tensor, features: dict[str, Tensor]) -> None:
         """Raise unless each row with placeholders has exactly as many as there are tokens to put there."""
-        given = all(name in features for name in NEEDED_FEATURES[kind])
+        given = all(name in features for name in self._needed_features(kind))
         expected = self.config.placeholder_counts[kind] if given else 0
         for row, count in enumerate(where.sum(dim=1).tolist()):
             if count not in (0, expected):
@@ -213,14 +232,16 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
         return inputs
 
     def parts(self) -> dict[str, nn.Module]:
-        """The eight parts by name."""
-        return {part: getattr(self, attribute) for part, attribute in PARTS.items()}
+        """The eight parts by name (those of the face are missing where there is no face branch)."""
+        parts = {part: getattr(self, attribute) for part, attribute in PARTS.items()}
+        return {part: module for part, module in parts.items() if module is not None}
 
     def train(self, mode: bool = True) -> NanoEmoXForConditionalGeneration:
         """Switch to training mode, except for the encoders: they are frozen, and dropout would blur them."""
         super().train(mode)
-        for part in ENCODERS:
-            getattr(self, part).eval()
+        for part, module in self.parts().items():
+            if part in ENCODERS:
+                module.eval()
         return self
 
     def get_input_embeddings(self) -> nn.Embedding:
@@ -262,4 +283,4 @@ def parameter_report(model: nn.Module | NanoEmoXConfig) -> dict[str, Any]:
     return {"parameters": {"total": sum(parts.values()), "parts": parts}, "trainable": trainable}
 
 
-AutoModelForMultimodalLM.register(NanoEmoXConfig, NanoEmoXForConditionalGeneration)
+AutoModelForMultimodalLM.register(NanoEmoXConfig, NanoEmoXForConditionalGeneration, exist_ok=True)

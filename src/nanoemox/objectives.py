@@ -44,6 +44,15 @@ def weighted(parts: dict[str, Tensor], weights: dict[str, float]) -> Losses:
     return {"loss": loss, "parts": {name: value.detach() for name, value in parts.items()}}
 
 
+def strength_loss(logits: Tensor, kind: Tensor, strength: Tensor) -> Tensor:
+    """Mild or strong, against others of the same kind: logits [B, kinds], strength [B] 0, 1 or NaN (unknown)."""
+    known = ~strength.isnan()
+    if not known.any():
+        return logits.sum() * 0.0
+    mine = logits[known].gather(1, kind[known][:, None])[:, 0]
+    return functional.binary_cross_entropy_with_logits(mine, strength[known])
+
+
 class FaceObjective(nn.Module):
     """Action units of each frame, and which face group and cues the clip shows, from the fused feature."""
 
@@ -53,18 +62,22 @@ class FaceObjective(nn.Module):
         super().__init__()
         self.encoder = FaceEncoder(config)
         self.heads = nn.ModuleList(
-            nn.Linear(config.face_feature_width, outputs) for outputs in (units, cues, groups)
+            nn.Linear(config.face_feature_width, outputs) for outputs in (units, cues, groups, groups)
         )
         self.weights = weights
 
-    def forward(self, pixels: Tensor, units: Tensor, cues: Tensor, group: Tensor) -> Losses:
-        """Pixels [B, T, 3, H, W], units [B, T, K] (variance 1), cues [B, Q] in 0..1, group [B] -> loss."""
+    def forward(self, pixels: Tensor, units: Tensor, cues: Tensor, group: Tensor, strength: Tensor) -> Losses:
+        """Pixels [B, T, 3, H, W], units [B, T, K] (variance 1), cues [B, Q] in 0..1, group [B] -> loss.
+
+        strength [B]: 1 strong, 0 mild, NaN where the face does not show it.
+        """
         features = self.encoder(pixels)
         pooled = features.mean(dim=1)
         parts = {
             "units": functional.smooth_l1_loss(self.heads[0](features), units),
             "cues": functional.binary_cross_entropy_with_logits(self.heads[1](pooled), cues),
             "group": functional.cross_entropy(self.heads[2](pooled), group),
+            "strength": strength_loss(self.heads[3](pooled), group, strength),
         }
         return weighted(parts, self.weights)
 
@@ -73,7 +86,13 @@ class VoiceObjective(nn.Module):
     """Cluster ids of masked steps; loudness and pitch of every step; the manner of the clip from pooled features."""
 
     def __init__(
-        self, config: NanoEmoXConfig, clusters: int, tracks: int, cues: int, weights: dict[str, float]
+        self,
+        config: NanoEmoXConfig,
+        clusters: int,
+        tracks: int,
+        cues: int,
+        styles: int,
+        weights: dict[str, float],
     ) -> None:
         super().__init__()
         self.encoder = AudioEncoder(config)
@@ -81,14 +100,23 @@ class VoiceObjective(nn.Module):
         self.clusters = nn.Linear(width, clusters)
         self.tracks = nn.Linear(width, tracks)
         self.cues = nn.ModuleList(Standardised(width, cues) for _ in range(3))
+        self.strength = Standardised(width, styles)
         self.weights = weights
 
     def forward(
-        self, input_values: Tensor, masked: Tensor, clusters: Tensor, tracks: Tensor, cues: Tensor
+        self,
+        input_values: Tensor,
+        masked: Tensor,
+        clusters: Tensor,
+        tracks: Tensor,
+        cues: Tensor,
+        style: Tensor,
+        strength: Tensor,
     ) -> Losses:
         """Sound [B, C, L] (of which C - 1 whole windows, then one to be masked), masked [B, U] -> loss.
 
-        clusters [B, U] of the last window, tracks [B, C, U, K] of all, cues [B, Q]: 0 or 1.
+        clusters [B, U] of the last window, tracks [B, C, U, K] of all, cues [B, Q]: 0 or 1, style [B],
+        strength [B]: 1 strong, 0 mild, NaN where it cannot be heard.
         """
         batch, windows = input_values.shape[:2]
         model = self.encoder.model
@@ -106,6 +134,7 @@ class VoiceObjective(nn.Module):
             "clusters": functional.cross_entropy(self.clusters(steps[:, -1][masked]), clusters[masked]),
             "tracks": functional.smooth_l1_loss(self.tracks(steps), tracks),
             "cues": functional.binary_cross_entropy_with_logits(pooled, cues),
+            "strength": strength_loss(self.strength(whole.mean(dim=1)), style, strength),
         }
         return weighted(parts, self.weights)
 

@@ -46,6 +46,18 @@ _PREFIXES = {  # ours -> official, the longest that fits counts
     "fusion.gate.": "multi_multiscale_fusion.gate_mlp.",
     "fusion.projection.": "multi_llama_proj.",
     "language_model.": "llama_model.base_model.model.",
+    # AffectGPT's forms
+    "vision_encoder.projection.": "visual_encoder.model.visual_projection.",
+    "video_adapter.weigh.": "video_attention_mlp.",
+    "audio_adapter.weigh.": "audio_attention_mlp.",
+    "fusion.video_embedding.": "multi_video_embs.",
+    "fusion.audio_embedding.": "multi_audio_embs.",
+    "fusion.compare.": "attention_mlp.",
+    "fusion.weigh.": "fc_att.",
+    "fusion.query_tokens": "multi_query_tokens",
+    "fusion.position_embedding.": "multi_position_embedding.",
+    "fusion.qformer.layernorm.": "multi_Qformer.bert.embeddings.LayerNorm.",
+    "fusion.qformer.": "multi_Qformer.bert.",
 }
 
 

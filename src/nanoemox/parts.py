@@ -35,6 +35,25 @@ LORA_RANK = 16
 LORA_ALPHA = 32
 LORA_DROPOUT = 0.05
 
+# Parameters that the released code builds and trains (waHAHJIAHAO/Nano-EmoX, b08f985), to set beside ours. More than
+# ours, since it holds what no clip ever reads: CLIP's text tower, a projector for single images, two more, a norm.
+PUBLISHED_NANO: dict[str, dict[str, int]] = {
+    "parameters": {
+        "vision_encoder": 303_179_776,
+        "audio_encoder": 315_438_720,
+        "face_encoder": 87_497_912,
+        "video_adapter": 20_930_048,
+        "audio_adapter": 20_905_472,
+        "face_adapter": 1_642_752,
+        "fusion": 7_356_931,
+        "lm": 1_543_714_304,
+        "lora": 18_464_768,
+        "never read": 128_110_849,
+        "total": 2_447_241_532,
+    },
+    "trainable": {"1a": 24_843_776, "1b": 26_246_912, "2": 54_509_315, "3": 72_974_083},
+}
+
 _ATTRIBUTE_TO_PART = {attribute: part for part, attribute in PARTS.items()}
 
 

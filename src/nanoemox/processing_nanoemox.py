@@ -82,6 +82,7 @@ class NanoEmoXProcessor(ProcessorMixin):
         tokenizer: one that has been through `prepare_tokenizer`.
         placeholder_counts: placeholders of each kind for one clip, from the model's configuration.
         end_of_turn: what ends an answer.
+        compat: "published" where `media` is to do as the release does unless told otherwise.
     """
 
     def __init__(
@@ -93,7 +94,9 @@ class NanoEmoXProcessor(ProcessorMixin):
         placeholder_counts: dict[str, int] | None = None,
         end_of_turn: str = END_OF_TURN,
         chat_template: str | None = None,
+        compat: Literal["published"] | None = None,
     ) -> None:
+        self.compat = compat
         self.placeholder_counts = placeholder_counts or NanoEmoXConfig().placeholder_counts
         self.end_of_turn = end_of_turn
         super().__init__(
@@ -138,7 +141,7 @@ class NanoEmoXProcessor(ProcessorMixin):
         `compat="published"` does as the release does: frames squeezed to a square, faces neither scaled nor
         normalised (0 to 255), the mean of each audio clip subtracted.
         """
-        if compat == "published":
+        if (compat or self.compat) == "published":
             return self._published_media(clip)
         tensors: dict[str, Tensor] = {}
         if clip.frames is not None:
@@ -205,7 +208,7 @@ class NanoEmoXProcessor(ProcessorMixin):
             kinds += ["fusion", "audio"] if "video" in modalities else ["audio"]
         if "video" in modalities:
             kinds += ["face", "video"]
-        content: list[dict[str, Any]] = [{"type": kind} for kind in kinds]
+        content: list[dict[str, Any]] = [{"type": kind} for kind in kinds if self.placeholder_counts[kind]]
         if dialogue:
             turns = [
                 {"role": self._plain(turn["role"]), "text": self._plain(turn["text"])} for turn in dialogue
@@ -281,4 +284,4 @@ def stack_media(rows: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     return batch
 
 
-AutoProcessor.register(NanoEmoXConfig, NanoEmoXProcessor)
+AutoProcessor.register(NanoEmoXConfig, NanoEmoXProcessor, exist_ok=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -133,20 +133,30 @@ def show_comparison(console: Console, report: Mapping[str, Any]) -> None:
 
 
 def show_sizes(console: Console, model: str, sizes: Mapping[str, Any]) -> None:
-    """Parameters of every part, and how many each phase trains."""
+    """Parameters of every part, and how many each phase trains; the released code's beside them if given."""
     table = _table(f"model {model}")
     table.add_column("Part", no_wrap=True)
     table.add_column("Parameters", justify="right")
-    _count_rows(table, sizes["parameters"]["parts"].items())
-    _count_rows(table, [("total", sizes["parameters"]["total"])])
-    _count_rows(table, ((f"trained in phase {phase}", n) for phase, n in sizes["trainable"].items()))
+    published = sizes.get("published")
+    counts, trained = (published["parameters"], published["trainable"]) if published else ({}, {})
+    if published:
+        table.add_column("released code", justify="right")
+    parts = sizes["parameters"]["parts"]
+    _count_rows(table, parts, counts)
+    _count_rows(table, {"never read": 0} if published else {}, counts)
+    _count_rows(table, {"total": sizes["parameters"]["total"]}, counts)
+    _count_rows(table, sizes["trainable"], trained, "trained in phase ")
     console.print(table)
 
 
-def _count_rows(table: Table, rows: Iterable[tuple[str, int]]) -> None:
-    for name, count in rows:
-        table.add_row(name, f"{count:,}")
-    table.add_section()
+def _count_rows(
+    table: Table, rows: Mapping[str, int], published: Mapping[str, int], prefix: str = ""
+) -> None:
+    for name, count in rows.items():
+        beside = [f"{published[name]:,}"] if published else []
+        table.add_row(f"{prefix}{name}", f"{count:,}", *beside)
+    if rows:
+        table.add_section()
 
 
 def _table(title: str, show_lines: bool = False) -> Table:

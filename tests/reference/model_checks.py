@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from transformers import Wav2Vec2FeatureExtractor
 
 from nanoemox.adapters import FaceAdapter, QFormerAdapter
+from nanoemox.affectgpt import AttentionAdapter, AttentionFusion
 from nanoemox.configuration_nanoemox import PRESETS, NanoEmoXConfig
 from nanoemox.encoders import AudioEncoder, FaceEncoder, VisionEncoder
 from nanoemox.fusion import FusionEncoder
@@ -266,5 +267,36 @@ def check_hubert_encoder(path: Path) -> Result:
     }
     if expected_stats is not None:
         ours["normalised_stats"] = ours["normalised_stats"].reshape(expected_stats.shape)
+    result.compare_all(ours, reference.outputs)
+    return result
+
+
+def check_affectgpt_attention(path: Path) -> Result:
+    reference, result = Reference.read(path), Result()
+    video_width, audio_width = reference.number("visual_dim"), reference.number("audio_dim")
+    config = _config(
+        audio_config=_width(audio_width),
+        vision_config={"projection_dim": video_width},
+        text_config=_width(reference.number("llm_dim")),
+        fusion_tokens=reference.number("num_multi_query_token"),
+        vision_projected=True,
+    )
+    video_tokens, audio_tokens = (reference.number(f"num_{kind}_query_token") for kind in ("video", "audio"))
+    video_adapter = AttentionAdapter(config, video_width, config.max_frames, video_tokens)
+    audio_adapter = AttentionAdapter(config, audio_width, config.max_audio_clips, audio_tokens)
+    fusion = AttentionFusion(config)
+    for prefix, module in (
+        ("video_adapter", video_adapter),
+        ("audio_adapter", audio_adapter),
+        ("fusion", fusion),
+    ):
+        load(prefix, module, reference.state)
+    video, audio = reference.inputs["video_features"], reference.inputs["audio_features"]
+    ours = {
+        "video_tokens": video_adapter(video),
+        "audio_tokens": audio_adapter(audio),
+        "multi_hidden": fusion.mix(video, audio),
+        "multi_tokens": fusion(video, audio)[0],
+    }
     result.compare_all(ours, reference.outputs)
     return result

@@ -29,6 +29,7 @@ CHECKS: dict[str, Callable[[Path], Result]] = {
     "facial_head*.safetensors": model_checks.check_facial_head,
     "clip_encoder_*.safetensors": model_checks.check_clip_encoder,
     "hubert_encoder_*.safetensors": model_checks.check_hubert_encoder,
+    "affectgpt_attention_*.safetensors": model_checks.check_affectgpt_attention,
     "param_counts.json": table_checks.check_param_counts,
     "nanoemox_param_table.json": table_checks.check_nanoemox_param_table,
     "facial_param_table.json": table_checks.check_facial_param_table,

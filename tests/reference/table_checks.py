@@ -15,7 +15,7 @@ from nanoemox import media
 from nanoemox.configuration_nanoemox import NanoEmoXConfig
 from nanoemox.modeling_nanoemox import NanoEmoXForConditionalGeneration, parameter_report
 from nanoemox.official_names import NEVER_REACHED, official_name
-from nanoemox.parts import LORA_RANK, LORA_TARGETS, PARTS, PHASES, part_of
+from nanoemox.parts import LORA_RANK, LORA_TARGETS, PARTS, PHASES, PUBLISHED_NANO, part_of
 from nanoemox.processing_nanoemox import centred
 from nanoemox.resampling import resample
 
@@ -57,7 +57,15 @@ def check_param_counts(path: Path) -> Result:
     for part, count in expected.items():
         result.equal(part, report["parameters"]["parts"][part], count)
     result.equal("total", report["parameters"]["total"], sum(expected.values()))
+    for part, count in expected.items():
+        result.equal(f"{part} as stated", PUBLISHED_NANO["parameters"][part], count)
+    result.equal("total as stated", PUBLISHED_NANO["parameters"]["total"], table["total"]["ALL"])
+    unread = table["total"]["ALL"] - sum(expected.values())
+    result.equal("never read, as stated", PUBLISHED_NANO["parameters"]["never read"], unread)
     for file, phase in PHASE_FILES.items():
+        result.equal(
+            f"{phase} as stated", PUBLISHED_NANO["trainable"][phase], table["trainable"][file]["ALL"]
+        )
         reached = table["trainable_and_reached_by_the_loss"][file]["ALL"]
         result.equal(f"trained in phase {phase}", report["trainable"][phase], reached)
     return result

@@ -1,0 +1,231 @@
+"""A model folder out of pretrained backbones: CLIP, HuBERT and Qwen2.5 as on the Hub, FaceXFormer's checkpoint.
+
+Adapters and fusion start untrained; the three phases train them. Every tensor of every source is accounted for:
+used, dropped by name because the model has no use for it, or an error. Parts are read and written tensor by
+tensor, so memory holds the pages of one part and one shard. The placeholders of the prompt take spare rows of the
+language model's table (Qwen2.5: 151,936 rows, the tokenizer ends at 151,664), so nothing is resized.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Callable, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from torch import nn
+from transformers import initialization as init
+
+from nanoemox.checkpoints import ShardWriter, WeightsError, open_weights, whole_folder
+from nanoemox.configuration_nanoemox import PRESETS, NanoEmoXConfig
+from nanoemox.hub import complete, find_part
+from nanoemox.modeling_nanoemox import NanoEmoXForConditionalGeneration
+from nanoemox.parts import PARTS, part_of
+from nanoemox.pretrained import FACE_KEY, Part, Source, hub_part, load_tokenizer, plan_part
+from nanoemox.processing_nanoemox import NanoEmoXProcessor, prepare_tokenizer
+
+logger = logging.getLogger(__name__)
+Say = Callable[[str], None]
+TORCH_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
+
+
+def assemble(
+    out: str | Path,
+    *,
+    vision: str,
+    audio: str,
+    lm: str,
+    face: str | None = None,
+    preset: str = "nano",
+    dtype: str = "bfloat16",
+    seed: int = 0,
+    revisions: Mapping[str, str] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    say: Say = logger.info,
+) -> Path:
+    """Build the model folder `out`; returns it.
+
+    Args:
+        vision, audio, lm: a Hub id or a folder in the Hub's layout (CLIP with or without its text tower).
+        face: FaceXFormer's checkpoint: a file, a folder that holds it, or a Hub id.
+        preset: "nano", or "affectgpt" (no face). settings: fields of the configuration to change.
+        dtype: of all weights. seed: of the untrained parts. revisions: part -> branch, tag or commit.
+    Errors: WeightsError, one line, before anything is written where that is possible.
+    """
+    revisions, sizes = dict(revisions or {}), dict(PRESETS[_known(preset)]) | dict(settings or {})
+    parts = [
+        hub_part("vision_encoder", vision, revisions.get("vision")),
+        hub_part("audio_encoder", audio, revisions.get("audio")),
+        hub_part("lm", lm, revisions.get("lm")),
+    ]
+    vision_config, audio_config, text_config = (part.config for part in parts)
+    config = NanoEmoXConfig(
+        **sizes | {"vision_config": vision_config, "audio_config": audio_config, "text_config": text_config}
+    )
+    if config.face_tokens:
+        if face is None:
+            raise WeightsError(f"{out}: expected FaceXFormer's checkpoint, got none; name it with --face")
+        place = find_part(face, revisions.get("face"), single_file=True)
+        parts.insert(2, Part("face_encoder", Source(face, revisions.get("face")), place, FACE_KEY))
+    tokenizer = load_tokenizer(parts[-1].place)
+    fit_placeholders(config, tokenizer, lm)
+    skeleton = skeleton_of(config)
+    for part in parts:  # all are looked at before anything is written
+        with open_weights(part.place, part.key) as weights:
+            plan_part(part, _shapes(skeleton, part.part), weights)
+    processor = NanoEmoXProcessor.from_config(config, tokenizer)
+
+    def write(writer: ShardWriter) -> None:
+        for part in parts:
+            say(f"{part.part}: {part.source.name}")
+            with open_weights(part.place, part.key) as weights:
+                plan = plan_part(part, _shapes(skeleton, part.part), weights)
+                for ours, (theirs, third) in plan.items():
+                    tensor = weights[theirs].read()
+                    writer.add(ours, tensor if third is None else tensor.chunk(3)[third], TORCH_DTYPES[dtype])
+        _write_fresh(
+            skeleton, [p for p in skeleton.parts() if p not in {x.part for x in parts}], writer, dtype, seed
+        )
+
+    sources = {part.part: part.source for part in parts}
+    return _write_model(Path(out), skeleton, processor, dtype, write, sources)
+
+
+def assemble_random(
+    preset: str,
+    out: str | Path,
+    *,
+    dtype: str = "bfloat16",
+    seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
+    say: Say = logger.info,
+) -> Path:
+    """A model folder at full size with random weights and a tokenizer trained here, to try the machinery with."""
+    from nanoemox.tokenizing import train_tokenizer
+
+    say("tokenizer: training")
+    tokenizer = train_tokenizer(scripts=200, vocabulary=2048, seed=seed)
+    config = NanoEmoXConfig(**{**PRESETS[_known(preset)], **(settings or {})})
+    fit_placeholders(config, tokenizer, "the tokenizer trained here")
+    skeleton = skeleton_of(config)
+
+    def write(writer: ShardWriter) -> None:
+        for part in skeleton.parts():
+            say(f"{part}: random")
+            _write_fresh(skeleton, [part], writer, dtype, seed)
+
+    processor = NanoEmoXProcessor.from_config(config, tokenizer)
+    return _write_model(Path(out), skeleton, processor, dtype, write, {})
+
+
+# ---------------------------------------------------------------------- the model
+def _known(preset: str) -> str:
+    if preset not in PRESETS:
+        raise ValueError(f"unknown preset {preset!r}: expected one of {', '.join(PRESETS)}")
+    return preset
+
+
+def fit_placeholders(config: NanoEmoXConfig, tokenizer: Any, name: str) -> None:
+    """Add our special tokens in spare rows of the language model's table, which keeps its size."""
+    rows = config.text_config.vocab_size
+    prepare_tokenizer(tokenizer)
+    needed = max(tokenizer.get_vocab().values()) + 1
+    if needed > rows:
+        raise WeightsError(
+            f"{name}: its vocabulary table has {rows} rows, but its tokenizer and our four placeholders need "
+            f"{needed}; use a language model with spare rows"
+        )
+    config.fit_tokenizer(tokenizer)
+
+
+def skeleton_of(config: NanoEmoXConfig) -> NanoEmoXForConditionalGeneration:
+    """The model without memory: names and shapes."""
+    with torch.device("meta"), init.no_init_weights():
+        return NanoEmoXForConditionalGeneration(config)
+
+
+def parameter_shapes(skeleton: NanoEmoXForConditionalGeneration) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the parameters that are stored; a tied output table is not."""
+    tied = skeleton.config.text_config.tie_word_embeddings
+    return {
+        name: tuple(parameter.shape)
+        for name, parameter in skeleton.named_parameters()
+        if not (tied and name == "language_model.lm_head.weight")
+    }
+
+
+def _shapes(skeleton: NanoEmoXForConditionalGeneration, part: str) -> dict[str, tuple[int, ...]]:
+    return {name: shape for name, shape in parameter_shapes(skeleton).items() if part_of(name) == part}
+
+
+@contextmanager
+def _default_dtype(dtype: torch.dtype) -> Any:
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+@torch.no_grad()
+def _write_fresh(
+    skeleton: NanoEmoXForConditionalGeneration, parts: list[str], writer: ShardWriter, dtype: str, seed: int
+) -> None:
+    """Initialise parts as the model does, one at a time, and write them."""
+    for part in parts:
+        module: nn.Module = skeleton.parts()[part]
+        torch.manual_seed(seed + 1 + list(PARTS).index(part))
+        large = part in ("lm", "vision_encoder", "audio_encoder")
+        module.to(TORCH_DTYPES[dtype] if large else torch.float32).to_empty(device="cpu")
+        for child in module.modules():
+            child._is_hf_initialized = False  # type: ignore[assignment]
+        skeleton.initialize_weights()
+        parameters = dict(module.named_parameters(PARTS[part]))
+        for name, value in parameters.items():  # weight norm hides its parts from the initialiser
+            if name.endswith("parametrizations.weight.original1"):
+                value.normal_(std=value[0].numel() ** -0.5)
+                scale = parameters[name.removesuffix("1") + "0"]
+                ones = [axis for axis, size in enumerate(scale.shape) if size == 1]
+                scale.copy_(torch.linalg.vector_norm(value.float(), dim=ones, keepdim=True))
+        for name in _shapes(skeleton, part):
+            writer.add(name, parameters.get(name, torch.empty(0)), TORCH_DTYPES[dtype])
+        module.to("meta")
+
+
+def _write_model(
+    out: Path,
+    skeleton: NanoEmoXForConditionalGeneration,
+    processor: NanoEmoXProcessor,
+    dtype: str,
+    write: Callable[[ShardWriter], None],
+    sources: Mapping[str, Source],
+) -> Path:
+    """Everything a model folder holds, whole or not at all."""
+    config = skeleton.config
+    config.architectures = [type(skeleton).__name__]
+    for each in (config, *(getattr(config, name) for name in config.sub_configs_defaults)):
+        each.dtype = dtype
+    count = sum(math.prod(shape) for shape in parameter_shapes(skeleton).values())
+    with whole_folder(out, count * TORCH_DTYPES[dtype].itemsize) as new:
+        writer = ShardWriter(new)
+        write(writer)
+        writer.close()
+        config.save_pretrained(new)
+        skeleton.generation_config.save_pretrained(new)
+        processor.save_pretrained(new)
+        assembly = {
+            "sources": {part: asdict(source) for part, source in sources.items()},
+            "bytes": writer.total_bytes,
+            "dtype": dtype,
+            "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
+        }
+        (new / "assembly.json").write_text(json.dumps(assembly, indent=2) + "\n", encoding="utf-8")
+        complete(new)
+    return out

@@ -1,0 +1,259 @@
+"""Weights as they lie on disk: found, opened tensor by tensor, and written in shards.
+
+Three layouts are read: a folder as on the Hub (safetensors, or PyTorch's zip files, each with or without an
+index of shards), one safetensors file, and one `.pth`. Nothing is unpickled but tensors and plain containers
+(`weights_only=True`). Tensors stay on disk until they are asked for. A folder is written whole or not at all.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import pickle
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+SHARD_BYTES = 1_000_000_000
+LISTED = 12  # names that an error lists before it only counts
+FLOATS = (torch.float32, torch.float16, torch.bfloat16)
+_SINGLE = ("model.safetensors", "pytorch_model.bin")
+_DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
+
+
+class WeightsError(ValueError):
+    """Weights that cannot be used; one line: "<path>: what is wrong (expected …); what to do"."""
+
+
+@dataclass(frozen=True)
+class Stored:
+    """One tensor on disk: its form, and how to read it."""
+
+    shape: tuple[int, ...]
+    dtype: torch.dtype | None  # None: no floating type
+    read: Callable[[], Tensor]
+
+
+@dataclass
+class Weights(Mapping[str, Stored]):
+    """Tensors by name; those read stay alive no longer than the caller keeps them."""
+
+    place: Path
+    tensors: dict[str, Stored] = field(default_factory=dict)
+    others: tuple[str, ...] = ()  # what else a `.pth` held beside the tensors
+
+    def __getitem__(self, name: str) -> Stored:
+        return self.tensors[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.tensors)
+
+    def __len__(self) -> int:
+        return len(self.tensors)
+
+
+@contextmanager
+def open_weights(place: Path, key: str | None = None) -> Iterator[Weights]:
+    """Open a folder or file. `key`: where in a `.pth` the tensors are ("model", "state_dict_backbone")."""
+    weights = Weights(place)
+    with ExitStack() as stack:
+        if place.is_dir():
+            for path in _files(place):
+                _open_file(path, weights, stack, None)
+            _check_index(place, weights)
+        elif place.is_file():
+            _open_file(place, weights, stack, key)
+        else:
+            raise WeightsError(f"{place}: no such file or folder; check the path")
+        yield weights
+        weights.tensors.clear()
+
+
+def _files(folder: Path) -> list[Path]:
+    """The weight files of a folder, safetensors before PyTorch's; every shard of an index has to be there."""
+    for name in _SINGLE:
+        index = folder / f"{name}.index.json"
+        if index.is_file():
+            try:
+                shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+            except (ValueError, KeyError, AttributeError) as error:
+                raise WeightsError(f"{index}: is no index of shards ({error}); copy it again") from error
+            missing = [shard for shard in shards if not (folder / shard).is_file()]
+            if missing:
+                raise WeightsError(
+                    f"{folder / missing[0]}: this shard is missing ({index.name} lists {len(shards)}, "
+                    f"{len(missing)} are not there); copy or download it"
+                )
+            return [folder / shard for shard in shards]
+        if (folder / name).is_file():
+            return [folder / name]
+    raise WeightsError(
+        f"{folder}: expected {' or '.join(_SINGLE)} (or an index of shards), found neither; "
+        "name a model folder in the Hub's layout"
+    )
+
+
+def _check_index(folder: Path, weights: Weights) -> None:
+    """Each name of an index has to be in its shards."""
+    for name in _SINGLE:
+        index = folder / f"{name}.index.json"
+        if index.is_file():
+            names = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+            absent = [n for n in names if n not in weights]
+            if absent:
+                raise WeightsError(
+                    f"{folder / names[absent[0]]}: lacks {listed(absent)}, which {index.name} says it holds; "
+                    "copy or download it again"
+                )
+            return
+
+
+def _open_file(path: Path, weights: Weights, stack: ExitStack, key: str | None) -> None:
+    if path.suffix == ".safetensors":
+        try:
+            file = stack.enter_context(safe_open(path, "pt"))
+        except (SafetensorError, OSError) as error:
+            raise WeightsError(f"{path}: is no whole safetensors file ({error}); copy it again") from error
+        for name in file.keys():  # noqa: SIM118
+            part = file.get_slice(name)
+            dtype = _DTYPES.get(part.get_dtype())
+            weights.tensors[name] = Stored(tuple(part.get_shape()), dtype, _reader(file.get_tensor, name))
+        return
+    found = load_pickle(path)
+    if key is not None and not (isinstance(found, dict) and isinstance(found.get(key), dict)):
+        keys = listed(map(str, found)) if isinstance(found, dict) else type(found).__name__
+        raise WeightsError(f"{path}: expected tensors under {key!r}, found {keys}; name the right checkpoint")
+    state = found if key is None else found[key]
+    if not isinstance(state, dict):
+        raise WeightsError(f"{path}: expected tensors by name, found {type(state).__name__}")
+    weights.others += () if key is None else tuple(str(name) for name in found if name != key)
+    for name, tensor in state.items():
+        if not isinstance(tensor, Tensor):
+            raise WeightsError(f"{path}: {name} is no tensor but {type(tensor).__name__}")
+        dtype = tensor.dtype if tensor.is_floating_point() else None
+        weights.tensors[name] = Stored(tuple(tensor.shape), dtype, _reader(state.__getitem__, name))
+
+
+def _reader(get: Callable[[str], Tensor], name: str) -> Callable[[], Tensor]:
+    return lambda: get(name)
+
+
+def load_pickle(path: Path) -> Any:
+    """A `.pth` or `.bin`: tensors and plain containers only, memory-mapped where its form allows."""
+    for mapped in (True, False):
+        try:
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+        except pickle.UnpicklingError as error:
+            if mapped and "weights_only" not in str(error).lower():
+                continue
+            reason = " ".join(str(error).split("\n", 1)[0].split())[:160]
+            raise WeightsError(
+                f"{path}: holds more than tensors and was not opened, since that could run code ({reason}); "
+                "save it again as tensors only"
+            ) from error
+        except (RuntimeError, EOFError, ValueError) as error:
+            if mapped:  # files from before PyTorch 1.6 cannot be mapped
+                continue
+            raise WeightsError(
+                f"{path}: is no whole PyTorch file ({' '.join(str(error).split())[:160]}); copy it again"
+            ) from error
+    raise AssertionError("unreachable")
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names for an error message: the first dozen, then how many more."""
+    every = list(names)
+    more = f" and {len(every) - LISTED} more" if len(every) > LISTED else ""
+    return ", ".join(every[:LISTED]) + more
+
+
+class ShardWriter:
+    """Writes tensors as they come into safetensors shards; holds one shard in memory."""
+
+    def __init__(self, folder: Path, shard_bytes: int = SHARD_BYTES) -> None:
+        self.folder, self.shard_bytes = folder, shard_bytes
+        self._pending: dict[str, Tensor] = {}
+        self._size = 0
+        self._shards: list[list[str]] = []
+        self.total_bytes = 0
+
+    def add(self, name: str, tensor: Tensor, dtype: torch.dtype | None = None) -> None:
+        """Take one tensor in, as `dtype` if given; it is copied, so that no shard holds on to a mapped file."""
+        size = tensor.numel() * (dtype or tensor.dtype).itemsize
+        if self._pending and self._size + size > self.shard_bytes:
+            self._flush()
+        self._pending[name] = torch.empty(tensor.shape, dtype=dtype or tensor.dtype).copy_(tensor.detach())
+        self._size += size
+        self.total_bytes += size
+
+    def _flush(self) -> None:
+        path = self.folder / f"shard-{len(self._shards) + 1:05}.safetensors"
+        try:
+            save_file(self._pending, path, metadata={"format": "pt"})
+        except SafetensorError as error:
+            full = "os error 28" in str(error) or "No space" in str(error)
+            remedy = "the disk is full; make room" if full else "check the disk"
+            raise WeightsError(f"{path}: could not be written ({error}); {remedy}") from error
+        self._shards.append(list(self._pending))
+        self._pending, self._size = {}, 0
+
+    def close(self) -> None:
+        """Write the last shard and, if there are several, their index."""
+        if self._pending or not self._shards:
+            self._flush()
+        count = len(self._shards)
+        weight_map: dict[str, str] = {}
+        for number, names in enumerate(self._shards, start=1):
+            whole = "model.safetensors" if count == 1 else f"model-{number:05}-of-{count:05}.safetensors"
+            (self.folder / f"shard-{number:05}.safetensors").rename(self.folder / whole)
+            weight_map |= dict.fromkeys(names, whole)
+        if count > 1:
+            index = {"metadata": {"total_size": self.total_bytes}, "weight_map": weight_map}
+            text = json.dumps(index, indent=2) + "\n"
+            (self.folder / "model.safetensors.index.json").write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def whole_folder(out: Path, needed_bytes: int = 0) -> Iterator[Path]:
+    """A new folder that appears as `out` only when all is written; what is unfinished is removed.
+
+    A killed run leaves a hidden `.NAME.unfinished` beside it, which the next run removes first.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise WeightsError(f"{out}: exists already and is not empty; name a new folder, or remove it")
+    parent = out.absolute().parent
+    if not parent.is_dir():
+        raise WeightsError(f"{out}: the folder {parent} does not exist; make it first")
+    temporary = parent / f".{out.name}.unfinished"
+    shutil.rmtree(temporary, ignore_errors=True)
+    free = shutil.disk_usage(parent).free
+    if free < needed_bytes:
+        raise WeightsError(
+            f"{out}: expected {needed_bytes / 1e9:.1f} GB of room on its disk, found {free / 1e9:.1f}; make room"
+        )
+    temporary.mkdir()
+    try:
+        yield temporary
+        if out.exists():
+            out.rmdir()
+        temporary.rename(out)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise WeightsError(f"{out}: the disk is full; make room and run it again") from error
+        raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def raise_problems(place: Path, problems: Sequence[str], remedy: str) -> None:
+    """Raise one error that lists every problem, if there are any."""
+    if problems:
+        raise WeightsError(f"{place}: {len(problems)} problems: {listed(problems)}; {remedy}")

@@ -1,0 +1,325 @@
+"""Published checkpoints into a model folder, and back.
+
+Nano-EmoX's phase checkpoints and AffectGPT's are PyTorch files `{"model": {name: tensor}}` that hold only what was
+trained, so they are laid over a base that `assemble` made; of several, later ones win (the release's `ckpt`, then
+`ckpt_2`). Every tensor is used, dropped by name because nothing ever reads it, or an error. LoRA is merged into the
+language model and kept beside it in `lora/`. `published_state` is the way back, bit for bit.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import re
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import peft
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from nanoemox.assemble import parameter_shapes, skeleton_of
+from nanoemox.checkpoints import (
+    FLOATS,
+    ShardWriter,
+    Stored,
+    Weights,
+    WeightsError,
+    open_weights,
+    raise_problems,
+    whole_folder,
+)
+from nanoemox.configuration_nanoemox import NanoEmoXConfig
+from nanoemox.hub import complete, find_part
+from nanoemox.official_names import NEVER_REACHED, official_name
+from nanoemox.parts import LORA_ALPHA, LORA_DROPOUT, LORA_TARGETS, PARTS, part_of
+from nanoemox.processing_nanoemox import NanoEmoXProcessor
+
+logger = logging.getLogger(__name__)
+Say = Callable[[str], None]
+
+PUBLISHED_TEMPLATE = Path(__file__).with_name("chat_template_published.jinja")
+END_OF_TURN = "###"  # what ends an answer in the release
+# Buffers, and what the release loads but never uses.
+UNUSED = re.compile(
+    r".*\.(position_ids|relative_position_index|num_batches_tracked|inv_freq)"
+    r"|visual_encoder\.model\.(text_model\..*|(text|visual)_projection\.weight|logit_scale)"
+    r"|acoustic_encoder\.model\.masked_spec_embed"
+)
+_ALIASES = (("affectgpt_proj.", "video_proj."), (".base_layer.", "."))  # AffectGPT's spelling; peft's
+_LORA = re.compile(r"llama_model\.base_model\.model\.(.+)\.lora_([AB])(?:\.default)?\.weight")
+_FORMS = {  # a name that only this form has -> the configuration it means
+    "video_query_tokens": ("video_adapter_form", "qformer"),
+    "video_attention_mlp.weight": ("video_adapter_form", "attention"),
+    "audio_query_tokens": ("audio_adapter_form", "qformer"),
+    "audio_attention_mlp.weight": ("audio_adapter_form", "attention"),
+    "multi_multiscale_fusion.gate_mlp.0.weight": ("fusion_form", "experts"),
+    "attention_mlp.weight": ("fusion_form", "attention"),
+    "multi_query_tokens": ("fusion_form", "qformer"),
+}
+_COUNTS = {  # learned queries -> how many tokens there are of a kind
+    "video_query_tokens": ("video_tokens", 1),
+    "audio_query_tokens": ("audio_tokens", 1),
+    "multi_query_tokens": ("fusion_tokens", 1),
+    "facial_encoder.query": ("face_tokens", 0),
+}
+
+
+@dataclass
+class Conversion:
+    """What became of every tensor."""
+
+    checkpoints: list[str]
+    base: str
+    filled: dict[str, int] = field(default_factory=dict)  # part -> tensors taken from the checkpoints
+    kept: dict[str, int] = field(default_factory=dict)  # part -> tensors left as in the base
+    dropped: list[str] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)  # what the files held beside "model"
+    forms: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class _Plan:
+    config: NanoEmoXConfig
+    shapes: dict[str, tuple[int, ...]]
+    taken: dict[str, tuple[Stored, int | None]]  # our name -> tensor of a checkpoint, and which third of it
+    lora: dict[str, dict[str, Stored]]  # our module -> {"A", "B"}
+
+
+def convert(
+    checkpoints: Sequence[str | Path],
+    base: str | Path,
+    out: str | Path,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    lora_alpha: int = LORA_ALPHA,
+    say: Say = logger.info,
+) -> Conversion:
+    """Lay published checkpoints over the model folder `base` and write `out`.
+
+    Args:
+        checkpoints: `.pth` files in the order of loading; a later tensor replaces an earlier one of its name.
+        settings: fields of the configuration that no tensor tells, such as AffectGPT's `video_tokens`.
+        lora_alpha: LoRA's scale times its rank (32 in both releases).
+    """
+    folder = find_part(str(base))
+    processor = NanoEmoXProcessor.from_pretrained(folder)
+    report = Conversion([Path(path).name for path in checkpoints], str(base))
+    with ExitStack() as stack:
+        state: dict[str, Stored] = {}
+        for path in checkpoints:
+            weights = stack.enter_context(open_weights(Path(path), "model"))
+            report.ignored += weights.others
+            state |= {_common_name(name): stored for name, stored in weights.items()}
+        place = Path(checkpoints[-1])
+        before = NanoEmoXConfig.from_pretrained(folder)
+        config, report.forms = _configuration(before, state, dict(settings or {}))
+        plan = _plan(place, config, state, report)
+        stored_base = stack.enter_context(open_weights(folder))
+        _check_base(folder, plan, stored_base, before)
+        size = sum(torch.Size(shape).numel() for shape in plan.shapes.values()) * 4
+        with whole_folder(Path(out), min(size, 2 * sum(_bytes(t) for t in stored_base.values()))) as new:
+            say(f"writing {out}")
+            writer = ShardWriter(new)
+            for name in plan.shapes:
+                writer.add(name, _tensor(name, plan, stored_base, lora_alpha))
+            writer.close()
+            if plan.lora:
+                _save_lora(new / "lora", plan.lora, lora_alpha)
+            config.save_pretrained(new)
+            skeleton_of(config).generation_config.save_pretrained(new)
+            _published_processor(processor, config).save_pretrained(new)
+            if (folder / "assembly.json").is_file():
+                (new / "assembly.json").write_bytes((folder / "assembly.json").read_bytes())
+            (new / "conversion.json").write_text(json.dumps(vars(report), indent=2) + "\n", encoding="utf-8")
+            complete(new)
+    return report
+
+
+def _common_name(name: str) -> str:
+    """A released name without what only a wrapper or a dialect adds to it."""
+    name = name.removeprefix("module.")
+    for theirs, common in _ALIASES:
+        name = name.replace(theirs, common)
+    return name
+
+
+def _configuration(
+    before: NanoEmoXConfig, state: Mapping[str, Stored], settings: Mapping[str, Any]
+) -> tuple[NanoEmoXConfig, dict[str, str]]:
+    """The base's configuration with the forms and token counts that the tensors' names and shapes tell."""
+    changes: dict[str, Any] = {}
+    forms: dict[str, str] = {}
+    for name, (key, form) in _FORMS.items():
+        if name in state:
+            forms[key] = form
+    for name, (key, axis) in _COUNTS.items():
+        if name in state:
+            changes[key] = state[name].shape[axis]
+    config = copy.deepcopy(before)
+    for key, value in {**changes, **forms, **settings}.items():
+        if not hasattr(config, key):
+            raise ValueError(f"{key}: unknown field of the configuration")
+        setattr(config, key, value)
+    config.auto_map = None
+    return config, {key: form for key, form in forms.items() if getattr(before, key) != form}
+
+
+def _plan(place: Path, config: NanoEmoXConfig, state: Mapping[str, Stored], report: Conversion) -> _Plan:
+    """Which tensor goes where; raises unless every tensor of the checkpoints is accounted for."""
+    shapes = parameter_shapes(skeleton_of(config))
+    plan, problems, used = _Plan(config, shapes, {}, {}), [], set()
+    for ours, shape in shapes.items():
+        theirs, third = official_name(ours)
+        stored = state.get(theirs)
+        if stored is None:
+            continue
+        used.add(theirs)
+        expected = shape if third is None else (3 * shape[0], *shape[1:])
+        if stored.shape != expected:
+            problems.append(f"{theirs} has shape {list(stored.shape)}, expected {list(expected)}")
+        elif stored.dtype not in FLOATS:
+            problems.append(
+                f"{theirs} is {stored.dtype or 'no floating type'}, expected float32, float16 or bfloat16"
+            )
+        plan.taken[ours] = (stored, third)
+    for name, stored in state.items():
+        if name in used:
+            continue
+        if match := _LORA.fullmatch(name):
+            ours = f"language_model.{match[1]}"
+            if f"{ours}.weight" in shapes and re.fullmatch(LORA_TARGETS, ours):
+                plan.lora.setdefault(ours, {})[match[2]] = stored
+                continue
+        if UNUSED.fullmatch(name) or name.startswith(NEVER_REACHED):
+            report.dropped.append(name)
+        else:
+            problems.append(f"{name} has no place in the model")
+    problems += _lora_problems(plan)
+    if not plan.taken and not plan.lora and not problems:
+        problems.append("no tensor of the model is in it")
+    raise_problems(place, problems, "expected a checkpoint of Nano-EmoX or AffectGPT that fits the base")
+    for name in shapes:
+        counts = report.filled if name in plan.taken else report.kept
+        counts[part_of(name)] = counts.get(part_of(name), 0) + 1
+    if plan.lora:
+        report.filled["lora"] = 2 * len(plan.lora)
+    return plan
+
+
+def _lora_problems(plan: _Plan) -> list[str]:
+    problems = []
+    for module, pair in plan.lora.items():
+        rows, columns = plan.shapes[f"{module}.weight"]
+        if set(pair) != {"A", "B"}:
+            problems.append(f"{module}: LoRA's {' and '.join(sorted(pair))} without its counterpart")
+        elif pair["A"].shape[1:] != (columns,) or pair["B"].shape != (rows, pair["A"].shape[0]):
+            shapes = f"{list(pair['A'].shape)} and {list(pair['B'].shape)}"
+            problems.append(f"{module}: LoRA of shapes {shapes} for a weight of {rows} x {columns}")
+        elif pair["A"].dtype not in FLOATS or pair["B"].dtype not in FLOATS:
+            problems.append(f"{module}: LoRA is of no floating type")
+    ranks = {pair["A"].shape[0] for pair in plan.lora.values() if "A" in pair}
+    return [*problems, f"LoRA of ranks {sorted(ranks)}, expected one"] if len(ranks) > 1 else problems
+
+
+def _check_base(folder: Path, plan: _Plan, base: Weights, before: NanoEmoXConfig) -> None:
+    """What the checkpoints do not bring has to be in the base, in shape."""
+    problems = []
+    for name, shape in plan.shapes.items():
+        if name not in plan.taken and (name not in base or base[name].shape != shape):
+            found = f"has shape {list(base[name].shape)}" if name in base else "is missing"
+            problems.append(f"{name} {found}, expected {list(shape)}")
+    raise_problems(
+        folder, problems, "neither the base nor the checkpoints hold these; take the base they belong to"
+    )
+
+
+def _bytes(stored: Stored) -> int:
+    return torch.Size(stored.shape).numel() * (stored.dtype or torch.float32).itemsize
+
+
+@torch.no_grad()
+def _tensor(name: str, plan: _Plan, base: Weights, alpha: int) -> Tensor:
+    """The checkpoint's tensor as it is, else the base's with LoRA merged in."""
+    if name in plan.taken:
+        stored, third = plan.taken[name]
+        tensor = stored.read()
+        return tensor if third is None else tensor.chunk(3)[third]
+    tensor = base[name].read()
+    pair = plan.lora.get(name.removesuffix(".weight")) if name.endswith(".weight") else None
+    if pair is None:
+        return tensor
+    a, b = pair["A"].read().float(), pair["B"].read().float()
+    return (tensor.float() + (b @ a) * (alpha / len(a))).to(tensor.dtype)
+
+
+def _save_lora(folder: Path, lora: Mapping[str, Mapping[str, Stored]], alpha: int) -> None:
+    """The untouched adapter as peft keeps one."""
+    folder.mkdir()
+    tensors, rank = {}, 0
+    for module, pair in lora.items():
+        for letter, stored in pair.items():
+            tensors[f"base_model.model.{module}.lora_{letter}.weight"] = stored.read().clone()
+        rank = pair["A"].shape[0]
+    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    peft.LoraConfig(
+        r=rank, lora_alpha=alpha, lora_dropout=LORA_DROPOUT, target_modules=LORA_TARGETS, inference_mode=True
+    ).save_pretrained(folder)
+
+
+def _published_processor(processor: NanoEmoXProcessor, config: NanoEmoXConfig) -> NanoEmoXProcessor:
+    """The release's container, end of an answer and preparation of media."""
+    processor.chat_template = PUBLISHED_TEMPLATE.read_text(encoding="utf-8")
+    processor.end_of_turn = END_OF_TURN
+    processor.compat = "published"
+    processor.placeholder_counts = config.placeholder_counts
+    return processor
+
+
+# ---------------------------------------------------------------------- the way back
+def published_state(
+    folder: str | Path, parts: Sequence[str] = ("video_adapter", "audio_adapter", "face_adapter", "fusion")
+) -> dict[str, Tensor]:
+    """Parts of a model folder under the release's names, and its LoRA if there is a `lora/` beside them."""
+    folder = Path(folder)
+    unknown = set(parts) - set(PARTS)
+    if unknown:
+        raise ValueError(f"unknown part {', '.join(sorted(unknown))}: expected some of {', '.join(PARTS)}")
+    state: dict[str, Tensor] = {}
+    thirds: dict[str, dict[int, Tensor]] = {}
+    with open_weights(folder) as weights:
+        for name, stored in weights.items():
+            if part_of(name) in parts:
+                theirs, third = official_name(name)
+                if third is None:
+                    state[theirs] = stored.read().clone()
+                else:
+                    thirds.setdefault(theirs, {})[third] = stored.read()
+    state |= {name: torch.cat([pieces[i] for i in range(3)]) for name, pieces in thirds.items()}
+    adapter = folder / "lora" / "adapter_model.safetensors"
+    if adapter.is_file():
+        with open_weights(adapter) as weights:
+            for name, stored in weights.items():
+                module, _, letter = name.removeprefix("base_model.model.").rpartition(".lora_")
+                if part_of(module) == "lm":
+                    theirs = official_name(f"{module}.weight")[0].removesuffix(".weight")
+                    state[f"{theirs}.lora_{letter[0]}.default.weight"] = stored.read().clone()
+    return state
+
+
+def write_published(folder: str | Path, path: str | Path) -> None:
+    """A `.pth` as the release writes one, for its code to load."""
+    path = Path(path)
+    if path.exists():
+        raise WeightsError(f"{path}: exists already; name a new file, or remove it")
+    temporary = path.with_name(f".{path.name}.unfinished")
+    try:
+        torch.save({"model": published_state(folder)}, temporary)
+        temporary.rename(path)
+    finally:
+        temporary.unlink(missing_ok=True)

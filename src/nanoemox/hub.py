@@ -1,0 +1,122 @@
+"""The Hub's habits: parts found by id or folder, a saved model that brings its own code and card, and uploads.
+
+`AutoModelForMultimodalLM.from_pretrained(folder, trust_remote_code=True)` and the like load a completed folder in
+a process that knows nothing of nanoemox: the files that define the model lie beside the weights, with their
+imports made relative.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from nanoemox.checkpoints import WeightsError
+from nanoemox.model_card import write_card
+
+# What transformers looks up in the configuration of a model that brings its code.
+AUTO_MAP = {
+    "AutoConfig": "configuration_nanoemox.NanoEmoXConfig",
+    "AutoModelForMultimodalLM": "modeling_nanoemox.NanoEmoXForConditionalGeneration",
+    "AutoProcessor": "processing_nanoemox.NanoEmoXProcessor",
+}
+_OURS = re.compile(r"^(\s*)from nanoemox\.(\w+) import", re.MULTILINE)
+_SMALL_FILES = ["*.json", "*.txt", "*.jinja", "*.model"]
+_CHECKPOINTS = ("*.pt", "*.pth", "*.safetensors")
+
+
+def find_part(name: str, revision: str | None = None, single_file: bool = False) -> Path:
+    """A folder as it is, or a Hub id's files, fetched or from the cache (HF_HUB_OFFLINE=1 asks nobody).
+
+    `single_file`: the one checkpoint that `name` is or holds, in whatever subfolder.
+    """
+    place = Path(name)
+    if not place.exists():
+        if not re.fullmatch(r"[\w.-]+/[\w.-]+", name) or name.startswith("."):
+            raise WeightsError(f"{name}: no such file or folder, and no Hub id owner/name; check the name")
+        place = _fetch(name, revision, single_file)
+    if not single_file or place.is_file():
+        return place
+    found = sorted(path for pattern in _CHECKPOINTS for path in place.rglob(pattern))
+    if len(found) != 1:
+        raise WeightsError(
+            f"{name}: expected one checkpoint ({', '.join(_CHECKPOINTS)}), found {len(found)}; name the file"
+        )
+    return found[0]
+
+
+def _fetch(name: str, revision: str | None, single_file: bool) -> Path:
+    """The files of a Hub repository that are needed; PyTorch's zip files only where there is nothing better."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    kinds = [_CHECKPOINTS] if single_file else [("*.safetensors",), ("pytorch_model*.bin",)]
+    try:
+        for patterns in kinds:
+            wanted = [*_SMALL_FILES, *patterns]
+            folder = Path(snapshot_download(name, revision=revision, allow_patterns=wanted))
+            if any(True for pattern in patterns for _ in folder.rglob(pattern)):
+                break
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        at = f" at {revision}" if revision else ""
+        raise WeightsError(
+            f"{name}{at}: fetching it from the Hub failed ({' '.join(str(error).split())[:200]}); "
+            "check the name and the connection, or name a folder"
+        ) from error
+    return folder
+
+
+def complete(folder: str | Path) -> None:
+    """Put the model's code and its card beside saved weights, and tell transformers where the classes are."""
+    folder = Path(folder)
+    for module, text in code().items():
+        (folder / f"{module}.py").write_text(text, encoding="utf-8")
+    for name, keys in (("config.json", AUTO_MAP), ("processor_config.json", ("AutoProcessor",))):
+        path = folder / name
+        fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        fields["auto_map"] = {key: AUTO_MAP[key] for key in keys}
+        path.write_text(json.dumps(fields, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_card(folder)
+
+
+def code() -> dict[str, str]:
+    """The files that define configuration, model and processor, with all they import of ours."""
+    here, texts = Path(__file__).parent, {}
+    waiting = [target.partition(".")[0] for target in AUTO_MAP.values()]
+    while waiting:
+        module = waiting.pop()
+        if module not in texts:
+            source = (here / f"{module}.py").read_text(encoding="utf-8")
+            waiting += [match[1] for match in _OURS.findall(source)]
+            texts[module] = _OURS.sub(r"\1from .\2 import", source)
+    return texts
+
+
+def push(
+    folder: str | Path,
+    repo_id: str,
+    *,
+    revision: str | None = None,
+    private: bool = False,
+    message: str = "Upload model",
+) -> str:
+    """Upload a model folder with its code and card in one commit; returns the commit's address."""
+    from huggingface_hub import HfApi
+
+    folder = Path(folder)
+    if not (folder / "config.json").is_file():
+        raise WeightsError(f"{folder}: expected a model folder with config.json; save or assemble one first")
+    complete(folder)
+    api = HfApi()
+    api.create_repo(repo_id, private=private, exist_ok=True)
+    if revision is not None:
+        api.create_branch(repo_id, branch=revision, exist_ok=True)
+    commit = api.upload_folder(
+        repo_id=repo_id,
+        folder_path=folder,
+        revision=revision,
+        commit_message=message,
+        ignore_patterns=["log.jsonl", ".*"],
+    )
+    return str(commit)

@@ -1,0 +1,140 @@
+"""The card of a model folder, written from what the folder itself says: parts, licences, training, results, limits.
+
+Nothing is claimed that no file of the folder holds. Parts come from assembly.json, training from phase.json and
+conversion.json, results from a report.json of `nanoemox evaluate`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+# Terms of the backbones the paper uses, as their own pages state them; whoever publishes checks them again.
+LICENCES = {
+    "openai/clip-vit-large-patch14": "MIT",
+    "TencentGameMate/chinese-hubert-large": "MIT",
+    "kartiknarayan/facexformer": "MIT",
+    "Qwen/Qwen2.5-1.5B-Instruct": "Apache-2.0",
+    "Qwen/Qwen2.5-7B-Instruct": "Apache-2.0",
+}
+TITLES = {
+    "vision_encoder": "scene encoder (CLIP)",
+    "audio_encoder": "voice encoder (HuBERT)",
+    "face_encoder": "face encoder (FaceXFormer's Swin)",
+    "lm": "language model (Qwen2.5)",
+}
+NOT_FOR = (
+    "Nothing here may decide anything about anyone: no hiring, schooling, policing, insurance, borders or care; no "
+    "watching of people who have not agreed to it; no diagnosis. The answers are a model's readings of a picture, a "
+    "voice and words, not what a person feels."
+)
+
+
+def write_card(folder: Path) -> None:
+    """Write README.md into a model folder."""
+    (folder / "README.md").write_text(model_card(folder), encoding="utf-8")
+
+
+def model_card(folder: Path) -> str:
+    """The card as Markdown with the Hub's front matter."""
+    config = _read(folder / "config.json")
+    sources: Mapping[str, Any] = _read(folder / "assembly.json").get("sources") or {}
+    sections = [
+        _front_matter(config, sources),
+        f"# {folder.name.lstrip('.').removesuffix('.unfinished')}",
+        "Nano-EmoX reads a clip the way people do, from face, scene, voice and words, and answers six questions "
+        "about it: sentiment, emotion, every emotion in open words, intent, the reasons, and what to reply with "
+        "empathy ([arXiv 2603.02123](https://arxiv.org/abs/2603.02123)).",
+        _use(),
+        _parts(config, sources),
+        _training(folder, config, sources),
+        _results(folder),
+        "## Intended use\nResearch on multimodal emotion understanding, and building on it with people who know of "
+        "it and agree. Clips in English or Chinese, of one person speaking, up to some 16 s.",
+        f"## What it must not be used for\n{NOT_FOR}",
+        "## Limits\nA missing picture, sound or text is stated in the answer, never replaced. Complex reasoning is "
+        "weaker than in larger models. Emotion words are not the same in all cultures, and neither are faces.",
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def _hub_ids(sources: Mapping[str, Any]) -> list[str]:
+    return sorted({source["name"] for source in sources.values() if source["name"] in LICENCES})
+
+
+def _front_matter(config: Mapping[str, Any], sources: Mapping[str, Any]) -> str:
+    lines = ["---", "library_name: transformers", "pipeline_tag: video-text-to-text", "license: other"]
+    lines += [
+        "license_name: terms-of-its-parts",
+        "language: [en, zh]",
+        "tags: [nanoemox, emotion, empathy, custom_code]",
+    ]
+    if ids := _hub_ids(sources):
+        lines += ["base_model:", *(f"  - {name}" for name in ids)]
+    if config.get("world"):
+        lines.append("inference: false")
+    return "\n".join([*lines, "---"])
+
+
+def _use() -> str:
+    return (
+        "## Use\n```python\nfrom nanoemox import EmotionAnalyzer\n\n"
+        'analyzer = EmotionAnalyzer.from_pretrained("this folder or Hub id")\n'
+        'analyzer.analyze("clip.mp4", subtitle="…")["emotion"].label\n```\n'
+        "Without nanoemox, `AutoModelForMultimodalLM` and `AutoProcessor` load it with `trust_remote_code=True`."
+    )
+
+
+def _parts(config: Mapping[str, Any], sources: Mapping[str, Any]) -> str:
+    rows = ["## Parts", "| part | from | licence |", "|---|---|---|"]
+    for part, source in sources.items():
+        at = f" @ {source['revision']}" if source.get("revision") else ""
+        name = (
+            source["name"]
+            if source["name"] in LICENCES
+            else f"`{Path(source['name']).name}` (a local folder or file)"
+        )
+        terms = LICENCES.get(source["name"], "see its own page")
+        rows.append(f"| {TITLES.get(part, part)} | {name}{at} | {terms} |")
+    rows.append("| adapters, fusion | this project | MIT |")
+    return "\n".join(rows)
+
+
+def _training(folder: Path, config: Mapping[str, Any], sources: Mapping[str, Any]) -> str:
+    conversion, phase = _read(folder / "conversion.json"), _read(folder / "phase.json")
+    if conversion:
+        text = f"Converted from published checkpoints: {', '.join(conversion['checkpoints'])}. See their authors' data."
+    elif phase:
+        data = ", ".join(f"{key} {value}" for key, value in (phase.get("realised") or {}).items())
+        text = f"Recipe {phase['recipe']}, last phase {phase['settings'].get('name', '')}: {data}."
+    elif sources:
+        text = "Adapters and fusion are **untrained**: this folder is where training starts, its answers mean nothing."
+    else:
+        text = "**Untrained**: all weights are random, its answers mean nothing."
+    if config.get("world") == "affect_theatre":
+        text += " It knows only Affect Theatre, a generated world; of real people its answers mean nothing."
+    return f"## Training data\n{text}"
+
+
+def _results(folder: Path) -> str:
+    report = _read(folder / "report.json")
+    if not report:
+        return "## Results\nNone have been measured for this folder."
+    rows = [
+        f"## Results\n{report['n']} clips, `{report['command']}`\n",
+        "| figure | value | 95 % interval | n |",
+        "|---|---|---|---|",
+    ]
+    for task, figures in report["tasks"].items():
+        for name, row in figures.items():
+            if isinstance(row, Mapping) and row.get("value") is not None:
+                low, high = row.get("low"), row.get("high")
+                interval = "" if low is None or high is None else f"{low:.3f} – {high:.3f}"
+                rows.append(f"| {task}.{name} | {row['value']:.3f} | {interval} | {row.get('n', '')} |")
+    return "\n".join(rows)

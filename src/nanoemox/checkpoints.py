@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-SHARD_BYTES = 1_000_000_000
+SHARD_BYTES = 500_000_000
 LISTED = 12  # names that an error lists before it only counts
 FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 _SINGLE = ("model.safetensors", "pytorch_model.bin")
@@ -213,7 +213,8 @@ class ShardWriter:
         weight_map: dict[str, str] = {}
         for number, names in enumerate(self._shards, start=1):
             whole = "model.safetensors" if count == 1 else f"model-{number:05}-of-{count:05}.safetensors"
-            (self.folder / f"shard-{number:05}.safetensors").rename(self.folder / whole)
+            path = (self.folder / f"shard-{number:05}.safetensors").rename(self.folder / whole)
+            path.chmod(self.folder.stat().st_mode & 0o666)  # safetensors writes for the owner alone
             weight_map |= dict.fromkeys(names, whole)
         if count > 1:
             index = {"metadata": {"total_size": self.total_bytes}, "weight_map": weight_map}

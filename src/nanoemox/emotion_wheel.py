@@ -115,8 +115,7 @@ defiant: defiance stubbornness
 jealous: jealousy envy
 impatient: impatience restlessness
 terrified: terror panic fright horror panicky frightening terrifying
-anxious: anxiety discomfort hesitation insecurity unease uneasiness nervousness
-anxious: worry worrying worrisome concern apprehension
+anxious: anxiety discomfort hesitation unease uneasiness nervousness worry worrying worrisome concern apprehension
 afraid: fear scary scare fearfulness
 helpless: helplessness vulnerability
 stressed: stress tension

@@ -1,10 +1,11 @@
 """How well a free-text reason agrees with a reference, without a judge: clues and labels, by rule.
 
-Two parts, each in [0, 1], after the two questions of the published judge protocol. Clues: what a text says of
-face, voice and posture, as (part, manner) pairs found near each other in one clause ("brows were furrowed" and "a
-furrowed brow" are one pair), F1 of the pairs with half a credit where only the part agrees. Labels: the emotion words
-it affirms, F1 over groups of the lexicon and over basic emotions, averaged. What is denied counts as a different
-statement. Deterministic, offline, English; docs/scoring.md has what it can and cannot tell.
+Two parts, each in [0, 1], after the two questions of the published judge protocol. Clues: what a text says
+of face, voice and posture, as (part, manner) pairs found near each other in one clause ("brows were
+furrowed" and "a furrowed brow" are one pair), F1 of the pairs with half a credit where only the part
+agrees. Labels: the emotion words it affirms, F1 over groups of the lexicon and over basic emotions,
+averaged. What is denied counts as a different statement. Deterministic, offline, English; docs/scoring.md
+has what it can and cannot tell.
 """
 
 from __future__ import annotations

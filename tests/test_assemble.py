@@ -71,6 +71,7 @@ def test_what_the_model_has_no_use_for_is_listed(folder):
     assert told["face_encoder"]["dropped"] == {"backbone": 2, "face_decoder": 1, "pe_layer": 1}
     assert set(told["vision_encoder"]["dropped"]) >= {"text_model", "logit_scale", "visual_projection"}
     assert told["lm"]["dropped"] == {}
+    assert str(folder.parent.parent) not in (folder / "assembly.json").read_text()  # no paths of this machine
 
 
 def test_placeholders_take_spare_rows(folder):

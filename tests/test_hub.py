@@ -192,7 +192,7 @@ def test_the_card_claims_only_what_the_folder_holds(folder, tmp_path):
     assert "Untrained" in text and "None have been measured" in text
     sources = {
         "lm": {"name": "Qwen/Qwen2.5-1.5B-Instruct", "revision": "abc"},
-        "face_encoder": {"name": "/home/me/secret/model.pt"},
+        "face_encoder": {"name": "model.pt"},
     }
     (tmp_path / "config.json").write_text(json.dumps({"world": "affect_theatre"}))
     (tmp_path / "assembly.json").write_text(json.dumps({"sources": sources}))
@@ -202,7 +202,7 @@ def test_the_card_claims_only_what_the_folder_holds(folder, tmp_path):
     text = model_card(tmp_path)
     assert "| language model (Qwen2.5) | Qwen/Qwen2.5-1.5B-Instruct @ abc | Apache-2.0 |" in text
     assert "  - Qwen/Qwen2.5-1.5B-Instruct" in text
-    assert "/home/me" not in text
+    assert "| `model.pt` (a local folder or file) | see its own page |" in text
     assert "| emotion.accuracy | 0.500 | 0.400 – 0.600 | 9 |" in text
     assert "only Affect Theatre" in text
 

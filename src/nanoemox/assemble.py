@@ -24,7 +24,7 @@ from transformers import initialization as init
 
 from nanoemox.checkpoints import ShardWriter, WeightsError, open_weights, whole_folder
 from nanoemox.configuration_nanoemox import PRESETS, NanoEmoXConfig
-from nanoemox.hub import complete, find_part
+from nanoemox.hub import complete, find_part, told
 from nanoemox.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.parts import PARTS, part_of
 from nanoemox.pretrained import FACE_KEY, Part, Source, hub_part, load_tokenizer, plan_part
@@ -72,7 +72,7 @@ def assemble(
         if face is None:
             raise WeightsError(f"{out}: expected FaceXFormer's checkpoint, got none; name it with --face")
         place = find_part(face, revisions.get("face"), single_file=True)
-        parts.insert(2, Part("face_encoder", Source(face, revisions.get("face")), place, FACE_KEY))
+        parts.insert(2, Part("face_encoder", Source(told(face), revisions.get("face")), place, FACE_KEY))
     tokenizer = load_tokenizer(parts[-1].place)
     fit_placeholders(config, tokenizer, lm)
     skeleton = skeleton_of(config)

@@ -35,7 +35,7 @@ from nanoemox.checkpoints import (
     whole_folder,
 )
 from nanoemox.configuration_nanoemox import NanoEmoXConfig
-from nanoemox.hub import complete, find_part
+from nanoemox.hub import complete, find_part, told
 from nanoemox.official_names import NEVER_REACHED, official_name
 from nanoemox.parts import LORA_ALPHA, LORA_DROPOUT, LORA_TARGETS, PARTS, part_of
 from nanoemox.processing_nanoemox import NanoEmoXProcessor
@@ -109,7 +109,7 @@ def convert(
     """
     folder = find_part(str(base))
     processor = NanoEmoXProcessor.from_pretrained(folder)
-    report = Conversion([Path(path).name for path in checkpoints], str(base))
+    report = Conversion([Path(path).name for path in checkpoints], told(str(base)))
     with ExitStack() as stack:
         state: dict[str, Stored] = {}
         for path in checkpoints:

@@ -26,6 +26,11 @@ _SMALL_FILES = ["*.json", "*.txt", "*.jinja", "*.model"]
 _CHECKPOINTS = ("*.pt", "*.pth", "*.safetensors")
 
 
+def told(name: str) -> str:
+    """How a part is named in a folder that others may get: a Hub id as it is, of a path only its last name."""
+    return Path(name).name if Path(name).exists() else name
+
+
 def find_part(name: str, revision: str | None = None, single_file: bool = False) -> Path:
     """A folder as it is, or a Hub id's files, fetched or from the cache (HF_HUB_OFFLINE=1 asks nobody).
 

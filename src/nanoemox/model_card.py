@@ -95,11 +95,7 @@ def _parts(config: Mapping[str, Any], sources: Mapping[str, Any]) -> str:
     rows = ["## Parts", "| part | from | licence |", "|---|---|---|"]
     for part, source in sources.items():
         at = f" @ {source['revision']}" if source.get("revision") else ""
-        name = (
-            source["name"]
-            if source["name"] in LICENCES
-            else f"`{Path(source['name']).name}` (a local folder or file)"
-        )
+        name = source["name"] if "/" in source["name"] else f"`{source['name']}` (a local folder or file)"
         terms = LICENCES.get(source["name"], "see its own page")
         rows.append(f"| {TITLES.get(part, part)} | {name}{at} | {terms} |")
     rows.append("| adapters, fusion | this project | MIT |")

@@ -25,7 +25,7 @@ from transformers import (
 from transformers.models.swin.modeling_swin import SwinRelativePositionBias
 
 from nanoemox.checkpoints import Weights, WeightsError, raise_problems
-from nanoemox.hub import find_part
+from nanoemox.hub import find_part, told
 from nanoemox.official_names import official_name
 
 FACE_KEY = "state_dict_backbone"  # where FaceXFormer's checkpoint keeps its weights
@@ -92,7 +92,7 @@ def hub_part(part: str, name: str, revision: str | None) -> Part:
         config = {"clip_vision_model": CLIPVisionConfig, "hubert": HubertConfig, "qwen2": Qwen2Config}[
             kind
         ].from_dict(fields)
-    return Part(part, Source(name, revision), place, config=config)
+    return Part(part, Source(told(name), revision), place, config=config)
 
 
 def load_tokenizer(place: Path) -> Any:

@@ -254,7 +254,7 @@ def _errors(record: Record, tasks: Sequence[str], error: Exception) -> Iterator[
 def read_predictions(path: str | Path) -> list[dict[str, Any]]:
     """Lines of a predictions.jsonl; a line that is not a prediction raises with its number."""
     lines = []
-    for number, text in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
+    for number, text in enumerate(Path(path).read_text(encoding="utf-8").split("\n"), 1):
         if not text.strip():
             continue
         try:
@@ -281,7 +281,7 @@ def _resume(path: Path, run: Mapping[str, Any]) -> dict[tuple[str, str], dict[st
             )
     done: dict[tuple[str, str], dict[str, Any]] = {}
     if path.exists():
-        for text in path.read_text(encoding="utf-8").splitlines():
+        for text in path.read_text(encoding="utf-8").split("\n"):
             try:
                 line = json.loads(text)
                 if "error" not in line and line["task_version"] == TASKS[line["task"]].version:

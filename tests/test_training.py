@@ -141,7 +141,7 @@ class _Killed(Exception):
     pass
 
 
-def _recipe(folder: Path, name: str) -> list[str]:
+def _recipe(folder: Path, name: str, **changes: Any) -> list[str]:
     base = {"steps": 6, "batch_size": 2, "learning_rate": 1e-2, "save_every": 2, "log_every": 1, "threads": 1}
     recipe = {
         "kind": "p2e",
@@ -172,6 +172,7 @@ def _recipe(folder: Path, name: str) -> list[str]:
                 **base,
             },
         ],
+        **changes,
     }
     path = folder / f"{name}.yaml"
     path.write_text(yaml.safe_dump(recipe), encoding="utf-8")
@@ -197,7 +198,7 @@ def workplace(model: Any, processor: Any, tmp_path: Path, monkeypatch: pytest.Mo
             sound = torch.randn(config.num_audio_clips, 1600, generator=random)
             yield record, {"pixel_values_videos": pixels, "face_pixel_values": pixels, "input_values": sound}
 
-    monkeypatch.setattr("nanoemox.features._media", media)
+    monkeypatch.setattr("nanoemox.encoding._media", media)
     return tmp_path
 
 
@@ -280,3 +281,59 @@ def test_a_bfloat16_model_is_trained_in_float32(workplace: Path, model: Any) -> 
     assert isinstance(loaded, P2ERecipe)
     started = training.start_model(loaded, loaded.phases[1]).state_dict()
     assert all(torch.equal(started[name], first[name]) for name in names)  # nothing is rounded on the way
+
+
+# ---------------------------------------------------------------- with and without stored features, what is left out
+
+
+def _losses(folder: Path) -> list[float]:
+    lines = (folder / "log.jsonl").read_text(encoding="utf-8").split("\n")
+    return [json.loads(line)["loss"] for line in lines if '"loss"' in line]
+
+
+def test_training_from_a_store_has_the_same_loss_as_without(
+    workplace: Path, processor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nanoemox.encoding import _media
+
+    def live(self: Any, record_id: str) -> Any:
+        return next(tensors for _, tensors in _media([self.records[record_id]], processor, 0, None))
+
+    monkeypatch.setattr("nanoemox.clips.LiveMedia.__getitem__", live)
+    plain = ["phases.3.diversity=0", "features_dtype=float32"]
+    stored = training.run_recipe(*_recipe(workplace, "stored"), overrides=plain)
+    encoded = training.run_recipe(*_recipe(workplace, "encoded"), overrides=[*plain, "features=null"])
+    for name in ("1a", "3"):
+        pairs = zip(_losses(stored.parent / name), _losses(encoded.parent / name), strict=True)
+        assert max(abs(a - b) for a, b in pairs) <= 1e-6
+    assert (stored / "health.json").is_file() and (encoded / "health.json").is_file()
+    with pytest.raises(RecipeError, match="diversity"):
+        training.run_recipe(*_recipe(workplace, "both"), overrides=["features=null"])
+
+
+def test_what_is_left_out_is_told(workplace: Path) -> None:
+    from nanoemox.corpora.quarantine import quarantine_path, write_quarantine
+    from nanoemox.selection import LeftOut
+
+    manifest = workplace / "manifest.jsonl"
+    lines = manifest.read_text(encoding="utf-8").split("\n")
+    lines[5] = json.dumps({**json.loads(lines[5]), "split": "test"})
+    manifest.write_text("\n".join(lines), encoding="utf-8")
+    write_quarantine(quarantine_path(manifest), {"r0": ["silent: all of it"]})
+    write_quarantine(workplace / "mine.jsonl", {"r1": ["not wanted"], "elsewhere": ["x"]})
+    (workplace / "r2.bin").unlink()
+    told: list[str] = []
+    left_out = LeftOut()
+    folder = training.run_recipe(
+        *_recipe(workplace, "left", quarantine=str(workplace / "mine.jsonl")),
+        phase="1a",
+        say=told.append,
+        left_out=left_out,
+    )
+    assert json.loads((folder / "phase.json").read_text())["records"] == 2  # r3 and r4; r5 is to be tested on
+    assert left_out.quarantined == {str(manifest): {"r0": "silent: all of it", "r1": "not wanted"}}
+    assert not left_out.ok and set(left_out.faults[str(manifest)]) == {"r2"}
+    assert any("r0: silent" in line for line in told)
+    assert any("line 3, r2" in line and "r2.bin" in line for line in told)
+    with pytest.raises(ValueError, match="nowhere"):
+        training.run_recipe(*_recipe(workplace, "none", quarantine=str(workplace / "nowhere")))

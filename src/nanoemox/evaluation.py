@@ -29,9 +29,10 @@ from tqdm import tqdm
 from nanoemox import scoring
 from nanoemox.analysis import Answers, Request
 from nanoemox.data import Record, read_manifest
-from nanoemox.features import FeatureStore, encoder_hash, load_record
+from nanoemox.features import FeatureStore, load_record, origin_of
 from nanoemox.inference import EmotionAnalyzer
 from nanoemox.media import Clip, empty_clip
+from nanoemox.selection import LeftOut, read_usable, to_train_on
 from nanoemox.tasks import TASKS, select
 
 logger = logging.getLogger(__name__)
@@ -53,6 +54,8 @@ def evaluate(
     features: Features | str | Path | None = None,
     limit: int | None = None,
     device: str = "cpu",
+    split: str | None = None,
+    quarantine: str | Path | None = None,
 ) -> dict[str, Any]:
     """Score a model on a labelled manifest; returns the report, which is also `out`/report.json.
 
@@ -64,22 +67,28 @@ def evaluate(
         alone: also give it each modality alone (three more runs, in folders of `out`).
         baselines_train: manifest the constant answers are read off; None, the evaluated manifest itself.
         features: a feature store, its folder, or frozen features by clip id; other clips are read from files.
-        limit: only the first clips of the manifest.
+        limit: only the first clips of the manifest. split: only clips of "train", "val" or "test".
+        quarantine: clips to leave out, beside those on the list next to the manifest.
     """
     chosen = [task.name for task in select(tasks)]
     only = _check_modalities(modalities)
     manifest, out = Path(manifest), Path(out)
-    records = read_manifest(manifest)[:limit]
+    left_out = LeftOut()
+    records = read_usable(manifest, left_out, quarantine)
+    records = [record for record in records if split in (None, record.split)][:limit]
+    if not records:
+        raise ValueError(f"{manifest}: no clip is in the split {split}; expected train, val or test")
     labels = {record.id: _labels(record) for record in records}
     chosen = [t for t in chosen if any(scoring.has_labels(known, t) for known in labels.values())]
     if not chosen:
         raise ValueError(f"{manifest}: expected labels of {', '.join(tasks or TASKS)}, but no line has any")
-    train = [_labels(record) for record in read_manifest(Path(baselines_train))] if baselines_train else None
+    known = to_train_on(read_manifest(Path(baselines_train))) if baselines_train else None
+    train = None if known is None else [_labels(record) for record in known]
 
     analyzer = model if isinstance(model, EmotionAnalyzer) else EmotionAnalyzer.from_pretrained(model, device)
     if isinstance(features, (str, Path)):
-        features = FeatureStore(features, encoder_hash(analyzer.model, analyzer.processor))
-        features.check(record for record in records if record.id in features)
+        features = FeatureStore(features, origin_of(analyzer.model, analyzer.processor))
+        features.check(records)
     started = time.perf_counter()
     predictions = predict(records, analyzer, out, chosen, batch_size, only, features, _digest(manifest))
     seconds = time.perf_counter() - started
@@ -106,6 +115,8 @@ def evaluate(
         "baselines": {"majority": scoring.score(labels, constant_lines, speakers, chosen, seed)},
         "majority_from": str(baselines_train or manifest),
         "errors": {"clips": len(broken), "ids": broken},
+        "quarantined": left_out.quarantined.get(str(manifest), {}),
+        "left_out": left_out.summary(),
     }
     if records and all(record.factors for record in records):
         from nanoemox.theatre.world import ceilings

@@ -25,7 +25,7 @@ from nanoemox.analysis import PRESENT, Analysis, Answers, Dialogue, Request, Tas
 from nanoemox.configuration_nanoemox import PRESETS, NanoEmoXConfig
 from nanoemox.media import Clip, empty_clip, load_clip
 from nanoemox.modeling_nanoemox import NanoEmoXForConditionalGeneration
-from nanoemox.processing_nanoemox import NanoEmoXProcessor, stack_media
+from nanoemox.processing_nanoemox import NanoEmoXProcessor, modality_of, stack_media
 from nanoemox.tasks import Answer, Task, select
 
 BUNDLED = ("pico",)
@@ -186,7 +186,7 @@ class EmotionAnalyzer:
                 tensors = self.processor.media(request.source)
             else:
                 tensors = dict(request.source)
-            rows.append({n: v for n, v in tensors.items() if _modality_of(n) in _given(modalities)})
+            rows.append({n: v for n, v in tensors.items() if modality_of(n) in _given(modalities)})
         batch = {name: value.to(self.model.device) for name, value in stack_media(rows).items()}
         batch = {n: v.to(self.model.dtype) if v.is_floating_point() else v for n, v in batch.items()}
         media = {name: batch.pop(name) for name in list(batch) if not name.endswith(("_features", "_taps"))}
@@ -293,16 +293,12 @@ def _timed(timing: dict[str, float], stage: str) -> Iterator[None]:
     timing[stage] = round(time.perf_counter() - start, 4)
 
 
-def _modality_of(tensor_name: str) -> str:
-    return "audio" if tensor_name.startswith(("audio", "input_values")) else "video"
-
-
 def _modalities(request: Request) -> dict[str, str]:
     """Which modalities the answers rest on: "present", or why not."""
     if isinstance(request.source, Clip):
         found = dict(request.source.modalities)
     else:
-        names = {_modality_of(name) for name in request.source}
+        names = {modality_of(name) for name in request.source}
         found = {m: PRESENT if m in names else "no features were given" for m in ("video", "audio")}
     found["text"] = PRESENT if request.text or request.dialogue else "no words were given"
     if request.only is not None:

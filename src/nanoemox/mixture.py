@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from nanoemox.features import FeatureStore
-from nanoemox.processing_nanoemox import NanoEmoXProcessor
+from nanoemox.clips import Tensors
+from nanoemox.processing_nanoemox import NanoEmoXProcessor, modality_of
 from nanoemox.tasks import TASKS, match_label
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class Examples(Dataset[Shown]):
         self,
         records: Sequence[Record],
         turns: Sequence[Turn],
-        store: FeatureStore,
+        store: Tensors,
         processor: NanoEmoXProcessor,
     ) -> None:
         self.records, self.turns, self.store, self.processor = records, turns, store, processor
@@ -123,9 +123,9 @@ class Examples(Dataset[Shown]):
         features = {
             name: value
             for name, value in self.store[record.id].items()
-            if ("audio" if name.startswith("audio") else "video") in turn.modalities
+            if modality_of(name) in turn.modalities
         }
-        present = {"audio" if name.startswith("audio") else "video" for name in features}
+        present = {modality_of(name) for name in features}
         text = record.text if "text" in turn.modalities else None
         labels = plain_labels(record)
         prompt = self.processor.prompt(

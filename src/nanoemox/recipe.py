@@ -125,15 +125,22 @@ class Phase(Schedule):
 
 
 class P2ERecipe(Section):
-    """The curriculum: a model folder goes in, one model folder per phase comes out."""
+    """The curriculum: a model folder goes in, one model folder per phase comes out.
+
+    `features` is the feature store (none: clips are decoded and encoded at every step), `features_dtype` its
+    precision, `features_bf16` says how it is computed; `quarantine` names a list of clips to leave out beside those
+    that lie next to the manifests; `validation` may name several manifests.
+    """
 
     kind: Literal["p2e"]
     name: str
     model: str
     output: str
     manifests: list[str]
-    validation: str | None = None
-    features: str
+    validation: str | list[str] | None = None
+    quarantine: str | None = None
+    features: str | None
+    features_dtype: Literal["float32", "bfloat16"] | None = None
     features_bf16: bool = False
     clips: str | None = None
     workers: int = Field(2, ge=0)
@@ -148,6 +155,10 @@ class P2ERecipe(Section):
             if phase.name in seen:
                 raise ValueError(f"two phases are called {phase.name}; give each its own name")
             _known(phase.after, seen, f"earlier phase (after, in {phase.name})")
+            if phase.diversity and self.features is None:
+                raise ValueError(
+                    f"phase {phase.name}: `diversity` reads stored features; name a folder under features"
+                )
             seen.append(phase.name)
         return self
 

@@ -13,8 +13,10 @@ import yaml
 
 from nanoemox import fitting, training
 from nanoemox.data import Record, write_jsonl
-from nanoemox.mixture import realised, schedule_turns, spread, target
+from nanoemox.fitting import ByLength
+from nanoemox.mixture import realised, schedule_turns, spread, uniform_turns
 from nanoemox.recipe import P2ERecipe, RecipeError, load_recipe, shipped_recipes
+from nanoemox.tasks import TASKS
 
 EMOTIONS = ("anger", "fear")
 LABELS = {
@@ -117,7 +119,7 @@ def test_turns_are_repeatable_and_use_every_record(tmp_path: Path) -> None:
     turns = schedule_turns(*arguments, seed=3)
     assert turns == schedule_turns(*arguments, seed=3) != schedule_turns(*arguments, seed=4)
     assert Counter(t.record for t in turns if t.task == "emotion") == dict.fromkeys(range(6), 2)
-    counts = realised(turns)
+    counts = realised(turns, records)
     assert counts["tasks"] == {"emotion": 12, "intent": 12}
     assert sum(n for names, n in counts["modalities"].items() if "video" not in names) in range(5, 20)
 
@@ -129,9 +131,62 @@ def test_a_task_without_labels_is_an_error(tmp_path: Path) -> None:
 
 def test_targets_keep_to_what_is_shown() -> None:
     labels = {"emotion": {"label": "fear"}, **LABELS}
-    told = target("reasoning", labels, {"audio", "text"})
+    told = TASKS["reasoning"].target(labels, {"audio", "text"})
     assert told is not None and "slow pace" in told and "wide eyes" not in told
-    assert target("intent", labels, {"text"}) == "Ask for help"  # spelt as it is offered
+
+
+def test_labels_are_spelt_as_they_are_offered() -> None:
+    intent, emotion = TASKS["intent"], TASKS["emotion"]
+    assert intent.target(LABELS) == "Ask for help"
+    same = [name.upper() for name in intent.defaults]  # the usual ones are not listed, whatever their case
+    assert intent.target({"intent": {"label": "ASK FOR HELP", "candidates": same}}) == "Ask for help"
+    own = ["Anger", "Boredom"]
+    assert "Anger" in (emotion.target({"emotion": {"label": "anger", "candidates": own}}) or "")
+    assert "Boredom" in emotion.answer_for("boredom", own) and "anger" in emotion.answer_for("Anger")
+
+
+def _corpora(folder: Path) -> list[Record]:
+    """12 clips of one corpus with emotions and intents, 4 of another with emotions alone."""
+    first = [r.model_copy(update={"source": "one"}) for r in _records(folder, 12)]
+    label = {"emotion": {"label": "fear"}}
+    return first + [Record(id=f"b{i}", video=folder / "b", source="two", labels=label) for i in range(4)]
+
+
+def test_shares_of_corpora_are_exact_and_tasks_hold_within_them(tmp_path: Path) -> None:
+    records = _corpora(tmp_path)
+    shares = {"emotion": 1.0, "intent": 3.0}
+    turns = schedule_turns(records, shares, ["video"], {}, 80, 3, {"one": 60, "two": 40})
+    assert realised(turns, records)["corpora"] == {"one": 48, "two": 32}
+    assert realised(turns, records)["tasks"] == {"emotion": 32 + 12, "intent": 36}
+    for end in range(1, 81):
+        seen = realised(turns[:end], records)["corpora"].get("two", 0)
+        assert abs(seen - 0.4 * end) <= 1
+    assert Counter(t.record for t in turns if t.record >= 12) == dict.fromkeys(range(12, 16), 8)
+    with pytest.raises(ValueError, match=r"three: no clip.*one, two"):
+        schedule_turns(records, shares, ["video"], {}, 8, 3, {"three": 1})
+
+
+def test_subset_uniform_does_as_the_released_code(tmp_path: Path) -> None:
+    records = _corpora(tmp_path)
+    arguments = (records, ["emotion", "intent"], ["video"], {}, 400, 3)
+    turns = uniform_turns(*arguments, seed=3, corpora={"one": 0.3, "two": 1})
+    assert turns == uniform_turns(*arguments, seed=3, corpora={"one": 0.3, "two": 1})
+    seen = Counter(t.record for t in turns)
+    assert len([row for row in seen if row < 12]) == int(12 * 0.3)  # the others are never seen
+    batches = [turns[i : i + 3] for i in range(0, 1200, 3)]
+    corpora = [{records[t.record].source for t in batch} for batch in batches]
+    assert all(len(names) == 1 for names in corpora)
+    assert 160 < corpora.count({"one"}) < 240  # each corpus with equal chance, whatever its size
+    ones = Counter(t.task for t in turns if t.record < 12)
+    assert 0.4 < ones["intent"] / sum(ones.values()) < 0.6
+    with pytest.raises(ValueError, match="none of its 12 clips"):
+        uniform_turns(*arguments, seed=3, corpora={"one": 0.01})
+
+
+def test_a_batch_order_knows_what_it_has_read() -> None:
+    examples = ByLength(list(range(50)), lambda i: -i % 7, 4, seed=1, batches=2)  # type: ignore[arg-type]
+    for number in (0, 4, 8, 20, 44, 50):
+        assert sorted(examples.first(number)) == sorted(examples[i] for i in range(number))
 
 
 # ---------------------------------------------------------------- resume
@@ -220,6 +275,14 @@ def test_a_killed_run_ends_bit_by_bit_where_another_does(
     with pytest.raises(_Killed):
         training.run_recipe(*recipe)
     assert not (workplace / "cut" / "3").exists()
+    note = workplace / "cut" / ".3.work" / "checkpoints" / "checkpoint-4" / "mixture.json"
+    counts = json.loads(note.read_text())
+    assert sum(counts["tasks"].values()) == 8 and counts["corpora"] == {"unnamed": 8}
+    counted = note.read_text()
+    note.write_text(json.dumps({**counts, "corpora": {"other": 8}}))
+    with pytest.raises(ValueError, match="another mixture"):
+        training.run_recipe(*recipe, resume=True)
+    note.write_text(counted)
     cut = training.run_recipe(*recipe, resume=True)
     for name in ("model.safetensors", "lora/adapter_model.safetensors"):
         assert (cut / name).read_bytes() == (whole / name).read_bytes(), name

@@ -238,7 +238,7 @@ class EmotionAnalyzer:
         return [row[-n:].tolist() for row, n in zip(ids["input_ids"], lengths, strict=True)], warnings
 
     def _answer_ids(self, task: Task, labels: Sequence[str]) -> list[list[int]]:
-        answers = [task.answer_for(label) + self.processor.end_of_turn for label in labels]
+        answers = [task.answer_for(label, labels) + self.processor.end_of_turn for label in labels]
         return self.processor.tokenizer(answers, add_special_tokens=False)["input_ids"]
 
 

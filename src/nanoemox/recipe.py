@@ -76,14 +76,18 @@ class Lora(Section):
 class Phase(Schedule):
     """One phase of P2E: which parts learn, from which tasks, through which senses.
 
-    `tasks` are shares of the examples; `after` names the phases whose trained parts this one starts from;
-    `without` is the share of examples in which a modality is left out, so that answers survive its absence;
-    `diversity` weighs a penalty on tokens of one clip that point the same way.
+    `tasks` are shares of the examples, and so are `corpora` (by the manifests' `source`) where they are given; with
+    the mixture `subset_uniform` `corpora` are the ratios of the released code, see `nanoemox.mixture`;
+    `after` names the phases whose trained parts this one starts from; `without` is the share of examples in which a
+    modality is left out, so that answers survive its absence; `diversity` weighs a penalty on tokens of one clip
+    that point the same way.
     """
 
     name: str
     train: list[str]
     tasks: dict[str, float]
+    corpora: dict[str, float] | None = None
+    mixture: Literal["share", "subset_uniform"] = "share"
     modalities: list[str] = list(MODALITIES)
     after: list[str] = []
     without: dict[str, float] = {}
@@ -102,6 +106,13 @@ class Phase(Schedule):
         _known(list(value), list(TASKS), "task")
         if not value or min(value.values()) < 0 or sum(value.values()) <= 0:
             raise ValueError(f"expected shares of at least one task, none negative, got {value}")
+        return value
+
+    @field_validator("corpora")
+    @classmethod
+    def _corpora_are_positive(cls, value: dict[str, float] | None) -> dict[str, float] | None:
+        if value is not None and (not value or min(value.values()) <= 0):
+            raise ValueError(f"expected shares of at least one corpus, all above 0, got {value}")
         return value
 
     @field_validator("modalities")

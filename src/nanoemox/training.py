@@ -29,7 +29,7 @@ from nanoemox.encoding import compute_features
 from nanoemox.features import FeatureStore, StaleStoreError, origin_of
 from nanoemox.fitting import ByLength, fit, write_json, written_whole
 from nanoemox.health import check_health, table
-from nanoemox.mixture import Examples, realised, schedule_turns
+from nanoemox.mixture import Examples, realised, schedule
 from nanoemox.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.parts import LORA_TARGETS, PARTS, part_of, trainable_parts
 from nanoemox.processing_nanoemox import NanoEmoXProcessor
@@ -188,15 +188,18 @@ def _run_phase(
 
     trained = trainable_parts(model, phase.train)
     seed = recipe.seed + recipe.phases.index(phase)
-    turns = schedule_turns(
-        records, phase.tasks, phase.modalities, phase.without, phase.steps * phase.batch_size, seed
-    )
+    turns = schedule(records, phase, seed)
     examples = Examples(records, turns, store, processor)
     say(f"phase {phase.name}: {phase.steps} steps of {phase.batch_size}; training {trained}")
     work = folder.with_name(f".{phase.name}.work")
     extra = diversity_loss(phase.diversity) if phase.diversity else None
-    ordered = ByLength(examples, examples.length, phase.batch_size, seed)
-    fit(model, ordered, examples.collate, phase, work, seed, resume, rates, extra)
+    batches = 8 if phase.mixture == "share" else 1  # the other makes each batch of one corpus
+    ordered = ByLength(examples, examples.length, phase.batch_size, seed, batches)
+
+    def counts(step: int) -> dict[str, dict[str, int]]:
+        return realised([turns[i] for i in ordered.first(step * phase.batch_size)], records)
+
+    fit(model, ordered, examples.collate, phase, work, seed, resume, rates, extra, counts)
     with written_whole(folder) as new:
         if phase.lora is not None:
             model.save_pretrained(new / "lora")
@@ -216,7 +219,7 @@ def _run_phase(
                 "settings": phase.model_dump(),
                 "seed": seed,
                 "trained_parameters": trained,
-                "realised": realised(turns),
+                "realised": realised(turns, records),
                 "records": len(records),
                 "encoders": origin.encoders,
                 "seconds": round(time.perf_counter() - started, 1),
@@ -235,9 +238,9 @@ def _is_done(folder: Path, phase: Phase) -> bool:
     path = folder / "phase.json"
     if not path.is_file():
         return False
-    settings = json.loads(path.read_text(encoding="utf-8"))["settings"]
+    settings = Phase.model_validate(json.loads(path.read_text(encoding="utf-8"))["settings"]).model_dump()
     if settings != phase.model_dump():
-        changed = [key for key, value in phase.model_dump().items() if settings.get(key) != value]
+        changed = [key for key, value in phase.model_dump().items() if settings[key] != value]
         raise RecipeError(
             f"{folder}: was trained with other settings ({', '.join(changed)}); remove it, or run without --resume"
         )

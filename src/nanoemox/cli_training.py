@@ -17,11 +17,17 @@ def train(
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change one key; may be repeated."),
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only look: what is there, what it takes, how long.")
+    ] = False,
 ) -> None:
     """Train by a recipe: the backbones, or the three phases from perception to empathy.
 
-    Exit status 1 if clips could not be used that no quarantine list names.
+    Exit status 1 if clips could not be used that no quarantine list names; of a dry run 2 if it cannot run.
     """
+    if dry_run:
+        _rehearse(recipe, phase, settings or [])
+        return
     from nanoemox.selection import LeftOut
     from nanoemox.training import run_recipe
 
@@ -81,6 +87,18 @@ def features(
     say(f"wrote {out}: {kept} of {len(records)} clips, {store.header['dtype']}, {size / 1e6:.1f} MB in all")
     if not left_out.ok:
         raise typer.Exit(1)
+
+
+def _rehearse(recipe: str, phase: str | None, settings: list[str]) -> None:
+    from rich.console import Console
+
+    from nanoemox.rehearsal import rehearse
+    from nanoemox.terminal import show_rehearsal
+
+    report = rehearse(recipe, phase, settings)
+    show_rehearsal(Console(), report)
+    if not report.ok:
+        raise typer.Exit(2)
 
 
 def _sayer() -> Callable[[str], None]:

@@ -149,6 +149,42 @@ def show_sizes(console: Console, model: str, sizes: Mapping[str, Any]) -> None:
     console.print(table)
 
 
+def show_rehearsal(console: Console, report: Any) -> None:
+    """What a dry run found (`nanoemox.rehearsal.Rehearsal`): the clips, the phases, what it takes, what is wrong."""
+    if report.corpora:
+        table = _table(f"{report.recipe} · clips to train on")
+        table.add_column("Manifest", overflow="fold")
+        for heading in ("Clips", "Quarantined", "No file", "Unreadable"):
+            table.add_column(heading, justify="right")
+        table.add_column("Labels")
+        for row in report.corpora:
+            labels = "\n".join(f"{task} {count}" for task, count in row.tasks.items())
+            unreadable = f"{len(row.unreadable)} of {row.tried}" if row.tried else "not tried"
+            numbers = [str(n) for n in (row.clips, row.quarantined, len(row.missing))]
+            table.add_row(_safe(row.manifest), *numbers, unreadable, labels)
+        console.print(table)
+    table = _table(f"{report.recipe} · phases")
+    table.add_column("Phase")
+    for heading in ("Steps", "Batch", "Clips seen", "Trained", "s a step"):
+        table.add_column(heading, justify="right")
+    table.add_column("Examples")
+    for row in report.phases:
+        kinds = {**row.realised.get("tasks", {}), **row.realised.get("corpora", {})}
+        examples = "\n".join(f"{_safe(kind)} {count}" for kind, count in kinds.items()) or "none"
+        step = "not timed" if row.step_s is None else f"{row.step_s:.3g}"
+        numbers = [str(n) for n in (row.steps, row.batch_size, row.clips)]
+        table.add_row(row.name, *numbers, f"{row.trained / 1e6:.1f} M" if row.trained else "", step, examples)
+    console.print(table)
+    for name, fact in report.facts.items():
+        console.print(f"[bold]{_safe(name)}[/]  {_safe(fact)}", highlight=False)
+    for note in report.notes:
+        console.print(f"[yellow]note[/] {_safe(note)}", highlight=False)
+    for problem in report.problems:
+        console.print(f"[red]problem[/] {_safe(problem)}", highlight=False)
+    verdict = f"cannot run: {len(report.problems)} problems" if report.problems else "ready to run"
+    console.print(f"{_safe(report.recipe)}: {verdict}", highlight=False)
+
+
 def _count_rows(
     table: Table, rows: Mapping[str, int], published: Mapping[str, int], prefix: str = ""
 ) -> None:

@@ -24,6 +24,7 @@ from torch import Tensor
 
 SHARD_BYTES = 500_000_000
 LISTED = 12  # names that an error lists before it only counts
+TORCH_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 _SINGLE = ("model.safetensors", "pytorch_model.bin")
 _DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}

@@ -13,7 +13,6 @@ import torch
 import yaml
 
 from nanoemox.backbone_data import frame_tracks, stills
-from nanoemox.backbones import fold_statistics
 from nanoemox.chats import Chats, SchooledLM
 from nanoemox.configuration_nanoemox import PLACEHOLDERS, NanoEmoXConfig
 from nanoemox.fitting import ByLength
@@ -110,27 +109,6 @@ def test_batches_of_similar_length_hold_the_same_examples() -> None:
     assert [ordered[i] for i in (49, 3, 20)] == [found[i] for i in (49, 3, 20)]
     first = [len(text) for text, _ in found[:4]]
     assert max(first) - min(first) <= 4
-
-
-def test_folded_statistics_read_features_standardised(processor: Any, model: Any) -> None:
-    from .tiny import tiny_config
-
-    config = tiny_config()
-    side, media = config.vision_config.image_size, []
-    for i in range(20):
-        random = torch.Generator().manual_seed(i)
-        pixels = torch.randn(config.num_frames, 3, side, side, generator=random) * 0.2 + 2  # nearly all alike
-        sound = torch.randn(config.num_audio_clips, 1600, generator=random)
-        media.append({"pixel_values_videos": pixels, "face_pixel_values": pixels, "input_values": sound})
-    features = model.encode(**{name: torch.stack([m[name] for m in media]) for name in media[0]})
-    attention = model.face_adapter.attention
-    width = config.face_feature_width
-    before = attention.in_proj_weight[width:].clone()
-    fold_statistics(model, media)
-    flat = features["face_features"].flatten(0, 1)
-    standard = (flat - flat.mean(dim=0)) / (flat.std(dim=0) + 1e-4)
-    found = flat @ attention.in_proj_weight[width:].T + attention.in_proj_bias[width:]
-    torch.testing.assert_close(found, standard @ before.T, atol=2e-2, rtol=1e-2)
 
 
 def test_frame_tracks_hear_pitch_and_loudness() -> None:

@@ -12,7 +12,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -36,6 +36,7 @@ from nanoemox.backbone_data import (
     stack,
     stills,
 )
+from nanoemox.calibration import calibrate
 from nanoemox.chats import Chats, SchooledLM
 from nanoemox.clips import DecodedClips, decode_clips
 from nanoemox.configuration_nanoemox import NanoEmoXConfig
@@ -276,50 +277,8 @@ def assemble(recipe: BackboneRecipe) -> Path:
     model.language_model.load_state_dict(lm.state_dict())
     records, clips = _training_clips(recipe)
     processor = _processor(recipe)
-    fold_statistics(
-        model.eval(), [clips.media(record.id, processor) for record in records[:CALIBRATION_CLIPS]]
-    )
+    calibrate(model.eval(), [clips.media(record.id, processor) for record in records[:CALIBRATION_CLIPS]])
     with written_whole(output / "model") as new:
         model.eval().save_pretrained(new)
         processor.save_pretrained(new)
     return output / "model"
-
-
-@torch.no_grad()
-def fold_statistics(
-    model: NanoEmoXForConditionalGeneration, media: Sequence[Mapping[str, torch.Tensor]]
-) -> None:
-    """Give the untrained adapters and fusion first layers that read the features of these clips standardised.
-
-    A data-dependent initialisation: W x becomes W (x - mean) / std, with the mean in a bias (in the position embedding
-    for a Q-Former). Without it the part that all clips share drowns what tells them apart, and tokens start collapsed.
-    """
-    rows: dict[str, list[torch.Tensor]] = {}
-    for start in range(0, len(media), 16):
-        part = media[start : start + 16]
-        names = set.intersection(*(set(tensors) for tensors in part))
-        stacked = {name: torch.stack([tensors[name] for tensors in part]) for name in names}
-        for name, value in model.encode(**stacked).items():
-            rows.setdefault(name, []).append(value.flatten(0, 1).double())
-    mean, std = {}, {}
-    for name, parts in rows.items():
-        values = torch.cat(parts)
-        mean[name], std[name] = values.mean(dim=0).float(), (values.std(dim=0) + 1e-4).float()
-    for adapter, name in ((model.video_adapter, "video_features"), (model.audio_adapter, "audio_features")):
-        adapter.position_embedding.weight.mul_(std[name]).sub_(mean[name])
-        for layer in adapter.qformer.encoder.layer:
-            for projection in (layer.crossattention.attention.key, layer.crossattention.attention.value):
-                projection.weight.div_(std[name])
-    attention, width = model.face_adapter.attention, model.config.face_feature_width
-    weight, bias = attention.in_proj_weight[width:], attention.in_proj_bias[width:]
-    weight.div_(std["face_features"])
-    bias.sub_(weight @ mean["face_features"])
-    fusion = model.fusion
-    for projection, name in (
-        (fusion.video_projection, "video_taps"),
-        (fusion.audio_projection, "audio_taps"),
-    ):
-        depths = model.config.fusion_experts  # one projection for all depths: their mean statistics
-        shift, scale = mean[name].view(depths, -1).mean(dim=0), std[name].view(depths, -1).mean(dim=0)
-        projection.weight.div_(scale)
-        projection.bias.sub_(projection.weight @ shift)

@@ -176,6 +176,16 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(every[:LISTED]) + more
 
 
+def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Write one safetensors file."""
+    try:
+        save_file(dict(tensors), path, metadata={"format": "pt"})
+    except SafetensorError as error:
+        full = "os error 28" in str(error) or "No space" in str(error)
+        remedy = "the disk is full; make room" if full else "check the disk"
+        raise WeightsError(f"{path}: could not be written ({error}); {remedy}") from error
+
+
 class ShardWriter:
     """Writes tensors as they come into safetensors shards; holds one shard in memory."""
 
@@ -196,13 +206,7 @@ class ShardWriter:
         self.total_bytes += size
 
     def _flush(self) -> None:
-        path = self.folder / f"shard-{len(self._shards) + 1:05}.safetensors"
-        try:
-            save_file(self._pending, path, metadata={"format": "pt"})
-        except SafetensorError as error:
-            full = "os error 28" in str(error) or "No space" in str(error)
-            remedy = "the disk is full; make room" if full else "check the disk"
-            raise WeightsError(f"{path}: could not be written ({error}); {remedy}") from error
+        save_tensors(self._pending, self.folder / f"shard-{len(self._shards) + 1:05}.safetensors")
         self._shards.append(list(self._pending))
         self._pending, self._size = {}, 0
 

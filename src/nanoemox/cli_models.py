@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -63,33 +64,63 @@ def assemble(
     say(f"wrote {out}")
 
 
+class Target(StrEnum):
+    """What `convert` writes."""
+
+    folder = "folder"
+    published = "published"
+
+
 def convert(
-    checkpoints: Annotated[
+    sources: Annotated[
         list[Path],
-        typer.Argument(metavar="CHECKPOINT...", help="Published .pth files in the order of loading."),
+        typer.Argument(
+            metavar="CHECKPOINT...",
+            help="Published .pth files in the order of loading; with --to published, one model folder.",
+        ),
     ],
-    base: Annotated[str, typer.Option(metavar="FOLDER_OR_ID", help="The backbones: what assemble wrote.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The model folder to write; must not exist.")],
+    out: Annotated[Path, typer.Option(metavar="PATH", help="Folder (or .pth) to write; must not exist.")],
+    base: Annotated[
+        str | None, typer.Option(metavar="FOLDER_OR_ID", help="The backbones: what assemble wrote.")
+    ] = None,
+    to: Annotated[
+        Target, typer.Option(help="A model folder, or the way back: a .pth with the release's names.")
+    ] = Target.folder,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=NUMBER", help="A number no tensor tells, such as video_tokens."),
     ] = None,
 ) -> None:
-    """Lay published checkpoints of Nano-EmoX or AffectGPT over their backbones."""
-    from nanoemox.convert import convert as run
+    """Lay published checkpoints of Nano-EmoX or AffectGPT over their backbones; or back, with --to published."""
+    from nanoemox import convert as converting
 
+    say = _sayer()
+    if to is Target.published:
+        if len(sources) != 1 or base is not None or settings:
+            raise ValueError("--to published: expected one model folder and --out FILE.pth, and nothing else")
+        for part, count in converting.write_published(sources[0], out).items():
+            say(f"{part}: {count} tensors")
+        say(f"wrote {out}")
+        return
+    if base is None:
+        raise ValueError("--base is missing: name the folder that assemble wrote for these checkpoints")
     pairs = _pairs("--set", settings)
     wrong = [f"{key}={value}" for key, value in pairs.items() if not value.isdigit()]
     if wrong:
         raise ValueError(f"--set {wrong[0]}: expected a whole number")
     numbers = {key: int(value) for key, value in pairs.items()}
-    say = _sayer()
-    report = run(checkpoints, base, out, settings=numbers, say=say)
+    report = converting.convert(sources, base, out, settings=numbers, say=say)
+    lora = report.filled.pop("lora", 0)
     for part, count in report.filled.items():
-        say(f"{part}: {count} tensors from the checkpoints")
-    untouched = [part for part in report.kept if part not in report.filled]
+        left = f", {report.kept[part]} as in the base" if part in report.kept else ""
+        say(f"{part}: {count} tensors from the checkpoints{left}")
+    if lora:
+        say(f"lm: LoRA merged into {lora // 2} tensors, the rest as in the base; LoRA itself is in lora/")
+    untouched = [p for p in report.kept if p not in report.filled and not (lora and p == "lm")]
     say(f"as in the base: {', '.join(untouched) or 'nothing'}")
     say(f"dropped, since nothing reads them: {', '.join(report.dropped) or 'nothing'}")
+    if report.ignored:
+        say(f"beside the weights, and left out: {', '.join(report.ignored)}")
     say(f"wrote {out}")
 
 

@@ -65,7 +65,7 @@ def test_report_has_every_figure_with_its_interval(
     fixed = {
         "emotion": {"accuracy"},
         "sentiment": {"weighted_f1", "weighted_f1_from_open_vocabulary"},
-        "open_vocabulary": {"set_f1", "set_precision", "set_recall"},
+        "open_vocabulary": {"set_f1", "set_precision", "set_recall", "wheel_f1", "wheel_f1_plutchik"},
         "intent": {"accuracy", "weighted_f1", "off_list_rate"},
         "reasoning": {"cue_f1", "cue_f1_face", "cue_f1_voice", "cue_f1_scene", "cue_f1_words"},
         "empathy": {

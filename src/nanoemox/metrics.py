@@ -44,11 +44,17 @@ def estimate(rows: Rows, statistic: Statistic, clusters: Clusters = None, seed: 
         statistic: maps sums [..., sums] to values [...]; NaN where undefined.
         clusters: who speaks in each clip; None, or a single speaker, resamples clips.
     """
+    return estimates(rows, {"": statistic}, clusters, seed)[""]
+
+
+def estimates(
+    rows: Rows, statistics: Mapping[str, Statistic], clusters: Clusters = None, seed: int = 0
+) -> dict[str, Figure]:
+    """`estimate` for several statistics of the same rows, from one drawing of resamples."""
     rows = np.asarray(rows, dtype=np.float64)
     n = len(rows)
     if n == 0:
-        return Figure(value=None, low=None, high=None, n=0)
-    value = float(statistic(rows.sum(axis=0)))
+        return {name: Figure(value=None, low=None, high=None, n=0) for name in statistics}
     summed = rows
     if clusters is not None and len(set(clusters)) > 1:
         _, which = np.unique(np.asarray(clusters), return_inverse=True)
@@ -60,15 +66,20 @@ def estimate(rows: Rows, statistic: Statistic, clusters: Clusters = None, seed: 
         summed, counts = _kinds(summed)
         shares = counts / k
     rng, step = np.random.default_rng(seed), max(1, DRAWN_AT_ONCE // len(summed))
-    values = np.concatenate(
+    drawn = np.concatenate(
         [
-            statistic(rng.multinomial(k, shares, size=min(step, RESAMPLES - first)) @ summed)
+            rng.multinomial(k, shares, size=min(step, RESAMPLES - first)) @ summed
             for first in range(0, RESAMPLES, step)
         ]
-    )
-    values = values[~np.isnan(values)]
-    low, high = np.percentile(values, INTERVAL) if len(values) else (np.nan, np.nan)
-    return Figure(value=_number(value), low=_number(low), high=_number(high), n=n)
+    )  # [resamples, sums]
+    figures = {}
+    for name, statistic in statistics.items():
+        values = statistic(drawn)
+        values = values[~np.isnan(values)]
+        low, high = np.percentile(values, INTERVAL) if len(values) else (np.nan, np.nan)
+        value = float(statistic(rows.sum(axis=0)))
+        figures[name] = Figure(value=_number(value), low=_number(low), high=_number(high), n=n)
+    return figures
 
 
 def _kinds(rows: Rows) -> tuple[Rows, NDArray[np.int64]]:
@@ -242,7 +253,59 @@ def set_scores(
         "precision": lambda s: _ratio(s[..., 0], s[..., 2]),
         "recall": lambda s: _ratio(s[..., 1], s[..., 2]),
     }
-    return {name: estimate(table, part, who, seed) for name, part in parts.items()}
+    return estimates(table, parts, who, seed)
+
+
+def wheel_scores(
+    truth: Sequence[Collection[str]],
+    said: Sequence[Collection[str]],
+    clusters: Clusters = None,
+    seed: int = 0,
+) -> dict[str, Figure]:
+    """`set_scores` over the sectors of each of our wheels, and their means over the wheels.
+
+    The rule of MER-UniBench for open vocabularies, with our wheels in place of its five: F1 of each wheel
+    from mean precision and recall, then the mean F1. Both sides are projected alike; a word that the lexicon
+    lacks stands for itself.
+    """
+    names = emotion_wheel.WHEELS
+    rows, who = [], []
+    for i, (true, mine) in enumerate(zip(truth, said, strict=True)):
+        expected, given = _on_wheels(true), _on_wheels(mine)
+        if not expected[0]:
+            continue
+        hits = [len(t & m) for t, m in zip(expected, given, strict=True)]
+        precision = [hit / len(m) if m else 0.0 for hit, m in zip(hits, given, strict=True)]
+        rows.append(precision + [hit / len(t) for hit, t in zip(hits, expected, strict=True)] + [1.0])
+        who.append(clusters[i] if clusters is not None else str(i))
+    size = len(names)
+    table = np.asarray(rows, dtype=np.float64).reshape(-1, 2 * size + 1)
+
+    def f1(sums: Rows) -> Rows:
+        """[..., sums] -> F1 of each wheel [..., wheels]."""
+        return _harmonic(
+            _ratio(sums[..., :size], sums[..., -1:].repeat(size, -1)),
+            _ratio(sums[..., size:-1], sums[..., -1:].repeat(size, -1)),
+        )
+
+    parts: dict[str, Statistic] = {
+        "f1": lambda s: f1(s).mean(-1),
+        "precision": lambda s: _ratio(s[..., :size].mean(-1), s[..., -1]),
+        "recall": lambda s: _ratio(s[..., size:-1].mean(-1), s[..., -1]),
+    }
+    parts |= {f"f1_{name}": lambda s, i=i: f1(s)[..., i] for i, name in enumerate(names)}  # type: ignore[misc]
+    return estimates(table, parts, who, seed)
+
+
+def _on_wheels(labels: Collection[str]) -> list[set[str]]:
+    """The sectors of some words, one set a wheel."""
+    found: list[set[str]] = [set() for _ in emotion_wheel.WHEELS]
+    for label in labels:
+        if label.strip():
+            sectors = emotion_wheel.sectors(label) or (label.casefold().strip(),) * len(found)
+            for wheel, sector in zip(found, sectors, strict=True):
+                wheel.add(sector)
+    return found
 
 
 def cue_f1(

@@ -212,20 +212,22 @@ def _closed(name: str) -> Callable[[_Sample], Figures]:
 
 
 def _open_vocabulary(sample: _Sample) -> Figures:
-    truth = [metrics.groups_of(mine["labels"]) for mine in sample.truth]
-    said = [metrics.groups_of(answer.get("labels") or ()) for answer in sample.said]
-    scores = metrics.set_scores(truth, said, sample.clusters, sample.seed)
-    basic = metrics.set_scores(
-        [metrics.basic_emotions(mine["labels"]) for mine in sample.truth],
-        [metrics.basic_emotions(answer.get("labels") or ()) for answer in sample.said],
+    """`set_…`: over groups of synonyms. `wheel_…`: over sectors of wheels, coarser, as MER-UniBench does."""
+    expected = [mine["labels"] for mine in sample.truth]
+    given = [answer.get("labels") or () for answer in sample.said]
+    groups = metrics.set_scores(
+        [metrics.groups_of(labels) for labels in expected],
+        [metrics.groups_of(labels) for labels in given],
         sample.clusters,
         sample.seed,
     )
-    scores |= {f"{name}_basic": figure for name, figure in basic.items()}
-    lengths = [float(len(answer.get("labels") or ())) for answer in sample.said]
-    return {f"set_{name}": figure for name, figure in scores.items()} | {
-        "labels_per_answer": metrics.mean(lengths, sample.clusters, sample.seed)
-    }
+    wheels = metrics.wheel_scores(expected, given, sample.clusters, sample.seed)
+    lengths = [float(len(labels)) for labels in given]
+    return (
+        {f"set_{name}": figure for name, figure in groups.items()}
+        | {f"wheel_{name}": figure for name, figure in wheels.items()}
+        | {"labels_per_answer": metrics.mean(lengths, sample.clusters, sample.seed)}
+    )
 
 
 def _reasoning(sample: _Sample) -> Figures:

@@ -10,7 +10,7 @@ import pytest
 
 from nanoemox.corpora import doctor as doctor_module
 from nanoemox.corpora.doctor import KINDS, DoctorReport, doctor
-from nanoemox.corpora.examine import length_mismatch
+from nanoemox.corpora.examine import Limits, length_mismatch
 from nanoemox.corpora.quarantine import quarantine_path, read_quarantine, without_quarantined
 from nanoemox.data import ManifestError, read_manifest
 
@@ -63,7 +63,7 @@ def test_every_kind_of_fault_is_found_by_name(tmp_path: Path) -> None:
             {"id": "hurried", "video": "good.mp4", "end_s": 1.0, "text": "word " * 30},
         ),
         workers=0,
-        longest_s=3.0,
+        limits=Limits(longest_s=3.0),
         progress=False,
     )
     assert found(report) == {
@@ -145,7 +145,10 @@ def test_a_clip_that_kills_the_decoder_costs_that_clip_alone(
 def test_a_clip_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
     film(tmp_path / "a.mp4", 3.0)
     report = doctor(
-        manifest(tmp_path, {"id": "a", "video": "a.mp4"}), workers=0, timeout_s=1e-4, progress=False
+        manifest(tmp_path, {"id": "a", "video": "a.mp4"}),
+        workers=0,
+        limits=Limits(timeout_s=1e-4),
+        progress=False,
     )
     assert found(report) == {"a": {"timeout"}}
 

@@ -239,7 +239,7 @@ def _box(text: str) -> list[float]:
 
 
 def _dealt(rows: Sequence[Row], folder: Folder) -> set[str]:
-    """Who is for the test where no splits are named: every fifth speaker (or row), in an order that names alone decide."""
+    """Who is for the test without named splits: every fifth speaker (or row), in an order of names."""
     if any(row.get("split") for row in rows):
         return set()
     whom = "speaker" if any(row.get("speaker") for row in rows) else "row"

@@ -194,7 +194,7 @@ def train(
 @app.command()
 def evaluate(
     manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="JSONL, one labelled clip a line.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for report.json and predictions.jsonl.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the report and predictions.jsonl.")],
     model: ModelOption = "pico",
     task: Annotated[
         list[str] | None,
@@ -212,8 +212,11 @@ def evaluate(
     batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Clips at a time.")] = 16,
     seed: Annotated[int, typer.Option(metavar="S", min=0, help="Of the intervals; answers are greedy.")] = 0,
     device: Annotated[str, typer.Option(metavar="NAME", help="Where torch computes, such as cuda.")] = "cpu",
+    dtype: Annotated[
+        str, typer.Option(metavar="NAME", help="Of the weights; in bfloat16 answers depend on the batch.")
+    ] = "float32",
 ) -> None:
-    """Score a model on a labelled manifest, with intervals."""
+    """Score a model on a labelled manifest, with intervals: report.json, and report.html to look at."""
     from nanoemox.evaluation import evaluate as run
     from nanoemox.terminal import show_scores
 
@@ -229,10 +232,12 @@ def evaluate(
         baselines_train=constants_from,
         limit=limit,
         device=device,
+        dtype=dtype,
     )
     console = _console()
     show_scores(console, report)
-    console.print(f"[dim]wrote[/] {out / 'report.json'}", soft_wrap=True, highlight=False)
+    for name in ("report.json", "report.html"):
+        console.print(f"[dim]wrote[/] {out / name}", soft_wrap=True, highlight=False)
 
 
 @app.command()

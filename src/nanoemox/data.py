@@ -210,20 +210,24 @@ def read_manifest(path: str | os.PathLike[str], *, allow_outside: bool | None = 
     return records
 
 
-def read_predictions(path: str | os.PathLike[str]) -> list[Prediction]:
-    """The answers in a file of predictions; a pair (id, task) that occurs twice is an error."""
+def read_predictions(path: str | os.PathLike[str], unfinished: bool = False) -> list[Prediction]:
+    """The answers in a file of predictions; a pair (id, task) that occurs twice is an error.
+
+    `unfinished`: the file of a run that may have been stopped. Lines that cannot be read are left out, and of a
+    pair that occurs twice the last one counts.
+    """
     path = Path(path)
     lines: dict[tuple[str, str], int] = {}
-    predictions = []
-    for number, prediction in _read(path, Prediction):
+    predictions: dict[tuple[str, str], Prediction] = {}
+    for number, prediction in _read(path, Prediction, unfinished):
         pair = (prediction.id, prediction.task)
-        if pair in lines:
+        if pair in lines and not unfinished:
             _refuse(
                 path, number, f"{pair[0]!r} has an answer to {pair[1]} on line {lines[pair]}", "remove one"
             )
         lines[pair] = number
-        predictions.append(prediction)
-    return predictions
+        predictions[pair] = prediction
+    return list(predictions.values())
 
 
 def write_jsonl(path: str | os.PathLike[str], lines: Iterable[Mapping[str, Any] | BaseModel]) -> int:
@@ -265,13 +269,15 @@ def manifest_lines(path: Path) -> Iterator[tuple[int, bytes]]:
                 yield number, raw
 
 
-def _read(path: Path, form: type[_Line]) -> Iterable[tuple[int, _Line]]:
-    """Numbered lines of a file, each checked; blank ones are skipped."""
+def _read(path: Path, form: type[_Line], unfinished: bool = False) -> Iterable[tuple[int, _Line]]:
+    """Numbered lines of a file, each checked; blank ones are skipped, and wrong ones if it is `unfinished`."""
     try:
         for number, raw in manifest_lines(path):
             try:
                 yield number, form.model_validate_json(raw, strict=True)
             except ValidationError as error:
+                if unfinished:
+                    continue
                 _refuse(path, number, _wrong(error, form), "correct the line")
     except OSError as error:
         reason = (error.strerror or type(error).__name__).casefold()

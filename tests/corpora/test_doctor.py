@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from nanoemox import cli
 from nanoemox.corpora import doctor as doctor_module
 from nanoemox.corpora.doctor import KINDS, DoctorReport, doctor
 from nanoemox.corpora.examine import Limits, length_mismatch
@@ -177,3 +178,24 @@ def test_a_quarantine_list_that_cannot_be_read_is_an_error(tmp_path: Path) -> No
         "black",
         "duplicate",
     }
+
+
+def test_the_command_takes_the_limits_and_ends_with_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    film(tmp_path / "a.mp4", 2.0)
+    path = manifest(tmp_path, {"id": "a", "video": "a.mp4"})
+    listed, json_file = tmp_path / "list.jsonl", tmp_path / "report.json"
+
+    def run(*options: str) -> object:
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["corpora", "doctor", str(path), "--workers", "0", *options])
+        return ended.value.code
+
+    assert run() == 0 and not read_quarantine(quarantine_path(path))
+    options = ["--longest", "1.5", "--black", "255", "--silent", "0.9", "--quarantine", str(listed)]
+    assert run(*options, "--json", str(json_file)) == 1
+    counts = json.loads(json_file.read_text("utf-8"))["counts"]
+    assert counts == {"too_long": 1, "blank": 1, "black": 1, "silent": 1}
+    assert set(read_quarantine(listed)) == {"a"} and "quarantined" in capsys.readouterr().out
+    assert run("--timeout", "0.001") == 1

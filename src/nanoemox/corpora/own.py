@@ -160,7 +160,7 @@ def _line(
     known: set[str],
     candidates: Mapping[str, list[str] | None],
     histories: Mapping[str, list[dict[str, str]]],
-    tested: set[str],
+    tested: set[str] | None,
     row: Row,
 ) -> dict[str, Any]:
     media = _media(folder, row)
@@ -177,8 +177,10 @@ def _line(
         line["person_box"] = _box(row.get("person_box"))
     if turns := histories.get(row.where):
         line["dialogue"] = turns
-    split = row.get("split")
-    line["split"] = split_of(split) if split else "test" if _who(row) in tested else "train"
+    if tested is None:
+        line["split"] = split_of(row["split"])
+    else:
+        line["split"] = "test" if _who(row) in tested else "train"
     line["labels"] = _labels(row, candidates)
     extra = {k: value for k, value in row.values.items() if k not in known and value not in ("", None)}
     return {**line, **({"extra": extra} if extra else {})}
@@ -232,16 +234,16 @@ def _name(folder: Folder, media: Mapping[str, Path], row: Row) -> str:
 
 def _box(text: str) -> list[float]:
     try:
-        x, y, width, height = (float(part) for part in listed(text))
+        x, y, width, height = (float(part) for part in text.strip("[]() ").split(","))
     except ValueError:
         raise RowError(f"person_box is {text!r}, expected x, y, width, height as fractions") from None
     return [x, y, width, height]
 
 
-def _dealt(rows: Sequence[Row], folder: Folder) -> set[str]:
-    """Who is for the test without named splits: every fifth speaker (or row), in an order of names."""
+def _dealt(rows: Sequence[Row], folder: Folder) -> set[str] | None:
+    """Who is for the test: every fifth speaker (or row), by an order of names; None where the table says it."""
     if any(row.get("split") for row in rows):
-        return set()
+        return None
     whom = "speaker" if any(row.get("speaker") for row in rows) else "row"
     names = sorted({_who(row) for row in rows}, key=lambda name: sha256(name.encode()).digest())
     folder.assume(f"no split is named: one {whom} in {TEST_SHARE} is test, chosen by name, the others train")

@@ -12,13 +12,16 @@ import pytest
 import torch
 import yaml
 
-from nanoemox.backbone_data import frame_tracks
+from nanoemox.backbone_data import frame_tracks, stills
 from nanoemox.chats import Chats, SchooledLM
 from nanoemox.configuration_nanoemox import PLACEHOLDERS, NanoEmoXConfig
 from nanoemox.fitting import ByLength
 from nanoemox.processing_nanoemox import NanoEmoXProcessor
 from nanoemox.recipe import RecipeError
 from nanoemox.tasks import TASKS
+from nanoemox.theatre.script import pair_split
+from nanoemox.theatre.stills import stage_still
+from nanoemox.theatre.world import PLACES, PROPS
 from nanoemox.tokenizing import train_tokenizer
 from nanoemox.training import run_recipe
 
@@ -118,6 +121,19 @@ def test_frame_tracks_hear_pitch_and_loudness() -> None:
     assert tracks[0, :45, 0].mean() > tracks[0, 55:, 0].mean() + 0.5
 
 
+def test_stills_are_repeatable_and_their_props_do_not_depend_on_the_place(tmp_path: Path) -> None:
+    shown = [stage_still(i, 1) for i in range(600)]
+    assert {(s.place, s.prop) for s in shown} > {
+        (place, prop) for place in PLACES for prop in PROPS if pair_split(prop, place) == "test"
+    }
+    first = stills(3, 1, 32, tmp_path / "a", workers=1)
+    assert first.shape == (3, 32, 32, 3) and np.array_equal(
+        first, stills(3, 1, 32, tmp_path / "b", workers=1)
+    )
+    assert not np.array_equal(first[0], first[1])
+    assert [p.name for p in (tmp_path / "a").iterdir()] == ["stills-1-3-32.npy"]
+
+
 @pytest.mark.slow
 def test_from_nothing_to_a_trained_model(tmp_path: Path) -> None:
     jobs = {"steps": 2, "batch_size": 4, "learning_rate": "1e-3", "threads": 1, "log_every": 1}
@@ -131,6 +147,7 @@ def test_from_nothing_to_a_trained_model(tmp_path: Path) -> None:
         "side_by_side": 2,
         "vocabulary": 900,
         "tokenizer_scripts": 100,
+        "stills": 8,
         **dict.fromkeys(("face", "voice", "scene", "lm"), jobs),
     }
     path = tmp_path / "toy.yaml"

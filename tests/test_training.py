@@ -260,3 +260,23 @@ def test_finished_phases_are_kept_and_only_trained_parts_change(workplace: Path)
 def test_a_phase_without_its_predecessor_is_told(workplace: Path) -> None:
     with pytest.raises(RecipeError, match="needs phase 1a"):
         training.run_recipe(*_recipe(workplace, "alone"), phase="3")
+
+
+def test_a_bfloat16_model_is_trained_in_float32(workplace: Path, model: Any) -> None:
+    from safetensors.torch import load_file
+
+    model.to(torch.bfloat16).save_pretrained(workplace / "model")
+    recipe = _recipe(workplace, "fine")
+    small = [f"phases.{name}.learning_rate=1e-6" for name in ("1a", "3")]  # far below bfloat16's steps
+    training.run_recipe(*recipe, overrides=small)
+    first, last = (load_file(workplace / "fine" / name / "model.safetensors") for name in ("1a", "3"))
+    before = load_file(workplace / "model" / "model.safetensors")
+    names = [name for name in before if name.startswith("audio_adapter")]
+    assert {before[name].dtype for name in names} == {torch.bfloat16}
+    assert {first[name].dtype for name in names} == {last[name].dtype for name in names} == {torch.float32}
+    assert any(0 < (first[n] - before[n].float()).abs().max() < 1e-4 for n in names)
+    assert first["vision_encoder.model.post_layernorm.weight"].dtype == torch.bfloat16
+    loaded = load_recipe(*recipe)
+    assert isinstance(loaded, P2ERecipe)
+    started = training.start_model(loaded, loaded.phases[1]).state_dict()
+    assert all(torch.equal(started[name], first[name]) for name in names)  # nothing is rounded on the way

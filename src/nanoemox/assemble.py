@@ -22,7 +22,7 @@ import transformers
 from torch import nn
 from transformers import initialization as init
 
-from nanoemox.checkpoints import ShardWriter, WeightsError, open_weights, whole_folder
+from nanoemox.checkpoints import TORCH_DTYPES, ShardWriter, WeightsError, open_weights, whole_folder
 from nanoemox.configuration_nanoemox import PRESETS, NanoEmoXConfig
 from nanoemox.hub import complete, find_part, told
 from nanoemox.modeling_nanoemox import NanoEmoXForConditionalGeneration
@@ -32,7 +32,6 @@ from nanoemox.processing_nanoemox import NanoEmoXProcessor, prepare_tokenizer
 
 logger = logging.getLogger(__name__)
 Say = Callable[[str], None]
-TORCH_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 
 
 def assemble(

@@ -18,7 +18,9 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import nn
 from tqdm import tqdm
@@ -32,6 +34,7 @@ from nanoemox.backbone_data import (
     action_units,
     sound_clusters,
     stack,
+    stills,
 )
 from nanoemox.calibration import calibrate
 from nanoemox.chats import Chats, SchooledLM
@@ -75,6 +78,7 @@ def make_backbones(
             config.save_pretrained(new)
     if "decode" in wanted:
         decode_clips(_records(recipe), _processor(recipe), recipe.clips, recipe.workers)
+        _stills(recipe)
     jobs = [job for job in JOBS if job in wanted and not (resume and _is_done(recipe, job))]
     _side_by_side(recipe, jobs, resume, say)
     if "assemble" in wanted:
@@ -105,6 +109,11 @@ def _records(recipe: BackboneRecipe) -> list[Record]:
 
 def _processor(recipe: BackboneRecipe) -> NanoEmoXProcessor:
     return NanoEmoXProcessor.from_pretrained(Path(recipe.output) / "tokenizer")
+
+
+def _stills(recipe: BackboneRecipe) -> NDArray[np.uint8]:
+    side = int(_processor(recipe).image_processor.crop_size["height"])
+    return stills(recipe.stills, recipe.seed, side, Path(recipe.output) / "targets", recipe.workers)
 
 
 def _is_done(recipe: BackboneRecipe, job: str) -> bool:
@@ -238,7 +247,9 @@ def _scene(
     end = tokenizer.convert_tokens_to_ids(processor.end_of_turn)
     classes = [len(names) for names in SceneViews.CLASSES]
     model = SceneObjective(config, len(tokenizer), end, classes, settings.weights)
-    views = SceneViews(records, clips, processor, settings.steps * settings.batch_size, seed)
+    pictures = _stills(recipe)
+    number = settings.steps * settings.batch_size
+    views = SceneViews(records, clips, pictures, recipe.seed, processor, number, seed)
     return model, views, views.collate
 
 

@@ -24,6 +24,7 @@ from torch import Tensor
 
 SHARD_BYTES = 500_000_000
 LISTED = 12  # names that an error lists before it only counts
+TORCH_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 _SINGLE = ("model.safetensors", "pytorch_model.bin")
 _DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
@@ -151,7 +152,7 @@ def load_pickle(path: Path) -> Any:
     for mapped in (True, False):
         try:
             return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-        except OSError:
+        except (FileNotFoundError, PermissionError):
             raise
         except Exception as error:  # PyTorch fails on what is no file of its own in any way at all
             if found := re.search(r"GLOBAL ([\w.]+)", str(error)):

@@ -17,12 +17,12 @@ from dataclasses import replace
 from enum import StrEnum
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nanoemox.cli_corpora import corpora
-from nanoemox.cli_models import assemble, convert
+from nanoemox.cli_models import assemble, convert, export
 from nanoemox.outputs import check_outputs, write_all
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ app.add_typer(theatre, name="theatre")
 app.add_typer(corpora, name="corpora")
 app.command()(assemble)
 app.command()(convert)
+app.command()(export)
 
 ModelOption = Annotated[
     str, typer.Option("--model", "-m", metavar="NAME_OR_PATH", help="pico, a model folder or a Hub id.")
@@ -193,7 +194,7 @@ def train(
 @app.command()
 def evaluate(
     manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="JSONL, one labelled clip a line.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for report.json and predictions.jsonl.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the report and predictions.jsonl.")],
     model: ModelOption = "pico",
     task: Annotated[
         list[str] | None,
@@ -211,8 +212,11 @@ def evaluate(
     batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Clips at a time.")] = 16,
     seed: Annotated[int, typer.Option(metavar="S", min=0, help="Of the intervals; answers are greedy.")] = 0,
     device: Annotated[str, typer.Option(metavar="NAME", help="Where torch computes, such as cuda.")] = "cpu",
+    dtype: Annotated[
+        str, typer.Option(metavar="NAME", help="Of the weights; in bfloat16 answers depend on the batch.")
+    ] = "float32",
 ) -> None:
-    """Score a model on a labelled manifest, with intervals."""
+    """Score a model on a labelled manifest, with intervals: report.json, and report.html to look at."""
     from nanoemox.evaluation import evaluate as run
     from nanoemox.terminal import show_scores
 
@@ -228,10 +232,12 @@ def evaluate(
         baselines_train=constants_from,
         limit=limit,
         device=device,
+        dtype=dtype,
     )
     console = _console()
     show_scores(console, report)
-    console.print(f"[dim]wrote[/] {out / 'report.json'}", soft_wrap=True, highlight=False)
+    for name in ("report.json", "report.html"):
+        console.print(f"[dim]wrote[/] {out / name}", soft_wrap=True, highlight=False)
 
 
 @app.command()
@@ -316,8 +322,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):  # a file's name may hold bytes that no encoding knows
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    words = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        app(args=None if arguments is None else list(arguments), prog_name="nanoemox")
+        sys.exit(app(args=words, prog_name="nanoemox", standalone_mode=False) or 0)
     except (ValueError, OSError) as error:  # MediaError is a ValueError; others are names, paths, files
         if os.environ.get("NANOEMOX_DEBUG"):
             raise
@@ -326,6 +333,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         sys.stderr.write("nanoemox: stopped\n")
         sys.exit(130)
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # of click, whichever typer brings
+            raise
+        sys.stderr.write(_wrong_use(error, words))
+        sys.exit(2)
+
+
+def _wrong_use(error: Any, words: Sequence[str]) -> str:
+    """Help where nothing was asked, else what is wrong with the words of the command, in one line."""
+    context = getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        return f"{error.format_message()}\n"
+    remedy = f"see {context.command_path} --help" if context else "see nanoemox --help"
+    dashed = [word for word in words if word.startswith("-") and Path(word).exists()]
+    if dashed and "--" not in words:
+        remedy = f"put -- before {dashed[0]}, the name of a file that begins with a dash"
+    return f"nanoemox: {_one_line(ValueError(error.format_message().rstrip('.')))}; {remedy}\n"
 
 
 def _one_line(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""`nanoemox assemble` and `convert`: full-size model folders from pretrained backbones and published checkpoints."""
+"""`nanoemox assemble`, `convert` and `export`: model folders from backbones, from published checkpoints, for others."""
 
 from __future__ import annotations
 
@@ -39,9 +39,10 @@ def assemble(
 ) -> None:
     """Build a full-size model folder from pretrained backbones, or with random weights."""
     from nanoemox import assemble as assembling
+    from nanoemox.checkpoints import TORCH_DTYPES
 
-    if dtype not in assembling.TORCH_DTYPES:
-        raise ValueError(f"--dtype {dtype}: expected one of {', '.join(assembling.TORCH_DTYPES)}")
+    if dtype not in TORCH_DTYPES:
+        raise ValueError(f"--dtype {dtype}: expected one of {', '.join(TORCH_DTYPES)}")
     say = _sayer()
     if random is not None:
         assembling.assemble_random(random, out, dtype=dtype, seed=seed, say=say)
@@ -121,6 +122,23 @@ def convert(
     if report.ignored:
         say(f"beside the weights, and left out: {', '.join(report.ignored)}")
     say(f"wrote {out}")
+
+
+def export(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A folder that training wrote.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write; must not exist.")],
+    dtype: Annotated[str, typer.Option(metavar="NAME", help="bfloat16, float16 or float32.")] = "bfloat16",
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="report.json of evaluate, for the card.")
+    ] = None,
+) -> None:
+    """Write a trained model in another float type, with a card, as others get it."""
+    from nanoemox.checkpoints import TORCH_DTYPES
+    from nanoemox.export import export as run
+
+    if dtype not in TORCH_DTYPES:
+        raise ValueError(f"--dtype {dtype}: expected one of {', '.join(TORCH_DTYPES)}")
+    _sayer()(f"wrote {run(model, out, dtype, report)}")
 
 
 def _pairs(option: str, values: Sequence[str] | None, known: Sequence[str] | None = None) -> dict[str, str]:

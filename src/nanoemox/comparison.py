@@ -16,7 +16,7 @@ import numpy as np
 from nanoemox import metrics, scoring
 from nanoemox.answers import Faults, prediction, read_rows
 from nanoemox.data import read_manifest
-from nanoemox.tasks import TASKS, polarity_of
+from nanoemox.tasks import TASKS
 
 FLIPS = 10_000
 MEASURES = {
@@ -92,16 +92,9 @@ def _value(task: str, truth: Mapping[str, Any], said: Mapping[str, Any]) -> floa
     if task == "reasoning":
         return metrics.cue_f1([truth["cues"]], [said.get("cues") or {}])["value"] or 0.0
     if task == "empathy":
-        return float(_plain(truth.get("emotion")) == _plain((said.get("thinking") or {}).get("emotion")))
-    if task == "sentiment":
-        return float(
-            (truth.get("polarity") or polarity_of(truth.get("valence", 0.0))) == said.get("polarity")
-        )
-    return float(_plain(truth["label"]) == _plain(said.get("label")))
-
-
-def _plain(label: str | None) -> str:
-    return " ".join((label or "").casefold().replace("_", " ").split())
+        chain = said.get("thinking") or {}
+        return float(scoring.plain(truth.get("emotion")) == scoring.plain(chain.get("emotion")))
+    return float(scoring.true_label(task, truth) == scoring.said_label(task, said))
 
 
 def paired(

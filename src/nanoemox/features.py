@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from nanoemox.configuration_nanoemox import NanoEmoXConfig
 from nanoemox.encoders import FEATURE_NAMES
-from nanoemox.media import Clip, MediaError, empty_clip, load_clip, load_frames_dir
+from nanoemox.media import Clip, MediaError, cropped, empty_clip, load_clip, load_frames_dir
 from nanoemox.parts import ENCODERS
 
 if TYPE_CHECKING:
@@ -69,10 +69,10 @@ def load_record(record: Record, compat: Literal["published"] | None = None) -> C
     """The media of one manifest line; `compat` as in `load_clip`. Errors: MediaError."""
     cut: dict[str, Any] = {"start_s": record.start_s, "end_s": record.end_s, "compat": compat}
     if record.frames_dir:
-        return load_frames_dir(record.frames_dir, audio=record.audio, **cut)
+        return cropped(load_frames_dir(record.frames_dir, audio=record.audio, **cut), record.person_box)
     path = record.video or record.image
     if path:
-        return load_clip(path, audio=record.audio, **cut)
+        return cropped(load_clip(path, audio=record.audio, **cut), record.person_box)
     return load_clip(record.audio, **cut) if record.audio else empty_clip("the manifest names no media")
 
 
@@ -87,6 +87,8 @@ def content_hash(record: Record) -> str:
         for file in sorted(Path(path).iterdir()) if Path(path).is_dir() else [Path(path)]:
             digest.update(file.read_bytes())
     digest.update(json.dumps([record.start_s, record.end_s]).encode())
+    if record.person_box is not None:
+        digest.update(json.dumps(record.person_box).encode())
     return digest.hexdigest()[:32]
 
 

@@ -76,6 +76,8 @@ def _fetch(name: str, revision: str | None, single_file: bool) -> Path:
 
 def check_folder(folder: Path) -> None:
     """Raise unless this is a whole model folder: configuration, processor, tokenizer, and every shard."""
+    if not folder.is_dir():
+        raise WeightsError(f"{folder}: no such file or folder; expected a model folder, check the path")
     path = folder / "config.json"
     if not path.is_file() and (folder / "adapter_config.json").is_file():
         merged = (folder.parent / "config.json").is_file()

@@ -67,6 +67,7 @@ class EmotionAnalyzer:
     ) -> EmotionAnalyzer:
         """Load "pico" (bundled), a folder, or a Hub id; dtype is that of the files on a CPU, else bfloat16."""
         name = str(name_or_path)
+        _check_device(device)
         place = _locate(name)
         if Path(place).is_dir():
             check_folder(Path(place))
@@ -296,6 +297,16 @@ def _locate(name: str) -> str:
             f"{name}: its weights are missing from {folder}; install again, or run `make {name}`"
         )
     return str(folder)
+
+
+def _check_device(device: str | torch.device) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # PyTorch without CUDA only asserts
+        reason = " ".join(str(error).split())[:120]
+        raise ModelError(
+            f"device {device}: cannot be used here ({reason}); take cpu, or cuda where there is one"
+        ) from error
 
 
 def _shown(key: str | tuple[str, Sequence[int], Sequence[int]]) -> str:

@@ -25,9 +25,9 @@ MATTERS = 0.005  # a difference of half a point is told
 # Published figure -> the standard one that answers the same question, and why they may differ.
 PAIRS = {
     "hit_rate": ("hit_rate", "clips that a wheel has no cluster for are left out; other word lists"),
-    "f": ("set_f1_basic", "mean of five wheels; other word lists"),
-    "precision": ("set_precision_basic", "mean of five wheels; other word lists"),
-    "recall": ("set_recall_basic", "mean of five wheels; other word lists"),
+    "f": ("wheel_f1", "other wheels and word lists"),
+    "precision": ("wheel_precision", "other wheels and word lists"),
+    "recall": ("wheel_recall", "other wheels and word lists"),
     "weighted_f1": ("binary_weighted_f1", "only the exact words positive and negative are read"),
     "intent_accuracy": ("accuracy", "letters must be equal; unanswered clips are left out"),
     "intent_weighted_f1": ("weighted_f1", "letters must be equal; unanswered clips are left out"),

@@ -47,6 +47,7 @@ __all__ = [
     "Clip",
     "MediaError",
     "audio_clip_starts",
+    "cropped",
     "empty_clip",
     "frame_indices",
     "load_clip",
@@ -87,6 +88,17 @@ class Clip:
 def empty_clip(reason: str, path: str = "") -> Clip:
     """A clip of words alone; `reason` says why nothing is to be seen or heard."""
     return Clip(path, None, None, (), (), 0.0, None, None, {"video": reason, "audio": reason})
+
+
+def cropped(clip: Clip, box: Sequence[float] | None) -> Clip:
+    """The clip with only the part of its pictures inside `box` (x, y, width, height as fractions), if there is one."""
+    if box is None or clip.frames is None:
+        return clip
+    height, width = clip.frames.shape[1:3]
+    left, top = (min(int(at * size), size - 1) for at, size in zip(box, (width, height), strict=False))
+    right, bottom = (round((box[i] + box[i + 2]) * size) for i, size in enumerate((width, height)))
+    frames = clip.frames[:, top : max(bottom, top + 1), left : max(right, left + 1)]
+    return replace(clip, frames=np.ascontiguousarray(frames))
 
 
 def load_clip(

@@ -21,6 +21,15 @@ Labels = Mapping[str, Any]  # a manifest line's `labels`
 Prediction = Mapping[str, Any]  # one line of predictions.jsonl
 Figures = dict[str, Figure]
 
+# The figure that stands for a task where there is room for one.
+HEADLINES = {
+    "sentiment": "weighted_f1",
+    "emotion": "accuracy",
+    "open_vocabulary": "set_f1",
+    "intent": "accuracy",
+    "reasoning": "cue_f1",
+    "empathy": "emotion_accuracy",
+}
 _ARTICLES = {"a", "an", "the", "my", "your", "his", "her", "their", "our", "this", "that"}
 
 
@@ -75,8 +84,8 @@ def score(
             )
         if name == "reasoning":
             known = [i for i, clip in enumerate(ids) if has_labels(labels[clip], "emotion")]
-            truth = [_plain(labels[ids[i]]["emotion"]["label"]) for i in known]
-            said = [_plain(sample.said[i].get("label")) for i in known]
+            truth = [plain(labels[ids[i]]["emotion"]["label"]) for i in known]
+            said = [plain(sample.said[i].get("label")) for i in known]
             figures[name]["emotion_accuracy"] = metrics.accuracy(
                 truth, said, [sample.clusters[i] for i in known], seed
             )
@@ -142,7 +151,7 @@ class _Sample:
 
 
 def _sentiment(sample: _Sample) -> Figures:
-    said = [_plain(s.get("polarity")) for s in sample.said]
+    said = [said_label("sentiment", answer) for answer in sample.said]
     return _three_classes(sample, said, "")
 
 
@@ -178,14 +187,14 @@ def _closed(name: str) -> Callable[[_Sample], Figures]:
         return task.candidates({name: mine}) or []
 
     def written(mine: Mapping[str, Any], answer: Prediction) -> str:
-        return _plain(task.parse(answer.get("text") or "", candidates(mine)).label)
+        return plain(task.parse(answer.get("text") or "", candidates(mine)).label)
 
     def off_list(mine: Mapping[str, Any], answer: Prediction) -> bool:
-        return written(mine, answer) not in {_plain(c) for c in candidates(mine)}
+        return written(mine, answer) not in {plain(c) for c in candidates(mine)}
 
     def scorer(sample: _Sample) -> Figures:
-        truth = [_plain(mine["label"]) for mine in sample.truth]
-        said = [_plain(answer.get("label")) for answer in sample.said]
+        truth = [plain(mine["label"]) for mine in sample.truth]
+        said = [plain(answer.get("label")) for answer in sample.said]
         figures = {
             "accuracy": metrics.accuracy(truth, said, sample.clusters, sample.seed),
             "weighted_f1": metrics.weighted_f1(truth, said, sample.clusters, sample.seed),
@@ -204,7 +213,7 @@ def _closed(name: str) -> Callable[[_Sample], Figures]:
                 [float(len(mine)) for mine in words], sample.clusters, sample.seed
             )
         if any(answer.get("text") for answer in sample.said):
-            figures["accuracy_written"] = sample.mean(lambda t, s: written(t, s) == _plain(t["label"]))
+            figures["accuracy_written"] = sample.mean(lambda t, s: written(t, s) == plain(t["label"]))
             figures["off_list_rate"] = sample.mean(off_list)
         return figures
 
@@ -212,20 +221,22 @@ def _closed(name: str) -> Callable[[_Sample], Figures]:
 
 
 def _open_vocabulary(sample: _Sample) -> Figures:
-    truth = [metrics.groups_of(mine["labels"]) for mine in sample.truth]
-    said = [metrics.groups_of(answer.get("labels") or ()) for answer in sample.said]
-    scores = metrics.set_scores(truth, said, sample.clusters, sample.seed)
-    basic = metrics.set_scores(
-        [metrics.basic_emotions(mine["labels"]) for mine in sample.truth],
-        [metrics.basic_emotions(answer.get("labels") or ()) for answer in sample.said],
+    """`set_…`: over groups of synonyms. `wheel_…`: over sectors of wheels, coarser, as MER-UniBench does."""
+    expected = [mine["labels"] for mine in sample.truth]
+    given = [answer.get("labels") or () for answer in sample.said]
+    groups = metrics.set_scores(
+        [metrics.groups_of(labels) for labels in expected],
+        [metrics.groups_of(labels) for labels in given],
         sample.clusters,
         sample.seed,
     )
-    scores |= {f"{name}_basic": figure for name, figure in basic.items()}
-    lengths = [float(len(answer.get("labels") or ())) for answer in sample.said]
-    return {f"set_{name}": figure for name, figure in scores.items()} | {
-        "labels_per_answer": metrics.mean(lengths, sample.clusters, sample.seed)
-    }
+    wheels = metrics.wheel_scores(expected, given, sample.clusters, sample.seed)
+    lengths = [float(len(labels)) for labels in given]
+    return (
+        {f"set_{name}": figure for name, figure in groups.items()}
+        | {f"wheel_{name}": figure for name, figure in wheels.items()}
+        | {"labels_per_answer": metrics.mean(lengths, sample.clusters, sample.seed)}
+    )
 
 
 def _reasoning(sample: _Sample) -> Figures:
@@ -243,7 +254,7 @@ def _empathy(sample: _Sample) -> Figures:
 
     figures: Figures = {}
     for name in CHAIN:
-        same = (lambda a, b: _plain(a) == _plain(b)) if name == "emotion" else names_same
+        same = (lambda a, b: plain(a) == plain(b)) if name == "emotion" else names_same
         known = sample.where(lambda t, name=name: bool(t.get(name)))  # type: ignore[misc]
         if not known.truth:
             continue
@@ -290,12 +301,23 @@ def _content(text: str) -> list[str]:
     return [word for word in re.findall(r"[\w'-]+", text.casefold()) if word not in _ARTICLES]
 
 
-def _plain(label: str | None) -> str:
+def true_label(task: str, mine: Mapping[str, Any]) -> str:
+    """The true label of a closed task in the form in which labels are compared."""
+    return _polarity(mine) if task == "sentiment" else plain(mine["label"])
+
+
+def said_label(task: str, answer: Prediction) -> str:
+    """What was said to a closed task, likewise; empty where nothing was."""
+    return plain(answer.get("polarity" if task == "sentiment" else "label"))
+
+
+def plain(label: str | None) -> str:
+    """Case, underscores and blanks do not tell labels apart."""
     return " ".join((label or "").casefold().replace("_", " ").split())
 
 
 def _polarity(mine: Mapping[str, Any]) -> str:
-    return _plain(mine["polarity"]) if mine.get("polarity") else polarity_of(mine["valence"])
+    return plain(mine["polarity"]) if mine.get("polarity") else polarity_of(mine["valence"])
 
 
 def _commonest(values: Iterable[str | None]) -> str | None:

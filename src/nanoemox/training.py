@@ -21,6 +21,7 @@ from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 
 from nanoemox import __version__
+from nanoemox.checkpoints import Weights, open_weights, raise_problems
 from nanoemox.clips import DecodedClips, decode_clips
 from nanoemox.data import Record, read_manifest
 from nanoemox.features import FeatureStore, compute_features, encoder_hash
@@ -201,8 +202,15 @@ def _is_done(folder: Path, phase: Phase) -> bool:
 
 
 def start_model(recipe: P2ERecipe, phase: Phase) -> NanoEmoXForConditionalGeneration:
-    """The recipe's model with the parts that the phases under `after` have trained (later ones win)."""
+    """The recipe's model with the parts that the phases under `after` have trained (later ones win).
+
+    What this phase trains is in float32, whatever the folder holds: steps of a small learning rate are lost in
+    bfloat16. What stays frozen keeps the folder's precision.
+    """
     model = NanoEmoXForConditionalGeneration.from_pretrained(recipe.model)
+    for part in phase.train:
+        if part != "lora":  # peft makes its own, in float32
+            model.parts()[part].float()
     trained = {earlier.name: earlier.train for earlier in recipe.phases}
     for name in phase.after:
         folder = Path(recipe.output) / name
@@ -210,10 +218,23 @@ def start_model(recipe: P2ERecipe, phase: Phase) -> NanoEmoXForConditionalGenera
             raise RecipeError(
                 f"phase {phase.name} needs phase {name}, but {folder} is not finished; run it first"
             )
-        other = NanoEmoXForConditionalGeneration.from_pretrained(folder).parts()
-        for part in ["lm" if part == "lora" else part for part in trained[name]]:
-            model.parts()[part].load_state_dict(other[part].state_dict())
+        with open_weights(folder) as weights:  # as stored: loading the whole folder would round them
+            for part in trained[name]:
+                _fill(model, "lm" if part == "lora" else part, weights)
     return model
+
+
+def _fill(model: NanoEmoXForConditionalGeneration, part: str, weights: Weights) -> None:
+    """Load one part out of a folder's weights. Errors: WeightsError naming what is not there."""
+    module, prefix = model.parts()[part], f"{PARTS[part]}."
+    if part != "lm":
+        module.float()
+    own = module.state_dict()
+    there = {name: weights[prefix + name].read() for name in own if prefix + name in weights}
+    places = {own[name].data_ptr() for name in there}
+    lost = [name for name in own if name not in there and own[name].data_ptr() not in places]  # else: tied
+    raise_problems(weights.place, [f"{prefix}{name} is missing" for name in lost], "expected a whole phase")
+    module.load_state_dict(there, strict=False)
 
 
 def with_lora(model: NanoEmoXForConditionalGeneration, phase: Phase) -> nn.Module:

@@ -335,3 +335,18 @@ def test_code_in_a_checkpoint(base, tmp_path, monkeypatch):
     torch.save({"model": {}, "args": Trap()}, tmp_path / "bad.pth")
     refused(base, tmp_path, tmp_path / "bad.pth", "was not opened")
     assert not (tmp_path / "trap-was-sprung").exists()
+
+
+def test_what_is_no_checkpoint_at_all(base, tmp_path):
+    """PyTorch's reader fails on each of these in its own way."""
+    whole = save(tmp_path / "whole.pth", trained(base, ("fusion",), lora=False)).read_bytes()
+    for content in (b"", b"hello\n", whole[: len(whole) // 2], whole[:100]):
+        (tmp_path / "noise.pth").write_bytes(content)
+        refused(base, tmp_path, tmp_path / "noise.pth", "noise.pth: is no whole PyTorch file")
+
+
+def test_a_base_that_is_no_model_folder(sources, base, tmp_path):
+    path = save(tmp_path / "p.pth", trained(base, ("fusion",), lora=False))
+    refused(sources["lm"], tmp_path, path, "expected a model of type nanoemox, found qwen2")
+    with pytest.raises(WeightsError, match="expected a model of type nanoemox, found qwen2"):
+        write_published(sources["lm"], tmp_path / "back.pth")

@@ -35,7 +35,7 @@ from nanoemox.checkpoints import (
     whole_folder,
 )
 from nanoemox.configuration_nanoemox import NanoEmoXConfig
-from nanoemox.hub import complete, find_part, told
+from nanoemox.hub import check_folder, complete, find_part, told
 from nanoemox.official_names import NEVER_REACHED, official_name
 from nanoemox.parts import LORA_ALPHA, LORA_DROPOUT, LORA_TARGETS, PARTS, part_of
 from nanoemox.processing_nanoemox import NanoEmoXProcessor
@@ -108,6 +108,7 @@ def convert(
         lora_alpha: LoRA's scale times its rank (32 in both releases).
     """
     folder = find_part(str(base))
+    check_folder(folder)
     processor = NanoEmoXProcessor.from_pretrained(folder)
     report = Conversion([Path(path).name for path in checkpoints], told(str(base)))
     with ExitStack() as stack:
@@ -319,6 +320,7 @@ def write_published(folder: str | Path, path: str | Path) -> dict[str, int]:
         raise WeightsError(f"{path}: exists already; name a new file, or remove it")
     if not path.absolute().parent.is_dir():
         raise WeightsError(f"{path}: the folder {path.parent} does not exist; make it first")
+    check_folder(Path(folder))
     state = published_state(folder)
     if not state:
         raise WeightsError(

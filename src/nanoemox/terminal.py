@@ -92,6 +92,8 @@ def show_marks(console: Console, report: Mapping[str, Any]) -> None:
     _columns(table, "figure", ["value", INTERVAL, "n"])
     for name, row in (report.get("standard") or {}).items():
         table.add_row(_spaced(name), _number(row["value"]) or "undefined", _interval(row), str(row["n"]))
+    for name, row in ((report.get("judge") or {}).get("figures") or {}).items():
+        table.add_row(f"{_spaced(name)} (1 to 10)", _number(row["value"]), _interval(row), str(row["n"]))
     table.add_section()
     for name, value in (report.get("published") or {}).items():
         table.add_row(f"published {_spaced(name)}", _number(value) or "undefined", "", "")

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nanoemox.cli_corpora import corpora
-from nanoemox.cli_models import assemble, convert
+from nanoemox.cli_models import assemble, classify, convert
 from nanoemox.outputs import check_outputs, write_all
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ app.add_typer(theatre, name="theatre")
 app.add_typer(corpora, name="corpora")
 app.command()(assemble)
 app.command()(convert)
+app.command()(classify)
 
 ModelOption = Annotated[
     str, typer.Option("--model", "-m", metavar="NAME_OR_PATH", help="pico, a model folder or a Hub id.")

@@ -114,7 +114,7 @@ def classify(
         Path | None, typer.Option(metavar="MANIFEST", help="Test on this one; else on folds of speakers.")
     ] = None,
     folds: Annotated[int, typer.Option(metavar="N", min=2, help="How many folds.")] = 4,
-    epochs: Annotated[int | None, typer.Option(metavar="N", min=1, help="Else the sense's own.")] = None,
+    steps: Annotated[int | None, typer.Option(metavar="N", min=2, help="Else the sense's own.")] = None,
     threads: Annotated[int | None, typer.Option(metavar="N", min=1, help="Else one a core.")] = None,
     seed: Annotated[int, typer.Option(metavar="S", min=0, help="Of folds, network and views.")] = 0,
 ) -> None:
@@ -126,7 +126,7 @@ def classify(
     from nanoemox.terminal import show_systems
 
     with fitting.threads(threads):
-        report = run(manifest, sense, task, out, test, folds, seed, epochs, _sayer())
+        report = run(manifest, sense, task, out, test, folds, seed, steps, _sayer())
     show_systems(Console(), report)
     if report["skipped"]:
         raise typer.Exit(1)

@@ -136,11 +136,12 @@ def show_systems(console: Console, report: Mapping[str, Any]) -> None:
     """A small network beside classical ones, and every clip that was left out."""
     table = _table(f"{report['task']} by {report['sense']} · {report['n']} clips · {report['manifest']}")
     table.add_column("System", no_wrap=True)
-    for heading in ("Accuracy", "95 %", "Recall (UAR)", "95 %", "Weighted F1", "95 %"):
-        table.add_column(heading, justify="right", no_wrap=True)
+    for heading in ("Accuracy", "Recall (UAR)", "Weighted F1"):
+        table.add_column(heading, justify="right")
     for name, figures in report["systems"].items():
-        cells = [text for row in figures.values() for text in (_number(row["value"]), _interval(row))]
-        table.add_row(_safe(name), *cells)
+        table.add_row(
+            _safe(name), *(f"{_number(row['value'])} ({_interval(row)})" for row in figures.values())
+        )
     console.print(table)
     skipped = list(report["skipped"].items())
     for name, why in skipped[:NAMES_SHOWN]:

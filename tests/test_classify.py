@@ -52,10 +52,11 @@ def lines(folder: Path, number: int = 36, kind: str = "audio") -> Path:
     return folder / f"{kind}.jsonl"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("sense", "kind"), [("voice", "audio"), ("face", "image"), ("words", "text")])
 def test_what_can_be_told_is_told_of_people_never_met(tmp_path: Path, sense: str, kind: str) -> None:
-    steps = {"voice": 30, "face": 30, "words": 40}[sense]
-    report = classify(lines(tmp_path, 36, kind), sense, "emotion", tmp_path / "out", folds=3, steps=steps)
+    steps = {"voice": 25, "face": 20, "words": 40}[sense]
+    report = classify(lines(tmp_path, 36, kind), sense, "emotion", tmp_path / "out", folds=2, steps=steps)
     systems = report["systems"]
     assert systems["the commonest label"]["accuracy"]["value"] == 0.5
     assert len(systems) == (4 if sense == "voice" else 3) and report["n"] == 36 and report["speakers"] == 9
@@ -80,7 +81,7 @@ def test_labels_that_clips_do_not_tell_are_not_told(tmp_path: Path) -> None:
     for line in shuffled:
         line["labels"]["emotion"]["label"] = LABELS[random.integers(2)]
     write_jsonl(path, shuffled)
-    report = classify(path, "words", "emotion", tmp_path / "out", folds=3, steps=30)
+    report = classify(path, "words", "emotion", tmp_path / "out", folds=2, steps=10)
     assert all(figures["accuracy"]["value"] < 0.75 for figures in report["systems"].values())
 
 
@@ -148,4 +149,4 @@ def test_numbers_of_voice_and_face_are_what_they_are_called() -> None:
     stripes = np.tile((np.arange(64) // 4 % 2).astype(np.float32), (64, 1))
     across, down = baselines.face_numbers(stripes), baselines.face_numbers(stripes.T)
     assert across.shape == (1764,) and np.isfinite(across).all()
-    assert across.reshape(-1, 9).mean(0).argmax() != down.reshape(-1, 9).mean(0).argmax()
+    assert across.reshape(-1, 9)[:, 4].max() == 0 < down.reshape(-1, 9)[:, 4].max()

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nanoemox.cli_corpora import corpora
-from nanoemox.cli_models import assemble, convert, export
+from nanoemox.cli_models import assemble, classify, convert, export
 from nanoemox.cli_scores import compare, score
 from nanoemox.outputs import check_outputs, write_all
 
@@ -55,6 +55,7 @@ app.command()(convert)
 app.command()(export)
 app.command()(score)
 app.command()(compare)
+app.command()(classify)
 
 ModelOption = Annotated[
     str, typer.Option("--model", "-m", metavar="NAME_OR_PATH", help="pico, a model folder or a Hub id.")

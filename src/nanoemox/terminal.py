@@ -129,6 +129,24 @@ def show_comparison(console: Console, report: Mapping[str, Any]) -> None:
             console.print(f"{task} differs on {_safe(shown)}{more}", highlight=False, soft_wrap=True)
 
 
+def show_systems(console: Console, report: Mapping[str, Any]) -> None:
+    """A small network beside classical ones, and every clip that was left out."""
+    table = _table(f"{report['task']} by {report['sense']} · {report['n']} clips · {report['manifest']}")
+    table.add_column("System", no_wrap=True)
+    for heading in ("Accuracy", "Recall (UAR)", "Weighted F1"):
+        table.add_column(heading, justify="right")
+    for name, figures in report["systems"].items():
+        table.add_row(
+            _safe(name), *(f"{_number(row['value'])} ({_interval(row)})" for row in figures.values())
+        )
+    console.print(table)
+    skipped = list(report["skipped"].items())
+    for name, why in skipped[:NAMES_SHOWN]:
+        console.print(f"[yellow]left out[/] {_safe(f'{name}: {why}')}", highlight=False, soft_wrap=True)
+    if skipped:
+        console.print(f"left out in all: {len(skipped)}", highlight=False)
+
+
 def show_sizes(console: Console, model: str, sizes: Mapping[str, Any]) -> None:
     """Parameters of every part, and how many each phase trains; the released code's beside them if given."""
     table = _table(f"model {model}")

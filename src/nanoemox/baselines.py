@@ -17,7 +17,6 @@ from scipy.fft import dct
 
 Array = NDArray[np.float32]
 FACE_SIDE = 64
-_STRENGTHS = (0.01, 0.1, 1.0, 10.0)  # of regularisation (C), chosen inside the training part
 
 
 # ---------------------------------------------------------------- numbers of a clip
@@ -69,7 +68,8 @@ def face_numbers(picture: Array) -> Array:
     for direction in range(9):
         part = np.where(place == direction, strength, 0).reshape(cells, 8, cells, 8)
         histogram[..., direction] = part.mean(axis=(1, 3))
-    blocks = np.lib.stride_tricks.sliding_window_view(histogram, (2, 2), axis=(0, 1)).reshape(-1, 36)
+    blocks = np.lib.stride_tricks.sliding_window_view(histogram, (2, 2), axis=(0, 1))
+    blocks = np.moveaxis(blocks, 2, -1).reshape(-1, 36)
     blocks = blocks / np.sqrt((blocks**2).sum(1, keepdims=True) + 1e-10)
     blocks = np.minimum(blocks, 0.2)
     return (blocks / np.sqrt((blocks**2).sum(1, keepdims=True) + 1e-10)).reshape(-1).astype(np.float32)
@@ -78,38 +78,41 @@ def face_numbers(picture: Array) -> Array:
 # ---------------------------------------------------------------- classifiers
 
 
-def baselines(sense: str) -> dict[str, Any]:
-    """Unfitted classifiers by name, with the values of C to try. Rows are numbers, or texts for words."""
+def baselines(sense: str) -> dict[str, tuple[Any, Any, tuple[float, ...]]]:
+    """By name: what turns numbers or texts into rows, what labels rows, and the values of C to choose from."""
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline, make_union
+    from sklearn.pipeline import make_union
     from sklearn.preprocessing import StandardScaler
     from sklearn.svm import SVC
 
-    linear = LogisticRegression(max_iter=2000, class_weight=None if sense == "words" else "balanced")
+    linear = LogisticRegression(max_iter=500, tol=1e-3, class_weight=None if sense == "words" else "balanced")
     if sense == "words":
         words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b|[?!]")
         letters = TfidfVectorizer(ngram_range=(2, 5), analyzer="char_wb", sublinear_tf=True, min_df=2)
-        return {"TF-IDF, logistic regression": make_pipeline(make_union(words, letters), linear)}
+        return {"TF-IDF, logistic regression": (make_union(words, letters), linear, (1.0, 5.0, 25.0))}
     if sense == "face":
-        return {"HOG, logistic regression": make_pipeline(StandardScaler(), linear)}
+        return {"HOG, logistic regression": (StandardScaler(), linear, (1e-4, 1e-3, 1e-2))}
     return {
-        "MFCC, logistic regression": make_pipeline(StandardScaler(), linear),
-        "MFCC, SVM": make_pipeline(StandardScaler(), SVC(class_weight="balanced")),
+        "MFCC, logistic regression": (StandardScaler(), linear, (0.01, 0.1, 1.0, 10.0)),
+        "MFCC, SVM": (StandardScaler(), SVC(class_weight="balanced"), (0.1, 1.0, 10.0, 100.0)),
     }
 
 
 def fit_and_say(
-    classifier: Any, rows: Any, labels: Sequence[str], groups: Sequence[str], tested: Any, seed: int
+    baseline: tuple[Any, Any, tuple[float, ...]],
+    clips: Sequence[Any],
+    labels: Sequence[str],
+    groups: Sequence[str],
+    tested: Sequence[Any],
+    seed: int,
 ) -> list[str]:
-    """Fit with the C that is best on held-out groups of the training part, and label the tested rows."""
+    """Fit with the C that is best on held-out groups of the training part, and label the tested clips."""
     from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
 
+    prepare, classifier, strengths = baseline
+    rows = prepare.fit_transform(clips)
     inner = StratifiedGroupKFold(3, shuffle=True, random_state=seed)
-    last = classifier.steps[-1][0]
-    strengths = [1.0, 10.0, 100.0] if "featureunion" in classifier.named_steps else _STRENGTHS
-    if last == "logisticregression" and "standardscaler" in classifier.named_steps and len(rows[0]) > 1000:
-        strengths = [1e-4, 1e-3, 1e-2]
-    search = GridSearchCV(classifier, {f"{last}__C": strengths}, scoring="accuracy", cv=inner)
+    search = GridSearchCV(classifier, {"C": strengths}, scoring="accuracy", cv=inner)
     search.fit(rows, list(labels), groups=list(groups))
-    return [str(label) for label in search.predict(tested)]
+    return [str(label) for label in search.predict(prepare.transform(tested))]

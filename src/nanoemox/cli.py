@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nanoemox.cli_corpora import corpora
-from nanoemox.cli_models import assemble, convert, export
+from nanoemox.cli_models import assemble, classify, convert, export
+from nanoemox.cli_scores import compare, score
 from nanoemox.outputs import check_outputs, write_all
 
 if TYPE_CHECKING:
@@ -52,6 +53,9 @@ app.add_typer(corpora, name="corpora")
 app.command()(assemble)
 app.command()(convert)
 app.command()(export)
+app.command()(score)
+app.command()(compare)
+app.command()(classify)
 
 ModelOption = Annotated[
     str, typer.Option("--model", "-m", metavar="NAME_OR_PATH", help="pico, a model folder or a Hub id.")
@@ -238,53 +242,6 @@ def evaluate(
     show_scores(console, report)
     for name in ("report.json", "report.html"):
         console.print(f"[dim]wrote[/] {out / name}", soft_wrap=True, highlight=False)
-
-
-@app.command()
-def score(
-    predictions: Annotated[
-        Path, typer.Argument(metavar="PREDICTIONS", help="csv, tsv, jsonl, json or npz of any system.")
-    ],
-    task: Annotated[str, typer.Option("--task", "-t", metavar="NAME", help="Which task they answer.")],
-    manifest: Annotated[
-        Path | None, typer.Option(metavar="JSONL", help="The truth; else a column `truth`.")
-    ] = None,
-    tables: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Word lists of the released scorer.")
-    ] = None,
-    mode: Annotated[str, typer.Option(metavar="MODE", help="standard, published or both.")] = "standard",
-    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write it all.")] = None,
-    seed: Annotated[int, typer.Option(metavar="S", min=0, help="Of the intervals.")] = 0,
-) -> None:
-    """Score any system's predictions: sound figures, the released scorer's, and where they differ."""
-    from nanoemox.marking import mark, to_json
-    from nanoemox.terminal import show_marks
-
-    check_outputs([json_file] if json_file else [], str(predictions))
-    report = mark(predictions, task, manifest, tables, mode, seed)
-    show_marks(_console(), report)
-    if json_file:
-        write_all({json_file: to_json(report)})
-
-
-@app.command()
-def compare(
-    a: Annotated[Path, typer.Argument(metavar="A", help="Predictions, or a folder of evaluate.")],
-    b: Annotated[Path, typer.Argument(metavar="B", help="The other system's.")],
-    manifest: Annotated[Path, typer.Option(metavar="JSONL", help="The truth.")],
-    task: Annotated[str | None, typer.Option("--task", "-t", metavar="NAME", help="Only this task.")] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write it all.")] = None,
-    seed: Annotated[int, typer.Option(metavar="S", min=0, help="Of the permutations.")] = 0,
-) -> None:
-    """Is B better than A? A paired test over the same clips, and the clips where they differ."""
-    from nanoemox.comparison import compare as run
-    from nanoemox.terminal import show_comparison
-
-    check_outputs([json_file] if json_file else [], None)
-    report = run(a, b, manifest, task, seed)
-    show_comparison(_console(), report)
-    if json_file:
-        write_all({json_file: json.dumps(report, ensure_ascii=False, indent=2) + "\n"})
 
 
 # ---------------------------------------------------------------------- info

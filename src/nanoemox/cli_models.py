@@ -1,4 +1,4 @@
-"""`nanoemox assemble`, `convert` and `export`: model folders from backbones, from published checkpoints, for others."""
+"""`assemble`, `convert`, `export`: model folders in and out; `classify`: small encoders from nothing."""
 
 from __future__ import annotations
 
@@ -150,6 +150,35 @@ def _pairs(option: str, values: Sequence[str] | None, known: Sequence[str] | Non
             raise ValueError(f"{option} {value}: expected {'|'.join(known or ('KEY',))}=VALUE")
         pairs[key] = rest
     return pairs
+
+
+def classify(
+    manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="JSONL, one labelled clip a line.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for report.json and predictions.jsonl.")],
+    sense: Annotated[str, typer.Option(metavar="NAME", help="voice, face or words.")],
+    task: Annotated[
+        str, typer.Option("--task", "-t", metavar="NAME", help="emotion, sentiment or intent.")
+    ] = "emotion",
+    test: Annotated[
+        Path | None, typer.Option(metavar="MANIFEST", help="Test on this one; else on folds of speakers.")
+    ] = None,
+    folds: Annotated[int, typer.Option(metavar="N", min=2, help="How many folds.")] = 4,
+    steps: Annotated[int | None, typer.Option(metavar="N", min=2, help="Else the sense's own.")] = None,
+    threads: Annotated[int | None, typer.Option(metavar="N", min=1, help="Else one a core.")] = None,
+    seed: Annotated[int, typer.Option(metavar="S", min=0, help="Of folds, network and views.")] = 0,
+) -> None:
+    """Train a small encoder from nothing on a manifest, beside scikit-learn on the same people."""
+    from rich.console import Console
+
+    from nanoemox import fitting
+    from nanoemox.classify import classify as run
+    from nanoemox.terminal import show_systems
+
+    with fitting.threads(threads):
+        report = run(manifest, sense, task, out, test, folds, seed, steps, _sayer())
+    show_systems(Console(), report)
+    if report["skipped"]:
+        raise typer.Exit(1)
 
 
 def _sayer() -> Callable[[str], None]:

@@ -15,6 +15,7 @@ from typing import Any
 from nanoemox import metrics
 from nanoemox.emotion_wheel import polarity_of_labels
 from nanoemox.metrics import Figure
+from nanoemox.reasons import agreement
 from nanoemox.tasks import CHAIN, SOURCES, TASKS, polarity_of
 
 Labels = Mapping[str, Any]  # a manifest line's `labels`
@@ -39,7 +40,7 @@ def has_labels(labels: Labels, task: str) -> bool:
     if task == "sentiment":
         return mine.get("polarity") is not None or mine.get("valence") is not None
     if task == "reasoning":
-        return any((mine.get("cues") or {}).values())
+        return bool(mine.get("text")) or _has_cues(mine)
     return bool(mine.get({"open_vocabulary": "labels", "empathy": "reply"}.get(task, "label")))
 
 
@@ -86,9 +87,9 @@ def score(
             known = [i for i, clip in enumerate(ids) if has_labels(labels[clip], "emotion")]
             truth = [plain(labels[ids[i]]["emotion"]["label"]) for i in known]
             said = [plain(sample.said[i].get("label")) for i in known]
-            figures[name]["emotion_accuracy"] = metrics.accuracy(
-                truth, said, [sample.clusters[i] for i in known], seed
-            )
+            if known:
+                who = [sample.clusters[i] for i in known]
+                figures[name]["emotion_accuracy"] = metrics.accuracy(truth, said, who, seed)
     return figures
 
 
@@ -109,20 +110,24 @@ def majority(train: Sequence[Labels], tasks: Sequence[str]) -> dict[str, dict[st
             ranked = sorted(groups, key=lambda group: (-groups[group], group))
             constant[name] = {"labels": ranked[: max(1, round(share))]}
         elif name == "reasoning":
-            cues: dict[str, list[str]] = {}
-            for source in SOURCES:
-                found = Counter(
-                    cue for mine in known for cue in set((mine.get("cues") or {}).get(source, ()))
-                )
-                cues[source] = _best_prefix(
-                    found, [(mine.get("cues") or {}).get(source, ()) for mine in known]
-                )
-            constant[name] = {"cues": cues}
+            constant[name] = _constant_reasons(known, train)
         else:
             thinking = {link: _commonest(mine.get(link) for mine in known) for link in CHAIN}
             reply = _commonest(mine.get("reply") for mine in known)
             constant[name] = {"thinking": {k: v for k, v in thinking.items() if v}, "reply": reply}
     return constant
+
+
+def _constant_reasons(known: Sequence[Mapping[str, Any]], train: Sequence[Labels]) -> dict[str, Any]:
+    """The commonest cues of each source and the commonest emotion; without cues, the commonest text."""
+    cues: dict[str, list[str]] = {}
+    for source in SOURCES:
+        found = Counter(cue for mine in known for cue in set((mine.get("cues") or {}).get(source, ())))
+        cues[source] = _best_prefix(found, [(mine.get("cues") or {}).get(source, ()) for mine in known])
+    emotion = _commonest((labels.get("emotion") or {}).get("label") for labels in train)
+    labels = {"reasoning": {"cues": cues}, "emotion": {"label": emotion}}
+    text = TASKS["reasoning"].target(labels) or _commonest(mine.get("text") for mine in known) or ""
+    return {"cues": cues, "label": emotion, "text": text}
 
 
 # ---------------------------------------------------------------- one scorer for each task
@@ -240,11 +245,30 @@ def _open_vocabulary(sample: _Sample) -> Figures:
 
 
 def _reasoning(sample: _Sample) -> Figures:
-    truth = [mine["cues"] for mine in sample.truth]
-    said = [answer.get("cues") or {} for answer in sample.said]
-    figures = {"cue_f1": metrics.cue_f1(truth, said, None, sample.clusters, sample.seed)}
-    for source in SOURCES:
-        figures[f"cue_f1_{source}"] = metrics.cue_f1(truth, said, source, sample.clusters, sample.seed)
+    """Cues where the labels have them, and agreement with the text where they have one."""
+    figures: Figures = {}
+    known = sample.where(_has_cues)
+    truth = [mine["cues"] for mine in known.truth]
+    said = [answer.get("cues") or {} for answer in known.said]
+    for source in (None, *SOURCES) if truth else ():
+        name = f"cue_f1_{source}" if source else "cue_f1"
+        figures[name] = metrics.cue_f1(truth, said, source, known.clusters, known.seed)
+    told = sample.where(lambda mine: bool(mine.get("text")))
+    found = [
+        agreement(mine["text"], str(answer.get("text") or ""))
+        for mine, answer in zip(told.truth, told.said, strict=True)
+    ]
+    parts = {
+        "agreement": [each.both for each in found],
+        "agreement_clues": [each.clues for each in found],
+        "agreement_labels": [each.labels for each in found],
+    }
+    for name, values in parts.items():
+        kept = [i for i, value in enumerate(values) if value is not None]
+        if kept:
+            figures[name] = metrics.mean(
+                [values[i] or 0.0 for i in kept], [told.clusters[i] for i in kept], told.seed
+            )
     return figures
 
 
@@ -314,6 +338,10 @@ def said_label(task: str, answer: Prediction) -> str:
 def plain(label: str | None) -> str:
     """Case, underscores and blanks do not tell labels apart."""
     return " ".join((label or "").casefold().replace("_", " ").split())
+
+
+def _has_cues(mine: Mapping[str, Any]) -> bool:
+    return any((mine.get("cues") or {}).values())
 
 
 def _polarity(mine: Mapping[str, Any]) -> str:

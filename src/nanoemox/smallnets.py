@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-BUCKETS = 1 << 16  # of hashed n-grams
+BUCKETS = 1 << 15  # of hashed n-grams
 BANDS = 48  # M
 NOTHING = 0  # the bucket that counts for nothing
 
@@ -28,15 +28,15 @@ def _block(wide: int, out: int, pool: int = 2) -> nn.Sequential:
 class VoiceNet(nn.Module):
     """Loudness of mel bands over time -> mean and spread over time of what four convolutions make of it."""
 
-    def __init__(self, classes: int, width: int = 128) -> None:
+    def __init__(self, classes: int, width: int = 96) -> None:
         super().__init__()
         self.features = nn.Sequential(
-            nn.Conv2d(1, 24, 5, stride=2, padding=2, bias=False),
-            nn.BatchNorm2d(24),
+            nn.Conv2d(1, 16, 5, stride=2, padding=2, bias=False),
+            nn.BatchNorm2d(16),
             nn.ReLU(),
-            _block(24, 48),
-            _block(48, 96),
-            _block(96, width),
+            _block(16, 32),
+            _block(32, 64),
+            _block(64, width),
         )
         self.dropout = nn.Dropout(0.4)
         self.head = nn.Linear(2 * width * (BANDS // 16), classes)
@@ -51,9 +51,9 @@ class VoiceNet(nn.Module):
 class FaceNet(nn.Module):
     """A grey picture -> the mean over its places of what four convolutions make of it."""
 
-    def __init__(self, classes: int, width: int = 192) -> None:
+    def __init__(self, classes: int, width: int = 96) -> None:
         super().__init__()
-        self.features = nn.Sequential(_block(1, 24), _block(24, 48), _block(48, 96), _block(96, width))
+        self.features = nn.Sequential(_block(1, 16), _block(16, 32), _block(32, 64), _block(64, width))
         self.dropout = nn.Dropout(0.4)
         self.head = nn.Linear(width * 16, classes)
 
@@ -67,7 +67,7 @@ class FaceNet(nn.Module):
 class WordsNet(nn.Module):
     """Hashed n-grams of what is said, and of what was said before -> sums of their vectors."""
 
-    def __init__(self, classes: int, width: int = 128) -> None:
+    def __init__(self, classes: int, width: int = 64) -> None:
         super().__init__()
         self.now = nn.EmbeddingBag(BUCKETS, width, mode="sum", padding_idx=NOTHING)
         self.before = nn.EmbeddingBag(BUCKETS, width, mode="sum", padding_idx=NOTHING)

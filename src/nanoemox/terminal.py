@@ -92,6 +92,8 @@ def show_marks(console: Console, report: Mapping[str, Any]) -> None:
     _columns(table, "figure", ["value", INTERVAL, "n"])
     for name, row in (report.get("standard") or {}).items():
         table.add_row(_spaced(name), _number(row["value"]) or "undefined", _interval(row), str(row["n"]))
+    for name, row in ((report.get("judge") or {}).get("figures") or {}).items():
+        table.add_row(f"{_spaced(name)} (1 to 10)", _number(row["value"]), _interval(row), str(row["n"]))
     table.add_section()
     for name, value in (report.get("published") or {}).items():
         table.add_row(f"published {_spaced(name)}", _number(value) or "undefined", "", "")
@@ -125,6 +127,24 @@ def show_comparison(console: Console, report: Mapping[str, Any]) -> None:
         more = f" and {len(row['clips']) - NAMES_SHOWN} more" if len(row["clips"]) > NAMES_SHOWN else ""
         if shown:
             console.print(f"{task} differs on {_safe(shown)}{more}", highlight=False, soft_wrap=True)
+
+
+def show_systems(console: Console, report: Mapping[str, Any]) -> None:
+    """A small network beside classical ones, and every clip that was left out."""
+    table = _table(f"{report['task']} by {report['sense']} · {report['n']} clips · {report['manifest']}")
+    table.add_column("System", no_wrap=True)
+    for heading in ("Accuracy", "Recall (UAR)", "Weighted F1"):
+        table.add_column(heading, justify="right")
+    for name, figures in report["systems"].items():
+        table.add_row(
+            _safe(name), *(f"{_number(row['value'])} ({_interval(row)})" for row in figures.values())
+        )
+    console.print(table)
+    skipped = list(report["skipped"].items())
+    for name, why in skipped[:NAMES_SHOWN]:
+        console.print(f"[yellow]left out[/] {_safe(f'{name}: {why}')}", highlight=False, soft_wrap=True)
+    if skipped:
+        console.print(f"left out in all: {len(skipped)}", highlight=False)
 
 
 def show_sizes(console: Console, model: str, sizes: Mapping[str, Any]) -> None:

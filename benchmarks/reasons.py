@@ -16,6 +16,7 @@ import re
 import statistics
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 from scipy.stats import kendalltau, spearmanr
@@ -71,6 +72,14 @@ def cosine(truth: str, said: str) -> float:
     return dot / size if size else 0.0
 
 
+def both(truth: str, said: str) -> float:
+    return agreement(truth, said).both or 0.0
+
+
+def mean_known(values: Iterable[float | None]) -> float:
+    return statistics.mean(value for value in values if value is not None)
+
+
 def main(folder: str) -> None:
     root = Path(folder)
     truth, label = read(root / "emer_v1.jsonl", "reason"), read(root / "emer_v1.jsonl", "emotion")
@@ -86,25 +95,24 @@ def main(folder: str) -> None:
     for path in runs:
         said, rng = read(path, "output"), random.Random(0)
         ours = {name: agreement(truth[name], said[name]) for name in ids}
-        others = ids[1:] + ids[:1]
         variants = {
             "as it is": {n: said[n] for n in ids},
-            "another clip's": {n: said[o] for n, o in zip(ids, others, strict=True)},
             "denied": {n: denied(said[n]) for n in ids},
             "first third": {n: cut(said[n]) for n in ids},
         }
-        row = {
-            name: statistics.mean(agreement(truth[n], v[n]).both for n in ids) for name, v in variants.items()
-        }
+        row = {name: statistics.mean(both(truth[n], v[n]) for n in ids) for name, v in variants.items()}
+        row["another clip's"] = statistics.mean(
+            both(truth[n], said[o]) for n in ids for o in ids if o != n
+        )  # every other clip's, so that luck has no part in it
         row["words shuffled"] = statistics.mean(
-            agreement(truth[n], mixed_words(said[n], rng)).both for _ in range(SHUFFLES) for n in ids
+            both(truth[n], mixed_words(said[n], rng)) for _ in range(SHUFFLES) for n in ids
         )
         for name, value in row.items():
             altered.setdefault(name, []).append(value)
             lower[name] += value < row["as it is"]
         hit = [float(label[n] in {emotion_wheel.basic_emotion(w) for w in emotions(said[n])}) for n in ids]
         values = {
-            "ours": [ours[n].both for n in ids],
+            "ours": [ours[n].both or 0.0 for n in ids],
             "rouge_l": [rouge_l(truth[n], said[n]) for n in ids],
             "cosine": [cosine(truth[n], said[n]) for n in ids],
             "label_hit": hit,
@@ -113,8 +121,8 @@ def main(folder: str) -> None:
         for key, column in values.items():
             per_clip[key] += column
         means[path.stem] = {key: round(statistics.mean(column), 3) for key, column in values.items()}
-        means[path.stem]["clues"] = round(statistics.mean(ours[n].clues for n in ids), 3)
-        means[path.stem]["labels"] = round(statistics.mean(ours[n].labels for n in ids), 3)
+        means[path.stem]["clues"] = round(mean_known(ours[n].clues for n in ids), 3)
+        means[path.stem]["labels"] = round(mean_known(ours[n].labels for n in ids), 3)
     references = [key for key in per_clip if key != "ours"]
     result = {
         "clips": len(ids),

@@ -41,6 +41,15 @@ def test_words_and_their_variants_find_their_group(word: str, group: str | None)
     assert wheel.group(word) == group
 
 
+def test_every_wheel_divides_the_groups_and_keeps_basic_emotions_apart() -> None:
+    for i, name in enumerate(wheel.WHEELS):
+        assert len({group.sectors[i] for group in wheel.GROUPS}) >= 7, name
+        assert len({(wheel.sectors(label) or ())[i] for label in TASKS["emotion"].defaults}) == 7, name
+    assert all(len(group.sectors) == len(wheel.WHEELS) for group in wheel.GROUPS)
+    assert wheel.sectors("grateful") == ("happiness", "trust", "love", "powerful")
+    assert wheel.sectors("banana") is None
+
+
 def test_basic_labels_map_to_themselves() -> None:
     assert [wheel.basic_emotion(label) for label in TASKS["emotion"].defaults] == list(
         TASKS["emotion"].defaults

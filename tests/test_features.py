@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from nanoemox import encoding
 from nanoemox.configuration_nanoemox import NanoEmoXConfig
@@ -18,11 +20,12 @@ from nanoemox.features import (
     clip_bytes,
     clip_shapes,
     content_hash,
+    load_record,
     origin_of,
 )
 from nanoemox.selection import distinct
 
-from .media_files import make_media
+from .media_files import make_media, numbered_frame, numbers, write_wav
 from .tiny import make_batch, tiny_config
 
 
@@ -250,3 +253,41 @@ def test_files_are_read_by_any_number_of_workers(model: Any, processor: Any, tmp
     paths[0].unlink()  # what was encoded once needs its file no more
     again = compute_features(records[:2], model, processor, tmp_path / "store0", workers=0)
     assert not again.unreadable and "r0" in again
+
+
+# ---------------------------------------------------------------- what a line says is what is read
+
+
+def test_a_cut_a_folder_of_pictures_and_a_sound_are_read_as_the_line_says(tmp_path: Path) -> None:
+    film = make_media(tmp_path / "film.mp4", 4.0)
+    cut = load_record(Record(id="a", video=film, start_s=1.0, end_s=2.0))
+    assert cut.frames is not None and all(25 <= n < 50 for n in numbers(cut.frames))
+    assert cut.duration_s == pytest.approx(1.0, abs=0.05)
+    folder = tmp_path / "frames"
+    folder.mkdir()
+    for i in range(20):
+        Image.fromarray(numbered_frame(i)).save(folder / f"{i}.png")
+    sound = write_wav(tmp_path / "sound.wav", 0.1 * np.ones(16_000))
+    pictures = load_record(Record(id="b", frames_dir=folder, audio=sound))
+    assert (
+        pictures.frames is not None
+        and numbers(pictures.frames)[0] == 0
+        and max(numbers(pictures.frames)) > 15
+    )
+    assert pictures.modalities == {"video": "present", "audio": "present"}
+
+
+def test_the_box_is_what_the_model_sees(tmp_path: Path) -> None:
+    left_and_right = np.zeros((40, 80, 3), dtype=np.uint8)
+    left_and_right[:, 40:] = 200
+    Image.fromarray(left_and_right).save(tmp_path / "two.png")
+    whole = Record(id="a", image=tmp_path / "two.png")
+    left, right = (
+        whole.model_copy(update={"person_box": box}) for box in ((0.0, 0.0, 0.5, 1.0), (0.5, 0.25, 0.5, 0.5))
+    )
+    seen = [load_record(record).frames for record in (whole, left, right)]
+    assert [frames.shape[1:3] for frames in seen if frames is not None] == [(40, 80), (40, 40), (20, 40)]
+    assert seen[1] is not None and seen[1].max() == 0 and seen[2] is not None and seen[2].min() == 200
+    assert len({content_hash(record) for record in (whole, left, right)}) == 3  # one file, three clips
+    narrow = load_record(whole.model_copy(update={"person_box": (1.0, 1.0, 0.0, 0.0)})).frames
+    assert narrow is not None and narrow.shape[1:3] == (1, 1)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nanoemox.judge import Judge, estimate
+from nanoemox.judge import Judge, estimate, questions_about
 
 
 class Server:
@@ -44,7 +44,8 @@ def test_a_failure_is_told_and_not_scored(tmp_path: Path) -> None:
 
 def test_labels_and_cost(tmp_path: Path) -> None:
     assert judge(tmp_path, Server("Sure: ['sad', angry]")).labels("…") == ["sad", "angry"]
-    cost = estimate([("a" * 400, "b" * 400)] * 100, per_million_in=0.5, per_million_out=1.5)
+    questions = questions_about("a" * 400, "b" * 400) * 100
+    cost = estimate(questions, per_million_in=0.5, per_million_out=1.5)
     assert cost["calls"] == 200 and 0 < cost["cost"] < 0.1
     with pytest.raises(ValueError, match="http"):
         Judge("file:///etc", "m", tmp_path)

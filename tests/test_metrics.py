@@ -125,3 +125,25 @@ def test_published_intent_scores() -> None:
         assert 100 * metrics.weighted_f1(truth, said)["value"] == pytest.approx(
             case["result"]["Weighted_F1"], abs=6e-3
         )
+
+
+def test_scores_on_wheels_by_hand() -> None:
+    """ "grateful" shares the basic emotion of "joyful" and no sector of another wheel."""
+    truth, said = [["joyful"], ["sad", "zesty"]], [["grateful"], ["gloomy"]]
+    scores = metrics.wheel_scores(truth, said)
+    assert scores["f1_basic"]["value"] == pytest.approx(2 * 1 * 0.75 / 1.75, abs=1e-6)
+    for wheel in ("plutchik", "parrott", "willcox"):
+        assert scores[f"f1_{wheel}"]["value"] == pytest.approx(2 * 0.5 * 0.25 / 0.75, abs=1e-6)
+    mean = (2 * 0.75 / 1.75 + 3 * (2 * 0.125 / 0.75)) / 4
+    assert scores["f1"]["value"] == pytest.approx(mean, abs=1e-6)
+    assert scores["precision"]["value"] == pytest.approx((1 + 3 * 0.5) / 4)
+    assert scores["f1"]["low"] <= scores["f1"]["value"] <= scores["f1"]["high"]
+    assert metrics.wheel_scores([["calm"]], [[]])["f1"]["value"] == 0
+    assert metrics.wheel_scores([[]], [["calm"]])["f1"]["value"] is None
+
+
+def test_several_statistics_of_one_drawing_are_those_of_each_alone() -> None:
+    rows = np.random.default_rng(1).random((50, 2))
+    parts = {"a": lambda s: s[..., 0], "b": lambda s: s[..., 1]}
+    both = metrics.estimates(rows, parts, seed=4)
+    assert both == {name: metrics.estimate(rows, part, seed=4) for name, part in parts.items()}

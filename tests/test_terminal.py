@@ -54,9 +54,24 @@ def test_scores_stand_beside_trivial_models_and_ceilings() -> None:
         "errors": {"clips": 3, "ids": []},
     }
     text = shown(show_scores, report)
-    for number in ("0.875", "0.850 – 0.900", "0.143", "0.967", "500", "3 clips"):
+    for number in ("0.875", "0.850–0.900", "0.143", "0.967", "500", "3 clips"):
         assert number in text
-    assert "dist_2" not in text and "text only" in text
+    assert "dist_2" not in text and "text" in text
+
+
+def test_scores_fit_eighty_columns() -> None:
+    figure = {"value": 0.123, "low": 0.101, "high": 0.145, "n": 2000}
+    names = ("accuracy", "binary_weighted_f1_from_open_vocabulary", "cause_accuracy_unmentioned")
+    figures = {"empathy": dict.fromkeys(names, figure)}
+    kinds = ("majority", "text_only", "video_only", "audio_only")
+    report = {"n": 2000, "model": "pico", "tasks": figures, "baselines": dict.fromkeys(kinds, figures)}
+    report["ceilings"] = {"all": {"cause": 1.0}}
+    console = Console(width=80)
+    with console.capture() as capture:
+        show_scores(console, report)
+    text = capture.get()
+    assert max(len(line) for line in text.split("\n")) <= 80
+    assert "…" not in text and text.count("0.101–0.145") == 3 and text.count("0.123") == 15
 
 
 def test_sizes_are_grouped_in_thousands() -> None:

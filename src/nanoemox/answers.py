@@ -224,9 +224,11 @@ def prediction(row: Row, task: str, candidates: Sequence[str] | None, faults: Fa
         if said.casefold() not in known:
             faults.add("label outside the list", f"{row['id']}: {said[:60]!r}")
         return line, "answer grammar" if _FRAMED.search(text) else route
+    if task in ("reasoning", "empathy"):
+        return line, "answer grammar" if line.get("cues") or line.get("thinking") else "free text"
     if task == "sentiment" and line.get("polarity") not in POLARITIES:
         faults.add("label outside the list", f"{row['id']}: {text[:60]!r}")
-    return line, "answer grammar" if _FRAMED.search(text) or line.get("cues") else "label"
+    return line, "answer grammar" if _FRAMED.search(text) else "label"
 
 
 def labels_from(text: str) -> tuple[tuple[str, ...], str]:

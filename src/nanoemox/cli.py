@@ -17,12 +17,13 @@ from dataclasses import replace
 from enum import StrEnum
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nanoemox.cli_corpora import corpora
-from nanoemox.cli_models import assemble, convert
+from nanoemox.cli_models import assemble, classify, convert, export
+from nanoemox.cli_scores import compare, score
 from nanoemox.cli_training import features, train
 from nanoemox.outputs import check_outputs, write_all
 
@@ -54,6 +55,10 @@ app.command()(train)
 app.command()(features)
 app.command()(assemble)
 app.command()(convert)
+app.command()(export)
+app.command()(score)
+app.command()(compare)
+app.command()(classify)
 
 ModelOption = Annotated[
     str, typer.Option("--model", "-m", metavar="NAME_OR_PATH", help="pico, a model folder or a Hub id.")
@@ -174,7 +179,7 @@ def theatre_make(
 @app.command()
 def evaluate(
     manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="JSONL, one labelled clip a line.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for report.json and predictions.jsonl.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the report and predictions.jsonl.")],
     model: ModelOption = "pico",
     task: Annotated[
         list[str] | None,
@@ -192,6 +197,9 @@ def evaluate(
     batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Clips at a time.")] = 16,
     seed: Annotated[int, typer.Option(metavar="S", min=0, help="Of the intervals; answers are greedy.")] = 0,
     device: Annotated[str, typer.Option(metavar="NAME", help="Where torch computes, such as cuda.")] = "cpu",
+    dtype: Annotated[
+        str, typer.Option(metavar="NAME", help="Of the weights; in bfloat16 answers depend on the batch.")
+    ] = "float32",
     split: Annotated[str | None, typer.Option(metavar="NAME", help="Only train, val or test.")] = None,
     store: Annotated[
         Path | None, typer.Option("--features", metavar="DIR", help="Read what `features` has computed.")
@@ -200,7 +208,10 @@ def evaluate(
         Path | None, typer.Option(metavar="FILE", help="Leave these out too, beside MANIFEST's own list.")
     ] = None,
 ) -> None:
-    """Score a model on a labelled manifest, with intervals; exit status 1 if a clip could not be read."""
+    """Score a model on a labelled manifest, with intervals: report.json, and report.html to look at.
+
+    Exit status 1 if a clip could not be read.
+    """
     from nanoemox.evaluation import evaluate as run
     from nanoemox.terminal import show_scores
 
@@ -216,6 +227,7 @@ def evaluate(
         baselines_train=constants_from,
         limit=limit,
         device=device,
+        dtype=dtype,
         split=split,
         features=store,
         quarantine=quarantine,
@@ -224,56 +236,10 @@ def evaluate(
     show_scores(console, report)
     for line in report.get("left_out") or ():
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-    console.print(f"[dim]wrote[/] {out / 'report.json'}", soft_wrap=True, highlight=False)
+    for name in ("report.json", "report.html"):
+        console.print(f"[dim]wrote[/] {out / name}", soft_wrap=True, highlight=False)
     if (report.get("errors") or {}).get("clips"):
         raise typer.Exit(1)
-
-
-@app.command()
-def score(
-    predictions: Annotated[
-        Path, typer.Argument(metavar="PREDICTIONS", help="csv, tsv, jsonl, json or npz of any system.")
-    ],
-    task: Annotated[str, typer.Option("--task", "-t", metavar="NAME", help="Which task they answer.")],
-    manifest: Annotated[
-        Path | None, typer.Option(metavar="JSONL", help="The truth; else a column `truth`.")
-    ] = None,
-    tables: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Word lists of the released scorer.")
-    ] = None,
-    mode: Annotated[str, typer.Option(metavar="MODE", help="standard, published or both.")] = "standard",
-    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write it all.")] = None,
-    seed: Annotated[int, typer.Option(metavar="S", min=0, help="Of the intervals.")] = 0,
-) -> None:
-    """Score any system's predictions: sound figures, the released scorer's, and where they differ."""
-    from nanoemox.marking import mark, to_json
-    from nanoemox.terminal import show_marks
-
-    check_outputs([json_file] if json_file else [], str(predictions))
-    report = mark(predictions, task, manifest, tables, mode, seed)
-    show_marks(_console(), report)
-    if json_file:
-        write_all({json_file: to_json(report)})
-
-
-@app.command()
-def compare(
-    a: Annotated[Path, typer.Argument(metavar="A", help="Predictions, or a folder of evaluate.")],
-    b: Annotated[Path, typer.Argument(metavar="B", help="The other system's.")],
-    manifest: Annotated[Path, typer.Option(metavar="JSONL", help="The truth.")],
-    task: Annotated[str | None, typer.Option("--task", "-t", metavar="NAME", help="Only this task.")] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write it all.")] = None,
-    seed: Annotated[int, typer.Option(metavar="S", min=0, help="Of the permutations.")] = 0,
-) -> None:
-    """Is B better than A? A paired test over the same clips, and the clips where they differ."""
-    from nanoemox.comparison import compare as run
-    from nanoemox.terminal import show_comparison
-
-    check_outputs([json_file] if json_file else [], None)
-    report = run(a, b, manifest, task, seed)
-    show_comparison(_console(), report)
-    if json_file:
-        write_all({json_file: json.dumps(report, ensure_ascii=False, indent=2) + "\n"})
 
 
 # ---------------------------------------------------------------------- info
@@ -311,8 +277,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):  # a file's name may hold bytes that no encoding knows
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    words = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        app(args=None if arguments is None else list(arguments), prog_name="nanoemox")
+        sys.exit(app(args=words, prog_name="nanoemox", standalone_mode=False) or 0)
     except (ValueError, OSError) as error:  # MediaError is a ValueError; others are names, paths, files
         if os.environ.get("NANOEMOX_DEBUG"):
             raise
@@ -321,6 +288,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         sys.stderr.write("nanoemox: stopped\n")
         sys.exit(130)
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # of click, whichever typer brings
+            raise
+        sys.stderr.write(_wrong_use(error, words))
+        sys.exit(2)
+
+
+def _wrong_use(error: Any, words: Sequence[str]) -> str:
+    """Help where nothing was asked, else what is wrong with the words of the command, in one line."""
+    context = getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        return f"{error.format_message()}\n"
+    remedy = f"see {context.command_path} --help" if context else "see nanoemox --help"
+    dashed = [word for word in words if word.startswith("-") and Path(word).exists()]
+    if dashed and "--" not in words:
+        remedy = f"put -- before {dashed[0]}, the name of a file that begins with a dash"
+    return f"nanoemox: {_one_line(ValueError(error.format_message().rstrip('.')))}; {remedy}\n"
 
 
 def _one_line(error: Exception) -> str:

@@ -16,7 +16,8 @@ import numpy as np
 from nanoemox import metrics, scoring
 from nanoemox.answers import Faults, prediction, read_rows
 from nanoemox.data import read_manifest
-from nanoemox.tasks import TASKS, polarity_of
+from nanoemox.reasons import agreement
+from nanoemox.tasks import TASKS
 
 FLIPS = 10_000
 MEASURES = {
@@ -24,7 +25,7 @@ MEASURES = {
     "emotion": "right label",
     "open_vocabulary": "F1 of the clip's groups",
     "intent": "right label",
-    "reasoning": "F1 of the clip's cues",
+    "reasoning": "F1 of the clip's cues, or agreement",
     "empathy": "right emotion",
 }
 
@@ -89,19 +90,14 @@ def _value(task: str, truth: Mapping[str, Any], said: Mapping[str, Any]) -> floa
     if task == "open_vocabulary":
         true, mine = metrics.groups_of(truth["labels"]), metrics.groups_of(said.get("labels") or ())
         return 2 * len(true & mine) / (len(true) + len(mine))
-    if task == "reasoning":
+    if task == "reasoning" and any((truth.get("cues") or {}).values()):
         return metrics.cue_f1([truth["cues"]], [said.get("cues") or {}])["value"] or 0.0
+    if task == "reasoning":
+        return agreement(truth["text"], str(said.get("text") or "")).both or 0.0
     if task == "empathy":
-        return float(_plain(truth.get("emotion")) == _plain((said.get("thinking") or {}).get("emotion")))
-    if task == "sentiment":
-        return float(
-            (truth.get("polarity") or polarity_of(truth.get("valence", 0.0))) == said.get("polarity")
-        )
-    return float(_plain(truth["label"]) == _plain(said.get("label")))
-
-
-def _plain(label: str | None) -> str:
-    return " ".join((label or "").casefold().replace("_", " ").split())
+        chain = said.get("thinking") or {}
+        return float(scoring.plain(truth.get("emotion")) == scoring.plain(chain.get("emotion")))
+    return float(scoring.true_label(task, truth) == scoring.said_label(task, said))
 
 
 def paired(

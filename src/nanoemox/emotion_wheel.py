@@ -3,7 +3,8 @@
 Open-vocabulary answers are compared by meaning: "delighted" names what "joyful" names. The published scorer
 uses five emotion wheels read from spreadsheets; this lexicon is our own and ships with the package. One group
 per line; the first word names the group. A word belongs to one group only, so that a mapping never depends on
-order.
+order. Four wheels divide the groups more coarsely: the seven basic labels, and after Plutchik, Parrott and
+Willcox, where each basic emotion that a wheel lacks (neutral, disgust, surprise) has a sector of its own.
 """
 
 from __future__ import annotations
@@ -19,32 +20,46 @@ class Group(NamedTuple):
     words: tuple[str, ...]
     basic: str  # one of the seven basic labels
     polarity: str  # positive, neutral or negative
+    sectors: tuple[str, ...]  # one a wheel, in the order of WHEELS
 
     @property
     def name(self) -> str:
         return self.words[0]
 
 
-# basic emotion | polarity | words. Where an attitude has no basic emotion of its own, the nearest one stands.
+WHEELS = ("basic", "plutchik", "parrott", "willcox")
+# Sectors of the last three wheels that a basic emotion stands in.
+_SECTORS = {
+    "happiness": "joy joy joyful",
+    "sadness": "sadness sadness sad",
+    "anger": "anger anger mad",
+    "fear": "fear fear scared",
+    "disgust": "disgust disgust disgusted",
+    "surprise": "surprise surprise surprised",
+    "neutral": "neutral neutral peaceful",
+}
+
+# basic emotion | polarity | words | sectors, where they are not those of the basic emotion.
+# Where an attitude has no basic emotion of its own, the nearest one stands.
 _LEXICON = """
 happiness | positive | joyful delighted elated ecstatic overjoyed thrilled jubilant
-happiness | positive | content pleased glad satisfied
+happiness | positive | content pleased glad satisfied | joy joy peaceful
 happiness | positive | happy cheerful merry
-happiness | positive | excited enthusiastic eager energetic passionate
-happiness | positive | proud triumphant
-happiness | positive | grateful thankful appreciative
-happiness | positive | caring tender sympathetic compassionate affectionate loving
+happiness | positive | excited enthusiastic eager energetic passionate | anticipation joy joyful
+happiness | positive | proud triumphant | joy joy powerful
+happiness | positive | grateful thankful appreciative | trust love powerful
+happiness | positive | caring tender sympathetic compassionate affectionate loving | trust love peaceful
 happiness | positive | playful amused teasing
-happiness | positive | relieved reassured
-happiness | positive | confident self-assured
-happiness | positive | admiring impressed
-happiness | positive | hopeful pleading optimistic
+happiness | positive | relieved reassured | joy joy peaceful
+happiness | positive | confident self-assured | trust joy powerful
+happiness | positive | admiring impressed | trust love powerful
+happiness | positive | hopeful pleading optimistic | anticipation joy joyful
 sadness | negative | heartbroken miserable sorrowful devastated grieving
 sadness | negative | sad gloomy downcast unhappy
 sadness | negative | depressed despairing hopeless desperate
 sadness | negative | disappointed let-down disheartened
 sadness | negative | lonely abandoned isolated
-sadness | negative | hurt wounded
+sadness | negative | hurt wounded | sadness sadness mad
 sadness | negative | tired exhausted weary
 sadness | negative | wistful longing brave nostalgic
 sadness | negative | guilty remorseful sorry regretful
@@ -64,22 +79,22 @@ fear | negative | helpless powerless vulnerable weak
 fear | negative | stressed overwhelmed tense
 fear | negative | shy timid
 disgust | negative | revolted appalled sickened repulsed
-disgust | negative | displeased averse disapproving
+disgust | negative | displeased averse disapproving | disgust disgust mad
 disgust | negative | disgusted grossed-out
-disgust | negative | contemptuous scornful mocking disdainful dismissive
+disgust | negative | contemptuous scornful mocking disdainful dismissive | disgust disgust mad
 surprise | neutral | astonished amazed stunned astounded
 surprise | neutral | surprised puzzled startled
 surprise | negative | shocked
-surprise | neutral | confused bewildered perplexed
-surprise | neutral | curious interested intrigued
-surprise | negative | doubtful sceptical suspicious
+surprise | neutral | confused bewildered perplexed | surprise surprise scared
+surprise | neutral | curious interested intrigued | anticipation surprise surprised
+surprise | negative | doubtful sceptical suspicious | surprise fear mad
 neutral | neutral | calm composed neutral relaxed peaceful serene
 neutral | neutral | reserved guarded
-neutral | neutral | serious attentive
-neutral | neutral | bored indifferent apathetic distant numb
+neutral | neutral | serious attentive | anticipation neutral peaceful
+neutral | neutral | bored indifferent apathetic distant numb | disgust neutral sad
 neutral | neutral | thoughtful pensive reflective focused
-happiness | positive | trusting accepting
-surprise | neutral | expectant anticipating
+happiness | positive | trusting accepting | trust love peaceful
+surprise | neutral | expectant anticipating | anticipation surprise surprised
 """
 
 # Irregular forms, nouns and plain labels -> a word of the lexicon. Regular endings are taken off by rule.
@@ -145,8 +160,9 @@ _BASIC_NAMES = {"anger", "disgust", "fear", "happiness", "neutral", "sadness", "
 def _read_lexicon() -> tuple[Group, ...]:
     groups = []
     for line in _LEXICON.strip().splitlines():
-        basic, polarity, words = (part.strip() for part in line.split("|"))
-        groups.append(Group(tuple(words.split()), basic, polarity))
+        basic, polarity, words, *own = (part.strip() for part in line.split("|"))
+        sectors = own[0] if own else _SECTORS[basic]
+        groups.append(Group(tuple(words.split()), basic, polarity, (basic, *sectors.split())))
     return tuple(groups)
 
 
@@ -200,11 +216,17 @@ def group(word: str) -> str | None:
 
 def basic_emotion(word: str) -> str | None:
     """The one of the seven basic labels that is nearest to a word; None when the lexicon lacks it."""
+    found = sectors(word)
+    return found[0] if found else None
+
+
+def sectors(word: str) -> tuple[str, ...] | None:
+    """Where a word stands on each of WHEELS; None when the lexicon lacks it."""
     plain = word.casefold().strip()
     if plain in _BASIC_NAMES:
-        return plain
+        return (plain, *_SECTORS[plain].split())
     found = _lookup(word)
-    return found.basic if found else None
+    return found.sectors if found else None
 
 
 def polarity(word: str) -> str | None:

@@ -27,6 +27,7 @@ from nanoemox.media import (
     FRAMES_PER_CLIP,
     SAMPLE_RATE_HZ,
     Clip,
+    cropped,
     empty_clip,
     load_clip,
     load_frames_dir,
@@ -100,16 +101,16 @@ def load_record(record: Record, compat: Literal["published"] | None = None) -> C
     """The media of one manifest line; `compat` as in `load_clip`. Errors: MediaError."""
     cut: dict[str, Any] = {"start_s": record.start_s, "end_s": record.end_s, "compat": compat}
     if record.frames_dir:
-        return load_frames_dir(record.frames_dir, audio=record.audio, **cut)
+        return cropped(load_frames_dir(record.frames_dir, audio=record.audio, **cut), record.person_box)
     path = record.video or record.image
     if path:
-        return load_clip(path, audio=record.audio, **cut)
+        return cropped(load_clip(path, audio=record.audio, **cut), record.person_box)
     return load_clip(record.audio, **cut) if record.audio else empty_clip("the manifest names no media")
 
 
 def media_of(record: Record) -> tuple[Any, ...]:
-    """What tells the media of two manifest lines apart: files and cut."""
-    return (*(getattr(record, kind) for kind in _MEDIA), record.start_s, record.end_s)
+    """What tells the media of two manifest lines apart: files, cut and box."""
+    return (*(getattr(record, kind) for kind in _MEDIA), record.start_s, record.end_s, record.person_box)
 
 
 def content_hash(record: Record) -> str:
@@ -126,6 +127,8 @@ def content_hash(record: Record) -> str:
         else:
             digest.update(_file_hash(Path(path)))
     digest.update(json.dumps([record.start_s, record.end_s]).encode())
+    if record.person_box is not None:
+        digest.update(json.dumps(record.person_box).encode())
     return digest.hexdigest()[:32]
 
 

@@ -18,11 +18,13 @@ from importlib import resources
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 
 from nanoemox import decoding
 from nanoemox.analysis import PRESENT, Analysis, Answers, Dialogue, Request, TaskResult
 from nanoemox.configuration_nanoemox import PRESETS, NanoEmoXConfig
+from nanoemox.hub import check_folder, check_kind
 from nanoemox.media import Clip, empty_clip, load_clip
 from nanoemox.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.processing_nanoemox import NanoEmoXProcessor, modality_of, stack_media
@@ -65,19 +67,28 @@ class EmotionAnalyzer:
     ) -> EmotionAnalyzer:
         """Load "pico" (bundled), a folder, or a Hub id; dtype is that of the files on a CPU, else bfloat16."""
         name = str(name_or_path)
+        _check_device(device)
         place = _locate(name)
+        if Path(place).is_dir():
+            check_folder(Path(place))
         if dtype is None:
             dtype = "auto" if torch.device(device).type == "cpu" else torch.bfloat16
         try:
             model, report = NanoEmoXForConditionalGeneration.from_pretrained(
-                place, dtype=dtype, revision=revision, output_loading_info=True
+                place,
+                dtype=dtype,
+                revision=revision,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,  # they are told below
             )
             processor = NanoEmoXProcessor.from_pretrained(place, revision=revision)
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
+        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
             raise ModelError(_loading_failed(name, error)) from error
         wrong = {key: sorted(report[key]) for key in ("missing_keys", "mismatched_keys") if report.get(key)}
         if wrong:
-            found = "; ".join(f"{len(v)} {k.replace('_', ' ')}, such as {v[0]}" for k, v in wrong.items())
+            found = "; ".join(
+                f"{len(v)} {k.replace('_', ' ')}, such as {_shown(v[0])}" for k, v in wrong.items()
+            )
             raise ModelError(
                 f"{name}: the weights do not fit the configuration ({found}); save the model again"
             )
@@ -253,6 +264,8 @@ def load_config(name_or_path: str | Path) -> NanoEmoXConfig:
         if not (folder / "config.json").is_file():
             return NanoEmoXConfig.preset(name)
     place = _locate(name)
+    if Path(place).is_dir() and (Path(place) / "config.json").is_file():
+        check_kind(Path(place) / "config.json")
     try:
         return NanoEmoXConfig.from_pretrained(place)
     except (OSError, ValueError) as error:
@@ -284,6 +297,21 @@ def _locate(name: str) -> str:
             f"{name}: its weights are missing from {folder}; install again, or run `make {name}`"
         )
     return str(folder)
+
+
+def _check_device(device: str | torch.device) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # PyTorch without CUDA only asserts
+        reason = " ".join(str(error).split())[:120]
+        raise ModelError(
+            f"device {device}: cannot be used here ({reason}); take cpu, or cuda where there is one"
+        ) from error
+
+
+def _shown(key: str | tuple[str, Sequence[int], Sequence[int]]) -> str:
+    """A parameter's name, with the shapes in the file and in the configuration where they differ."""
+    return key if isinstance(key, str) else f"{key[0]}: {list(key[1])} for {list(key[2])}"
 
 
 @contextmanager

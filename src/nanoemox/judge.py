@@ -16,7 +16,7 @@ import re
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -70,20 +70,29 @@ class Judge:
     def __post_init__(self) -> None:
         if not re.match(r"https?://", self.url):
             raise ValueError(f"judge: expected a URL that begins with http:// or https://, got {self.url!r}")
-        Path(self.cache).mkdir(parents=True, exist_ok=True)
 
     def ask(self, question: str) -> str:
         """The reply to one question, from disk if it was asked before; raises when every attempt failed."""
-        body = {"model": self.model, "temperature": 0, "messages": [{"role": "user", "content": question}]}
-        data = json.dumps(body, ensure_ascii=False, sort_keys=True).encode()
-        kept = Path(self.cache) / f"{hashlib.sha256(self.url.encode() + b' ' + data).hexdigest()}.json"
+        body, data, kept = self._request(question)
         if kept.is_file():
             return str(json.loads(kept.read_text(encoding="utf-8"))["reply"])
+        kept.parent.mkdir(parents=True, exist_ok=True)
         reply = self._send(data)
         part = kept.with_suffix(".part")
         part.write_text(json.dumps({"request": body, "reply": reply}, ensure_ascii=False), encoding="utf-8")
         part.replace(kept)
         return reply
+
+    def knows(self, question: str) -> bool:
+        """Whether the reply is on disk already."""
+        return self._request(question)[2].is_file()
+
+    def _request(self, question: str) -> tuple[dict[str, Any], bytes, Path]:
+        """What is sent, as an object and as bytes, and where its reply is kept."""
+        body = {"model": self.model, "temperature": 0, "messages": [{"role": "user", "content": question}]}
+        data = json.dumps(body, ensure_ascii=False, sort_keys=True).encode()
+        name = hashlib.sha256(self.url.encode() + b" " + data).hexdigest()
+        return body, data, Path(self.cache) / f"{name}.json"
 
     def _send(self, data: bytes) -> str:
         headers = {"Content-Type": "application/json"}
@@ -110,20 +119,30 @@ class Judge:
         """Clip -> {"clues", "labels"} from 1 to 10 for (truth, said); a failed clip is in `failed` instead."""
         found: dict[str, dict[str, float]] = {}
         for name, texts in pairs.items():
+            questions = dict(zip(QUESTIONS, questions_about(*texts), strict=True))
             try:
-                found[name] = {part: _number(self.ask(_filled(part, *texts))) for part in QUESTIONS}
+                found[name] = {part: _number(self.ask(question)) for part, question in questions.items()}
             except (ConnectionError, ValueError) as error:
                 self.failed[name] = str(error)
         return found
 
     def labels(self, text: str) -> list[str]:
         """Emotion words of a free text, as the model reads it."""
-        reply = re.sub(r"^.*?\[|\].*$", "", self.ask(f"{LABELS_QUESTION}\n\n{text}"), flags=re.DOTALL)
-        return [part.strip(" '\"") for part in reply.split(",") if part.strip(" '\"")]
+        reply = self.ask(question_for_labels(text))
+        found = re.search(r"\[(.*?)\]", reply, re.DOTALL)
+        if not found:
+            raise ValueError(f"expected words in square brackets, the server replied {reply[:80]!r}")
+        return [part.strip(" '\"\n") for part in found.group(1).split(",") if part.strip(" '\"\n")]
 
 
-def _filled(part: str, truth: str, said: str) -> str:
-    return f"{QUESTIONS[part]}\n\nDescription A:\n{truth}\n\nDescription B:\n{said}"
+def questions_about(truth: str, said: str) -> list[str]:
+    """What a judge is asked about two descriptions, in the order of QUESTIONS."""
+    texts = f"Description A:\n{truth}\n\nDescription B:\n{said}"
+    return [f"{question}\n\n{texts}" for question in QUESTIONS.values()]
+
+
+def question_for_labels(text: str) -> str:
+    return f"{LABELS_QUESTION}\n\n{text}"
 
 
 def _number(reply: str) -> float:
@@ -134,10 +153,9 @@ def _number(reply: str) -> float:
 
 
 def estimate(
-    pairs: Iterable[tuple[str, str]], per_million_in: float = 0.0, per_million_out: float = 0.0
+    questions: Sequence[str], per_million_in: float = 0.0, per_million_out: float = 0.0
 ) -> dict[str, float]:
-    """Calls, tokens and cost of judging (truth, said) pairs, before anything is sent; prices are the user's."""
-    questions = [_filled(part, *texts) for texts in pairs for part in QUESTIONS]
+    """Calls, tokens and cost of asking, before anything is sent; prices are the user's, tokens a rule of thumb."""
     sent = sum(len(question) for question in questions) / LETTERS_A_TOKEN
     replies = TOKENS_A_REPLY * len(questions)
     cost = (sent * per_million_in + replies * per_million_out) / 1e6

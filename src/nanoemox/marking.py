@@ -18,6 +18,7 @@ from nanoemox import published, scoring
 from nanoemox.answers import Faults, prediction, read_rows, truth_of
 from nanoemox.data import read_manifest
 from nanoemox.tasks import POLARITIES, TASKS, parse_labels
+from nanoemox.verdicts import LABELLED, Server, judge_reasons, labels_by_server
 from nanoemox.word_lists import WordLists
 
 MODES = ("standard", "published", "both")
@@ -25,9 +26,9 @@ MATTERS = 0.005  # a difference of half a point is told
 # Published figure -> the standard one that answers the same question, and why they may differ.
 PAIRS = {
     "hit_rate": ("hit_rate", "clips that a wheel has no cluster for are left out; other word lists"),
-    "f": ("set_f1_basic", "mean of five wheels; other word lists"),
-    "precision": ("set_precision_basic", "mean of five wheels; other word lists"),
-    "recall": ("set_recall_basic", "mean of five wheels; other word lists"),
+    "f": ("wheel_f1", "other wheels and word lists"),
+    "precision": ("wheel_precision", "other wheels and word lists"),
+    "recall": ("wheel_recall", "other wheels and word lists"),
     "weighted_f1": ("binary_weighted_f1", "only the exact words positive and negative are read"),
     "intent_accuracy": ("accuracy", "letters must be equal; unanswered clips are left out"),
     "intent_weighted_f1": ("weighted_f1", "letters must be equal; unanswered clips are left out"),
@@ -49,6 +50,7 @@ def mark(
     tables: str | Path | None = None,
     mode: str = "standard",
     seed: int = 0,
+    server: Server | None = None,
 ) -> dict[str, Any]:
     """Score a file of predictions.
 
@@ -58,7 +60,10 @@ def mark(
         manifest: the truth; None, a column such as `truth` or `gt` of the predictions.
         tables: the released scorer's word lists, for `published` hit rates, set scores and AvaMERG figures.
         mode: standard, published or both.
+        server: judges reasons, or reads labels from answers in running text.
     """
+    if server and task not in (*LABELLED, "reasoning"):
+        raise ValueError(f"a server can help with reasoning, {' and '.join(LABELLED)}, not with {task}")
     if task not in TASKS:
         raise ValueError(f"unknown task {task!r}; tasks are: {', '.join(TASKS)}")
     if mode not in MODES:
@@ -73,7 +78,7 @@ def mark(
             + ("choose another task" if manifest else "give --manifest, or add a column `truth`")
         )
     said: dict[str, dict[str, Any]] = {}
-    routes: Counter[str] = Counter()
+    routes: dict[str, str] = {}
     for row in rows:
         name = row["id"]
         if name in said:
@@ -82,8 +87,7 @@ def mark(
         if name not in labels:
             faults.add("id without a label (not scored)", name)
             continue
-        said[name], route = prediction(row, task, TASKS[task].candidates(labels[name]), faults)
-        routes[route] += 1
+        said[name], routes[name] = prediction(row, task, TASKS[task].candidates(labels[name]), faults)
     for name in labels:
         if name not in said:
             faults.add("no prediction (counts as wrong)", name)
@@ -93,6 +97,10 @@ def mark(
             f"expected ids such as {next(iter(labels))!r}"
         )
     report: dict[str, Any] = {"predictions": str(predictions), "task": task, "n": len(labels), "mode": mode}
+    if server and task == "reasoning":
+        report["judge"] = judge_reasons(server, labels, said, speakers, faults, seed)
+    elif server:
+        report["server"] = labels_by_server(server, said, routes, faults)
     if mode != "published":
         report["standard"] = scoring.score(labels, said.values(), speakers, [task], seed)[task]
     if mode != "standard":
@@ -100,7 +108,7 @@ def mark(
         report["published"], report["notes"] = released(labels, said, task, words)
     if mode == "both":
         report["differences"] = differences(report["published"], report["standard"])
-    report["routes"] = dict(routes)
+    report["routes"] = dict(Counter(routes.values()))
     report["faults"] = {kind: {"n": len(names), "names": names} for kind, names in faults.found.items()}
     return report
 
@@ -136,7 +144,7 @@ def _truth(
         elif task == "empathy":
             mine = {"emotion": text, "reply": "unknown"}
         elif task == "reasoning":
-            raise ValueError("reasoning: expected --manifest with cues; a column cannot hold them")
+            mine = {"text": text}
         else:
             mine = {"label": text}
         labels[row["id"]] = {task: mine}
@@ -176,7 +184,7 @@ def released(
         ), notes
     if task == "reasoning":
         raise ValueError(
-            "reasoning: the released scorer asks a paid judge; see nanoemox.judge and docs/scoring.md"
+            "reasoning: the released scorer asks a judge; leave --mode out and give --server URL for one"
         )
     assert words is not None
     if task == "emotion":

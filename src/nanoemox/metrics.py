@@ -1,107 +1,51 @@
-"""Scores of answers against labels, each with the interval that its sample supports.
+"""Scores of answers against labels, each with the interval that its sample supports (`intervals`).
 
-Every figure here is a function of sums over clips, so a clip is reduced to a row of numbers (hits, counts,
-one cell of a confusion matrix) and the interval comes from resampling the rows' sums. Whole speakers are
-resampled, not clips: two clips of one person are not two independent witnesses. Values are fractions of 1.
-Nothing here knows tensors.
+Signatures are (truth, said, clusters, seed) as in scikit-learn, with who speaks in each clip beside them; a figure
+is {"value", "low", "high", "n"}, fractions of 1. Nothing here knows tensors.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TypedDict
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nanoemox import emotion_wheel
+from nanoemox.intervals import (
+    RESAMPLES,
+    Clusters,
+    Figure,
+    Rows,
+    Statistic,
+    estimate,
+    estimates,
+    harmonic,
+    mean,
+    ratio,
+)
 
-RESAMPLES = 1000
-MANY = 5000  # from so many clips or speakers on, equal ones are drawn together
-DRAWN_AT_ONCE = 4_000_000  # weights held in memory
-INTERVAL = (2.5, 97.5)  # percentiles: a 95 % interval
-
-Rows = NDArray[np.float64]  # [clips, sums]
-Clusters = Sequence[str] | None  # who speaks in each clip
-Statistic = Callable[[Rows], Rows]  # [..., sums] -> [...]
-
-
-class Figure(TypedDict):
-    """A value with its 95 % interval and the number of clips behind it."""
-
-    value: float | None
-    low: float | None
-    high: float | None
-    n: int
-
-
-def estimate(rows: Rows, statistic: Statistic, clusters: Clusters = None, seed: int = 0) -> Figure:
-    """Value of `statistic` on the summed rows, with a percentile bootstrap over clusters.
-
-    Args:
-        rows: [clips, sums], what each clip adds.
-        statistic: maps sums [..., sums] to values [...]; NaN where undefined.
-        clusters: who speaks in each clip; None, or a single speaker, resamples clips.
-    """
-    rows = np.asarray(rows, dtype=np.float64)
-    n = len(rows)
-    if n == 0:
-        return Figure(value=None, low=None, high=None, n=0)
-    value = float(statistic(rows.sum(axis=0)))
-    summed = rows
-    if clusters is not None and len(set(clusters)) > 1:
-        _, which = np.unique(np.asarray(clusters), return_inverse=True)
-        summed = np.zeros((int(which.max()) + 1, rows.shape[1]))
-        np.add.at(summed, which, rows)
-    k = len(summed)
-    shares = np.full(k, 1 / k)
-    if k > MANY:  # drawing equal rows one by one is drawing their kinds by how many there are
-        summed, counts = _kinds(summed)
-        shares = counts / k
-    rng, step = np.random.default_rng(seed), max(1, DRAWN_AT_ONCE // len(summed))
-    values = np.concatenate(
-        [
-            statistic(rng.multinomial(k, shares, size=min(step, RESAMPLES - first)) @ summed)
-            for first in range(0, RESAMPLES, step)
-        ]
-    )
-    values = values[~np.isnan(values)]
-    low, high = np.percentile(values, INTERVAL) if len(values) else (np.nan, np.nan)
-    return Figure(value=_number(value), low=_number(low), high=_number(high), n=n)
-
-
-def _kinds(rows: Rows) -> tuple[Rows, NDArray[np.int64]]:
-    """Distinct rows, and how often each occurs."""
-    # One key a row that tells rows apart, by random weights; equal keys of unequal rows only split a kind.
-    order = np.argsort(rows @ np.random.default_rng(0).random(rows.shape[1]), kind="stable")
-    ordered = rows[order]
-    first = np.concatenate([[True], (ordered[1:] != ordered[:-1]).any(axis=1)])
-    starts = np.flatnonzero(first)
-    return ordered[starts], np.diff([*starts, len(rows)])
-
-
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else round(float(value), 6)
-
-
-def _ratio(top: Rows, bottom: Rows) -> Rows:
-    """top / bottom, NaN where bottom is 0."""
-    return np.divide(top, bottom, out=np.full(np.shape(bottom), np.nan), where=np.asarray(bottom) > 0)
-
-
-def _harmonic(precision: Rows, recall: Rows) -> Rows:
-    """F1 of precision and recall; 0 where both are 0."""
-    total = precision + recall
-    return np.divide(
-        2 * precision * recall, total, out=np.zeros(np.shape(total)), where=np.asarray(total) > 0
-    )
-
-
-def mean(values: Sequence[float], clusters: Clusters = None, seed: int = 0) -> Figure:
-    """Mean of one number a clip: accuracy, a rate."""
-    rows = np.stack([np.asarray(values, dtype=np.float64), np.ones(len(values))], axis=1)
-    return estimate(rows, lambda s: _ratio(s[..., 0], s[..., 1]), clusters, seed)
+__all__ = [
+    "RESAMPLES",
+    "Figure",
+    "accuracy",
+    "basic_emotions",
+    "basic_hits",
+    "corpus_dist_n",
+    "cue_f1",
+    "dist_n",
+    "distinct",
+    "estimate",
+    "estimates",
+    "groups_of",
+    "macro_f1",
+    "mean",
+    "set_scores",
+    "unweighted_recall",
+    "weighted_f1",
+    "weighted_precision",
+    "wheel_scores",
+]
 
 
 def accuracy(
@@ -141,7 +85,7 @@ def weighted_f1(
 
     def statistic(sums: Rows) -> Rows:
         f1, true = _class_f1(sums, size)
-        return _ratio((f1 * true).sum(-1), true.sum(-1))
+        return ratio((f1 * true).sum(-1), true.sum(-1))
 
     return estimate(rows, statistic, clusters, seed)
 
@@ -155,7 +99,7 @@ def macro_f1(
     def statistic(sums: Rows) -> Rows:
         f1, true = _class_f1(sums, size)
         present = true > 0
-        return _ratio((f1 * present).sum(-1), present.sum(-1).astype(np.float64))
+        return ratio((f1 * present).sum(-1), present.sum(-1).astype(np.float64))
 
     return estimate(rows, statistic, clusters, seed)
 
@@ -170,7 +114,7 @@ def weighted_precision(
         cells = sums.reshape(*sums.shape[:-1], size, size)
         hits, true, said_n = np.diagonal(cells, axis1=-2, axis2=-1), cells.sum(-1), cells.sum(-2)
         precision = np.divide(hits, said_n, out=np.zeros(hits.shape), where=said_n > 0)
-        return _ratio((precision * true).sum(-1), true.sum(-1))
+        return ratio((precision * true).sum(-1), true.sum(-1))
 
     return estimate(rows, statistic, clusters, seed)
 
@@ -185,7 +129,7 @@ def unweighted_recall(
         cells = sums.reshape(*sums.shape[:-1], size, size)
         hits, true = np.diagonal(cells, axis1=-2, axis2=-1), cells.sum(-1)
         recall = np.divide(hits, true, out=np.zeros(hits.shape), where=true > 0)
-        return _ratio(recall.sum(-1), (true > 0).sum(-1).astype(np.float64))
+        return ratio(recall.sum(-1), (true > 0).sum(-1).astype(np.float64))
 
     return estimate(rows, statistic, clusters, seed)
 
@@ -238,11 +182,63 @@ def set_scores(
             who.append(clusters[i] if clusters is not None else str(i))
     table = np.asarray(rows, dtype=np.float64).reshape(-1, 3)
     parts: dict[str, Statistic] = {
-        "f1": lambda s: _harmonic(_ratio(s[..., 0], s[..., 2]), _ratio(s[..., 1], s[..., 2])),
-        "precision": lambda s: _ratio(s[..., 0], s[..., 2]),
-        "recall": lambda s: _ratio(s[..., 1], s[..., 2]),
+        "f1": lambda s: harmonic(ratio(s[..., 0], s[..., 2]), ratio(s[..., 1], s[..., 2])),
+        "precision": lambda s: ratio(s[..., 0], s[..., 2]),
+        "recall": lambda s: ratio(s[..., 1], s[..., 2]),
     }
-    return {name: estimate(table, part, who, seed) for name, part in parts.items()}
+    return estimates(table, parts, who, seed)
+
+
+def wheel_scores(
+    truth: Sequence[Collection[str]],
+    said: Sequence[Collection[str]],
+    clusters: Clusters = None,
+    seed: int = 0,
+) -> dict[str, Figure]:
+    """`set_scores` over the sectors of each of our wheels, and their means over the wheels.
+
+    The rule of MER-UniBench for open vocabularies, with our wheels in place of its five: F1 of each wheel
+    from mean precision and recall, then the mean F1. Both sides are projected alike; a word that the lexicon
+    lacks stands for itself.
+    """
+    names = emotion_wheel.WHEELS
+    rows, who = [], []
+    for i, (true, mine) in enumerate(zip(truth, said, strict=True)):
+        expected, given = _on_wheels(true), _on_wheels(mine)
+        if not expected[0]:
+            continue
+        hits = [len(t & m) for t, m in zip(expected, given, strict=True)]
+        precision = [hit / len(m) if m else 0.0 for hit, m in zip(hits, given, strict=True)]
+        rows.append(precision + [hit / len(t) for hit, t in zip(hits, expected, strict=True)] + [1.0])
+        who.append(clusters[i] if clusters is not None else str(i))
+    size = len(names)
+    table = np.asarray(rows, dtype=np.float64).reshape(-1, 2 * size + 1)
+
+    def f1(sums: Rows) -> Rows:
+        """[..., sums] -> F1 of each wheel [..., wheels]."""
+        return harmonic(
+            ratio(sums[..., :size], sums[..., -1:].repeat(size, -1)),
+            ratio(sums[..., size:-1], sums[..., -1:].repeat(size, -1)),
+        )
+
+    parts: dict[str, Statistic] = {
+        "f1": lambda s: f1(s).mean(-1),
+        "precision": lambda s: ratio(s[..., :size].mean(-1), s[..., -1]),
+        "recall": lambda s: ratio(s[..., size:-1].mean(-1), s[..., -1]),
+    }
+    parts |= {f"f1_{name}": lambda s, i=i: f1(s)[..., i] for i, name in enumerate(names)}  # type: ignore[misc]
+    return estimates(table, parts, who, seed)
+
+
+def _on_wheels(labels: Collection[str]) -> list[set[str]]:
+    """The sectors of some words, one set a wheel."""
+    found: list[set[str]] = [set() for _ in emotion_wheel.WHEELS]
+    for label in labels:
+        if label.strip():
+            sectors = emotion_wheel.sectors(label) or (label.casefold().strip(),) * len(found)
+            for wheel, sector in zip(found, sectors, strict=True):
+                wheel.add(sector)
+    return found
 
 
 def cue_f1(
@@ -266,7 +262,7 @@ def cue_f1(
             rows.append((len(true & mine), len(true), len(mine)))
             who.append(clusters[i] if clusters is not None else str(i))
     table = np.asarray(rows, dtype=np.float64).reshape(-1, 3)
-    return estimate(table, lambda s: _ratio(2 * s[..., 0], s[..., 1] + s[..., 2]), who, seed)
+    return estimate(table, lambda s: ratio(2 * s[..., 0], s[..., 1] + s[..., 2]), who, seed)
 
 
 def _plain(text: str) -> str:

@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-# Terms of the backbones the paper uses, as their own pages state them; whoever publishes checks them again.
+# Terms of the backbones the paper uses, as their own pages state them; whoever publishes checks them at the source.
 LICENCES = {
-    "openai/clip-vit-large-patch14": "MIT",
+    "openai/clip-vit-large-patch14": "MIT (of its code; its page on the Hub states none)",
     "TencentGameMate/chinese-hubert-large": "MIT",
     "kartiknarayan/facexformer": "MIT",
     "Qwen/Qwen2.5-1.5B-Instruct": "Apache-2.0",
@@ -96,7 +96,7 @@ def _parts(config: Mapping[str, Any], sources: Mapping[str, Any]) -> str:
     for part, source in sources.items():
         at = f" @ {source['revision']}" if source.get("revision") else ""
         name = source["name"] if "/" in source["name"] else f"`{source['name']}` (a local folder or file)"
-        terms = LICENCES.get(source["name"], "see its own page")
+        terms = LICENCES.get(source["name"], "check at the source")
         rows.append(f"| {TITLES.get(part, part)} | {name}{at} | {terms} |")
     rows.append("| adapters, fusion | this project | MIT |")
     return "\n".join(rows)

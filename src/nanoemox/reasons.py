@@ -4,8 +4,9 @@ Two parts, each in [0, 1], after the two questions of the published judge protoc
 of face, voice and posture, as (part, manner) pairs found near each other in one clause ("brows were
 furrowed" and "a furrowed brow" are one pair), F1 of the pairs with half a credit where only the part
 agrees. Labels: the emotion words it affirms, F1 over groups of the lexicon and over basic emotions,
-averaged. What is denied counts as a different statement. Deterministic, offline, English; docs/scoring.md
-has what it can and cannot tell.
+averaged, once over all of them and once over those that the grammar ascribes to somebody. What is denied
+counts as a different statement. Deterministic, offline, English; docs/scoring.md has what it can and
+cannot tell.
 """
 
 from __future__ import annotations
@@ -51,14 +52,15 @@ _DENY = {"not", "no", "never", "without", "hardly", "nor", "neither"}
 
 
 class Agreement(NamedTuple):
-    """Agreement of one text with its reference."""
+    """Agreement of one text with its reference; None where the reference names no clue (no label)."""
 
-    clues: float
-    labels: float
+    clues: float | None
+    labels: float | None
 
     @property
-    def both(self) -> float:
-        return (self.clues + self.labels) / 2
+    def both(self) -> float | None:
+        known = [part for part in self if part is not None]
+        return sum(known) / len(known) if known else None
 
 
 Clue = tuple[str, str, bool]  # part, manner ("" where none is told), denied
@@ -99,9 +101,9 @@ def clues(text: str) -> frozenset[Clue]:
 
 
 @lru_cache(maxsize=20_000)
-def _emotions(text: str) -> tuple[frozenset[str], frozenset[str]]:
-    """Groups and basic emotions of a text, denied ones under a name of their own."""
-    named = mentions(text)
+def _emotions(text: str, ascribed: bool) -> tuple[frozenset[str], frozenset[str]]:
+    """Groups and basic emotions of a text, denied ones under a name of their own; all or only those ascribed."""
+    named = [mention for mention in mentions(text) if mention.ascribed or not ascribed]
     groups = {("not " if m.denied else "") + m.group for m in named}
     basic = {("not " if m.denied else "") + str(emotion_wheel.basic_emotion(m.group)) for m in named}
     return frozenset(groups), frozenset(basic)
@@ -113,12 +115,20 @@ def _f1(truth: Collection[object], said: Collection[object]) -> float:
 
 
 def agreement(truth: str, said: str) -> Agreement:
-    """Agreement of `said` with `truth`. Where the truth names no clue (or label), the part is 0."""
+    """Agreement of `said` with `truth`, each part over what the truth has of it."""
     ours, theirs = clues(truth), clues(said)
     told = {(p, m, d) for p, m, d in ours if m}, {(p, m, d) for p, m, d in theirs if m}
     parts = {(p, d) for p, _, d in ours}, {(p, d) for p, _, d in theirs}
-    (groups, basic), (their_groups, their_basic) = _emotions(truth), _emotions(said)
+    labels = []
+    for ascribed in (False, True):
+        (groups, basic), (their_groups, their_basic) = _emotions(truth, ascribed), _emotions(said, ascribed)
+        if groups:
+            labels.append((_f1(groups, their_groups) + _f1(basic, their_basic)) / 2)
     return Agreement(
-        clues=(_f1(*told) + _f1(*parts)) / 2,
-        labels=(_f1(groups, their_groups) + _f1(basic, their_basic)) / 2,
+        clues=_mean([_f1(*pair) for pair in (told, parts) if pair[0]]),
+        labels=_mean(labels),
     )
+
+
+def _mean(values: list[float]) -> float | None:
+    return sum(values) / len(values) if values else None

@@ -182,7 +182,10 @@ class Job(Schedule):
 
 
 class BackboneRecipe(Section):
-    """Phase 0: clips, tokenizer, three encoders and a language model, put together as one untrained `pico`."""
+    """Phase 0: clips, tokenizer, three encoders and a language model, put together as one untrained `pico`.
+
+    `stills` are single pictures that the scene encoder sees beside frames of clips.
+    """
 
     kind: Literal["backbones"]
     name: str
@@ -195,6 +198,7 @@ class BackboneRecipe(Section):
     seed: int = 7
     vocabulary: int = Field(2000, gt=300)
     tokenizer_scripts: int = Field(4000, gt=0)
+    stills: int = Field(0, ge=0)
     face: Job
     voice: Job
     scene: Job

@@ -15,12 +15,22 @@ from typing import Any
 from nanoemox import metrics
 from nanoemox.emotion_wheel import polarity_of_labels
 from nanoemox.metrics import Figure
+from nanoemox.reasons import agreement
 from nanoemox.tasks import CHAIN, SOURCES, TASKS, polarity_of
 
 Labels = Mapping[str, Any]  # a manifest line's `labels`
 Prediction = Mapping[str, Any]  # one line of predictions.jsonl
 Figures = dict[str, Figure]
 
+# The figure that stands for a task where there is room for one.
+HEADLINES = {
+    "sentiment": "weighted_f1",
+    "emotion": "accuracy",
+    "open_vocabulary": "set_f1",
+    "intent": "accuracy",
+    "reasoning": "cue_f1",
+    "empathy": "emotion_accuracy",
+}
 _ARTICLES = {"a", "an", "the", "my", "your", "his", "her", "their", "our", "this", "that"}
 
 
@@ -30,7 +40,7 @@ def has_labels(labels: Labels, task: str) -> bool:
     if task == "sentiment":
         return mine.get("polarity") is not None or mine.get("valence") is not None
     if task == "reasoning":
-        return any((mine.get("cues") or {}).values())
+        return bool(mine.get("text")) or _has_cues(mine)
     return bool(mine.get({"open_vocabulary": "labels", "empathy": "reply"}.get(task, "label")))
 
 
@@ -75,11 +85,11 @@ def score(
             )
         if name == "reasoning":
             known = [i for i, clip in enumerate(ids) if has_labels(labels[clip], "emotion")]
-            truth = [_plain(labels[ids[i]]["emotion"]["label"]) for i in known]
-            said = [_plain(sample.said[i].get("label")) for i in known]
-            figures[name]["emotion_accuracy"] = metrics.accuracy(
-                truth, said, [sample.clusters[i] for i in known], seed
-            )
+            truth = [plain(labels[ids[i]]["emotion"]["label"]) for i in known]
+            said = [plain(sample.said[i].get("label")) for i in known]
+            if known:
+                who = [sample.clusters[i] for i in known]
+                figures[name]["emotion_accuracy"] = metrics.accuracy(truth, said, who, seed)
     return figures
 
 
@@ -100,20 +110,24 @@ def majority(train: Sequence[Labels], tasks: Sequence[str]) -> dict[str, dict[st
             ranked = sorted(groups, key=lambda group: (-groups[group], group))
             constant[name] = {"labels": ranked[: max(1, round(share))]}
         elif name == "reasoning":
-            cues: dict[str, list[str]] = {}
-            for source in SOURCES:
-                found = Counter(
-                    cue for mine in known for cue in set((mine.get("cues") or {}).get(source, ()))
-                )
-                cues[source] = _best_prefix(
-                    found, [(mine.get("cues") or {}).get(source, ()) for mine in known]
-                )
-            constant[name] = {"cues": cues}
+            constant[name] = _constant_reasons(known, train)
         else:
             thinking = {link: _commonest(mine.get(link) for mine in known) for link in CHAIN}
             reply = _commonest(mine.get("reply") for mine in known)
             constant[name] = {"thinking": {k: v for k, v in thinking.items() if v}, "reply": reply}
     return constant
+
+
+def _constant_reasons(known: Sequence[Mapping[str, Any]], train: Sequence[Labels]) -> dict[str, Any]:
+    """The commonest cues of each source and the commonest emotion; without cues, the commonest text."""
+    cues: dict[str, list[str]] = {}
+    for source in SOURCES:
+        found = Counter(cue for mine in known for cue in set((mine.get("cues") or {}).get(source, ())))
+        cues[source] = _best_prefix(found, [(mine.get("cues") or {}).get(source, ()) for mine in known])
+    emotion = _commonest((labels.get("emotion") or {}).get("label") for labels in train)
+    labels = {"reasoning": {"cues": cues}, "emotion": {"label": emotion}}
+    text = TASKS["reasoning"].target(labels) or _commonest(mine.get("text") for mine in known) or ""
+    return {"cues": cues, "label": emotion, "text": text}
 
 
 # ---------------------------------------------------------------- one scorer for each task
@@ -142,7 +156,7 @@ class _Sample:
 
 
 def _sentiment(sample: _Sample) -> Figures:
-    said = [_plain(s.get("polarity")) for s in sample.said]
+    said = [said_label("sentiment", answer) for answer in sample.said]
     return _three_classes(sample, said, "")
 
 
@@ -178,14 +192,14 @@ def _closed(name: str) -> Callable[[_Sample], Figures]:
         return task.candidates({name: mine}) or []
 
     def written(mine: Mapping[str, Any], answer: Prediction) -> str:
-        return _plain(task.parse(answer.get("text") or "", candidates(mine)).label)
+        return plain(task.parse(answer.get("text") or "", candidates(mine)).label)
 
     def off_list(mine: Mapping[str, Any], answer: Prediction) -> bool:
-        return written(mine, answer) not in {_plain(c) for c in candidates(mine)}
+        return written(mine, answer) not in {plain(c) for c in candidates(mine)}
 
     def scorer(sample: _Sample) -> Figures:
-        truth = [_plain(mine["label"]) for mine in sample.truth]
-        said = [_plain(answer.get("label")) for answer in sample.said]
+        truth = [plain(mine["label"]) for mine in sample.truth]
+        said = [plain(answer.get("label")) for answer in sample.said]
         figures = {
             "accuracy": metrics.accuracy(truth, said, sample.clusters, sample.seed),
             "weighted_f1": metrics.weighted_f1(truth, said, sample.clusters, sample.seed),
@@ -204,7 +218,7 @@ def _closed(name: str) -> Callable[[_Sample], Figures]:
                 [float(len(mine)) for mine in words], sample.clusters, sample.seed
             )
         if any(answer.get("text") for answer in sample.said):
-            figures["accuracy_written"] = sample.mean(lambda t, s: written(t, s) == _plain(t["label"]))
+            figures["accuracy_written"] = sample.mean(lambda t, s: written(t, s) == plain(t["label"]))
             figures["off_list_rate"] = sample.mean(off_list)
         return figures
 
@@ -212,28 +226,49 @@ def _closed(name: str) -> Callable[[_Sample], Figures]:
 
 
 def _open_vocabulary(sample: _Sample) -> Figures:
-    truth = [metrics.groups_of(mine["labels"]) for mine in sample.truth]
-    said = [metrics.groups_of(answer.get("labels") or ()) for answer in sample.said]
-    scores = metrics.set_scores(truth, said, sample.clusters, sample.seed)
-    basic = metrics.set_scores(
-        [metrics.basic_emotions(mine["labels"]) for mine in sample.truth],
-        [metrics.basic_emotions(answer.get("labels") or ()) for answer in sample.said],
+    """`set_…`: over groups of synonyms. `wheel_…`: over sectors of wheels, coarser, as MER-UniBench does."""
+    expected = [mine["labels"] for mine in sample.truth]
+    given = [answer.get("labels") or () for answer in sample.said]
+    groups = metrics.set_scores(
+        [metrics.groups_of(labels) for labels in expected],
+        [metrics.groups_of(labels) for labels in given],
         sample.clusters,
         sample.seed,
     )
-    scores |= {f"{name}_basic": figure for name, figure in basic.items()}
-    lengths = [float(len(answer.get("labels") or ())) for answer in sample.said]
-    return {f"set_{name}": figure for name, figure in scores.items()} | {
-        "labels_per_answer": metrics.mean(lengths, sample.clusters, sample.seed)
-    }
+    wheels = metrics.wheel_scores(expected, given, sample.clusters, sample.seed)
+    lengths = [float(len(labels)) for labels in given]
+    return (
+        {f"set_{name}": figure for name, figure in groups.items()}
+        | {f"wheel_{name}": figure for name, figure in wheels.items()}
+        | {"labels_per_answer": metrics.mean(lengths, sample.clusters, sample.seed)}
+    )
 
 
 def _reasoning(sample: _Sample) -> Figures:
-    truth = [mine["cues"] for mine in sample.truth]
-    said = [answer.get("cues") or {} for answer in sample.said]
-    figures = {"cue_f1": metrics.cue_f1(truth, said, None, sample.clusters, sample.seed)}
-    for source in SOURCES:
-        figures[f"cue_f1_{source}"] = metrics.cue_f1(truth, said, source, sample.clusters, sample.seed)
+    """Cues where the labels have them, and agreement with the text where they have one."""
+    figures: Figures = {}
+    known = sample.where(_has_cues)
+    truth = [mine["cues"] for mine in known.truth]
+    said = [answer.get("cues") or {} for answer in known.said]
+    for source in (None, *SOURCES) if truth else ():
+        name = f"cue_f1_{source}" if source else "cue_f1"
+        figures[name] = metrics.cue_f1(truth, said, source, known.clusters, known.seed)
+    told = sample.where(lambda mine: bool(mine.get("text")))
+    found = [
+        agreement(mine["text"], str(answer.get("text") or ""))
+        for mine, answer in zip(told.truth, told.said, strict=True)
+    ]
+    parts = {
+        "agreement": [each.both for each in found],
+        "agreement_clues": [each.clues for each in found],
+        "agreement_labels": [each.labels for each in found],
+    }
+    for name, values in parts.items():
+        kept = [i for i, value in enumerate(values) if value is not None]
+        if kept:
+            figures[name] = metrics.mean(
+                [values[i] or 0.0 for i in kept], [told.clusters[i] for i in kept], told.seed
+            )
     return figures
 
 
@@ -243,7 +278,7 @@ def _empathy(sample: _Sample) -> Figures:
 
     figures: Figures = {}
     for name in CHAIN:
-        same = (lambda a, b: _plain(a) == _plain(b)) if name == "emotion" else names_same
+        same = (lambda a, b: plain(a) == plain(b)) if name == "emotion" else names_same
         known = sample.where(lambda t, name=name: bool(t.get(name)))  # type: ignore[misc]
         if not known.truth:
             continue
@@ -290,12 +325,27 @@ def _content(text: str) -> list[str]:
     return [word for word in re.findall(r"[\w'-]+", text.casefold()) if word not in _ARTICLES]
 
 
-def _plain(label: str | None) -> str:
+def true_label(task: str, mine: Mapping[str, Any]) -> str:
+    """The true label of a closed task in the form in which labels are compared."""
+    return _polarity(mine) if task == "sentiment" else plain(mine["label"])
+
+
+def said_label(task: str, answer: Prediction) -> str:
+    """What was said to a closed task, likewise; empty where nothing was."""
+    return plain(answer.get("polarity" if task == "sentiment" else "label"))
+
+
+def plain(label: str | None) -> str:
+    """Case, underscores and blanks do not tell labels apart."""
     return " ".join((label or "").casefold().replace("_", " ").split())
 
 
+def _has_cues(mine: Mapping[str, Any]) -> bool:
+    return any((mine.get("cues") or {}).values())
+
+
 def _polarity(mine: Mapping[str, Any]) -> str:
-    return _plain(mine["polarity"]) if mine.get("polarity") else polarity_of(mine["valence"])
+    return plain(mine["polarity"]) if mine.get("polarity") else polarity_of(mine["valence"])
 
 
 def _commonest(values: Iterable[str | None]) -> str | None:

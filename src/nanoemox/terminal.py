@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -14,6 +15,7 @@ from nanoemox.analysis import PRESENT, Analysis, TaskResult
 from nanoemox.tasks import TASKS
 
 LABELS_SHOWN = 3
+INTERVAL = "95 %\ninterval"
 EXPERT_NAMES = ("shallow", "middle", "deep")
 # Which of Theatre's constructed ceilings belongs to which figure.
 CEILINGS = {"emotion.accuracy": "emotion", "intent.accuracy": "intent", "empathy.cause_accuracy": "cause"}
@@ -60,22 +62,19 @@ def show_scores(console: Console, report: Mapping[str, Any]) -> None:
     """Figures, with what trivial models reach and what the world's construction allows beside them."""
     baselines: Mapping[str, Any] = report.get("baselines") or {}
     best = (report.get("ceilings") or {}).get("all") or {}
-    table = _table(f"{report['n']} clips · model {report['model']}")
-    table.add_column("Figure", no_wrap=True)
-    for heading in ("Value", "95 % interval", "n", *(name.replace("_", " ") for name in baselines)):
-        table.add_column(heading, justify="right")
-    if best:
-        table.add_column("ceiling", justify="right")
+    table = _narrow(f"{report['n']} clips · model {report['model']}")
+    headings = ["value", INTERVAL, "n", *(name.replace("_", "\n") for name in baselines)]
+    _columns(table, "figure", [*headings, "ceiling"] if best else headings)
     for task, figures in report["tasks"].items():
+        table.add_row(f"[bold]{task}[/]")
         for figure, row in figures.items():
             if not isinstance(row, Mapping) or row.get("value") is None:
                 continue
-            name = f"{task}.{figure}"
-            cells = [name, _number(row["value"]), _interval(row), str(row.get("n", ""))]
+            cells = [_spaced(figure), _number(row["value"]), _interval(row), str(row.get("n", ""))]
             for baseline in baselines.values():
                 cells.append(_number(((baseline.get(task) or {}).get(figure) or {}).get("value")))
             if best:
-                cells.append(_number(best.get(CEILINGS.get(name, ""))))
+                cells.append(_number(best.get(CEILINGS.get(f"{task}.{figure}", ""))))
             table.add_row(*cells)
         table.add_section()
     console.print(table)
@@ -89,15 +88,15 @@ NAMES_SHOWN = 5
 
 def show_marks(console: Console, report: Mapping[str, Any]) -> None:
     """Figures of somebody's predictions, where the two ways of scoring part, and every fault of the file."""
-    table = _table(f"{report['task']} · {report['n']} clips · {report['predictions']}")
-    table.add_column("Figure", no_wrap=True)
-    for heading in ("Value", "95 % interval", "n"):
-        table.add_column(heading, justify="right")
+    table = _narrow(f"{report['task']} · {report['n']} clips · {report['predictions']}")
+    _columns(table, "figure", ["value", INTERVAL, "n"])
     for name, row in (report.get("standard") or {}).items():
-        table.add_row(name, _number(row["value"]) or "undefined", _interval(row), str(row["n"]))
+        table.add_row(_spaced(name), _number(row["value"]) or "undefined", _interval(row), str(row["n"]))
+    for name, row in ((report.get("judge") or {}).get("figures") or {}).items():
+        table.add_row(f"{_spaced(name)} (1 to 10)", _number(row["value"]), _interval(row), str(row["n"]))
     table.add_section()
     for name, value in (report.get("published") or {}).items():
-        table.add_row(f"published {name}", _number(value) or "undefined", "", "")
+        table.add_row(f"published {_spaced(name)}", _number(value) or "undefined", "", "")
     console.print(table)
     for pair in report.get("differences") or ():
         theirs, ours = (_number(value) or "undefined" for value in pair["values"])
@@ -116,10 +115,8 @@ def show_marks(console: Console, report: Mapping[str, Any]) -> None:
 
 def show_comparison(console: Console, report: Mapping[str, Any]) -> None:
     """Two systems side by side, and the clips where they part most."""
-    table = _table(f"A {report['a']} · B {report['b']}")
-    table.add_column("Task", no_wrap=True)
-    for heading in ("A", "B", "B - A", "95 % interval", "p", "A better", "B better", "n"):
-        table.add_column(heading, justify="right")
+    table = _narrow(f"A {report['a']}\nB {report['b']}")
+    _columns(table, "task", ["A", "B", "B - A", INTERVAL, "p", "A\nbetter", "B\nbetter", "n"])
     for task, row in report["tasks"].items():
         means = [_number(row[key]) for key in ("a", "b", "difference")]
         counts = [str(row[key]) for key in ("a_better", "b_better", "n")]
@@ -130,6 +127,24 @@ def show_comparison(console: Console, report: Mapping[str, Any]) -> None:
         more = f" and {len(row['clips']) - NAMES_SHOWN} more" if len(row["clips"]) > NAMES_SHOWN else ""
         if shown:
             console.print(f"{task} differs on {_safe(shown)}{more}", highlight=False, soft_wrap=True)
+
+
+def show_systems(console: Console, report: Mapping[str, Any]) -> None:
+    """A small network beside classical ones, and every clip that was left out."""
+    table = _table(f"{report['task']} by {report['sense']} · {report['n']} clips · {report['manifest']}")
+    table.add_column("System", no_wrap=True)
+    for heading in ("Accuracy", "Recall (UAR)", "Weighted F1"):
+        table.add_column(heading, justify="right")
+    for name, figures in report["systems"].items():
+        table.add_row(
+            _safe(name), *(f"{_number(row['value'])} ({_interval(row)})" for row in figures.values())
+        )
+    console.print(table)
+    skipped = list(report["skipped"].items())
+    for name, why in skipped[:NAMES_SHOWN]:
+        console.print(f"[yellow]left out[/] {_safe(f'{name}: {why}')}", highlight=False, soft_wrap=True)
+    if skipped:
+        console.print(f"left out in all: {len(skipped)}", highlight=False)
 
 
 def show_sizes(console: Console, model: str, sizes: Mapping[str, Any]) -> None:
@@ -195,6 +210,29 @@ def _count_rows(
         table.add_section()
 
 
+def _narrow(title: str) -> Table:
+    """A table without frames, for many columns of numbers in 80 columns of text."""
+    return Table(
+        title=_safe(title),
+        title_justify="left",
+        title_style="bold",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+
+
+def _columns(table: Table, first: str, numbers: Sequence[str]) -> None:
+    """Names that may take two lines, and numbers that may not."""
+    table.add_column(first, min_width=16, vertical="bottom")
+    for heading in numbers:
+        table.add_column(heading, justify="right", no_wrap=True, vertical="bottom")
+
+
+def _spaced(name: str) -> str:
+    return _safe(name.replace("_", " ").replace("f1", "F1"))
+
+
 def _table(title: str, show_lines: bool = False) -> Table:
     return Table(title=_safe(title), title_justify="left", title_style="bold", show_lines=show_lines)
 
@@ -210,4 +248,4 @@ def _number(value: float | None) -> str:
 
 def _interval(row: Mapping[str, Any]) -> str:
     low, high = row.get("low"), row.get("high")
-    return "" if low is None or high is None else f"{low:.3f} – {high:.3f}"
+    return "" if low is None or high is None else f"{low:.3f}–{high:.3f}"

@@ -20,6 +20,10 @@ from .common import Result, load_json
 EXACT = 1e-9
 
 
+class TablesMissing(Exception):
+    """No word lists were named, and none lie beside the reference folder."""
+
+
 def tables_folder(path: Path) -> Path:
     named = os.environ.get("NANOEMOX_TABLES")
     return Path(named) if named else path.resolve().parent.parent / "emotion_wheel"
@@ -31,7 +35,10 @@ def _word_lists(folder: Path) -> WordLists:
 
 
 def word_lists(path: Path) -> WordLists:
-    return _word_lists(tables_folder(path))
+    folder = tables_folder(path)
+    if not folder.is_dir() and "NANOEMOX_TABLES" not in os.environ:
+        raise TablesMissing(f"no word lists in {folder}; give --tables or set NANOEMOX_TABLES")
+    return _word_lists(folder)
 
 
 class _Scores(Result):

@@ -20,7 +20,22 @@ FILES = sorted(path for path in FOLDER.iterdir() if check_for(path)) if FOLDER.i
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_file(path):
     result = check_file(path)
-    assert result is not None and result.passed, result
+    assert result is not None
+    if result.skipped:
+        pytest.skip(result.skipped)
+    assert result.passed, result
+
+
+def test_scores_without_word_lists_are_skipped_with_the_reason(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("NANOEMOX_TABLES", "")  # so that it is put back
+    monkeypatch.delenv("NANOEMOX_TABLES")
+    (tmp_path / "golden").mkdir()
+    (tmp_path / "golden" / "metrics_hitrate.json").write_text('{"cases": [], "hit_or_not": []}')
+    assert main([str(tmp_path / "golden")]) == 1  # nothing was checked
+    told = capsys.readouterr().out
+    assert "skipped" in told and "no word lists" in told and "--tables" in told and "FAILED" not in told
+    assert main([str(tmp_path / "golden"), "--tables", str(tmp_path / "none")]) == 1  # named, so a fault
+    assert "FAILED" in capsys.readouterr().out
 
 
 def test_unknown_files_are_named_and_nothing_checked_is_a_failure(tmp_path, capsys):

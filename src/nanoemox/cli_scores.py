@@ -1,0 +1,111 @@
+"""`nanoemox score` and `compare`: predictions of any system, scored and set side by side."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from nanoemox.outputs import check_outputs, write_all
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from nanoemox.verdicts import Server
+
+
+def score(
+    predictions: Annotated[
+        Path, typer.Argument(metavar="PREDICTIONS", help="csv, tsv, jsonl, json or npz of any system.")
+    ],
+    task: Annotated[str, typer.Option("--task", "-t", metavar="NAME", help="Which task they answer.")],
+    manifest: Annotated[
+        Path | None, typer.Option(metavar="JSONL", help="The truth; else a column `truth`.")
+    ] = None,
+    tables: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Word lists of the released scorer.")
+    ] = None,
+    mode: Annotated[str, typer.Option(metavar="MODE", help="standard, published or both.")] = "standard",
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write it all.")] = None,
+    seed: Annotated[int, typer.Option(metavar="S", min=0, help="Of the intervals.")] = 0,
+    server: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="OpenAI-compatible, such as http://localhost:8000/v1: judges reasons, or reads labels from prose.",
+        ),
+    ] = None,
+    server_model: Annotated[str, typer.Option(metavar="NAME", help="Which model to ask there.")] = "",
+    cache: Annotated[
+        Path, typer.Option(metavar="DIR", help="Where its replies are kept; the same question is asked once.")
+    ] = Path("server_replies"),
+    prices: Annotated[
+        tuple[float, float], typer.Option(metavar="IN OUT", help="Of a million tokens, for the estimate.")
+    ] = (0.0, 0.0),
+    only_estimate: Annotated[
+        bool, typer.Option("--only-estimate", help="Tell what asking would cost, and ask nothing.")
+    ] = False,
+) -> None:
+    """Score any system's predictions: sound figures, the released scorer's, and where they differ."""
+    from nanoemox.marking import mark, to_json
+    from nanoemox.terminal import show_marks
+
+    check_outputs([json_file] if json_file else [], str(predictions))
+    console = _console()
+    helper = _server(server, server_model, cache, prices, only_estimate, console)
+    report = mark(predictions, task, manifest, tables, mode, seed, helper)
+    if only_estimate:
+        return
+    show_marks(console, report)
+    if json_file:
+        write_all({json_file: to_json(report)})
+
+
+def compare(
+    a: Annotated[Path, typer.Argument(metavar="A", help="Predictions, or a folder of evaluate.")],
+    b: Annotated[Path, typer.Argument(metavar="B", help="The other system's.")],
+    manifest: Annotated[Path, typer.Option(metavar="JSONL", help="The truth.")],
+    task: Annotated[str | None, typer.Option("--task", "-t", metavar="NAME", help="Only this task.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write it all.")] = None,
+    seed: Annotated[int, typer.Option(metavar="S", min=0, help="Of the permutations.")] = 0,
+) -> None:
+    """Is B better than A? A paired test over the same clips, and the clips where they differ."""
+    from nanoemox.comparison import compare as run
+    from nanoemox.terminal import show_comparison
+
+    check_outputs([json_file] if json_file else [], None)
+    report = run(a, b, manifest, task, seed)
+    show_comparison(_console(), report)
+    if json_file:
+        write_all({json_file: json.dumps(report, ensure_ascii=False, indent=2) + "\n"})
+
+
+def _server(
+    url: str | None,
+    model: str,
+    cache: Path,
+    prices: tuple[float, float],
+    only_estimate: bool,
+    console: Console,
+) -> Server | None:
+    if url is None:
+        if only_estimate:
+            raise ValueError("--only-estimate: expected --server URL, whose questions are to be counted")
+        return None
+    if not model:
+        raise ValueError("--server: expected --server-model NAME, the model to ask there")
+    from nanoemox.judge import Judge
+    from nanoemox.verdicts import Server
+
+    def say(line: str) -> None:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+    return Server(Judge(url, model, cache), *prices, only_estimate, say)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console()

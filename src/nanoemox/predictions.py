@@ -1,0 +1,239 @@
+"""A model's answers about a manifest's clips, into predictions.jsonl.
+
+Answers are written line by line as they come, so a run that was stopped goes on where it was. A clip that
+cannot be read is a prediction with an `error`; it is never dropped and never replaced. What a line holds depends
+on its clip alone, not on its batch or its place; how long things took is in a file of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from torch import Tensor
+from tqdm import tqdm
+
+from nanoemox import scoring
+from nanoemox.analysis import Answers, Request
+from nanoemox.data import Prediction, Record, read_predictions, write_jsonl
+from nanoemox.features import FeatureStore, load_record
+from nanoemox.inference import EmotionAnalyzer
+from nanoemox.media import Clip, empty_clip
+from nanoemox.outputs import write_all
+from nanoemox.tasks import TASKS
+
+logger = logging.getLogger(__name__)
+
+FILE, NOTE, TIMES = "predictions.jsonl", "run.json", "times.jsonl"
+Features: TypeAlias = FeatureStore | Mapping[str, Mapping[str, Tensor]]  # clip id -> frozen features
+
+
+class Took(NamedTuple):
+    """Seconds that a clip took: to be read, and its share of the time that its batch took."""
+
+    read_s: float
+    answer_s: float
+
+
+def predict(
+    records: Sequence[Record],
+    analyzer: EmotionAnalyzer,
+    out: Path,
+    tasks: Sequence[str],
+    batch_size: int = 16,
+    only: Collection[str] | None = None,
+    features: Features | None = None,
+    manifest_sha256: str = "",
+) -> list[dict[str, Any]]:
+    """Answer what the records have labels for, into `out`/predictions.jsonl; what is there already is kept.
+
+    Lines with an error are asked again. A folder that holds answers of another model or manifest is refused. A
+    finished file is in order, whatever the batches were and however often the run was stopped.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / FILE
+    run = {
+        "model": analyzer.name,
+        "weights": _fingerprint(analyzer),
+        "manifest": manifest_sha256,
+        "modalities": sorted(only) if only is not None else None,
+        "dtype": str(analyzer.model.dtype).removeprefix("torch."),
+    }
+    done = _resume(path, run)
+    todo = []
+    for record in records:
+        known = labels_of(record)
+        open_tasks = [t for t in tasks if scoring.has_labels(known, t) and (record.id, t) not in done]
+        if open_tasks:
+            todo.append((record, open_tasks))
+    batches = [todo[first : first + batch_size] for first in range(0, len(todo), batch_size)]
+    with (
+        path.open("a", encoding="utf-8") as file,
+        (out / TIMES).open("a", encoding="utf-8") as times,
+        tqdm(total=len(records), initial=len(records) - len(todo), unit="clip", disable=None) as bar,
+    ):
+        for batch, read in _read_ahead(batches, only, features, analyzer.processor.compat):
+            started = time.perf_counter()
+            for answer in _answer(analyzer, batch, [source for source, _ in read], only):
+                line = _line(Prediction.model_validate(answer))
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+                done[line["id"], line["task"]] = line
+            share = (time.perf_counter() - started) / len(batch)
+            for (record, _), (_, read_s) in zip(batch, read, strict=True):
+                row = {"id": record.id, "read_s": round(read_s, 4), "answer_s": round(share, 4)}
+                times.write(json.dumps(row, ensure_ascii=False) + "\n")
+            file.flush()
+            times.flush()
+            bar.update(len(batch))
+    order = {name: i for i, name in enumerate(TASKS)}
+    ordered = [done[pair] for pair in sorted(done, key=lambda pair: (pair[0], order[pair[1]]))]
+    write_jsonl(path, ordered)
+    wanted = {(record.id, task) for record in records for task in tasks}
+    return [line for line in ordered if (line["id"], line["task"]) in wanted]
+
+
+def read_times(out: Path) -> dict[str, Took]:
+    """How long each clip took when it was last answered."""
+    found: dict[str, Took] = {}
+    for text in (out / TIMES).read_text(encoding="utf-8").split("\n"):
+        try:
+            line = json.loads(text)
+            found[line["id"]] = Took(float(line["read_s"]), float(line["answer_s"]))
+        except (ValueError, KeyError, TypeError):  # the last line of a run that was stopped
+            continue
+    return found
+
+
+# ---------------------------------------------------------------- answering
+
+Batch = Sequence[tuple[Record, list[str]]]
+Source: TypeAlias = Clip | Mapping[str, Tensor] | Exception
+Read: TypeAlias = tuple[Source, float]  # what was read, and the seconds it took
+
+
+def _read_ahead(
+    batches: Sequence[Batch],
+    only: Collection[str] | None,
+    features: Features | None,
+    compat: Literal["published"] | None = None,
+) -> Iterator[tuple[Batch, list[Read]]]:
+    """Each batch with its clips, which two threads read while the model works on the batch before."""
+
+    def source(record: Record) -> Source:
+        if features is not None and record.id in features:
+            return features[record.id]
+        try:
+            return load_record(record, compat) if only is None or set(only) - {"text"} else empty_clip("")
+        except (ValueError, OSError) as error:
+            return error
+
+    def read(record: Record) -> Read:
+        started = time.perf_counter()
+        return source(record), time.perf_counter() - started
+
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        waiting = [pool.submit(read, record) for record, _ in batches[0]] if batches else []
+        for i, batch in enumerate(batches):
+            ready = [future.result() for future in waiting]
+            following = batches[i + 1] if i + 1 < len(batches) else []
+            waiting = [pool.submit(read, record) for record, _ in following]
+            yield batch, ready
+
+
+def _answer(
+    analyzer: EmotionAnalyzer, batch: Batch, sources: Sequence[Source], only: Collection[str] | None
+) -> Iterator[dict[str, Any]]:
+    """Prediction lines of one batch. If it fails, its clips are asked one by one: none spoils others."""
+    requests: list[Request] = []
+    asked: list[tuple[Record, list[str]]] = []
+    for (record, tasks), source in zip(batch, sources, strict=True):
+        if isinstance(source, Exception):
+            yield from _errors(record, tasks, source)
+            continue
+        candidates = {t: TASKS[t].candidates(labels_of(record)) or [] for t in tasks if TASKS[t].closed}
+        dialogue = [{"role": turn.role, "text": turn.text} for turn in record.dialogue or ()]
+        requests.append(Request(source, record.text, dialogue, tasks, candidates, only))
+        asked.append((record, tasks))
+    if not requests:
+        return
+    try:
+        answers: Sequence[Answers | Exception] = analyzer.answer_batch(requests)
+    except (ValueError, RuntimeError) as error:
+        logger.warning("a batch of %d clips failed (%s); asking them one by one", len(requests), error)
+        answers = [_ask_alone(analyzer, request) for request in requests]
+    for (record, tasks), answer in zip(asked, answers, strict=True):
+        if isinstance(answer, Exception):
+            yield from _errors(record, tasks, answer)
+            continue
+        for name in tasks:
+            entry = answer.tasks[name].to_dict()
+            del entry["answer"]
+            notes = [*answer.warnings, *entry.pop("warnings", [])]
+            line = {"id": record.id, "task": name, "task_version": TASKS[name].version, **entry}
+            line["modalities"] = answer.modalities
+            if answer.experts is not None:
+                line["experts"] = list(answer.experts)
+            if notes:
+                line["warnings"] = notes
+            yield line
+
+
+def _ask_alone(analyzer: EmotionAnalyzer, request: Request) -> Answers | Exception:
+    try:
+        return analyzer.answer_batch([request])[0]
+    except (ValueError, RuntimeError) as error:
+        return error
+
+
+def _errors(record: Record, tasks: Sequence[str], error: Exception) -> Iterator[dict[str, Any]]:
+    message = " ".join(str(error).split()) or type(error).__name__
+    for name in tasks:
+        version = TASKS[name].version
+        yield {"id": record.id, "task": name, "task_version": version, "text": "", "error": message}
+
+
+# ---------------------------------------------------------------- files
+
+
+def _resume(path: Path, run: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    """Good lines of an earlier run by (id, task); the file is left with exactly these."""
+    note = path.with_name(NOTE)
+    if path.exists() and note.exists():
+        before = json.loads(note.read_text(encoding="utf-8"))
+        differ = [key for key, value in run.items() if before.get(key, value) != value]
+        if differ:
+            raise ValueError(
+                f"{path.parent}: answers of another run are there ({', '.join(differ)}); choose a new folder"
+            )
+    found = read_predictions(path, unfinished=True) if path.exists() else []
+    good = [p for p in found if p.error is None and p.task_version == TASKS[p.task].version]
+    write_jsonl(path, good)
+    write_all({note: json.dumps(run, ensure_ascii=False, indent=2) + "\n"})
+    return {(p.id, p.task): _line(p) for p in good}
+
+
+def _line(prediction: Prediction) -> dict[str, Any]:
+    """A prediction as plain JSON types, its keys in one order."""
+    return prediction.model_dump(mode="json", exclude_none=True)
+
+
+def _fingerprint(analyzer: EmotionAnalyzer) -> str:
+    """Tells weights apart: a digest of every tensor's size and sum."""
+    sums = [
+        f"{name} {p.numel()} {p.double().sum().item()!r}" for name, p in analyzer.model.named_parameters()
+    ]
+    return hashlib.sha256("\n".join(sums).encode()).hexdigest()[:16]
+
+
+def labels_of(record: Record) -> dict[str, Any]:
+    """A record's labels as plain JSON types."""
+    labels = record.labels
+    if labels is None:
+        return {}
+    return labels if isinstance(labels, dict) else labels.model_dump(exclude_none=True)

@@ -97,6 +97,7 @@ def test_there_and_back_is_bit_exact(base, tmp_path):
     assert sorted(report.dropped) == sorted(unused())
     assert str(base) not in (tmp_path / "out" / "conversion.json").read_text()  # no paths of this machine
     assert report.ignored == ["epoch", "config"]
+    assert "| adapters, fusion | phase3.pth, converted |" in (tmp_path / "out" / "README.md").read_text()
     write_published(tmp_path / "out", tmp_path / "back.pth")
     again = convert([tmp_path / "back.pth"], base, tmp_path / "again")
     assert again.filled == report.filled

@@ -14,7 +14,8 @@ import torch
 
 from nanoemox import hub
 from nanoemox.checkpoints import WeightsError
-from nanoemox.inference import EmotionAnalyzer, ModelError, load_config
+from nanoemox.inference import EmotionAnalyzer
+from nanoemox.loading import ModelError, load_config
 from nanoemox.model_card import model_card
 from nanoemox.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.processing_nanoemox import NanoEmoXProcessor

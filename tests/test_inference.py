@@ -12,7 +12,8 @@ import torch
 
 from nanoemox import decoding
 from nanoemox.analysis import Request
-from nanoemox.inference import EmotionAnalyzer, ModelError, load_config
+from nanoemox.inference import EmotionAnalyzer
+from nanoemox.loading import ModelError, load_config
 from nanoemox.media import Clip, empty_clip
 from nanoemox.tasks import TASKS, Task
 

@@ -249,7 +249,7 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Sizes: parameters of every part, and how many each phase trains. `nano` is the paper's 2.2B shape."""
-    from nanoemox.inference import load_config
+    from nanoemox.loading import load_config
     from nanoemox.modeling_nanoemox import parameter_report
 
     sizes = parameter_report(load_config(model))

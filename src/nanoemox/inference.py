@@ -14,33 +14,25 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib import resources
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from nanoemox import decoding
 from nanoemox.analysis import PRESENT, Analysis, Answers, Dialogue, Request, TaskResult
-from nanoemox.configuration_nanoemox import PRESETS, NanoEmoXConfig
-from nanoemox.hub import check_folder, check_kind
+from nanoemox.loading import load_model
 from nanoemox.media import Clip, empty_clip, load_clip
 from nanoemox.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.processing_nanoemox import NanoEmoXProcessor, modality_of, stack_media
 from nanoemox.tasks import Answer, Task, select
 
-BUNDLED = ("pico",)
 LEFT_OUT = "left out on request"
 WORLD_NOTES = {
     "affect_theatre": "this model knows only Affect Theatre, a generated world; "
     "of real people its answers mean nothing"
 }
 _SIGNS = {"negative": -1.0, "neutral": 0.0, "positive": 1.0}
-
-
-class ModelError(ValueError):
-    """A model that cannot be loaded; the message is one line with the remedy."""
 
 
 class EmotionAnalyzer:
@@ -66,33 +58,8 @@ class EmotionAnalyzer:
         revision: str | None = None,
     ) -> EmotionAnalyzer:
         """Load "pico" (bundled), a folder, or a Hub id; dtype is that of the files on a CPU, else bfloat16."""
-        name = str(name_or_path)
-        _check_device(device)
-        place = _locate(name)
-        if Path(place).is_dir():
-            check_folder(Path(place))
-        if dtype is None:
-            dtype = "auto" if torch.device(device).type == "cpu" else torch.bfloat16
-        try:
-            model, report = NanoEmoXForConditionalGeneration.from_pretrained(
-                place,
-                dtype=dtype,
-                revision=revision,
-                output_loading_info=True,
-                ignore_mismatched_sizes=True,  # they are told below
-            )
-            processor = NanoEmoXProcessor.from_pretrained(place, revision=revision)
-        except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-            raise ModelError(_loading_failed(name, error)) from error
-        wrong = {key: sorted(report[key]) for key in ("missing_keys", "mismatched_keys") if report.get(key)}
-        if wrong:
-            found = "; ".join(
-                f"{len(v)} {k.replace('_', ' ')}, such as {_shown(v[0])}" for k, v in wrong.items()
-            )
-            raise ModelError(
-                f"{name}: the weights do not fit the configuration ({found}); save the model again"
-            )
-        return cls(model.to(device), processor, name)
+        model, processor = load_model(name_or_path, device, dtype, revision)
+        return cls(model, processor, str(name_or_path))
 
     @property
     def world_note(self) -> str | None:
@@ -254,64 +221,6 @@ class EmotionAnalyzer:
 
 
 # ---------------------------------------------------------------- pieces
-
-
-def load_config(name_or_path: str | Path) -> NanoEmoXConfig:
-    """The configuration of any model that `from_pretrained` takes, or of a preset such as "nano"."""
-    name = str(name_or_path)
-    if name in PRESETS and not Path(name).is_dir():
-        folder = Path(str(resources.files("nanoemox") / "weights" / name))
-        if not (folder / "config.json").is_file():
-            return NanoEmoXConfig.preset(name)
-    place = _locate(name)
-    if Path(place).is_dir() and (Path(place) / "config.json").is_file():
-        check_kind(Path(place) / "config.json")
-    try:
-        return NanoEmoXConfig.from_pretrained(place)
-    except (OSError, ValueError) as error:
-        raise ModelError(_loading_failed(name, error)) from error
-
-
-def _loading_failed(name: str, error: Exception) -> str:
-    known = ", ".join(dict.fromkeys([*BUNDLED, *PRESETS]))
-    return (
-        f"{name}: expected a model ({known}, a folder with config.json, or a Hub id), but loading it failed: "
-        f"{' '.join(str(error).split())[:300]}; check the name, or train one with `nanoemox train`"
-    )
-
-
-def _locate(name: str) -> str:
-    """Where a model lies: the package for a bundled one, else the name itself."""
-    if Path(name).is_dir():
-        return name
-    if name not in BUNDLED:
-        if name.count("/") != 1 or name.startswith((".", "/", "~")):  # no Hub id: do not ask the network
-            raise ModelError(
-                f"{name}: expected {', '.join(BUNDLED)} (bundled), a folder with config.json, or a Hub id "
-                "owner/name; there is no such folder, and no weights ship under this name"
-            )
-        return name
-    folder = Path(str(resources.files("nanoemox") / "weights" / name))
-    if not (folder / "config.json").is_file():
-        raise ModelError(
-            f"{name}: its weights are missing from {folder}; install again, or run `make {name}`"
-        )
-    return str(folder)
-
-
-def _check_device(device: str | torch.device) -> None:
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:  # PyTorch without CUDA only asserts
-        reason = " ".join(str(error).split())[:120]
-        raise ModelError(
-            f"device {device}: cannot be used here ({reason}); take cpu, or cuda where there is one"
-        ) from error
-
-
-def _shown(key: str | tuple[str, Sequence[int], Sequence[int]]) -> str:
-    """A parameter's name, with the shapes in the file and in the configuration where they differ."""
-    return key if isinstance(key, str) else f"{key[0]}: {list(key[1])} for {list(key[2])}"
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 """A small encoder trained from nothing on one manifest, beside scikit-learn on the same clips and the same split.
 
 It answers what the big model's figures leave open: how far do a face, a voice or words alone carry on this corpus?
-Either another manifest is tested on (the report tells how many of its speakers are in training too), or the speakers are
+Either another manifest is tested on (the report tells how many of its speakers were met), or the speakers are
 dealt into folds and each clip is labelled by the network that has not met its speaker. Where no speaker is named, a
 line counts for one. Nothing is chosen on the test part: the number of steps is fixed, the baselines' C is chosen on
 held-out speakers of the training part. Letters: B batch, M mel bands, S steps, K classes.

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -46,11 +45,7 @@ class Chat(NamedTuple):
 
 
 class Chats(Dataset[Chat]):
-    """Endless chats, fixed by seed and index. Scripts come from the training split only, but happen anywhere.
-
-    Pairs of prop and place that clips hold out must not be unheard of: a model that thinks so names another place
-    when it sees one, and adapters then learn to tell only what it does not guess by itself.
-    """
+    """Endless chats, fixed by seed and index. Scripts come from the training split only."""
 
     def __init__(
         self, processor: NanoEmoXProcessor, number: int, seed: int, shares: Mapping[str, float] | None = None
@@ -68,7 +63,7 @@ class Chats(Dataset[Chat]):
 
     def __getitem__(self, index: int) -> Chat:
         rng = random.Random(f"{self.seed}/{index}")
-        script = replace(stage_script(index, self.seed, "train"), place=rng.choice(world.PLACES))
+        script = stage_script(index, self.seed, "train")
         present = {m for m, share in ABSENCE.items() if rng.random() >= share} or {
             rng.choice(sorted(ABSENCE))
         }

@@ -12,14 +12,16 @@ import pytest
 import torch
 import yaml
 
-from nanoemox.backbone_data import frame_tracks
-from nanoemox.backbones import fold_statistics
+from nanoemox.backbone_data import frame_tracks, stills
 from nanoemox.chats import Chats, SchooledLM
 from nanoemox.configuration_nanoemox import PLACEHOLDERS, NanoEmoXConfig
 from nanoemox.fitting import ByLength
 from nanoemox.processing_nanoemox import NanoEmoXProcessor
 from nanoemox.recipe import RecipeError
 from nanoemox.tasks import TASKS
+from nanoemox.theatre.script import pair_split
+from nanoemox.theatre.stills import stage_still
+from nanoemox.theatre.world import PLACES, PROPS
 from nanoemox.tokenizing import train_tokenizer
 from nanoemox.training import run_recipe
 
@@ -109,27 +111,6 @@ def test_batches_of_similar_length_hold_the_same_examples() -> None:
     assert max(first) - min(first) <= 4
 
 
-def test_folded_statistics_read_features_standardised(processor: Any, model: Any) -> None:
-    from .tiny import tiny_config
-
-    config = tiny_config()
-    side, media = config.vision_config.image_size, []
-    for i in range(20):
-        random = torch.Generator().manual_seed(i)
-        pixels = torch.randn(config.num_frames, 3, side, side, generator=random) * 0.2 + 2  # nearly all alike
-        sound = torch.randn(config.num_audio_clips, 1600, generator=random)
-        media.append({"pixel_values_videos": pixels, "face_pixel_values": pixels, "input_values": sound})
-    features = model.encode(**{name: torch.stack([m[name] for m in media]) for name in media[0]})
-    attention = model.face_adapter.attention
-    width = config.face_feature_width
-    before = attention.in_proj_weight[width:].clone()
-    fold_statistics(model, media)
-    flat = features["face_features"].flatten(0, 1)
-    standard = (flat - flat.mean(dim=0)) / (flat.std(dim=0) + 1e-4)
-    found = flat @ attention.in_proj_weight[width:].T + attention.in_proj_bias[width:]
-    torch.testing.assert_close(found, standard @ before.T, atol=2e-2, rtol=1e-2)
-
-
 def test_frame_tracks_hear_pitch_and_loudness() -> None:
     seconds = np.arange(32_000) / 16_000
     tone = sum(np.sin(2 * np.pi * 150 * 2 * k * seconds) / k for k in range(1, 5))  # 300 Hz
@@ -138,6 +119,19 @@ def test_frame_tracks_hear_pitch_and_loudness() -> None:
     assert tracks.shape == (1, 99, 3) and bands.shape == (1, 99, 20)
     assert torch.allclose(tracks[0, 10:40, 2], torch.tensor(1.0), atol=0.1)  # an octave above 150 Hz
     assert tracks[0, :45, 0].mean() > tracks[0, 55:, 0].mean() + 0.5
+
+
+def test_stills_are_repeatable_and_their_props_do_not_depend_on_the_place(tmp_path: Path) -> None:
+    shown = [stage_still(i, 1) for i in range(600)]
+    assert {(s.place, s.prop) for s in shown} > {
+        (place, prop) for place in PLACES for prop in PROPS if pair_split(prop, place) == "test"
+    }
+    first = stills(3, 1, 32, tmp_path / "a", workers=1)
+    assert first.shape == (3, 32, 32, 3) and np.array_equal(
+        first, stills(3, 1, 32, tmp_path / "b", workers=1)
+    )
+    assert not np.array_equal(first[0], first[1])
+    assert [p.name for p in (tmp_path / "a").iterdir()] == ["stills-1-3-32.npy"]
 
 
 @pytest.mark.slow
@@ -153,6 +147,7 @@ def test_from_nothing_to_a_trained_model(tmp_path: Path) -> None:
         "side_by_side": 2,
         "vocabulary": 900,
         "tokenizer_scripts": 100,
+        "stills": 8,
         **dict.fromkeys(("face", "voice", "scene", "lm"), jobs),
     }
     path = tmp_path / "toy.yaml"

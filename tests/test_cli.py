@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -209,6 +210,35 @@ def test_nothing_is_written_when_one_file_cannot_be(
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
 
 
+def test_words_of_a_command_that_are_wrong_take_one_line(refused: Any) -> None:
+    assert "No such command 'analyse'; see nanoemox --help" in refused("analyse")
+    assert "No such option: --tasks" in refused("analyze", "a.mp4", "--tasks", "emotion")
+    assert "see nanoemox evaluate --help" in refused("evaluate", "m.jsonl")
+    assert "--split" in refused("theatre", "make", "out", "--split", "other")
+
+
+def test_a_name_with_a_dash_is_told_how(
+    refused: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, analyzer: type[Analyzer]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("-clip.mp4").write_bytes(b"x")
+    assert "put -- before -clip.mp4" in refused("analyze", "-clip.mp4")
+    run("analyze", "--", "-clip.mp4")
+    assert analyzer.asked["clip"].path == "-clip.mp4"
+
+
+def test_nothing_asked_gets_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main([])
+    said = capsys.readouterr()
+    assert "Usage" in said.out + said.err and "analyze" in said.out + said.err
+
+
+def test_a_device_is_never_replaced_by_a_file(refused: Any, tmp_path: Path, analyzer: type[Analyzer]) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert "this is a pipe or device" in refused("analyze", "a.mp4", "--json", tmp_path / "pipe")
+
+
 def test_a_traceback_is_there_for_those_who_ask(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NANOEMOX_DEBUG", "1")
     with pytest.raises(ValueError, match="CLIP is missing"):
@@ -223,6 +253,7 @@ def test_train_passes_its_options_on(
 
     def run_recipe(recipe: str, **options: Any) -> Path:
         options.pop("say")("phase 1a [3/9]")
+        assert options.pop("left_out").ok
         asked.update(recipe=recipe, **options)
         return Path("runs/x")
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
-from nanoemox import inference
+from nanoemox import cli, inference
 from nanoemox.assemble import assemble
 from nanoemox.checkpoints import WeightsError, open_weights
 from nanoemox.convert import convert, published_state, write_published
@@ -96,6 +97,7 @@ def test_there_and_back_is_bit_exact(base, tmp_path):
     assert sorted(report.dropped) == sorted(unused())
     assert str(base) not in (tmp_path / "out" / "conversion.json").read_text()  # no paths of this machine
     assert report.ignored == ["epoch", "config"]
+    assert "| adapters, fusion | phase3.pth, converted |" in (tmp_path / "out" / "README.md").read_text()
     write_published(tmp_path / "out", tmp_path / "back.pth")
     again = convert([tmp_path / "back.pth"], base, tmp_path / "again")
     assert again.filled == report.filled
@@ -205,6 +207,76 @@ def test_affectgpt_qformers_over_an_attention_base(affectgpt_base, tmp_path):
     assert set(back) == set(state) and all(torch.equal(back[name], state[name]) for name in state)
 
 
+def run(*arguments):
+    try:
+        cli.main([str(argument) for argument in arguments])
+    except SystemExit as exit_:
+        return exit_.code
+    return 0
+
+
+def test_the_command_there_and_back(base, tmp_path, capsys):
+    state = trained(base)
+    path = save(tmp_path / "phase3.pth", state | unused(), epoch=59)
+    assert run("convert", path, "--base", base, "--out", tmp_path / "model") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "lm: LoRA merged into" in said and "video_adapter: " in said and "left out: epoch" in said
+    assert "as in the base: vision_encoder, audio_encoder, face_encoder dropped" in said
+    assert "image_llama_proj.weight" in said
+    assert run("convert", tmp_path / "model", "--to", "published", "--out", tmp_path / "back.pth") == 0
+    back = torch.load(tmp_path / "back.pth", weights_only=True)["model"]
+    assert set(back) == set(state) and all(torch.equal(back[name], state[name]) for name in state)
+    assert run("convert", tmp_path / "model", "--to", "published", "--out", tmp_path / "back.pth") == 2
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_a_part_from_both_is_told_so(base, tmp_path, capsys):
+    state = trained(base, ("fusion",), lora=False)
+    del state["multi_llama_proj.bias"]
+    path = save(tmp_path / "some.pth", state)
+    assert run("convert", path, "--base", base, "--out", tmp_path / "model") == 0
+    assert "tensors from the checkpoints, 1 as in the base" in capsys.readouterr().out
+
+
+def test_the_way_back_of_a_model_trained_here(base, tmp_path):
+    """Training keeps the other trained parts beside LoRA."""
+    state = trained(base)
+    convert([save(tmp_path / "p.pth", state)], base, tmp_path / "out")
+    adapter = tmp_path / "out" / "lora" / "adapter_model.safetensors"
+    kept = load_file(adapter) | {"base_model.model.fusion.projection.bias": torch.zeros(32)}
+    save_file(kept, adapter)
+    back = published_state(tmp_path / "out")
+    assert set(back) == set(state) and all(torch.equal(back[name], state[name]) for name in state)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "match"),
+    [
+        (("p.pth", "--out", "x"), "--base is missing"),
+        (("a", "b", "--to", "published", "--out", "x.pth"), "expected one model folder"),
+        (("nowhere", "--to", "published", "--out", "x.pth"), "nowhere: no such file or folder"),
+        (("p.pth", "--base", "b", "--out", "x", "--set", "video_tokens=many"), "expected a whole number"),
+    ],
+)
+def test_wrong_uses_of_the_command(tmp_path, monkeypatch, capsys, arguments, match):
+    monkeypatch.chdir(tmp_path)
+    assert run("convert", *arguments) == 2
+    err = capsys.readouterr().err
+    assert match in err and err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_on_the_way_back(base, tmp_path, monkeypatch):
+    def full(_, path):
+        Path(path).write_bytes(b"half")
+        raise RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed")
+
+    monkeypatch.setattr("torch.save", full)
+    with pytest.raises(WeightsError, match=r"could not be written .* make room"):
+        write_published(base, tmp_path / "back.pth")
+    assert list(tmp_path.iterdir()) == []
+
+
 # ---------------------------------------------------------------------- faults
 def refused(base, tmp_path, state, match):
     path = state if hasattr(state, "suffix") else save(tmp_path / "bad.pth", state)
@@ -264,3 +336,18 @@ def test_code_in_a_checkpoint(base, tmp_path, monkeypatch):
     torch.save({"model": {}, "args": Trap()}, tmp_path / "bad.pth")
     refused(base, tmp_path, tmp_path / "bad.pth", "was not opened")
     assert not (tmp_path / "trap-was-sprung").exists()
+
+
+def test_what_is_no_checkpoint_at_all(base, tmp_path):
+    """PyTorch's reader fails on each of these in its own way."""
+    whole = save(tmp_path / "whole.pth", trained(base, ("fusion",), lora=False)).read_bytes()
+    for content in (b"", b"hello\n", whole[: len(whole) // 2], whole[:100]):
+        (tmp_path / "noise.pth").write_bytes(content)
+        refused(base, tmp_path, tmp_path / "noise.pth", "noise.pth: is no whole PyTorch file")
+
+
+def test_a_base_that_is_no_model_folder(sources, base, tmp_path):
+    path = save(tmp_path / "p.pth", trained(base, ("fusion",), lora=False))
+    refused(sources["lm"], tmp_path, path, "expected a model of type nanoemox, found qwen2")
+    with pytest.raises(WeightsError, match="expected a model of type nanoemox, found qwen2"):
+        write_published(sources["lm"], tmp_path / "back.pth")

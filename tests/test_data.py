@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from nanoemox.data import (
+    LONGEST_LINE_BYTES,
     Labels,
     ManifestError,
     Prediction,
     Record,
+    json_schema,
     read_manifest,
     read_predictions,
     write_jsonl,
@@ -223,3 +225,42 @@ def test_writing_is_all_or_nothing(tmp_path: Path) -> None:
     umask = os.umask(0)
     os.umask(umask)
     assert path.stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+# ---------------------------------------------------------------- schema, long lines, paths outside
+
+
+def test_the_schema_has_every_key_that_the_page_explains() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "manifest.md").read_text("utf-8")
+    schema = json_schema()
+    assert schema["additionalProperties"] is False and schema["required"] == ["id"]
+    told = {
+        key
+        for line in page.split("\n")
+        if line.startswith("| `")
+        for key in line.split("|")[1].split("`")[1::2]
+    }
+    known = {*schema["properties"], *schema["$defs"]["Labels"]["properties"]}
+    assert told == known
+    assert set(json_schema(Prediction)["properties"]) == set(Prediction.model_fields)
+
+
+def test_a_file_without_lines_is_not_read_into_memory(tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    path.write_bytes(b'{"id": "a", "text": "x"}\n')
+    with path.open("ab") as file:
+        file.truncate(4 * LONGEST_LINE_BYTES)
+    with pytest.raises(ManifestError, match="line 2: is longer than 16 MiB"):
+        read_manifest(path)
+
+
+def test_paths_outside_need_the_word_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = manifest(tmp_path, {"id": "a", "video": "../a.mp4"})
+    with pytest.raises(
+        ManifestError, match=r"line 1: video '\.\./a\.mp4' leads out .* NANOEMOX_ALLOW_OUTSIDE=1"
+    ):
+        read_manifest(path)
+    monkeypatch.setenv("NANOEMOX_ALLOW_OUTSIDE", "1")
+    assert read_manifest(path)[0].video == tmp_path / "../a.mp4"
+    with pytest.raises(ManifestError, match="leads out"):
+        read_manifest(path, allow_outside=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,8 @@ import torch
 
 from nanoemox import hub
 from nanoemox.checkpoints import WeightsError
+from nanoemox.inference import EmotionAnalyzer
+from nanoemox.loading import ModelError, load_config
 from nanoemox.model_card import model_card
 from nanoemox.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.processing_nanoemox import NanoEmoXProcessor
@@ -202,7 +205,7 @@ def test_the_card_claims_only_what_the_folder_holds(folder, tmp_path):
     text = model_card(tmp_path)
     assert "| language model (Qwen2.5) | Qwen/Qwen2.5-1.5B-Instruct @ abc | Apache-2.0 |" in text
     assert "  - Qwen/Qwen2.5-1.5B-Instruct" in text
-    assert "| `model.pt` (a local folder or file) | see its own page |" in text
+    assert "| `model.pt` (a local folder or file) | check at the source |" in text
     assert "| emotion.accuracy | 0.500 | 0.400 – 0.600 | 9 |" in text
     assert "only Affect Theatre" in text
 
@@ -233,3 +236,48 @@ def test_a_part_that_cannot_be_fetched(monkeypatch):
         hub.find_part("owner/name", "v1")
     with pytest.raises(WeightsError, match="no Hub id"):
         hub.find_part("a folder that is not there")
+
+
+# ---------------------------------------------------------------------- folders that are no whole model
+def spoil(folder, tmp_path, name):
+    copy = tmp_path / "spoilt"
+    shutil.copytree(folder, copy)
+    (copy / name).unlink()
+    return copy
+
+
+@pytest.mark.parametrize(
+    "name", ["processor_config.json", "tokenizer.json", "model.safetensors", "config.json"]
+)
+def test_what_a_folder_lacks_is_named(folder, tmp_path, name):
+    spoilt = spoil(folder, tmp_path, name)
+    with pytest.raises(WeightsError, match=name):
+        EmotionAnalyzer.from_pretrained(spoilt)
+
+
+def test_a_folder_of_another_architecture(folder, tmp_path):
+    spoilt = spoil(folder, tmp_path, "README.md")
+    (spoilt / "config.json").write_text('{"model_type": "qwen2"}')
+    for load in (EmotionAnalyzer.from_pretrained, load_config):
+        with pytest.raises(WeightsError, match="expected a model of type nanoemox, found qwen2"):
+            load(spoilt)
+
+
+def test_an_adapter_is_told_from_a_model(folder, tmp_path):
+    whole = tmp_path / "whole"
+    shutil.copytree(folder, whole)
+    (whole / "lora").mkdir()
+    (whole / "lora" / "adapter_config.json").write_text("{}")
+    with pytest.raises(WeightsError, match=r"is a LoRA adapter .* merged already in the folder above"):
+        EmotionAnalyzer.from_pretrained(whole / "lora")
+    (whole / "lora").rename(tmp_path / "alone")
+    with pytest.raises(WeightsError, match="merge it into its model first"):
+        EmotionAnalyzer.from_pretrained(tmp_path / "alone")
+
+
+def test_weights_of_another_size_are_told_with_their_shapes(folder, tmp_path):
+    spoilt = spoil(folder, tmp_path, "README.md")
+    fields = json.loads((spoilt / "config.json").read_text()) | {"fusion_width": 24}
+    (spoilt / "config.json").write_text(json.dumps(fields))
+    with pytest.raises(ModelError, match=r"mismatched keys, such as fusion\S+: \[16\] for \[24\]"):
+        EmotionAnalyzer.from_pretrained(spoilt)

@@ -12,7 +12,8 @@ import torch
 
 from nanoemox import decoding
 from nanoemox.analysis import Request
-from nanoemox.inference import EmotionAnalyzer, ModelError, load_config
+from nanoemox.inference import EmotionAnalyzer
+from nanoemox.loading import ModelError, load_config
 from nanoemox.media import Clip, empty_clip
 from nanoemox.tasks import TASKS, Task
 
@@ -242,3 +243,9 @@ def test_models_that_do_not_exist_are_told_in_one_line(tmp_path: Path) -> None:
     assert load_config("nano").text_config.hidden_size == 1536
     with pytest.raises(ModelError):
         load_config(tmp_path)
+
+
+@pytest.mark.parametrize("device", ["nonsense", "cuda:99"])
+def test_a_device_that_is_not_there_is_told_at_once(device, tmp_path):
+    with pytest.raises(ModelError, match=f"device {device}: cannot be used here"):
+        EmotionAnalyzer.from_pretrained(tmp_path, device=device)

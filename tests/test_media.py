@@ -27,6 +27,7 @@ from nanoemox.media import (
     load_clip,
     load_frames_dir,
 )
+from nanoemox.resampling import resample
 
 from .media_files import make_media, numbered_frame, numbers, tone, write_png, write_wav
 
@@ -371,6 +372,36 @@ def test_published_windows_miss_the_end(tmp_path: Path) -> None:
     short = make_media(tmp_path / "b.wav", 10.0, video=None, audio="pcm_s16le")
     assert load_clip(short).audio_heard == 1.0
     assert load_clip(short, compat="published").audio_heard == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("rate_hz", [8_000, 16_000, 44_100, 48_000])
+def test_published_sound_is_resampled_as_in_the_release(tmp_path: Path, rate_hz: int) -> None:
+    sound = np.random.default_rng(0).normal(0, 0.4, 5 * rate_hz + 7).astype(np.float32)  # peaks above 1
+    whole = resample(sound, rate_hz, 16_000)
+    clip = load_clip(write_wav(tmp_path / "a.wav", sound, rate_hz), compat="published")
+    starts = audio_clip_starts(len(whole), compat="published")
+    assert clip.audio_starts_s == tuple(start / 16_000 for start in starts)
+    assert clip.audio_clips is not None and clip.waveform is not None
+    expected = np.stack([whole[start : start + 32_000] for start in starts])
+    np.testing.assert_allclose(clip.audio_clips, expected, atol=1e-6)
+    assert np.abs(clip.audio_clips).max() > 1 and np.abs(clip.waveform).max() <= 1
+    usual = load_clip(tmp_path / "a.wav").audio_clips
+    assert usual is not None and np.abs(usual).max() <= 1.0
+
+
+@pytest.mark.parametrize("rate_hz", [22_050, 44_100])
+def test_published_windows_of_a_long_sound_are_those_of_the_whole(
+    tmp_path: Path, rate_hz: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by seeking, which must not shift them by a part of a sample."""
+    sound = np.random.default_rng(0).normal(0, 0.1, 47 * rate_hz + 5).astype(np.float32)
+    path = write_wav(tmp_path / "long.wav", sound, rate_hz)
+    whole = load_clip(path, compat="published")
+    monkeypatch.setattr(sound_module, "DECODE_ALL_S", 20.0)
+    windows = load_clip(path, compat="published")
+    assert windows.audio_starts_s == whole.audio_starts_s
+    assert windows.audio_clips is not None
+    np.testing.assert_allclose(windows.audio_clips, whole.audio_clips, atol=1e-6)
 
 
 # ---------------------------------------------------------------- folders of pictures, and words alone

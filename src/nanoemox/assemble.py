@@ -22,7 +22,7 @@ import transformers
 from torch import nn
 from transformers import initialization as init
 
-from nanoemox.checkpoints import ShardWriter, WeightsError, open_weights, whole_folder
+from nanoemox.checkpoints import TORCH_DTYPES, ShardWriter, WeightsError, open_weights, whole_folder
 from nanoemox.configuration_nanoemox import PRESETS, NanoEmoXConfig
 from nanoemox.hub import complete, find_part, told
 from nanoemox.modeling_nanoemox import NanoEmoXForConditionalGeneration
@@ -32,7 +32,6 @@ from nanoemox.processing_nanoemox import NanoEmoXProcessor, prepare_tokenizer
 
 logger = logging.getLogger(__name__)
 Say = Callable[[str], None]
-TORCH_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 
 
 def assemble(
@@ -65,9 +64,14 @@ def assemble(
         hub_part("lm", lm, revisions.get("lm")),
     ]
     vision_config, audio_config, text_config = (part.config for part in parts)
-    config = NanoEmoXConfig(
-        **sizes | {"vision_config": vision_config, "audio_config": audio_config, "text_config": text_config}
-    )
+    own = {"vision_config": vision_config, "audio_config": audio_config, "text_config": text_config}
+    try:
+        config = NanoEmoXConfig(**sizes | own)
+    except ValueError as error:
+        names = ", ".join(str(part.place / "config.json") for part in parts)
+        raise WeightsError(
+            f"{names}: do not fit preset {preset} ({error}); expected the backbones of the paper"
+        ) from error
     if config.face_tokens:
         if face is None:
             raise WeightsError(f"{out}: expected FaceXFormer's checkpoint, got none; name it with --face")
@@ -109,9 +113,9 @@ def assemble_random(
     """A model folder at full size with random weights and a tokenizer trained here, to try the machinery with."""
     from nanoemox.tokenizing import train_tokenizer
 
+    config = NanoEmoXConfig(**{**PRESETS[_known(preset)], **(settings or {})})
     say("tokenizer: training")
     tokenizer = train_tokenizer(scripts=200, vocabulary=2048, seed=seed)
-    config = NanoEmoXConfig(**{**PRESETS[_known(preset)], **(settings or {})})
     fit_placeholders(config, tokenizer, "the tokenizer trained here")
     skeleton = skeleton_of(config)
 

@@ -18,12 +18,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
+from tqdm import tqdm
 
 from nanoemox.clips import DecodedClips, normalised_pixels
 from nanoemox.media import SAMPLE_RATE_HZ
-from nanoemox.processing_nanoemox import NanoEmoXProcessor
+from nanoemox.processing_nanoemox import NanoEmoXProcessor, picture_processor
 from nanoemox.theatre import world
+from nanoemox.theatre.render import FRAME_SIZE_PX
 from nanoemox.theatre.script import stage_script
+from nanoemox.theatre.stills import Still, draw_still, stage_still
 
 if TYPE_CHECKING:
     from nanoemox.data import Record
@@ -86,6 +89,34 @@ def action_units(
     np.save(temporary, units)
     temporary.replace(path)
     return units
+
+
+def _still(job: tuple[int, int, int]) -> NDArray[np.uint8]:
+    index, seed, side = job
+    torch.set_num_threads(1)
+    drawn = draw_still(index, seed, FRAME_SIZE_PX)
+    shrink = picture_processor(side, (0, 0, 0), (1, 1, 1))
+    pixels = shrink(
+        drawn, input_data_format="channels_last", do_rescale=False, do_normalize=False, return_tensors="np"
+    )["pixel_values"][0]
+    return np.moveaxis(np.asarray(pixels), 0, -1).round().astype(np.uint8)
+
+
+def stills(number: int, seed: int, side: int, folder: Path, workers: int) -> NDArray[np.uint8]:
+    """Single pictures [number, side, side, 3], kept in `folder` once they are there."""
+    path = folder / f"stills-{seed}-{number}-{side}.npy"
+    if not path.is_file():
+        jobs = [(index, seed, side) for index in range(number)]
+        drawn = np.empty((number, side, side, 3), np.uint8)
+        with ProcessPoolExecutor(max(1, workers), mp_context=get_context("spawn")) as pool:
+            made = tqdm(pool.map(_still, jobs, chunksize=32), total=number, desc="stills", unit="picture")
+            for index, picture in enumerate(made):
+                drawn[index] = picture
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = folder / ".stills.unfinished.npy"
+        np.save(temporary, drawn)
+        temporary.replace(path)
+    return np.load(path, mmap_mode="r")
 
 
 def present(cues: Sequence[str], names: Sequence[str]) -> Tensor:
@@ -152,7 +183,10 @@ class FaceViews(_Views):
 
 
 class SceneViews(_Views):
-    """One frame of a clip, a caption of it, and what it shows by name."""
+    """A still or one frame of a clip by turns, a caption of it, and what it shows by name.
+
+    Frames alone would teach that a prop never seen in some place is impossible there.
+    """
 
     CLASSES = (world.PLACES, world.PROPS, world.LIGHTS)
 
@@ -160,27 +194,35 @@ class SceneViews(_Views):
         self,
         records: Sequence[Record],
         clips: DecodedClips,
+        stills: NDArray[np.uint8],
+        stills_seed: int,
         processor: NanoEmoXProcessor,
         number: int,
         seed: int,
     ) -> None:
         super().__init__(records, clips, number, seed, "video")
-        self.processor = processor
+        self.stills, self.stills_seed, self.processor = stills, stills_seed, processor
 
     def __getitem__(self, index: int) -> tuple[Tensor, str, tuple[str, ...], Tensor]:
-        record, rng = self.record(index)
-        row = self.clips.row[record.id]
-        frame = self.clips.frames[row, rng.randrange(self.clips.frames.shape[1])]
+        place, of_a_clip = divmod(index, 2) if len(self.stills) else (index, 1)
+        record, rng = self.record(place)
+        face = ""
+        if of_a_clip:
+            frame = self.clips.frames[self.clips.row[record.id], rng.randrange(self.clips.frames.shape[1])]
+            factors = record.factors or {}
+            seen = Still(factors["place"], factors["prop"], factors["light"])
+            if rng.random() < 0.4:
+                face = factors["face"]
+        else:
+            chosen = place % len(self.stills)
+            frame, seen = self.stills[chosen], stage_still(chosen, self.stills_seed)
         pixels = torch.from_numpy(np.array(frame)).movedim(-1, 0)
-        factors = record.factors or {}
-        seen = (factors["place"], factors["prop"], factors["light"])
-        told = [f"a {seen[1]}", f"in the {seen[0]}", f"{seen[2]} light"]
-        with_face = rng.random() < 0.4
-        if with_face:
+        told = [f"a {seen.prop}", f"in the {seen.place}", f"{seen.light} light"]
+        if face:
             told += cues_of(record, "face")
         rng.shuffle(told)
         named = torch.tensor([names.index(name) for names, name in zip(self.CLASSES, seen, strict=True)])
-        meaning = (*seen, factors["face"] if with_face else "")
+        meaning = (*seen, face)
         return normalised_pixels(pixels, self.processor.image_processor), ", ".join(told), meaning, named
 
     def collate(self, batch: Sequence[tuple[Tensor, str, tuple[str, ...], Tensor]]) -> dict[str, Tensor]:

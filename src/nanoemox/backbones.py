@@ -12,13 +12,15 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import load_file, save_file
 from torch import nn
 from tqdm import tqdm
@@ -32,7 +34,9 @@ from nanoemox.backbone_data import (
     action_units,
     sound_clusters,
     stack,
+    stills,
 )
+from nanoemox.calibration import calibrate
 from nanoemox.chats import Chats, SchooledLM
 from nanoemox.clips import DecodedClips, decode_clips
 from nanoemox.configuration_nanoemox import NanoEmoXConfig
@@ -74,6 +78,7 @@ def make_backbones(
             config.save_pretrained(new)
     if "decode" in wanted:
         decode_clips(_records(recipe), _processor(recipe), recipe.clips, recipe.workers)
+        _stills(recipe)
     jobs = [job for job in JOBS if job in wanted and not (resume and _is_done(recipe, job))]
     _side_by_side(recipe, jobs, resume, say)
     if "assemble" in wanted:
@@ -104,6 +109,11 @@ def _records(recipe: BackboneRecipe) -> list[Record]:
 
 def _processor(recipe: BackboneRecipe) -> NanoEmoXProcessor:
     return NanoEmoXProcessor.from_pretrained(Path(recipe.output) / "tokenizer")
+
+
+def _stills(recipe: BackboneRecipe) -> NDArray[np.uint8]:
+    side = int(_processor(recipe).image_processor.crop_size["height"])
+    return stills(recipe.stills, recipe.seed, side, Path(recipe.output) / "targets", recipe.workers)
 
 
 def _is_done(recipe: BackboneRecipe, job: str) -> bool:
@@ -237,7 +247,9 @@ def _scene(
     end = tokenizer.convert_tokens_to_ids(processor.end_of_turn)
     classes = [len(names) for names in SceneViews.CLASSES]
     model = SceneObjective(config, len(tokenizer), end, classes, settings.weights)
-    views = SceneViews(records, clips, processor, settings.steps * settings.batch_size, seed)
+    pictures = _stills(recipe)
+    number = settings.steps * settings.batch_size
+    views = SceneViews(records, clips, pictures, recipe.seed, processor, number, seed)
     return model, views, views.collate
 
 
@@ -265,50 +277,8 @@ def assemble(recipe: BackboneRecipe) -> Path:
     model.language_model.load_state_dict(lm.state_dict())
     records, clips = _training_clips(recipe)
     processor = _processor(recipe)
-    fold_statistics(
-        model.eval(), [clips.media(record.id, processor) for record in records[:CALIBRATION_CLIPS]]
-    )
+    calibrate(model.eval(), [clips.media(record.id, processor) for record in records[:CALIBRATION_CLIPS]])
     with written_whole(output / "model") as new:
         model.eval().save_pretrained(new)
         processor.save_pretrained(new)
     return output / "model"
-
-
-@torch.no_grad()
-def fold_statistics(
-    model: NanoEmoXForConditionalGeneration, media: Sequence[Mapping[str, torch.Tensor]]
-) -> None:
-    """Give the untrained adapters and fusion first layers that read the features of these clips standardised.
-
-    A data-dependent initialisation: W x becomes W (x - mean) / std, with the mean in a bias (in the position embedding
-    for a Q-Former). Without it the part that all clips share drowns what tells them apart, and tokens start collapsed.
-    """
-    rows: dict[str, list[torch.Tensor]] = {}
-    for start in range(0, len(media), 16):
-        part = media[start : start + 16]
-        names = set.intersection(*(set(tensors) for tensors in part))
-        stacked = {name: torch.stack([tensors[name] for tensors in part]) for name in names}
-        for name, value in model.encode(**stacked).items():
-            rows.setdefault(name, []).append(value.flatten(0, 1).double())
-    mean, std = {}, {}
-    for name, parts in rows.items():
-        values = torch.cat(parts)
-        mean[name], std[name] = values.mean(dim=0).float(), (values.std(dim=0) + 1e-4).float()
-    for adapter, name in ((model.video_adapter, "video_features"), (model.audio_adapter, "audio_features")):
-        adapter.position_embedding.weight.mul_(std[name]).sub_(mean[name])
-        for layer in adapter.qformer.encoder.layer:
-            for projection in (layer.crossattention.attention.key, layer.crossattention.attention.value):
-                projection.weight.div_(std[name])
-    attention, width = model.face_adapter.attention, model.config.face_feature_width
-    weight, bias = attention.in_proj_weight[width:], attention.in_proj_bias[width:]
-    weight.div_(std["face_features"])
-    bias.sub_(weight @ mean["face_features"])
-    fusion = model.fusion
-    for projection, name in (
-        (fusion.video_projection, "video_taps"),
-        (fusion.audio_projection, "audio_taps"),
-    ):
-        depths = model.config.fusion_experts  # one projection for all depths: their mean statistics
-        shift, scale = mean[name].view(depths, -1).mean(dim=0), std[name].view(depths, -1).mean(dim=0)
-        projection.weight.div_(scale)
-        projection.bias.sub_(projection.weight @ shift)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import json
-import pickle
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -24,6 +24,7 @@ from torch import Tensor
 
 SHARD_BYTES = 500_000_000
 LISTED = 12  # names that an error lists before it only counts
+TORCH_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 FLOATS = (torch.float32, torch.float16, torch.bfloat16)
 _SINGLE = ("model.safetensors", "pytorch_model.bin")
 _DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
@@ -129,7 +130,7 @@ def _open_file(path: Path, weights: Weights, stack: ExitStack, key: str | None) 
         return
     found = load_pickle(path)
     if key is not None and not (isinstance(found, dict) and isinstance(found.get(key), dict)):
-        keys = listed(map(str, found)) if isinstance(found, dict) else type(found).__name__
+        keys = listed(map(str, found), 3) if isinstance(found, dict) else type(found).__name__
         raise WeightsError(f"{path}: expected tensors under {key!r}, found {keys}; name the right checkpoint")
     state = found if key is None else found[key]
     if not isinstance(state, dict):
@@ -151,28 +152,37 @@ def load_pickle(path: Path) -> Any:
     for mapped in (True, False):
         try:
             return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-        except pickle.UnpicklingError as error:
-            if mapped and "weights_only" not in str(error).lower():
-                continue
-            reason = " ".join(str(error).split("\n", 1)[0].split())[:160]
-            raise WeightsError(
-                f"{path}: holds more than tensors and was not opened, since that could run code ({reason}); "
-                "save it again as tensors only"
-            ) from error
-        except (RuntimeError, EOFError, ValueError) as error:
+        except (FileNotFoundError, PermissionError):
+            raise
+        except Exception as error:  # PyTorch fails on what is no file of its own in any way at all
+            if found := re.search(r"GLOBAL ([\w.]+)", str(error)):
+                raise WeightsError(
+                    f"{path}: holds more than tensors ({found[1]}) and was not opened, since that could run "
+                    "code; save it again as tensors only"
+                ) from error
             if mapped:  # files from before PyTorch 1.6 cannot be mapped
                 continue
-            raise WeightsError(
-                f"{path}: is no whole PyTorch file ({' '.join(str(error).split())[:160]}); copy it again"
-            ) from error
+            said = str(error) if isinstance(error, RuntimeError) else type(error).__name__
+            reason = " ".join(re.split(r"[.\n]", said, maxsplit=1)[0].split())
+            raise WeightsError(f"{path}: is no whole PyTorch file ({reason}); copy it again") from error
     raise AssertionError("unreachable")
 
 
-def listed(names: Iterable[str]) -> str:
-    """Names for an error message: the first dozen, then how many more."""
+def listed(names: Iterable[str], most: int = LISTED) -> str:
+    """Names for an error message: the first few, then how many more."""
     every = list(names)
-    more = f" and {len(every) - LISTED} more" if len(every) > LISTED else ""
-    return ", ".join(every[:LISTED]) + more
+    more = f" and {len(every) - most} more" if len(every) > most else ""
+    return ", ".join(every[:most]) + more
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Write one safetensors file."""
+    try:
+        save_file(dict(tensors), path, metadata={"format": "pt"})
+    except SafetensorError as error:
+        full = "os error 28" in str(error) or "No space" in str(error)
+        remedy = "the disk is full; make room" if full else "check the disk"
+        raise WeightsError(f"{path}: could not be written ({error}); {remedy}") from error
 
 
 class ShardWriter:
@@ -195,13 +205,7 @@ class ShardWriter:
         self.total_bytes += size
 
     def _flush(self) -> None:
-        path = self.folder / f"shard-{len(self._shards) + 1:05}.safetensors"
-        try:
-            save_file(self._pending, path, metadata={"format": "pt"})
-        except SafetensorError as error:
-            full = "os error 28" in str(error) or "No space" in str(error)
-            remedy = "the disk is full; make room" if full else "check the disk"
-            raise WeightsError(f"{path}: could not be written ({error}); {remedy}") from error
+        save_tensors(self._pending, self.folder / f"shard-{len(self._shards) + 1:05}.safetensors")
         self._shards.append(list(self._pending))
         self._pending, self._size = {}, 0
 
@@ -257,4 +261,5 @@ def whole_folder(out: Path, needed_bytes: int = 0) -> Iterator[Path]:
 def raise_problems(place: Path, problems: Sequence[str], remedy: str) -> None:
     """Raise one error that lists every problem, if there are any."""
     if problems:
-        raise WeightsError(f"{place}: {len(problems)} problems: {listed(problems)}; {remedy}")
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        raise WeightsError(f"{place}: {count}: {listed(problems)}; {remedy}")

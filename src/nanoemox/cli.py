@@ -17,13 +17,14 @@ from dataclasses import replace
 from enum import StrEnum
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nanoemox.cli_corpora import corpora
-from nanoemox.cli_models import assemble, convert
+from nanoemox.cli_models import assemble, classify, convert, export
 from nanoemox.cli_scores import compare, score
+from nanoemox.cli_training import features, train
 from nanoemox.outputs import check_outputs, write_all
 
 if TYPE_CHECKING:
@@ -50,10 +51,14 @@ app = typer.Typer(
 theatre = typer.Typer(help="Affect Theatre, the generated world.", no_args_is_help=True)
 app.add_typer(theatre, name="theatre")
 app.add_typer(corpora, name="corpora")
+app.command()(train)
+app.command()(features)
 app.command()(assemble)
 app.command()(convert)
+app.command()(export)
 app.command()(score)
 app.command()(compare)
+app.command()(classify)
 
 ModelOption = Annotated[
     str, typer.Option("--model", "-m", metavar="NAME_OR_PATH", help="pico, a model folder or a Hub id.")
@@ -150,7 +155,7 @@ def analyze(
         console.print(f"[dim]wrote[/] {path}", soft_wrap=True, highlight=False)
 
 
-# ---------------------------------------------------------------------- theatre, train, evaluate
+# ---------------------------------------------------------------------- theatre, evaluate
 @theatre.command("make")
 def theatre_make(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for clips and manifest.jsonl.")],
@@ -169,28 +174,6 @@ def theatre_make(
     except MakeError as error:
         raise ValueError(str(error)) from error
     _console().print(str(made), markup=False, soft_wrap=True, highlight=False)
-
-
-@app.command()
-def train(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe's name or a YAML file.")],
-    phase: Annotated[str | None, typer.Option(metavar="NAME", help="Only this phase.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change one key; may be repeated."),
-    ] = None,
-) -> None:
-    """Train by a recipe: the backbones, or the three phases from perception to empathy."""
-    from nanoemox.training import run_recipe
-
-    console = _console()
-
-    def say(line: str) -> None:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-    folder = run_recipe(recipe, phase=phase, resume=resume, overrides=settings or [], say=say)
-    say(f"wrote {folder}")
 
 
 @app.command()
@@ -217,8 +200,18 @@ def evaluate(
     dtype: Annotated[
         str, typer.Option(metavar="NAME", help="Of the weights; in bfloat16 answers depend on the batch.")
     ] = "float32",
+    split: Annotated[str | None, typer.Option(metavar="NAME", help="Only train, val or test.")] = None,
+    store: Annotated[
+        Path | None, typer.Option("--features", metavar="DIR", help="Read what `features` has computed.")
+    ] = None,
+    quarantine: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Leave these out too, beside MANIFEST's own list.")
+    ] = None,
 ) -> None:
-    """Score a model on a labelled manifest, with intervals: report.json, and report.html to look at."""
+    """Score a model on a labelled manifest, with intervals: report.json, and report.html to look at.
+
+    Exit status 1 if a clip could not be read.
+    """
     from nanoemox.evaluation import evaluate as run
     from nanoemox.terminal import show_scores
 
@@ -235,11 +228,18 @@ def evaluate(
         limit=limit,
         device=device,
         dtype=dtype,
+        split=split,
+        features=store,
+        quarantine=quarantine,
     )
     console = _console()
     show_scores(console, report)
+    for line in report.get("left_out") or ():
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     for name in ("report.json", "report.html"):
         console.print(f"[dim]wrote[/] {out / name}", soft_wrap=True, highlight=False)
+    if (report.get("errors") or {}).get("clips"):
+        raise typer.Exit(1)
 
 
 # ---------------------------------------------------------------------- info
@@ -249,7 +249,7 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Sizes: parameters of every part, and how many each phase trains. `nano` is the paper's 2.2B shape."""
-    from nanoemox.inference import load_config
+    from nanoemox.loading import load_config
     from nanoemox.modeling_nanoemox import parameter_report
 
     sizes = parameter_report(load_config(model))
@@ -277,8 +277,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):  # a file's name may hold bytes that no encoding knows
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    words = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        app(args=None if arguments is None else list(arguments), prog_name="nanoemox")
+        sys.exit(app(args=words, prog_name="nanoemox", standalone_mode=False) or 0)
     except (ValueError, OSError) as error:  # MediaError is a ValueError; others are names, paths, files
         if os.environ.get("NANOEMOX_DEBUG"):
             raise
@@ -287,6 +288,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         sys.stderr.write("nanoemox: stopped\n")
         sys.exit(130)
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # of click, whichever typer brings
+            raise
+        sys.stderr.write(_wrong_use(error, words))
+        sys.exit(2)
+
+
+def _wrong_use(error: Any, words: Sequence[str]) -> str:
+    """Help where nothing was asked, else what is wrong with the words of the command, in one line."""
+    context = getattr(error, "ctx", None)
+    if type(error).__name__ == "NoArgsIsHelpError":
+        return f"{error.format_message()}\n"
+    remedy = f"see {context.command_path} --help" if context else "see nanoemox --help"
+    dashed = [word for word in words if word.startswith("-") and Path(word).exists()]
+    if dashed and "--" not in words:
+        remedy = f"put -- before {dashed[0]}, the name of a file that begins with a dash"
+    return f"nanoemox: {_one_line(ValueError(error.format_message().rstrip('.')))}; {remedy}\n"
 
 
 def _one_line(error: Exception) -> str:

@@ -1,8 +1,9 @@
-"""`nanoemox assemble` and `convert`: full-size model folders from pretrained backbones and published checkpoints."""
+"""`assemble`, `convert`, `export`: model folders in and out; `classify`: small encoders from nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -38,9 +39,10 @@ def assemble(
 ) -> None:
     """Build a full-size model folder from pretrained backbones, or with random weights."""
     from nanoemox import assemble as assembling
+    from nanoemox.checkpoints import TORCH_DTYPES
 
-    if dtype not in assembling.TORCH_DTYPES:
-        raise ValueError(f"--dtype {dtype}: expected one of {', '.join(assembling.TORCH_DTYPES)}")
+    if dtype not in TORCH_DTYPES:
+        raise ValueError(f"--dtype {dtype}: expected one of {', '.join(TORCH_DTYPES)}")
     say = _sayer()
     if random is not None:
         assembling.assemble_random(random, out, dtype=dtype, seed=seed, say=say)
@@ -62,34 +64,81 @@ def assemble(
     say(f"wrote {out}")
 
 
+class Target(StrEnum):
+    """What `convert` writes."""
+
+    folder = "folder"
+    published = "published"
+
+
 def convert(
-    checkpoints: Annotated[
+    sources: Annotated[
         list[Path],
-        typer.Argument(metavar="CHECKPOINT...", help="Published .pth files in the order of loading."),
+        typer.Argument(
+            metavar="CHECKPOINT...",
+            help="Published .pth files in the order of loading; with --to published, one model folder.",
+        ),
     ],
-    base: Annotated[str, typer.Option(metavar="FOLDER_OR_ID", help="The backbones: what assemble wrote.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="The model folder to write; must not exist.")],
+    out: Annotated[Path, typer.Option(metavar="PATH", help="Folder (or .pth) to write; must not exist.")],
+    base: Annotated[
+        str | None, typer.Option(metavar="FOLDER_OR_ID", help="The backbones: what assemble wrote.")
+    ] = None,
+    to: Annotated[
+        Target, typer.Option(help="A model folder, or the way back: a .pth with the release's names.")
+    ] = Target.folder,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=NUMBER", help="A number no tensor tells, such as video_tokens."),
     ] = None,
 ) -> None:
-    """Lay published checkpoints of Nano-EmoX or AffectGPT over their backbones."""
-    from nanoemox.convert import convert as run
+    """Lay published checkpoints of Nano-EmoX or AffectGPT over their backbones; or back, with --to published."""
+    from nanoemox import convert as converting
 
+    say = _sayer()
+    if to is Target.published:
+        if len(sources) != 1 or base is not None or settings:
+            raise ValueError("--to published: expected one model folder and --out FILE.pth, and nothing else")
+        for part, count in converting.write_published(sources[0], out).items():
+            say(f"{part}: {count} tensors")
+        say(f"wrote {out}")
+        return
+    if base is None:
+        raise ValueError("--base is missing: name the folder that assemble wrote for these checkpoints")
     pairs = _pairs("--set", settings)
     wrong = [f"{key}={value}" for key, value in pairs.items() if not value.isdigit()]
     if wrong:
         raise ValueError(f"--set {wrong[0]}: expected a whole number")
     numbers = {key: int(value) for key, value in pairs.items()}
-    say = _sayer()
-    report = run(checkpoints, base, out, settings=numbers, say=say)
+    report = converting.convert(sources, base, out, settings=numbers, say=say)
+    lora = report.filled.pop("lora", 0)
     for part, count in report.filled.items():
-        say(f"{part}: {count} tensors from the checkpoints")
-    untouched = [part for part in report.kept if part not in report.filled]
+        left = f", {report.kept[part]} as in the base" if part in report.kept else ""
+        say(f"{part}: {count} tensors from the checkpoints{left}")
+    if lora:
+        say(f"lm: LoRA merged into {lora // 2} tensors, the rest as in the base; LoRA itself is in lora/")
+    untouched = [p for p in report.kept if p not in report.filled and not (lora and p == "lm")]
     say(f"as in the base: {', '.join(untouched) or 'nothing'}")
     say(f"dropped, since nothing reads them: {', '.join(report.dropped) or 'nothing'}")
+    if report.ignored:
+        say(f"beside the weights, and left out: {', '.join(report.ignored)}")
     say(f"wrote {out}")
+
+
+def export(
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A folder that training wrote.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write; must not exist.")],
+    dtype: Annotated[str, typer.Option(metavar="NAME", help="bfloat16, float16 or float32.")] = "bfloat16",
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="report.json of evaluate, for the card.")
+    ] = None,
+) -> None:
+    """Write a trained model in another float type, with a card, as others get it."""
+    from nanoemox.checkpoints import TORCH_DTYPES
+    from nanoemox.export import export as run
+
+    if dtype not in TORCH_DTYPES:
+        raise ValueError(f"--dtype {dtype}: expected one of {', '.join(TORCH_DTYPES)}")
+    _sayer()(f"wrote {run(model, out, dtype, report)}")
 
 
 def _pairs(option: str, values: Sequence[str] | None, known: Sequence[str] | None = None) -> dict[str, str]:
@@ -101,6 +150,35 @@ def _pairs(option: str, values: Sequence[str] | None, known: Sequence[str] | Non
             raise ValueError(f"{option} {value}: expected {'|'.join(known or ('KEY',))}=VALUE")
         pairs[key] = rest
     return pairs
+
+
+def classify(
+    manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="JSONL, one labelled clip a line.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for report.json and predictions.jsonl.")],
+    sense: Annotated[str, typer.Option(metavar="NAME", help="voice, face or words.")],
+    task: Annotated[
+        str, typer.Option("--task", "-t", metavar="NAME", help="emotion, sentiment or intent.")
+    ] = "emotion",
+    test: Annotated[
+        Path | None, typer.Option(metavar="MANIFEST", help="Test on this one; else on folds of speakers.")
+    ] = None,
+    folds: Annotated[int, typer.Option(metavar="N", min=2, help="How many folds.")] = 4,
+    steps: Annotated[int | None, typer.Option(metavar="N", min=2, help="Else the sense's own.")] = None,
+    threads: Annotated[int | None, typer.Option(metavar="N", min=1, help="Else one a core.")] = None,
+    seed: Annotated[int, typer.Option(metavar="S", min=0, help="Of folds, network and views.")] = 0,
+) -> None:
+    """Train a small encoder from nothing on a manifest, beside scikit-learn on the same people."""
+    from rich.console import Console
+
+    from nanoemox import fitting
+    from nanoemox.classify import classify as run
+    from nanoemox.terminal import show_systems
+
+    with fitting.threads(threads):
+        report = run(manifest, sense, task, out, test, folds, seed, steps, _sayer())
+    show_systems(Console(), report)
+    if report["skipped"]:
+        raise typer.Exit(1)
 
 
 def _sayer() -> Callable[[str], None]:

@@ -3,7 +3,7 @@
 Nano-EmoX's phase checkpoints and AffectGPT's are PyTorch files `{"model": {name: tensor}}` that hold only what was
 trained, so they are laid over a base that `assemble` made; of several, later ones win (the release's `ckpt`, then
 `ckpt_2`). Every tensor is used, dropped by name because nothing ever reads it, or an error. LoRA is merged into the
-language model and kept beside it in `lora/`. `published_state` is the way back, bit for bit.
+language model and kept beside it in `lora/`. `write_published` is the way back, bit for bit.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from typing import Any
 
 import peft
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from nanoemox.assemble import parameter_shapes, skeleton_of
@@ -32,10 +31,11 @@ from nanoemox.checkpoints import (
     WeightsError,
     open_weights,
     raise_problems,
+    save_tensors,
     whole_folder,
 )
 from nanoemox.configuration_nanoemox import NanoEmoXConfig
-from nanoemox.hub import complete, find_part, told
+from nanoemox.hub import check_folder, complete, find_part, told
 from nanoemox.official_names import NEVER_REACHED, official_name
 from nanoemox.parts import LORA_ALPHA, LORA_DROPOUT, LORA_TARGETS, PARTS, part_of
 from nanoemox.processing_nanoemox import NanoEmoXProcessor
@@ -108,6 +108,7 @@ def convert(
         lora_alpha: LoRA's scale times its rank (32 in both releases).
     """
     folder = find_part(str(base))
+    check_folder(folder)
     processor = NanoEmoXProcessor.from_pretrained(folder)
     report = Conversion([Path(path).name for path in checkpoints], told(str(base)))
     with ExitStack() as stack:
@@ -266,7 +267,7 @@ def _save_lora(folder: Path, lora: Mapping[str, Mapping[str, Stored]], alpha: in
         for letter, stored in pair.items():
             tensors[f"base_model.model.{module}.lora_{letter}.weight"] = stored.read().clone()
         rank = pair["A"].shape[0]
-    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    save_tensors(tensors, folder / "adapter_model.safetensors")
     peft.LoraConfig(
         r=rank, lora_alpha=alpha, lora_dropout=LORA_DROPOUT, target_modules=LORA_TARGETS, inference_mode=True
     ).save_pretrained(folder)
@@ -304,22 +305,35 @@ def published_state(
     adapter = folder / "lora" / "adapter_model.safetensors"
     if adapter.is_file():
         with open_weights(adapter) as weights:
-            for name, stored in weights.items():
-                module, _, letter = name.removeprefix("base_model.model.").rpartition(".lora_")
-                if part_of(module) == "lm":
+            for name, stored in weights.items():  # after training, other parts lie there too
+                module, lora, letter = name.removeprefix("base_model.model.").rpartition(".lora_")
+                if lora:
                     theirs = official_name(f"{module}.weight")[0].removesuffix(".weight")
                     state[f"{theirs}.lora_{letter[0]}.default.weight"] = stored.read().clone()
     return state
 
 
-def write_published(folder: str | Path, path: str | Path) -> None:
-    """A `.pth` as the release writes one, for its code to load."""
+def write_published(folder: str | Path, path: str | Path) -> dict[str, int]:
+    """A `.pth` as the release writes one, for its code to load; returns the tensors of each part in it."""
     path = Path(path)
     if path.exists():
         raise WeightsError(f"{path}: exists already; name a new file, or remove it")
+    if not path.absolute().parent.is_dir():
+        raise WeightsError(f"{path}: the folder {path.parent} does not exist; make it first")
+    check_folder(Path(folder))
+    state = published_state(folder)
+    if not state:
+        raise WeightsError(
+            f"{folder}: expected adapters, fusion or LoRA, found none; name a whole model folder"
+        )
     temporary = path.with_name(f".{path.name}.unfinished")
     try:
-        torch.save({"model": published_state(folder)}, temporary)
+        torch.save({"model": state}, temporary)
         temporary.rename(path)
+    except (OSError, RuntimeError) as error:  # PyTorch tells a full disk in its own words
+        reason = " ".join(str(error).split())[:160]
+        raise WeightsError(f"{path}: could not be written ({reason}); is the disk full? make room") from error
     finally:
         temporary.unlink(missing_ok=True)
+    lora = sum(".lora_" in name for name in state)
+    return {"adapters and fusion": len(state) - lora, "LoRA": lora}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PureWindowsPath
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -20,6 +20,7 @@ Text = Annotated[str, Field(min_length=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(ge=0)]
 TaskName = Literal["sentiment", "emotion", "open_vocabulary", "intent", "reasoning", "empathy"]
+LONGEST_LINE_BYTES = 16 << 20  # a media file named as a manifest has lines without end
 MEDIA = ("video", "frames_dir", "image", "audio")  # the keys of a line that hold paths
 
 
@@ -177,11 +178,12 @@ class Prediction(_Form):
 _Line = TypeVar("_Line", Record, Prediction)
 
 
-def read_manifest(path: str | os.PathLike[str], *, allow_outside: bool = False) -> list[Record]:
+def read_manifest(path: str | os.PathLike[str], *, allow_outside: bool | None = None) -> list[Record]:
     """The clips of a manifest, in its order, with their paths resolved.
 
     Args:
-        allow_outside: accept absolute paths and paths that lead out of the manifest's folder.
+        allow_outside: accept absolute paths and paths that lead out of the manifest's folder; None, only where
+            the environment says NANOEMOX_ALLOW_OUTSIDE=1.
 
     Raises:
         ManifestError: naming the line and the key, for anything that is not as MANIFEST.md describes it.
@@ -195,12 +197,12 @@ def read_manifest(path: str | os.PathLike[str], *, allow_outside: bool = False) 
         lines[record.id] = number
         found = {kind: getattr(record, kind) for kind in MEDIA if getattr(record, kind) is not None}
         for kind, name in found.items():
-            if not allow_outside and _leads_outside(name):
+            if leads_outside(name) and not may_lead_outside(allow_outside):
                 _refuse(
                     path,
                     number,
                     f"{kind} {os.fspath(name)!r} leads out of the manifest's folder",
-                    "move the file into it, or allow paths outside",
+                    "move or link the file into it, or set NANOEMOX_ALLOW_OUTSIDE=1 if you trust the manifest",
                 )
         records.append(record.model_copy(update={kind: path.parent / name for kind, name in found.items()}))
     if not records:
@@ -253,20 +255,30 @@ def write_jsonl(path: str | os.PathLike[str], lines: Iterable[Mapping[str, Any] 
     return count
 
 
+def manifest_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The lines of a file that are not blank, with their numbers. Only a line feed ends a line: read as bytes."""
+    with path.open("rb") as file:
+        number = 0
+        while raw := file.readline(LONGEST_LINE_BYTES + 1):
+            number += 1
+            if len(raw) > LONGEST_LINE_BYTES:
+                told = f"is longer than {LONGEST_LINE_BYTES >> 20} MiB, expected one JSON object"
+                _refuse(path, number, told, "check that the file is JSONL")
+            raw = raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw
+            if raw.strip():
+                yield number, raw
+
+
 def _read(path: Path, form: type[_Line], unfinished: bool = False) -> Iterable[tuple[int, _Line]]:
     """Numbered lines of a file, each checked; blank ones are skipped, and wrong ones if it is `unfinished`."""
     try:
-        with path.open("rb") as file:
-            for number, raw in enumerate(file, 1):  # bytes: only a line feed ends a line
-                raw = raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw
-                if not raw.strip():
+        for number, raw in manifest_lines(path):
+            try:
+                yield number, form.model_validate_json(raw, strict=True)
+            except ValidationError as error:
+                if unfinished:
                     continue
-                try:
-                    yield number, form.model_validate_json(raw, strict=True)
-                except ValidationError as error:
-                    if unfinished:
-                        continue
-                    _refuse(path, number, _wrong(error, form), "correct the line")
+                _refuse(path, number, _wrong(error, form), "correct the line")
     except OSError as error:
         reason = (error.strerror or type(error).__name__).casefold()
         raise ManifestError(
@@ -320,9 +332,19 @@ def _refuse(path: Path, number: int, wrong: str, remedy: str) -> None:
     raise ManifestError(f"{path}, line {number}: {' '.join(wrong.split())}; {remedy}")
 
 
-def _leads_outside(path: Path) -> bool:
+def leads_outside(path: Path) -> bool:
     """Whether a path of a manifest is absolute or climbs out of its folder (on any system)."""
     windows = PureWindowsPath(path)
     if path.is_absolute() or windows.drive or windows.root:
         return True
     return Path(os.path.normpath(path)).parts[:1] == (os.pardir,)
+
+
+def may_lead_outside(allowed: bool | None) -> bool:
+    """Whether paths out of the manifest's folder are allowed: as said, else as the environment says."""
+    return os.environ.get("NANOEMOX_ALLOW_OUTSIDE") == "1" if allowed is None else allowed
+
+
+def json_schema(form: type[Record] | type[Prediction] = Record) -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of a line."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **form.model_json_schema()}

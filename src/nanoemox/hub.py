@@ -12,7 +12,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from nanoemox.checkpoints import WeightsError
+from nanoemox.checkpoints import WeightsError, listed, open_weights
+from nanoemox.configuration_nanoemox import NanoEmoXConfig
 from nanoemox.model_card import write_card
 
 # What transformers looks up in the configuration of a model that brings its code.
@@ -22,6 +23,7 @@ AUTO_MAP = {
     "AutoProcessor": "processing_nanoemox.NanoEmoXProcessor",
 }
 _OURS = re.compile(r"^(\s*)from nanoemox\.(\w+) import", re.MULTILINE)
+_WHOLE = ("config.json", "processor_config.json", "tokenizer.json")
 _SMALL_FILES = ["*.json", "*.txt", "*.jinja", "*.model"]
 _CHECKPOINTS = ("*.pt", "*.pth", "*.safetensors")
 
@@ -72,6 +74,44 @@ def _fetch(name: str, revision: str | None, single_file: bool) -> Path:
     return folder
 
 
+def check_folder(folder: Path) -> None:
+    """Raise unless this is a whole model folder: configuration, processor, tokenizer, and every shard."""
+    if not folder.is_dir():
+        raise WeightsError(f"{folder}: no such file or folder; expected a model folder, check the path")
+    path = folder / "config.json"
+    if not path.is_file() and (folder / "adapter_config.json").is_file():
+        merged = (folder.parent / "config.json").is_file()
+        remedy = (
+            "it is merged already in the folder above; name that"
+            if merged
+            else "merge it into its model first"
+        )
+        raise WeightsError(f"{folder}: is a LoRA adapter (expected a whole model folder); {remedy}")
+    if path.is_file():
+        check_kind(path)
+    missing = [name for name in _WHOLE if not (folder / name).is_file()]
+    if missing:
+        raise WeightsError(
+            f"{folder}: expected a model folder with {', '.join(_WHOLE)}, found no {listed(missing)}; "
+            "name another, or save or assemble it again"
+        )
+    with open_weights(folder):
+        pass
+
+
+def check_kind(path: Path) -> None:
+    """Raise unless this config.json is one of ours."""
+    try:
+        kind = json.loads(path.read_text(encoding="utf-8")).get("model_type")
+    except (ValueError, AttributeError) as error:
+        raise WeightsError(f"{path}: is no configuration ({error}); copy it again") from error
+    if kind != NanoEmoXConfig.model_type:
+        raise WeightsError(
+            f"{path}: expected a model of type {NanoEmoXConfig.model_type}, found {kind}; name another folder, or "
+            "make one with `nanoemox assemble`"
+        )
+
+
 def complete(folder: str | Path) -> None:
     """Put the model's code and its card beside saved weights, and tell transformers where the classes are."""
     folder = Path(folder)
@@ -110,8 +150,7 @@ def push(
     from huggingface_hub import HfApi
 
     folder = Path(folder)
-    if not (folder / "config.json").is_file():
-        raise WeightsError(f"{folder}: expected a model folder with config.json; save or assemble one first")
+    check_folder(folder)
     complete(folder)
     api = HfApi()
     api.create_repo(repo_id, private=private, exist_ok=True)

@@ -14,7 +14,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib import resources
 from pathlib import Path
 
 import torch
@@ -22,23 +21,18 @@ from torch import Tensor
 
 from nanoemox import decoding
 from nanoemox.analysis import PRESENT, Analysis, Answers, Dialogue, Request, TaskResult
-from nanoemox.configuration_nanoemox import PRESETS, NanoEmoXConfig
+from nanoemox.loading import load_model
 from nanoemox.media import Clip, empty_clip, load_clip
 from nanoemox.modeling_nanoemox import NanoEmoXForConditionalGeneration
-from nanoemox.processing_nanoemox import NanoEmoXProcessor, stack_media
+from nanoemox.processing_nanoemox import NanoEmoXProcessor, modality_of, stack_media
 from nanoemox.tasks import Answer, Task, select
 
-BUNDLED = ("pico",)
 LEFT_OUT = "left out on request"
 WORLD_NOTES = {
     "affect_theatre": "this model knows only Affect Theatre, a generated world; "
     "of real people its answers mean nothing"
 }
 _SIGNS = {"negative": -1.0, "neutral": 0.0, "positive": 1.0}
-
-
-class ModelError(ValueError):
-    """A model that cannot be loaded; the message is one line with the remedy."""
 
 
 class EmotionAnalyzer:
@@ -64,24 +58,8 @@ class EmotionAnalyzer:
         revision: str | None = None,
     ) -> EmotionAnalyzer:
         """Load "pico" (bundled), a folder, or a Hub id; dtype is that of the files on a CPU, else bfloat16."""
-        name = str(name_or_path)
-        place = _locate(name)
-        if dtype is None:
-            dtype = "auto" if torch.device(device).type == "cpu" else torch.bfloat16
-        try:
-            model, report = NanoEmoXForConditionalGeneration.from_pretrained(
-                place, dtype=dtype, revision=revision, output_loading_info=True
-            )
-            processor = NanoEmoXProcessor.from_pretrained(place, revision=revision)
-        except (OSError, ValueError, KeyError, RuntimeError) as error:
-            raise ModelError(_loading_failed(name, error)) from error
-        wrong = {key: sorted(report[key]) for key in ("missing_keys", "mismatched_keys") if report.get(key)}
-        if wrong:
-            found = "; ".join(f"{len(v)} {k.replace('_', ' ')}, such as {v[0]}" for k, v in wrong.items())
-            raise ModelError(
-                f"{name}: the weights do not fit the configuration ({found}); save the model again"
-            )
-        return cls(model.to(device), processor, name)
+        model, processor = load_model(name_or_path, device, dtype, revision)
+        return cls(model, processor, str(name_or_path))
 
     @property
     def world_note(self) -> str | None:
@@ -186,7 +164,7 @@ class EmotionAnalyzer:
                 tensors = self.processor.media(request.source)
             else:
                 tensors = dict(request.source)
-            rows.append({n: v for n, v in tensors.items() if _modality_of(n) in _given(modalities)})
+            rows.append({n: v for n, v in tensors.items() if modality_of(n) in _given(modalities)})
         batch = {name: value.to(self.model.device) for name, value in stack_media(rows).items()}
         batch = {n: v.to(self.model.dtype) if v.is_floating_point() else v for n, v in batch.items()}
         media = {name: batch.pop(name) for name in list(batch) if not name.endswith(("_features", "_taps"))}
@@ -238,52 +216,11 @@ class EmotionAnalyzer:
         return [row[-n:].tolist() for row, n in zip(ids["input_ids"], lengths, strict=True)], warnings
 
     def _answer_ids(self, task: Task, labels: Sequence[str]) -> list[list[int]]:
-        answers = [task.answer_for(label) + self.processor.end_of_turn for label in labels]
+        answers = [task.answer_for(label, labels) + self.processor.end_of_turn for label in labels]
         return self.processor.tokenizer(answers, add_special_tokens=False)["input_ids"]
 
 
 # ---------------------------------------------------------------- pieces
-
-
-def load_config(name_or_path: str | Path) -> NanoEmoXConfig:
-    """The configuration of any model that `from_pretrained` takes, or of a preset such as "nano"."""
-    name = str(name_or_path)
-    if name in PRESETS and not Path(name).is_dir():
-        folder = Path(str(resources.files("nanoemox") / "weights" / name))
-        if not (folder / "config.json").is_file():
-            return NanoEmoXConfig.preset(name)
-    place = _locate(name)
-    try:
-        return NanoEmoXConfig.from_pretrained(place)
-    except (OSError, ValueError) as error:
-        raise ModelError(_loading_failed(name, error)) from error
-
-
-def _loading_failed(name: str, error: Exception) -> str:
-    known = ", ".join(dict.fromkeys([*BUNDLED, *PRESETS]))
-    return (
-        f"{name}: expected a model ({known}, a folder with config.json, or a Hub id), but loading it failed: "
-        f"{' '.join(str(error).split())[:300]}; check the name, or train one with `nanoemox train`"
-    )
-
-
-def _locate(name: str) -> str:
-    """Where a model lies: the package for a bundled one, else the name itself."""
-    if Path(name).is_dir():
-        return name
-    if name not in BUNDLED:
-        if name.count("/") != 1 or name.startswith((".", "/", "~")):  # no Hub id: do not ask the network
-            raise ModelError(
-                f"{name}: expected {', '.join(BUNDLED)} (bundled), a folder with config.json, or a Hub id "
-                "owner/name; there is no such folder, and no weights ship under this name"
-            )
-        return name
-    folder = Path(str(resources.files("nanoemox") / "weights" / name))
-    if not (folder / "config.json").is_file():
-        raise ModelError(
-            f"{name}: its weights are missing from {folder}; install again, or run `make {name}`"
-        )
-    return str(folder)
 
 
 @contextmanager
@@ -293,16 +230,12 @@ def _timed(timing: dict[str, float], stage: str) -> Iterator[None]:
     timing[stage] = round(time.perf_counter() - start, 4)
 
 
-def _modality_of(tensor_name: str) -> str:
-    return "audio" if tensor_name.startswith(("audio", "input_values")) else "video"
-
-
 def _modalities(request: Request) -> dict[str, str]:
     """Which modalities the answers rest on: "present", or why not."""
     if isinstance(request.source, Clip):
         found = dict(request.source.modalities)
     else:
-        names = {_modality_of(name) for name in request.source}
+        names = {modality_of(name) for name in request.source}
         found = {m: PRESENT if m in names else "no features were given" for m in ("video", "audio")}
     found["text"] = PRESENT if request.text or request.dialogue else "no words were given"
     if request.only is not None:

@@ -47,6 +47,7 @@ __all__ = [
     "Clip",
     "MediaError",
     "audio_clip_starts",
+    "cropped",
     "empty_clip",
     "frame_indices",
     "load_clip",
@@ -64,7 +65,8 @@ class Clip:
     """What was read of one clip.
 
     frames: uint8 [T, H, W, 3], RGB as shown, the longest side at most 1280 px; None without pictures.
-    audio_clips: float32 [C, 32000], mono 16 kHz in [-1, 1]; None without sound.
+    audio_clips: float32 [C, 32000], mono 16 kHz in [-1, 1]; None without sound. Read with
+        compat="published" it may be louder than that.
     frame_times_s, audio_starts_s: where they lie, from the beginning of the file or, for sound, of the cut.
     duration_s: length of what was read. audio_heard: share of the sound inside the windows.
     waveform: for drawing only: lowest and highest sample of up to 1000 stretches, in turn, [2 * stretches].
@@ -88,6 +90,17 @@ def empty_clip(reason: str, path: str = "") -> Clip:
     return Clip(path, None, None, (), (), 0.0, None, None, {"video": reason, "audio": reason})
 
 
+def cropped(clip: Clip, box: Sequence[float] | None) -> Clip:
+    """The clip with only the part of its pictures inside `box` (x, y, width, height as fractions), if there is one."""
+    if box is None or clip.frames is None:
+        return clip
+    height, width = clip.frames.shape[1:3]
+    left, top = (min(int(at * size), size - 1) for at, size in zip(box, (width, height), strict=False))
+    right, bottom = (round((box[i] + box[i + 2]) * size) for i, size in enumerate((width, height)))
+    frames = clip.frames[:, top : max(bottom, top + 1), left : max(right, left + 1)]
+    return replace(clip, frames=np.ascontiguousarray(frames))
+
+
 def load_clip(
     path: str | os.PathLike[str],
     *,
@@ -104,7 +117,8 @@ def load_clip(
         start_s, end_s: read only this stretch, in seconds from the beginning of the file.
         audio: a sound file in place of the file's own sound, on the same clock.
         frames, audio_clips: how many pictures (T) and windows of sound (C).
-        compat: "published" places the windows as the published code does, which misses the end.
+        compat: "published" places the windows as the published code does, which misses the end, and resamples
+            as it does.
 
     Raises:
         MediaError: in one line, what is wrong with which file, what was expected and what to do.

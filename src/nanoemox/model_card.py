@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-# Terms of the backbones the paper uses, as their own pages state them; whoever publishes checks them again.
+# Terms of the backbones the paper uses, as their own pages state them; whoever publishes checks them at the source.
 LICENCES = {
-    "openai/clip-vit-large-patch14": "MIT",
+    "openai/clip-vit-large-patch14": "MIT (of its code; its page on the Hub states none)",
     "TencentGameMate/chinese-hubert-large": "MIT",
     "kartiknarayan/facexformer": "MIT",
     "Qwen/Qwen2.5-1.5B-Instruct": "Apache-2.0",
@@ -48,7 +48,7 @@ def model_card(folder: Path) -> str:
         "about it: sentiment, emotion, every emotion in open words, intent, the reasons, and what to reply with "
         "empathy ([arXiv 2603.02123](https://arxiv.org/abs/2603.02123)).",
         _use(),
-        _parts(config, sources),
+        _parts(folder, sources),
         _training(folder, config, sources),
         _results(folder),
         "## Intended use\nResearch on multimodal emotion understanding, and building on it with people who know of "
@@ -91,14 +91,18 @@ def _use() -> str:
     )
 
 
-def _parts(config: Mapping[str, Any], sources: Mapping[str, Any]) -> str:
+def _parts(folder: Path, sources: Mapping[str, Any]) -> str:
     rows = ["## Parts", "| part | from | licence |", "|---|---|---|"]
     for part, source in sources.items():
         at = f" @ {source['revision']}" if source.get("revision") else ""
         name = source["name"] if "/" in source["name"] else f"`{source['name']}` (a local folder or file)"
-        terms = LICENCES.get(source["name"], "see its own page")
+        terms = LICENCES.get(source["name"], "check at the source")
         rows.append(f"| {TITLES.get(part, part)} | {name}{at} | {terms} |")
-    rows.append("| adapters, fusion | this project | MIT |")
+    checkpoints = _read(folder / "conversion.json").get("checkpoints")
+    trained = (
+        f"{', '.join(checkpoints)}, converted | check at the source" if checkpoints else "this project | MIT"
+    )
+    rows.append(f"| adapters, fusion | {trained} |")
     return "\n".join(rows)
 
 

@@ -161,22 +161,22 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
     def get_video_features(self, video_features: Tensor) -> Tensor:
         """Scene features [B, T, D] -> tokens [B, N, D of the language model]."""
-        return self.video_adapter(video_features)
+        return self.video_adapter(_as_read(video_features, self.video_adapter))
 
     def get_audio_features(self, audio_features: Tensor) -> Tensor:
         """Voice features [B, C, D] -> tokens [B, N, D of the language model]."""
-        return self.audio_adapter(audio_features)
+        return self.audio_adapter(_as_read(audio_features, self.audio_adapter))
 
     def get_face_features(self, face_features: Tensor) -> Tensor:
         """Face features [B, T, D] -> tokens [B, N, D of the language model]."""
-        return self.face_adapter(face_features)
+        return self.face_adapter(_as_read(face_features, self.face_adapter))
 
     def get_fusion_features(self, video_taps: Tensor, audio_taps: Tensor) -> tuple[Tensor, Tensor | None]:
         """Taps [B, T, 3 D] and [B, C, 3 D] -> tokens [B, N, D of the language model], gate [B, 3].
 
         AffectGPT's forms take features [B, T, D] and [B, C, D] instead, and have no gate (None).
         """
-        return self.fusion(video_taps, audio_taps)
+        return self.fusion(_as_read(video_taps, self.fusion), _as_read(audio_taps, self.fusion))
 
     def merge(self, input_ids: Tensor, features: dict[str, Tensor]) -> tuple[Tensor, Tensor | None]:
         """Ids [B, S] -> embeddings [B, S, D] with the modalities' tokens in place, gate [B, 3] or None."""
@@ -267,6 +267,11 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
             init.normal_(module.query_tokens, std=1.0)
             if isinstance(module, QFormerAdapter):
                 init.normal_(module.position_embedding.weight, std=0.2)
+
+
+def _as_read(features: Tensor, part: nn.Module) -> Tensor:
+    """Features in the precision of the part that reads them: what is trained is more precise than what is frozen."""
+    return features.to(next(part.parameters()).dtype)
 
 
 def parameter_report(model: nn.Module | NanoEmoXConfig) -> dict[str, Any]:

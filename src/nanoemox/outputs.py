@@ -14,6 +14,10 @@ def check_outputs(outputs: Sequence[Path], clip: str | None) -> None:
     for path in outputs:
         if path.is_dir():
             raise ValueError(f"{path}: expected a file name to write to, this is a folder")
+        if path.exists() and not path.is_file():
+            raise ValueError(
+                f"{path}: expected a file name to write to, this is a pipe or device; name a file, or - to print"
+            )
         if not path.absolute().parent.is_dir():
             raise ValueError(f"{path}: the folder {path.parent} does not exist; make it first")
         if clip and path.exists() and Path(clip).exists() and path.samefile(clip):

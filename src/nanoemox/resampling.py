@@ -1,4 +1,4 @@
-"""Windowed-sinc resampling as the release does it, for where its sound has to be had to the last digit.
+"""Windowed-sinc resampling as the release does it, for `compat="published"`.
 
 Theirs is torchaudio's default (Hann window, 6 zero crossings, roll-off 0.99; torchaudio/functional);
 FFmpeg's resampler, which decoding uses otherwise, differs from it by up to 0.08.
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 ZERO_CROSSINGS = 6
 ROLL_OFF = 0.99  # cut-off as a share of the lower Nyquist frequency
+_STEPS = 1 << 14  # computed at once: each takes a copy of all that its kernels read
 
 
 def resample(samples: NDArray[np.float32], from_hz: int, to_hz: int) -> NDArray[np.float32]:
@@ -26,15 +27,20 @@ def resample(samples: NDArray[np.float32], from_hz: int, to_hz: int) -> NDArray[
     margin = (kernels.shape[1] - step) // 2
     padding = [(0, 0)] * (samples.ndim - 1) + [(margin, margin + step)]
     stretches = np.lib.stride_tricks.sliding_window_view(np.pad(samples, padding), kernels.shape[1], axis=-1)
-    output = stretches[..., ::step, :] @ kernels.T
-    length = math.ceil(samples.shape[-1] * to_hz / from_hz)
-    return output.reshape(*samples.shape[:-1], -1)[..., :length]
+    steps = stretches[..., ::step, :]
+    parts = [steps[..., i : i + _STEPS, :] @ kernels.T for i in range(0, steps.shape[-2], _STEPS)]
+    length = -(-samples.shape[-1] * to_hz // from_hz)
+    return np.concatenate(parts, axis=-2).reshape(*samples.shape[:-1], -1)[..., :length]
+
+
+def grid_step(from_hz: int, to_hz: int) -> int:
+    """Every so many samples at `from_hz`, one falls on a sample at `to_hz`."""
+    return from_hz // math.gcd(from_hz, to_hz)
 
 
 @lru_cache(maxsize=8)
 def _kernels(from_hz: int, to_hz: int) -> tuple[NDArray[np.float32], int]:
-    common = math.gcd(from_hz, to_hz)
-    step, phases = from_hz // common, to_hz // common
+    step, phases = grid_step(from_hz, to_hz), grid_step(to_hz, from_hz)
     cutoff = min(step, phases) * ROLL_OFF
     margin = math.ceil(ZERO_CROSSINGS * step / cutoff)
     taps = np.arange(-margin, margin + step) / step

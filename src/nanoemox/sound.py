@@ -2,7 +2,7 @@
 
 Window i of C begins at i * (D - 2) / (C - 1): the first at 0, the last ends with the sound. The published
 rule (pytorchvideo 0.1.5) divides by C instead and so misses the end; `compat="published"`
-keeps it, to the sample.
+keeps it, to the sample, and resamples as the release does (`resampling.py`).
 Short sound is decoded whole; of a long one only the windows, by seeking. Letters: C windows, L samples.
 """
 
@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nanoemox.files import refuse
+from nanoemox.resampling import grid_step, resample
 from nanoemox.sources import Source, decoded, go_to, last_packet_s
 
 SAMPLE_RATE_HZ = 16_000
@@ -41,7 +42,10 @@ Samples = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Sound:
-    """`clips` float32 [C, 32000] in [-1, 1]; `heard`: the share of the sound that lies inside them."""
+    """`clips` float32 [C, 32000] in [-1, 1]; `heard`: the share of the sound that lies inside them.
+
+    Under `compat="published"` what is louder than full scale stays so, as in the release.
+    """
 
     clips: Samples
     starts_s: tuple[float, ...]
@@ -94,7 +98,7 @@ def read_sound(
     if stated_s is None or stated_s <= DECODE_ALL_S:
         limit_s = min(hi, lo + (2 * DECODE_ALL_S if stated_s is None else DECODE_ALL_S + 5.0))
         with source.reading("audio") as (container, stream):
-            samples, ended = _decode(source, container, stream, lo, limit_s, seek=lo > _MARGIN_S)
+            samples, ended = _decode(source, container, stream, lo, limit_s, lo > _MARGIN_S, compat)
         if ended or limit_s == hi:
             return _whole(
                 source, samples, clips, compat, source.sound_s if lo == 0 and end_s is None else None
@@ -108,7 +112,7 @@ def _whole(
     n = len(samples)
     if n == 0:
         return None
-    samples, warnings = _in_range(samples)
+    samples, warnings = _in_range(samples, compat)
     if float(np.abs(samples).max()) < SILENCE:
         warnings.append("the sound track is silent: nothing in it but zeros")
     if stated_s is not None and stated_s - n / SAMPLE_RATE_HZ > max(0.5, 0.02 * stated_s):
@@ -125,7 +129,7 @@ def _whole(
 
 def _windows(source: Source, clips: int, compat: Compat, lo: float, hi: float) -> Sound | None:
     """Only the windows of a long sound in [lo, hi), each found by seeking."""
-    n = round((hi - lo) * SAMPLE_RATE_HZ)
+    n = math.ceil((hi - lo) * SAMPLE_RATE_HZ - 1e-3)
     if n <= 0:
         return None
     starts = audio_clip_starts(n, clips, compat)
@@ -133,9 +137,9 @@ def _windows(source: Source, clips: int, compat: Compat, lo: float, hi: float) -
     with source.reading("audio") as (container, stream):
         for row, start in zip(heard, starts, strict=True):
             at = lo + start / SAMPLE_RATE_HZ
-            samples, _ = _decode(source, container, stream, at, at + AUDIO_CLIP_S, seek=at > _MARGIN_S)
+            samples, _ = _decode(source, container, stream, at, at + AUDIO_CLIP_S, at > _MARGIN_S, compat)
             row[: len(samples)] = samples[:WINDOW]
-    flat, warnings = _in_range(heard.reshape(-1))
+    flat, warnings = _in_range(heard.reshape(-1), compat)
     windows = flat.reshape(clips, WINDOW)
     if float(np.abs(windows).max()) < SILENCE:
         warnings.append("the sound track is silent: nothing in it but zeros")
@@ -162,7 +166,7 @@ def _end_s(source: Source, lo: float, stated_s: float | None) -> float:
 
 
 def _decode(
-    source: Source, container: Any, stream: Any, lo: float, hi: float, seek: bool
+    source: Source, container: Any, stream: Any, lo: float, hi: float, seek: bool, compat: Compat
 ) -> tuple[Samples, bool]:
     """Mono 16 kHz samples of [lo, hi), and whether the sound ended before `hi`."""
     blocks: list[Samples] = []
@@ -170,11 +174,16 @@ def _decode(
     ended = True
     if seek:  # not to the beginning, where a seek would lose what the encoder says to skip
         go_to(container, stream, source, max(0.0, lo - _MARGIN_S))
-    resampler = _Resampler()
+    resampler = _PublishedResampler() if compat else _Resampler()
     for at_s, mono, rate_hz in _mono(source, container, stream):
         if at_s + len(mono) / rate_hz < lo - _MARGIN_S:
             continue
         if first_s is None:
+            if compat and lo > 0:  # on to where samples of both rates coincide
+                ahead = -round(at_s * rate_hz) % grid_step(rate_hz, SAMPLE_RATE_HZ)
+                mono, at_s = mono[ahead:], at_s + ahead / rate_hz
+                if not len(mono):
+                    continue
             first_s = at_s
         if at_s >= hi + _MARGIN_S:
             ended = False
@@ -257,8 +266,27 @@ class _Resampler:
         return [out.to_ndarray()[0].copy() for out in self.resampler.resample(frame)]
 
 
-def _in_range(samples: Samples) -> tuple[Samples, list[str]]:
+class _PublishedResampler:
+    """The release's resampling, of all that has one rate at once."""
+
+    def __init__(self) -> None:
+        self.rate_hz, self.waiting = 0, []  # type: int, list[Samples]
+
+    def push(self, mono: Samples, rate_hz: int) -> list[Samples]:
+        done = self.flush() if rate_hz != self.rate_hz else []
+        self.rate_hz = rate_hz
+        self.waiting.append(mono)
+        return done
+
+    def flush(self) -> list[Samples]:
+        block, self.waiting = self.waiting, []
+        return [resample(np.concatenate(block), self.rate_hz, SAMPLE_RATE_HZ)] if block else []
+
+
+def _in_range(samples: Samples, compat: Compat) -> tuple[Samples, list[str]]:
     """Samples inside [-1, 1]: a few outliers are clipped, sound too loud throughout is scaled down."""
+    if compat:
+        return samples, []
     size = np.abs(samples)
     peak = float(size.max())
     if peak <= 1.0:
@@ -273,4 +301,4 @@ def _envelope(samples: Samples, bins: int = ENVELOPE_POINTS // 2) -> Samples:
     bins = max(1, min(bins, len(samples)))
     edges = np.arange(bins) * len(samples) // bins
     low, high = np.minimum.reduceat(samples, edges), np.maximum.reduceat(samples, edges)
-    return np.stack([low, high], axis=1).reshape(-1)
+    return np.stack([low, high], axis=1).clip(-1.0, 1.0).reshape(-1)

@@ -142,6 +142,24 @@ def show_comparison(console: Console, report: Mapping[str, Any]) -> None:
         _show_faults(console, faults, f"{side.upper()}: ")
 
 
+def show_systems(console: Console, report: Mapping[str, Any]) -> None:
+    """A small network beside classical ones, and every clip that was left out."""
+    table = _table(f"{report['task']} by {report['sense']} · {report['n']} clips · {report['manifest']}")
+    table.add_column("System", no_wrap=True)
+    for heading in ("Accuracy", "Recall (UAR)", "Weighted F1"):
+        table.add_column(heading, justify="right")
+    for name, figures in report["systems"].items():
+        table.add_row(
+            _safe(name), *(f"{_number(row['value'])} ({_interval(row)})" for row in figures.values())
+        )
+    console.print(table)
+    skipped = list(report["skipped"].items())
+    for name, why in skipped[:NAMES_SHOWN]:
+        console.print(f"[yellow]left out[/] {_safe(f'{name}: {why}')}", highlight=False, soft_wrap=True)
+    if skipped:
+        console.print(f"left out in all: {len(skipped)}", highlight=False)
+
+
 def show_sizes(console: Console, model: str, sizes: Mapping[str, Any]) -> None:
     """Parameters of every part, and how many each phase trains; the released code's beside them if given."""
     table = _table(f"model {model}")
@@ -157,6 +175,42 @@ def show_sizes(console: Console, model: str, sizes: Mapping[str, Any]) -> None:
     _count_rows(table, {"total": sizes["parameters"]["total"]}, counts)
     _count_rows(table, sizes["trainable"], trained, "trained in phase ")
     console.print(table)
+
+
+def show_rehearsal(console: Console, report: Any) -> None:
+    """What a dry run found (`nanoemox.rehearsal.Rehearsal`): the clips, the phases, what it takes, what is wrong."""
+    if report.corpora:
+        table = _table(f"{report.recipe} · clips to train on")
+        table.add_column("Manifest", overflow="fold")
+        for heading in ("Clips", "Quarantined", "No file", "Unreadable"):
+            table.add_column(heading, justify="right")
+        table.add_column("Labels")
+        for row in report.corpora:
+            labels = "\n".join(f"{task} {count}" for task, count in row.tasks.items())
+            unreadable = f"{len(row.unreadable)} of {row.tried}" if row.tried else "not tried"
+            numbers = [str(n) for n in (row.clips, row.quarantined, len(row.missing))]
+            table.add_row(_safe(row.manifest), *numbers, unreadable, labels)
+        console.print(table)
+    table = _table(f"{report.recipe} · phases")
+    table.add_column("Phase")
+    for heading in ("Steps", "Batch", "Clips seen", "Trained", "s a step"):
+        table.add_column(heading, justify="right")
+    table.add_column("Examples")
+    for row in report.phases:
+        kinds = {**row.realised.get("tasks", {}), **row.realised.get("corpora", {})}
+        examples = "\n".join(f"{_safe(kind)} {count}" for kind, count in kinds.items()) or "none"
+        step = "not timed" if row.step_s is None else f"{row.step_s:.3g}"
+        numbers = [str(n) for n in (row.steps, row.batch_size, row.clips)]
+        table.add_row(row.name, *numbers, f"{row.trained / 1e6:.1f} M" if row.trained else "", step, examples)
+    console.print(table)
+    for name, fact in report.facts.items():
+        console.print(f"[bold]{_safe(name)}[/]  {_safe(fact)}", highlight=False)
+    for note in report.notes:
+        console.print(f"[yellow]note[/] {_safe(note)}", highlight=False)
+    for problem in report.problems:
+        console.print(f"[red]problem[/] {_safe(problem)}", highlight=False)
+    verdict = f"cannot run: {len(report.problems)} problems" if report.problems else "ready to run"
+    console.print(f"{_safe(report.recipe)}: {verdict}", highlight=False)
 
 
 def _count_rows(

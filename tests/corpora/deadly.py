@@ -8,8 +8,8 @@ from nanoemox.corpora import examine as real
 from nanoemox.data import Record
 
 
-def examine(record: Record, longest_s: float, timeout_s: float) -> real.Result:
+def examine(record: Record, limits: real.Limits) -> real.Result:
     """As the real one, but a decoder can kill its process."""
     if record.id == "deadly":
         os._exit(11)
-    return real.examine(record, longest_s, timeout_s)
+    return real.examine(record, limits)

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from nanoemox import cli
 from nanoemox.corpora import doctor as doctor_module
 from nanoemox.corpora.doctor import KINDS, DoctorReport, doctor
-from nanoemox.corpora.examine import length_mismatch
+from nanoemox.corpora.examine import Limits, length_mismatch
 from nanoemox.corpora.quarantine import quarantine_path, read_quarantine, without_quarantined
 from nanoemox.data import ManifestError, read_manifest
 
@@ -63,7 +64,7 @@ def test_every_kind_of_fault_is_found_by_name(tmp_path: Path) -> None:
             {"id": "hurried", "video": "good.mp4", "end_s": 1.0, "text": "word " * 30},
         ),
         workers=0,
-        longest_s=3.0,
+        limits=Limits(longest_s=3.0),
         progress=False,
     )
     assert found(report) == {
@@ -145,7 +146,10 @@ def test_a_clip_that_kills_the_decoder_costs_that_clip_alone(
 def test_a_clip_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
     film(tmp_path / "a.mp4", 3.0)
     report = doctor(
-        manifest(tmp_path, {"id": "a", "video": "a.mp4"}), workers=0, timeout_s=1e-4, progress=False
+        manifest(tmp_path, {"id": "a", "video": "a.mp4"}),
+        workers=0,
+        limits=Limits(timeout_s=1e-4),
+        progress=False,
     )
     assert found(report) == {"a": {"timeout"}}
 
@@ -174,3 +178,24 @@ def test_a_quarantine_list_that_cannot_be_read_is_an_error(tmp_path: Path) -> No
         "black",
         "duplicate",
     }
+
+
+def test_the_command_takes_the_limits_and_ends_with_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    film(tmp_path / "a.mp4", 2.0)
+    path = manifest(tmp_path, {"id": "a", "video": "a.mp4"})
+    listed, json_file = tmp_path / "list.jsonl", tmp_path / "report.json"
+
+    def run(*options: str) -> object:
+        with pytest.raises(SystemExit) as ended:
+            cli.main(["corpora", "doctor", str(path), "--workers", "0", *options])
+        return ended.value.code
+
+    assert run() == 0 and not read_quarantine(quarantine_path(path))
+    options = ["--longest", "1.5", "--black", "255", "--silent", "0.9", "--quarantine", str(listed)]
+    assert run(*options, "--json", str(json_file)) == 1
+    counts = json.loads(json_file.read_text("utf-8"))["counts"]
+    assert counts == {"too_long": 1, "blank": 1, "black": 1, "silent": 1}
+    assert set(read_quarantine(listed)) == {"a"} and "quarantined" in capsys.readouterr().out
+    assert run("--timeout", "0.001") == 1

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-import numpy as np
 import torch
 from torch import nn
 from transformers.initialization import no_init_weights
@@ -19,6 +19,7 @@ from nanoemox.parts import LORA_RANK, LORA_TARGETS, PARTS, PHASES, PUBLISHED_NAN
 from nanoemox.processing_nanoemox import centred
 from nanoemox.resampling import resample
 
+from ..media_files import write_wav
 from .common import Reference, Result, load_json, official_shapes, rule_state, rule_values
 
 # Rows of param_counts.json -> the part of ours that holds them.
@@ -145,19 +146,18 @@ def check_audio_clips(path: Path) -> Result:
 
 
 def check_audio_preproc(path: Path) -> Result:
-    """The release's own path: resample, average channels, pad to 2 s, cut, subtract means."""
+    """The release's own path, of a file: resample, average channels, pad to 2 s, cut, subtract means."""
     reference, result = Reference.read(path), Result()
-    rate_hz = int(reference.inputs["sample_rate"])
-    resampled = resample(reference.inputs["waveform"].numpy(), rate_hz, media.SAMPLE_RATE_HZ)
-    mono = resampled.mean(axis=0)
-    window = round(media.AUDIO_CLIP_S * media.SAMPLE_RATE_HZ)
-    padded = np.pad(mono, (0, max(0, window - len(mono))))
-    starts = media.audio_clip_starts(len(mono), compat="published")
-    before = torch.from_numpy(np.stack([padded[start : start + window] for start in starts]))
-    after = torch.from_numpy(centred(before.numpy()))
+    waveform, rate_hz = reference.inputs["waveform"].numpy(), int(reference.inputs["sample_rate"])
+    with TemporaryDirectory() as folder:
+        file = write_wav(Path(folder) / "sound.wav", waveform.T, rate_hz, len(waveform))
+        clip = media.load_clip(file, compat="published")
+    assert clip.audio_clips is not None
+    before = torch.from_numpy(clip.audio_clips)
+    after = torch.from_numpy(centred(clip.audio_clips))
     ours = {
-        "resampled": resampled,
-        "raw_audio_shape": torch.tensor([len(after), 1, window]),
+        "resampled": resample(waveform, rate_hz, media.SAMPLE_RATE_HZ),
+        "raw_audio_shape": torch.tensor([len(after), 1, after.shape[1]]),
         "before_every_29th": before[:, ::29],
         "after_every_29th": after[:, ::29],
         "clip_means_before": before.mean(dim=1),

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,12 +39,22 @@ from nanoemox.corpora import (
     ravdess,
     sims,
 )
+from nanoemox.corpora import own as own_clips
 from nanoemox.corpora.corpus import Corpus
 from nanoemox.corpora.folder import Folder, Problem
 from nanoemox.corpora.tables import CorpusError
 from nanoemox.data import MEDIA, Record, write_jsonl
 
-__all__ = ["CORPORA", "Corpus", "CorpusError", "PrepareReport", "Problem", "list_corpora", "prepare"]
+__all__ = [
+    "CORPORA",
+    "Corpus",
+    "CorpusError",
+    "PrepareReport",
+    "Problem",
+    "list_corpora",
+    "prepare",
+    "prepare_own",
+]
 
 CORPORA: dict[str, Corpus] = {
     corpus.name: corpus
@@ -124,7 +134,8 @@ class PrepareReport:
         told += [f"  known fault: {fault.where}: {fault.what}" for fault in self.faults]
         told += [f"  skipped {where}: {what}" for where, what in self.skipped[:most]]
         if len(self.skipped) > most:
-            told.append(f"  … and {len(self.skipped) - most} more skipped")
+            told.append(f"  … and {len(self.skipped) - most} more")
+        told.append(f"  skipped in all: {len(self.skipped)}" if self.skipped else "  nothing was skipped")
         return "\n".join(told)
 
     def to_dict(self) -> dict[str, Any]:
@@ -145,8 +156,13 @@ def list_corpora() -> list[Corpus]:
     return [CORPORA[name] for name in sorted(CORPORA)]
 
 
-def prepare(name: str, root: str | os.PathLike[str], out: str | os.PathLike[str]) -> PrepareReport:
+def prepare(
+    name: str, root: str | os.PathLike[str], out: str | os.PathLike[str], splits: Collection[str] = ()
+) -> PrepareReport:
     """Write the manifest of the corpus `name`, unpacked below `root`, to `out`; all of it or nothing.
+
+    Args:
+        splits: write only these of train, val, test; all of them if none is named.
 
     Raises:
         CorpusError: for a name, a folder or a table that cannot be read at all, in one line.
@@ -154,21 +170,48 @@ def prepare(name: str, root: str | os.PathLike[str], out: str | os.PathLike[str]
     corpus = CORPORA.get(name.lower().replace("-", "_"))
     if corpus is None:
         raise CorpusError(f"unknown corpus {name!r}: expected one of {', '.join(sorted(CORPORA))}")
-    manifest = Path(out)
+    return _prepare(corpus, Path(root), Path(out), splits)
+
+
+def prepare_own(
+    table: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    columns: Sequence[str] = (),
+    where: Sequence[str] = (),
+    splits: Collection[str] = (),
+) -> PrepareReport:
+    """Write the manifest of your own clips: a table, and the files it names below its folder.
+
+    Args:
+        columns: `emotion=label` reads our `emotion` from the table's `label` (names: `own.COLUMNS`).
+        where: `set=ravdess` or `label!=fear` keeps the rows of which all of these hold.
+    """
+    path = Path(table)
+    if not path.is_file():
+        raise CorpusError(f"{path}: no such file (expected a CSV, TSV, XLSX or JSONL table); check the path")
+    if Path(out).exists() and path.samefile(out):
+        raise CorpusError(f"{path}: is the table itself; choose another name for the manifest")
+    return _prepare(
+        own_clips.own_corpus(own_clips.table_of(path, columns, where)), path.parent, Path(out), splits
+    )
+
+
+def _prepare(corpus: Corpus, root: Path, manifest: Path, splits: Collection[str]) -> PrepareReport:
     if manifest.is_dir():
         raise CorpusError(
             f"{manifest}: is a folder (expected a file name for the manifest); name a file in it"
         )
-    folder = Folder(Path(root), corpus.tables)
+    folder = Folder(root, corpus.tables)
     counts: dict[str, Counter[str]] = {"splits": Counter(), "tasks": Counter(), "media": Counter()}
-    lines = write_jsonl(manifest, _lines(corpus, folder, manifest.absolute().parent, counts))
+    lines = write_jsonl(manifest, _lines(corpus, folder, manifest.absolute().parent, counts, splits))
+    expected = corpus.counts.get(folder.layout, {})
     return PrepareReport(
         corpus=corpus.name,
         layout=folder.layout,
         manifest=manifest,
         lines=lines,
         **{name: dict(counted) for name, counted in counts.items()},
-        expected=dict(corpus.counts.get(folder.layout, {})),
+        expected={split: n for split, n in expected.items() if not splits or split in splits},
         skipped=tuple(folder.skipped),
         faults=tuple(folder.faults),
         assumptions=dict(folder.assumptions),
@@ -177,13 +220,18 @@ def prepare(name: str, root: str | os.PathLike[str], out: str | os.PathLike[str]
 
 
 def _lines(
-    corpus: Corpus, folder: Folder, base: Path, counts: Mapping[str, Counter[str]]
+    corpus: Corpus,
+    folder: Folder,
+    base: Path,
+    counts: Mapping[str, Counter[str]],
+    splits: Collection[str],
 ) -> Iterator[dict[str, Any]]:
     """Checked manifest lines with paths relative to `base`; what cannot be one is reported."""
     seen: dict[str, str] = {}
-    common = {"source": corpus.name, "licence": corpus.licence}
+    written = 0
+    common = {"source": corpus.name, **({"licence": corpus.licence} if corpus.licence else {})}
     for where, values in corpus.read(folder):
-        if values.get("text") and "language" not in values:
+        if corpus.language and values.get("text") and "language" not in values:
             values["language"] = corpus.language
         odd = [values[kind] for kind in MEDIA if kind in values and not _writable(values[kind])]
         if odd:
@@ -200,10 +248,15 @@ def _lines(
             folder.skip(where, f"its id {record.id!r} was taken by {seen[record.id]}")
             continue
         seen[record.id] = where
+        if splits and record.split not in splits:
+            continue
+        written += 1
         counts["splits"][record.split or "none"] += 1
         counts["tasks"].update(record.labels.tasks)
         counts["media"].update(kind for kind in (*MEDIA, "text", "dialogue") if getattr(record, kind))
         yield record.line(base)
+    if seen and not written:
+        raise CorpusError(f"{folder.root}: no line is in {' or '.join(sorted(splits))}; leave --split out")
     if not seen:
         first = f" (first: {folder.skipped[0].where}: {folder.skipped[0].what})" if folder.skipped else ""
         raise CorpusError(

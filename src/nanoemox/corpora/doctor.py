@@ -22,12 +22,10 @@ from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from nanoemox.corpora.examine import Result, examine
+from nanoemox.corpora.examine import Limits, Result, examine
 from nanoemox.corpora.quarantine import quarantine_path, write_quarantine
-from nanoemox.data import MEDIA, ManifestError, Record
+from nanoemox.data import MEDIA, ManifestError, Record, leads_outside, manifest_lines, may_lead_outside
 
-LONGEST_S = 120.0
-TIMEOUT_S = 60.0
 _AHEAD = 4  # clips given to each process at once
 _RETIRE_AFTER = 5000  # clips, so that whatever a decoder leaks is given back
 
@@ -127,9 +125,8 @@ def doctor(
     workers: int | None = None,
     *,
     quarantine: str | os.PathLike[str] | None = None,
-    longest_s: float = LONGEST_S,
-    timeout_s: float = TIMEOUT_S,
-    allow_outside: bool = False,
+    limits: Limits = Limits(),  # noqa: B008 (immutable)
+    allow_outside: bool | None = None,
     progress: bool = True,
 ) -> DoctorReport:
     """Decode every clip of a manifest; report what is wrong and write the quarantine list.
@@ -137,8 +134,8 @@ def doctor(
     Args:
         workers: processes; None, one a core; 0, none: in this process, which a crashing decoder then ends.
         quarantine: where to write the list; None, beside the manifest, where training and evaluation look.
-        longest_s, timeout_s: clips that last longer, or take longer to decode, are quarantined.
-        allow_outside: accept paths that lead out of the manifest's folder.
+        limits: what counts as too long, too slow, black and silent.
+        allow_outside: accept paths that lead out of the manifest's folder; as in `read_manifest`.
         progress: show a bar on standard error.
 
     Raises:
@@ -156,7 +153,7 @@ def doctor(
     with _bar(progress) as bar:
         task = bar.add_task("decoding", total=total)
         clips = _clips(manifest, allow_outside, findings, lambda: bar.advance(task))
-        for number, record, result in _examined(clips, workers, longest_s, timeout_s):
+        for number, record, result in _examined(clips, workers, limits):
             findings += [Finding(number, record.id, kind, detail) for kind, detail in result.findings]
             if result.fingerprint is not None:
                 seen.add(result.fingerprint, number, record)
@@ -182,46 +179,37 @@ def doctor(
 
 def _count(manifest: Path) -> int:
     try:
-        with manifest.open("rb") as file:
-            return sum(bool(line.strip()) for line in file)
+        return sum(1 for _ in manifest_lines(manifest))
     except OSError as error:
         reason = (error.strerror or type(error).__name__).casefold()
         raise ManifestError(f"{manifest}: cannot be read ({reason}); expected a JSONL file") from error
 
 
 def _clips(
-    manifest: Path, allow_outside: bool, findings: list[Finding], done: Any
+    manifest: Path, allow_outside: bool | None, findings: list[Finding], done: Any
 ) -> Iterator[tuple[int, Record]]:
     """Lines that can be checked, one by one; the others become findings."""
     lines: dict[str, int] = {}
-    with manifest.open("rb") as file:
-        for number, raw in enumerate(file, 1):
-            raw = raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw
-            if not raw.strip():
-                continue
-            wrong = None
-            try:
-                record = Record.model_validate_json(raw, strict=True)
-            except ValidationError as error:
-                wrong = Finding(number, _id_in(raw), "malformed", _told(error))
-            else:
-                outside = [kind for kind in MEDIA if _outside(getattr(record, kind))]
-                if record.id in lines:
-                    wrong = Finding(number, record.id, "duplicate_id", f"also on line {lines[record.id]}")
-                elif outside and not allow_outside:
-                    where = f"{outside[0]} {getattr(record, outside[0])} leads out of the manifest's folder"
-                    wrong = Finding(number, record.id, "outside", where)
-                lines.setdefault(record.id, number)
-            if wrong:
-                findings.append(wrong)
-                done()
-                continue
-            paths = {kind: manifest.parent / path for kind in MEDIA if (path := getattr(record, kind))}
-            yield number, record.model_copy(update=paths)
-
-
-def _outside(path: Path | None) -> bool:
-    return path is not None and (path.is_absolute() or Path(os.path.normpath(path)).parts[:1] == ("..",))
+    for number, raw in manifest_lines(manifest):
+        wrong = None
+        try:
+            record = Record.model_validate_json(raw, strict=True)
+        except ValidationError as error:
+            wrong = Finding(number, _id_in(raw), "malformed", _told(error))
+        else:
+            outside = [k for k in MEDIA if (path := getattr(record, k)) and leads_outside(path)]
+            if record.id in lines:
+                wrong = Finding(number, record.id, "duplicate_id", f"also on line {lines[record.id]}")
+            elif outside and not may_lead_outside(allow_outside):
+                where = f"{outside[0]} {getattr(record, outside[0])} leads out of the manifest's folder"
+                wrong = Finding(number, record.id, "outside", where)
+            lines.setdefault(record.id, number)
+        if wrong:
+            findings.append(wrong)
+            done()
+            continue
+        paths = {kind: manifest.parent / path for kind in MEDIA if (path := getattr(record, kind))}
+        yield number, record.model_copy(update=paths)
 
 
 def _id_in(raw: bytes) -> str:
@@ -243,13 +231,13 @@ def _told(error: ValidationError) -> str:
 
 
 def _examined(
-    clips: Iterable[tuple[int, Record]], workers: int, longest_s: float, timeout_s: float
+    clips: Iterable[tuple[int, Record]], workers: int, limits: Limits
 ) -> Iterator[tuple[int, Record, Result]]:
     """Every clip with its result, in no particular order."""
     waiting = iter(clips)
     if workers <= 0:
         for number, record in waiting:
-            yield number, record, examine(record, longest_s, timeout_s)
+            yield number, record, examine(record, limits)
         return
     pool = _pool(workers)
     under_way: dict[Future[Result], tuple[int, Record]] = {}
@@ -264,7 +252,7 @@ def _examined(
                         exhausted = True
                         break
                     lost = [clip]
-                    under_way[pool.submit(examine, clip[1], longest_s, timeout_s)] = clip
+                    under_way[pool.submit(examine, clip[1], limits)] = clip
                     lost = []
                 if not under_way:
                     break
@@ -274,22 +262,20 @@ def _examined(
                     yield number, record, result
             except BrokenProcessPool:
                 pool.shutdown(wait=False, cancel_futures=True)
-                yield from _one_by_one([*under_way.values(), *lost], longest_s, timeout_s)
+                yield from _one_by_one([*under_way.values(), *lost], limits)
                 under_way = {}
                 pool = _pool(workers)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _one_by_one(
-    clips: Iterable[tuple[int, Record]], longest_s: float, timeout_s: float
-) -> Iterator[tuple[int, Record, Result]]:
+def _one_by_one(clips: Iterable[tuple[int, Record]], limits: Limits) -> Iterator[tuple[int, Record, Result]]:
     """The clips that were under way when a process died, to find out which of them it was."""
     pool = _pool(1)
     try:
         for number, record in clips:
             try:
-                result = pool.submit(examine, record, longest_s, timeout_s).result()
+                result = pool.submit(examine, record, limits).result()
             except BrokenProcessPool:
                 result = Result([("crashed", "the process that decoded it died")], None, 0.0)
                 pool.shutdown(wait=False)

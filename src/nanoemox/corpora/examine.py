@@ -15,10 +15,8 @@ from typing import NamedTuple
 import numpy as np
 
 from nanoemox.data import MEDIA, Record
-from nanoemox.media import Clip, MediaError, empty_clip, load_clip, load_frames_dir
+from nanoemox.media import Clip, MediaError, cropped, empty_clip, load_clip, load_frames_dir
 
-BLACK = 24  # of 255: what a frame's brightest part reaches at most in a black picture
-_QUIET = 1e-4  # peak; as in sound.py
 _FASTEST_WORDS_HZ, _FASTEST_SIGNS_HZ = 6.0, 12.0  # words, and Chinese characters, a second
 _USUAL_WORDS_HZ, _USUAL_SIGNS_HZ = 2.5, 4.5
 _SLACK_S = 0.5  # cuts are not exact
@@ -28,6 +26,17 @@ _PAUSE_S = 10.0
 
 class _TooSlow(BaseException):
     """Not an error of the file, so that nothing that handles those takes it for one."""
+
+
+class Limits(NamedTuple):
+    """longest_s: what lasts longer is too long; timeout_s: for decoding one clip; black: of 255, what the
+    brightest part of a black picture stays below; silent: the peak that a silent sound stays below (as in sound.py).
+    """
+
+    longest_s: float = 120.0
+    timeout_s: float = 60.0
+    black: int = 24
+    silent: float = 1e-4
 
 
 class Result(NamedTuple):
@@ -41,19 +50,19 @@ class Result(NamedTuple):
     cpu_s: float
 
 
-def examine(record: Record, longest_s: float, timeout_s: float) -> Result:
+def examine(record: Record, limits: Limits) -> Result:
     """Decode the clip of one line and say what is wrong with it. Never raises."""
     started = time.process_time()
     fingerprint = None
     findings = _files(record)
     if not findings:
         try:
-            with _at_most(timeout_s):
+            with _at_most(limits.timeout_s):
                 clip = _load(record)
-                findings += _contents(record, clip, longest_s)
-                fingerprint = _fingerprint(clip)
+                findings += _contents(record, clip, limits)
+                fingerprint = _fingerprint(clip, limits)
         except _TooSlow:
-            findings.append(("timeout", f"not decoded within {timeout_s:g} s"))
+            findings.append(("timeout", f"not decoded within {limits.timeout_s:g} s"))
         except MediaError as error:
             findings.append(("unreadable", str(error)))
         except Exception as error:  # a fault of ours must not end a run over a corpus
@@ -88,25 +97,27 @@ def _files(record: Record) -> list[tuple[str, str]]:
 def _load(record: Record) -> Clip:
     start_s, end_s = record.start_s, record.end_s
     if record.frames_dir:
-        return load_frames_dir(record.frames_dir, start_s=start_s, end_s=end_s, audio=record.audio)
+        clip = load_frames_dir(record.frames_dir, start_s=start_s, end_s=end_s, audio=record.audio)
+        return cropped(clip, record.person_box)
     if path := record.video or record.image:
-        return load_clip(path, start_s=start_s, end_s=end_s, audio=record.audio)
+        clip = load_clip(path, start_s=start_s, end_s=end_s, audio=record.audio)
+        return cropped(clip, record.person_box)
     if record.audio:
         return load_clip(record.audio, start_s=start_s, end_s=end_s)
     return empty_clip("the line names no media")
 
 
-def _contents(record: Record, clip: Clip, longest_s: float) -> list[tuple[str, str]]:
+def _contents(record: Record, clip: Clip, limits: Limits) -> list[tuple[str, str]]:
     findings = []
     if not any(getattr(record, kind) for kind in MEDIA):
         return []
-    if clip.duration_s > longest_s:
-        findings.append(("too_long", f"{clip.duration_s:.1f} s, expected at most {longest_s:g} s"))
+    if clip.duration_s > limits.longest_s:
+        findings.append(("too_long", f"{clip.duration_s:.1f} s, expected at most {limits.longest_s:g} s"))
     if (record.video or record.frames_dir or record.image) and clip.frames is None:
         findings.append(("no_video", clip.modalities["video"]))
     if record.video and clip.audio_clips is None:
         findings.append(("no_audio", clip.modalities["audio"]))
-    black, silent = _black(clip), _silent(clip)
+    black, silent = _black(clip, limits), _silent(clip, limits)
     if black:
         findings.append(("black", "no picture is brighter than black"))
     if silent:
@@ -132,20 +143,20 @@ def length_mismatch(text: str, sound_s: float) -> Iterator[str]:
         yield f"{words + signs} words or signs in {sound_s:.1f} s of sound, too few for it"
 
 
-def _black(clip: Clip) -> bool:
-    return clip.frames is not None and bool(clip.frames[:, ::4, ::4].max() < BLACK)
+def _black(clip: Clip, limits: Limits) -> bool:
+    return clip.frames is not None and bool(clip.frames[:, ::4, ::4].max() < limits.black)
 
 
-def _silent(clip: Clip) -> bool:
+def _silent(clip: Clip, limits: Limits) -> bool:
     """By its envelope, which covers all of a sound that is decoded whole."""
-    return clip.waveform is not None and bool(np.abs(clip.waveform).max(initial=0.0) < _QUIET)
+    return clip.waveform is not None and bool(np.abs(clip.waveform).max(initial=0.0) < limits.silent)
 
 
-def _fingerprint(clip: Clip) -> bytes | None:
+def _fingerprint(clip: Clip, limits: Limits) -> bytes | None:
     """A digest of some of what is seen and heard, whatever the container; None where that is nothing."""
     digest = blake2b(digest_size=16)
-    seen = clip.frames is not None and not _black(clip)
-    heard = clip.audio_clips is not None and not _silent(clip)
+    seen = clip.frames is not None and not _black(clip, limits)
+    heard = clip.audio_clips is not None and not _silent(clip, limits)
     if seen and clip.frames is not None:
         step = max(1, min(clip.frames.shape[1:3]) // 48)
         digest.update(str(clip.frames.shape).encode() + clip.frames[:, ::step, ::step].tobytes())

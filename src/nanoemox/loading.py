@@ -1,0 +1,111 @@
+"""A model by its name: bundled, a folder or a Hub id; found, looked over and loaded, or refused in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+
+from nanoemox.configuration_nanoemox import PRESETS, NanoEmoXConfig
+from nanoemox.hub import check_folder, check_kind
+from nanoemox.modeling_nanoemox import NanoEmoXForConditionalGeneration
+from nanoemox.processing_nanoemox import NanoEmoXProcessor
+
+BUNDLED = ("pico",)
+
+
+class ModelError(ValueError):
+    """A model that cannot be loaded; the message is one line with the remedy."""
+
+
+def load_model(
+    name_or_path: str | Path,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | str | None = None,
+    revision: str | None = None,
+) -> tuple[NanoEmoXForConditionalGeneration, NanoEmoXProcessor]:
+    """Load "pico" (bundled), a folder, or a Hub id; dtype is that of the files on a CPU, else bfloat16."""
+    name = str(name_or_path)
+    _check_device(device)
+    place = _locate(name)
+    if Path(place).is_dir():
+        check_folder(Path(place))
+    if dtype is None:
+        dtype = "auto" if torch.device(device).type == "cpu" else torch.bfloat16
+    try:
+        model, report = NanoEmoXForConditionalGeneration.from_pretrained(
+            place,
+            dtype=dtype,
+            revision=revision,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are told below
+        )
+        processor = NanoEmoXProcessor.from_pretrained(place, revision=revision)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise ModelError(_loading_failed(name, error)) from error
+    wrong = {key: sorted(report[key]) for key in ("missing_keys", "mismatched_keys") if report.get(key)}
+    if wrong:
+        found = "; ".join(f"{len(v)} {k.replace('_', ' ')}, such as {_shown(v[0])}" for k, v in wrong.items())
+        raise ModelError(f"{name}: the weights do not fit the configuration ({found}); save the model again")
+    return model.to(device), processor
+
+
+def load_config(name_or_path: str | Path) -> NanoEmoXConfig:
+    """The configuration of any model that `from_pretrained` takes, or of a preset such as "nano"."""
+    name = str(name_or_path)
+    if name in PRESETS and not Path(name).is_dir():
+        folder = Path(str(resources.files("nanoemox") / "weights" / name))
+        if not (folder / "config.json").is_file():
+            return NanoEmoXConfig.preset(name)
+    place = _locate(name)
+    if Path(place).is_dir() and (Path(place) / "config.json").is_file():
+        check_kind(Path(place) / "config.json")
+    try:
+        return NanoEmoXConfig.from_pretrained(place)
+    except (OSError, ValueError) as error:
+        raise ModelError(_loading_failed(name, error)) from error
+
+
+def _loading_failed(name: str, error: Exception) -> str:
+    known = ", ".join(dict.fromkeys([*BUNDLED, *PRESETS]))
+    return (
+        f"{name}: expected a model ({known}, a folder with config.json, or a Hub id), but loading it failed: "
+        f"{' '.join(str(error).split())[:300]}; check the name, or train one with `nanoemox train`"
+    )
+
+
+def _locate(name: str) -> str:
+    """Where a model lies: the package for a bundled one, else the name itself."""
+    if Path(name).is_dir():
+        return name
+    if name not in BUNDLED:
+        if name.count("/") != 1 or name.startswith((".", "/", "~")):  # no Hub id: do not ask the network
+            raise ModelError(
+                f"{name}: expected {', '.join(BUNDLED)} (bundled), a folder with config.json, or a Hub id "
+                "owner/name; there is no such folder, and no weights ship under this name"
+            )
+        return name
+    folder = Path(str(resources.files("nanoemox") / "weights" / name))
+    if not (folder / "config.json").is_file():
+        raise ModelError(
+            f"{name}: its weights are missing from {folder}; install again, or run `make {name}`"
+        )
+    return str(folder)
+
+
+def _check_device(device: str | torch.device) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # PyTorch without CUDA only asserts
+        reason = " ".join(str(error).split())[:120]
+        raise ModelError(
+            f"device {device}: cannot be used here ({reason}); take cpu, or cuda where there is one"
+        ) from error
+
+
+def _shown(key: str | tuple[str, Sequence[int], Sequence[int]]) -> str:
+    """A parameter's name, with the shapes in the file and in the configuration where they differ."""
+    return key if isinstance(key, str) else f"{key[0]}: {list(key[1])} for {list(key[2])}"

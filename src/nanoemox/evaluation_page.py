@@ -36,7 +36,7 @@ def render_evaluation(report: Mapping[str, Any]) -> str:
         version=__version__,
         hue=HUE,
         saturation=SATURATION,
-        report=report,
+        report={"ceilings": None, "quarantined": {}, "world_note": None, **report},
         model=_short(report["model"], 1),
         manifest=_short(report["manifest"], 2),
         heads=_heads(report),

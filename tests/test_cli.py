@@ -274,6 +274,7 @@ def test_train_passes_its_options_on(
 
     def run_recipe(recipe: str, **options: Any) -> Path:
         options.pop("say")("phase 1a [3/9]")
+        assert options.pop("left_out").ok
         asked.update(recipe=recipe, **options)
         return Path("runs/x")
 

@@ -53,6 +53,25 @@ def test_chance_gives_small_p_about_as_often_as_it_says() -> None:
     assert small <= 20
 
 
+def test_what_one_system_has_not_answered_is_named(files: tuple[Path, Path, Path]) -> None:
+    manifest, a, b = files
+    a.write_text("id,label\nc0,anger\nc0,fear\nc1,\nzzz,anger\n")
+    b.write_text("id,label\nc0,anger\nc1,anger\nc2,anger\n")
+    report = compare(a, b, manifest, "emotion")
+    row = report["tasks"]["emotion"]
+    assert (row["n"], row["answered_by_neither"], row["b_better"]) == (3, 37, 2)
+    names = {kind: fault["names"] for kind, fault in report["faults"]["a"].items()}
+    assert names["emotion: no prediction (counts as wrong)"] == ["c2"]
+    assert names["emotion: duplicate id (the first one counts)"] == ["c0"]
+    assert names["emotion: id without a label (not compared)"] == ["zzz"]
+    assert names["emotion: empty answer"] == ["c1"]
+    assert report["faults"]["b"] == {}
+    b.write_text("id,label\nq,anger\n")
+    a.write_text("id,label\nq,anger\n")
+    with pytest.raises(ValueError, match="none of their ids"):
+        compare(a, b, manifest, "emotion")
+
+
 def test_command_and_its_faults(files: tuple[Path, Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
     manifest, a, b = files
     with pytest.raises(SystemExit) as stop:

@@ -10,18 +10,23 @@ import pytest
 import torch
 from PIL import Image
 
+from nanoemox import encoding
+from nanoemox.configuration_nanoemox import NanoEmoXConfig
 from nanoemox.data import Record
+from nanoemox.encoding import compute_features
 from nanoemox.features import (
     FeatureStore,
     StaleStoreError,
-    compute_features,
+    clip_bytes,
+    clip_shapes,
     content_hash,
-    encoder_hash,
     load_record,
+    origin_of,
 )
+from nanoemox.selection import distinct
 
 from .media_files import make_media, numbered_frame, numbers, write_wav
-from .tiny import tiny_config
+from .tiny import make_batch, tiny_config
 
 
 @pytest.fixture
@@ -97,10 +102,10 @@ def test_a_changed_file_is_refused_by_name(
 
 
 def test_adapters_do_not_change_the_hash(model: Any, processor: Any) -> None:
-    before = encoder_hash(model, processor)
+    before = origin_of(model, processor)
     with torch.no_grad():
         model.video_adapter.query_tokens.add_(1)
-    assert encoder_hash(model, processor) == before
+    assert origin_of(model, processor) == before
 
 
 def test_errors_say_what_to_do(model: Any, processor: Any, records: list[Record], tmp_path: Path) -> None:
@@ -109,6 +114,145 @@ def test_errors_say_what_to_do(model: Any, processor: Any, records: list[Record]
     store = compute_features(records[:1], model, processor, tmp_path / "store", media=_media)
     with pytest.raises(KeyError, match="nobody"):
         store["nobody"]
+
+
+# ---------------------------------------------------------------- precision and size
+
+
+def _losses(model: Any, processor: Any, records: list[Record], store: FeatureStore) -> tuple[float, float]:
+    """The loss with the media, and with what is stored, of the same batch."""
+    kinds = [{"video", "audio"} - ({"audio"} if r.id == "r2" else set()) for r in records]
+    answers = [f"The most likely label is {name}." for name in ("anger", "fear", "joy", "anger", "fear")]
+    text = make_batch(processor, kinds, answers)
+    text = {name: text[name] for name in ("input_ids", "attention_mask", "labels")}
+    with torch.no_grad():
+        live = model(**text, **processor_stack([_media(r) for r in records])).loss
+        kept = model(**text, **processor_stack([store[r.id] for r in records])).loss
+    return float(live), float(kept)
+
+
+def processor_stack(rows: list[Any]) -> dict[str, torch.Tensor]:
+    from nanoemox.processing_nanoemox import stack_media
+
+    return stack_media(rows)
+
+
+def test_a_float32_store_gives_the_same_loss(
+    model: Any, processor: Any, records: list[Record], tmp_path: Path
+) -> None:
+    store = compute_features(records, model, processor, tmp_path / "store", batch_size=5, media=_media)
+    live, kept = _losses(model, processor, records, store)
+    assert abs(live - kept) <= 1e-6
+
+
+def test_a_bfloat16_store_is_half_as_large_and_close(
+    model: Any, processor: Any, records: list[Record], tmp_path: Path
+) -> None:
+    sizes = {}
+    for dtype in ("float32", "bfloat16"):
+        folder = tmp_path / dtype
+        store = compute_features(records, model, processor, folder, media=_media, dtype=dtype)
+        with (next(folder.glob("shard-*"))).open("rb") as file:
+            header = int.from_bytes(file.read(8), "little")
+        sizes[dtype] = next(folder.glob("shard-*")).stat().st_size - header
+        assert store["r0"]["face_features"].dtype == torch.float32
+    assert 1.9 < sizes["float32"] / sizes["bfloat16"] <= 2.01
+    live, kept = _losses(model, processor, records, store)
+    assert 0 < abs(live - kept) < 0.02
+    with pytest.raises(StaleStoreError, match="asked for float32"):
+        compute_features(records, model, processor, tmp_path / "bfloat16", media=_media, dtype="float32")
+    again = compute_features(records, model, processor, tmp_path / "bfloat16", media=_media)
+    assert again.header["dtype"] == "bfloat16"  # goes on as it is
+
+
+def test_what_a_clip_takes_is_known_beforehand(model: Any) -> None:
+    side = model.config.vision_config.image_size
+    pixels = torch.zeros(1, 8, 3, side, side)
+    made = model.encode(pixels, pixels, torch.zeros(1, 8, 1600))
+    assert {name: tuple(value.shape[1:]) for name, value in made.items()} == clip_shapes(model.config)
+
+
+def test_nano_takes_at_most_160_kb_a_clip() -> None:
+    assert clip_bytes(NanoEmoXConfig.preset("nano"), "bfloat16") == 135_168
+
+
+# ---------------------------------------------------------------- killed, moved, shared, broken
+
+
+def test_a_killed_run_loses_less_than_a_shard(
+    model: Any, processor: Any, records: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoding, "SHARD_CLIPS", 2)
+    asked: list[str] = []
+
+    def media(record: Record) -> dict[str, torch.Tensor]:
+        if len(asked) == 3:
+            raise KeyboardInterrupt
+        asked.append(record.id)
+        return _media(record)
+
+    with pytest.raises(KeyboardInterrupt):
+        compute_features(records, model, processor, tmp_path / "store", batch_size=1, media=media)
+    (tmp_path / "store" / "shard-00007.unfinished").write_bytes(b"half")
+    del asked[:]
+    asked.append("start")
+    store = compute_features(
+        records, model, processor, tmp_path / "store", media=lambda r: asked.append(r.id) or _media(r)
+    )
+    assert asked == ["start", "r2", "r3", "r4"]
+    whole = compute_features(records, model, processor, tmp_path / "whole", batch_size=1, media=_media)
+    for record in records:
+        for name, value in whole[record.id].items():
+            torch.testing.assert_close(store[record.id][name], value, rtol=1e-5, atol=1e-6)
+    assert not list((tmp_path / "store").glob("*.unfinished"))
+
+
+def test_another_preparation_is_refused(
+    model: Any, processor: Any, records: list[Record], tmp_path: Path
+) -> None:
+    compute_features(records[:1], model, processor, tmp_path / "store", media=_media)
+    mean = processor.image_processor.image_mean
+    processor.image_processor.image_mean = [0.0, 0.0, 0.0]
+    try:
+        with pytest.raises(StaleStoreError, match="other preparation of media"):
+            compute_features(records, model, processor, tmp_path / "store", media=_media)
+    finally:
+        processor.image_processor.image_mean = mean
+
+
+def test_one_id_in_two_manifests_means_two_clips(
+    model: Any, processor: Any, records: list[Record], tmp_path: Path
+) -> None:
+    other = records[1].model_copy(update={"id": "r0"})
+    groups = distinct({"a.jsonl": records, "b.jsonl": [other, records[2]]})
+    assert [r.id for r in groups["b.jsonl"]] == ["b.jsonl:r0", "r2"]
+    store = compute_features(
+        [*groups["a.jsonl"], groups["b.jsonl"][0]], model, processor, tmp_path / "store", media=_media
+    )
+    assert torch.equal(store["b.jsonl:r0"]["face_features"], store["r1"]["face_features"])
+    assert not torch.equal(store["b.jsonl:r0"]["face_features"], store["r0"]["face_features"])
+    store.check([other])  # found by what it shows, not by its id
+    assert torch.equal(store["r0"]["face_features"], store["r1"]["face_features"])
+
+
+def test_files_are_read_by_any_number_of_workers(model: Any, processor: Any, tmp_path: Path) -> None:
+    paths = [make_media(tmp_path / f"{i}.mp4", 1.0 + i / 2) for i in range(2)]
+    (tmp_path / "broken.mp4").write_bytes(b"this is no video")
+    records = [Record(id=f"r{i}", video=path) for i, path in enumerate(paths)]
+    records += [
+        Record(id="broken", video=tmp_path / "broken.mp4"),
+        Record(id="gone", video=tmp_path / "gone.mp4"),
+    ]
+    stores = [compute_features(records, model, processor, tmp_path / f"store{n}", workers=n) for n in (0, 2)]
+    for store in stores:
+        assert set(store.unreadable) == {"broken", "gone"} and "gone.mp4" in store.unreadable["gone"]
+        assert len(store) == 2 and "broken" not in store
+    for record in records[:2]:
+        ones, others = (store[record.id] for store in stores)
+        assert all(torch.equal(ones[name], others[name]) for name in ones)
+    paths[0].unlink()  # what was encoded once needs its file no more
+    again = compute_features(records[:2], model, processor, tmp_path / "store0", workers=0)
+    assert not again.unreadable and "r0" in again
 
 
 # ---------------------------------------------------------------- what a line says is what is read

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from nanoemox.terminal import show_analysis, show_scores, show_sizes
+from nanoemox.terminal import show_analysis, show_comparison, show_scores, show_sizes
 
 from .made_up import make_analysis
 
@@ -72,6 +72,15 @@ def test_scores_fit_eighty_columns() -> None:
     text = capture.get()
     assert max(len(line) for line in text.split("\n")) <= 80
     assert "…" not in text and text.count("0.101–0.145") == 3 and text.count("0.123") == 15
+
+
+def test_a_comparison_fits_eighty_columns() -> None:
+    row = {"measure": "right label", "a": 0.1, "b": 0.2, "difference": -0.123, "low": -0.234, "high": -0.111}
+    row |= {"p": 0.0001, "a_better": 1234, "b_better": 1235, "n": 12345, "clips": []}
+    console = Console(width=80)
+    with console.capture() as capture:
+        show_comparison(console, {"a": "a" * 90, "b": "b", "tasks": {"open_vocabulary": row}, "faults": {}})
+    assert "12345" in capture.get() and "-0.234–-0.111" in capture.get()
 
 
 def test_sizes_are_grouped_in_thousands() -> None:

@@ -13,8 +13,10 @@ import yaml
 
 from nanoemox import fitting, training
 from nanoemox.data import Record, write_jsonl
-from nanoemox.mixture import realised, schedule_turns, spread, target
+from nanoemox.fitting import ByLength
+from nanoemox.mixture import realised, schedule_turns, spread, uniform_turns
 from nanoemox.recipe import P2ERecipe, RecipeError, load_recipe, shipped_recipes
+from nanoemox.tasks import TASKS
 
 EMOTIONS = ("anger", "fear")
 LABELS = {
@@ -117,7 +119,7 @@ def test_turns_are_repeatable_and_use_every_record(tmp_path: Path) -> None:
     turns = schedule_turns(*arguments, seed=3)
     assert turns == schedule_turns(*arguments, seed=3) != schedule_turns(*arguments, seed=4)
     assert Counter(t.record for t in turns if t.task == "emotion") == dict.fromkeys(range(6), 2)
-    counts = realised(turns)
+    counts = realised(turns, records)
     assert counts["tasks"] == {"emotion": 12, "intent": 12}
     assert sum(n for names, n in counts["modalities"].items() if "video" not in names) in range(5, 20)
 
@@ -129,9 +131,62 @@ def test_a_task_without_labels_is_an_error(tmp_path: Path) -> None:
 
 def test_targets_keep_to_what_is_shown() -> None:
     labels = {"emotion": {"label": "fear"}, **LABELS}
-    told = target("reasoning", labels, {"audio", "text"})
+    told = TASKS["reasoning"].target(labels, {"audio", "text"})
     assert told is not None and "slow pace" in told and "wide eyes" not in told
-    assert target("intent", labels, {"text"}) == "Ask for help"  # spelt as it is offered
+
+
+def test_labels_are_spelt_as_they_are_offered() -> None:
+    intent, emotion = TASKS["intent"], TASKS["emotion"]
+    assert intent.target(LABELS) == "Ask for help"
+    same = [name.upper() for name in intent.defaults]  # the usual ones are not listed, whatever their case
+    assert intent.target({"intent": {"label": "ASK FOR HELP", "candidates": same}}) == "Ask for help"
+    own = ["Anger", "Boredom"]
+    assert "Anger" in (emotion.target({"emotion": {"label": "anger", "candidates": own}}) or "")
+    assert "Boredom" in emotion.answer_for("boredom", own) and "anger" in emotion.answer_for("Anger")
+
+
+def _corpora(folder: Path) -> list[Record]:
+    """12 clips of one corpus with emotions and intents, 4 of another with emotions alone."""
+    first = [r.model_copy(update={"source": "one"}) for r in _records(folder, 12)]
+    label = {"emotion": {"label": "fear"}}
+    return first + [Record(id=f"b{i}", video=folder / "b", source="two", labels=label) for i in range(4)]
+
+
+def test_shares_of_corpora_are_exact_and_tasks_hold_within_them(tmp_path: Path) -> None:
+    records = _corpora(tmp_path)
+    shares = {"emotion": 1.0, "intent": 3.0}
+    turns = schedule_turns(records, shares, ["video"], {}, 80, 3, {"one": 60, "two": 40})
+    assert realised(turns, records)["corpora"] == {"one": 48, "two": 32}
+    assert realised(turns, records)["tasks"] == {"emotion": 32 + 12, "intent": 36}
+    for end in range(1, 81):
+        seen = realised(turns[:end], records)["corpora"].get("two", 0)
+        assert abs(seen - 0.4 * end) <= 1
+    assert Counter(t.record for t in turns if t.record >= 12) == dict.fromkeys(range(12, 16), 8)
+    with pytest.raises(ValueError, match=r"three: no clip.*one, two"):
+        schedule_turns(records, shares, ["video"], {}, 8, 3, {"three": 1})
+
+
+def test_subset_uniform_does_as_the_released_code(tmp_path: Path) -> None:
+    records = _corpora(tmp_path)
+    arguments = (records, ["emotion", "intent"], ["video"], {}, 400, 3)
+    turns = uniform_turns(*arguments, seed=3, corpora={"one": 0.3, "two": 1})
+    assert turns == uniform_turns(*arguments, seed=3, corpora={"one": 0.3, "two": 1})
+    seen = Counter(t.record for t in turns)
+    assert len([row for row in seen if row < 12]) == int(12 * 0.3)  # the others are never seen
+    batches = [turns[i : i + 3] for i in range(0, 1200, 3)]
+    corpora = [{records[t.record].source for t in batch} for batch in batches]
+    assert all(len(names) == 1 for names in corpora)
+    assert 160 < corpora.count({"one"}) < 240  # each corpus with equal chance, whatever its size
+    ones = Counter(t.task for t in turns if t.record < 12)
+    assert 0.4 < ones["intent"] / sum(ones.values()) < 0.6
+    with pytest.raises(ValueError, match="none of its 12 clips"):
+        uniform_turns(*arguments, seed=3, corpora={"one": 0.01})
+
+
+def test_a_batch_order_knows_what_it_has_read() -> None:
+    examples = ByLength(list(range(50)), lambda i: -i % 7, 4, seed=1, batches=2)  # type: ignore[arg-type]
+    for number in (0, 4, 8, 20, 44, 50):
+        assert sorted(examples.first(number)) == sorted(examples[i] for i in range(number))
 
 
 # ---------------------------------------------------------------- resume
@@ -141,7 +196,7 @@ class _Killed(Exception):
     pass
 
 
-def _recipe(folder: Path, name: str) -> list[str]:
+def _recipe(folder: Path, name: str, **changes: Any) -> list[str]:
     base = {"steps": 6, "batch_size": 2, "learning_rate": 1e-2, "save_every": 2, "log_every": 1, "threads": 1}
     recipe = {
         "kind": "p2e",
@@ -172,6 +227,7 @@ def _recipe(folder: Path, name: str) -> list[str]:
                 **base,
             },
         ],
+        **changes,
     }
     path = folder / f"{name}.yaml"
     path.write_text(yaml.safe_dump(recipe), encoding="utf-8")
@@ -197,7 +253,7 @@ def workplace(model: Any, processor: Any, tmp_path: Path, monkeypatch: pytest.Mo
             sound = torch.randn(config.num_audio_clips, 1600, generator=random)
             yield record, {"pixel_values_videos": pixels, "face_pixel_values": pixels, "input_values": sound}
 
-    monkeypatch.setattr("nanoemox.features._media", media)
+    monkeypatch.setattr("nanoemox.encoding._media", media)
     return tmp_path
 
 
@@ -219,6 +275,14 @@ def test_a_killed_run_ends_bit_by_bit_where_another_does(
     with pytest.raises(_Killed):
         training.run_recipe(*recipe)
     assert not (workplace / "cut" / "3").exists()
+    note = workplace / "cut" / ".3.work" / "checkpoints" / "checkpoint-4" / "mixture.json"
+    counts = json.loads(note.read_text())
+    assert sum(counts["tasks"].values()) == 8 and counts["corpora"] == {"unnamed": 8}
+    counted = note.read_text()
+    note.write_text(json.dumps({**counts, "corpora": {"other": 8}}))
+    with pytest.raises(ValueError, match="another mixture"):
+        training.run_recipe(*recipe, resume=True)
+    note.write_text(counted)
     cut = training.run_recipe(*recipe, resume=True)
     for name in ("model.safetensors", "lora/adapter_model.safetensors"):
         assert (cut / name).read_bytes() == (whole / name).read_bytes(), name
@@ -280,3 +344,59 @@ def test_a_bfloat16_model_is_trained_in_float32(workplace: Path, model: Any) -> 
     assert isinstance(loaded, P2ERecipe)
     started = training.start_model(loaded, loaded.phases[1]).state_dict()
     assert all(torch.equal(started[name], first[name]) for name in names)  # nothing is rounded on the way
+
+
+# ---------------------------------------------------------------- with and without stored features, what is left out
+
+
+def _losses(folder: Path) -> list[float]:
+    lines = (folder / "log.jsonl").read_text(encoding="utf-8").split("\n")
+    return [json.loads(line)["loss"] for line in lines if '"loss"' in line]
+
+
+def test_training_from_a_store_has_the_same_loss_as_without(
+    workplace: Path, processor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nanoemox.encoding import _media
+
+    def live(self: Any, record_id: str) -> Any:
+        return next(tensors for _, tensors in _media([self.records[record_id]], processor, 0, None))
+
+    monkeypatch.setattr("nanoemox.clips.LiveMedia.__getitem__", live)
+    plain = ["phases.3.diversity=0", "features_dtype=float32"]
+    stored = training.run_recipe(*_recipe(workplace, "stored"), overrides=plain)
+    encoded = training.run_recipe(*_recipe(workplace, "encoded"), overrides=[*plain, "features=null"])
+    for name in ("1a", "3"):
+        pairs = zip(_losses(stored.parent / name), _losses(encoded.parent / name), strict=True)
+        assert max(abs(a - b) for a, b in pairs) <= 1e-6
+    assert (stored / "health.json").is_file() and (encoded / "health.json").is_file()
+    with pytest.raises(RecipeError, match="diversity"):
+        training.run_recipe(*_recipe(workplace, "both"), overrides=["features=null"])
+
+
+def test_what_is_left_out_is_told(workplace: Path) -> None:
+    from nanoemox.corpora.quarantine import quarantine_path, write_quarantine
+    from nanoemox.selection import LeftOut
+
+    manifest = workplace / "manifest.jsonl"
+    lines = manifest.read_text(encoding="utf-8").split("\n")
+    lines[5] = json.dumps({**json.loads(lines[5]), "split": "test"})
+    manifest.write_text("\n".join(lines), encoding="utf-8")
+    write_quarantine(quarantine_path(manifest), {"r0": ["silent: all of it"]})
+    write_quarantine(workplace / "mine.jsonl", {"r1": ["not wanted"], "elsewhere": ["x"]})
+    (workplace / "r2.bin").unlink()
+    told: list[str] = []
+    left_out = LeftOut()
+    folder = training.run_recipe(
+        *_recipe(workplace, "left", quarantine=str(workplace / "mine.jsonl")),
+        phase="1a",
+        say=told.append,
+        left_out=left_out,
+    )
+    assert json.loads((folder / "phase.json").read_text())["records"] == 2  # r3 and r4; r5 is to be tested on
+    assert left_out.quarantined == {str(manifest): {"r0": "silent: all of it", "r1": "not wanted"}}
+    assert not left_out.ok and set(left_out.faults[str(manifest)]) == {"r2"}
+    assert any("r0: silent" in line for line in told)
+    assert any("line 3, r2" in line and "r2.bin" in line for line in told)
+    with pytest.raises(ValueError, match="nowhere"):
+        training.run_recipe(*_recipe(workplace, "none", quarantine=str(workplace / "nowhere")))

@@ -71,6 +71,8 @@ def read_rows(path: str | Path, faults: Faults) -> list[Row]:
     """One row an answer, each with an `id`; what cannot be read is in `faults`."""
     path = Path(path)
     kind = path.suffix.casefold()
+    if not path.is_file():
+        raise ValueError(f"{path}: there is no such file; expected predictions, or a folder of evaluate")
     if kind == ".npz":
         rows = _from_npz(path)
     elif kind in (".csv", ".tsv"):

@@ -22,7 +22,7 @@ from transformers import Qwen2ForCausalLM
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from nanoemox.configuration_nanoemox import PLACEHOLDERS
-from nanoemox.mixture import spread, target
+from nanoemox.mixture import spread
 from nanoemox.processing_nanoemox import NanoEmoXProcessor
 from nanoemox.tasks import TASKS
 from nanoemox.theatre import words, world
@@ -88,7 +88,7 @@ class Chats(Dataset[Chat]):
             for kind, token in PLACEHOLDERS.items():
                 said = "" if kind == "fusion" else ", ".join(told[sense] for sense in SENSES[kind])
                 prompt = prompt.replace(token * self.processor.placeholder_counts[kind], said)
-        answer = (target(task.name, script.record()["labels"], present) or "") + self.processor.end_of_turn
+        answer = (task.target(script.record()["labels"], present) or "") + self.processor.end_of_turn
         prompt_ids, answer_ids = self.tokenizer([prompt, answer], add_special_tokens=False)["input_ids"]
         mixtures: list[list[tuple[int, float]]] = []
         noise: list[float] = []

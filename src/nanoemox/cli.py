@@ -24,6 +24,7 @@ import typer
 from nanoemox.cli_corpora import corpora
 from nanoemox.cli_models import assemble, classify, convert, export
 from nanoemox.cli_scores import compare, score
+from nanoemox.cli_training import features, train
 from nanoemox.outputs import check_outputs, write_all
 
 if TYPE_CHECKING:
@@ -50,6 +51,8 @@ app = typer.Typer(
 theatre = typer.Typer(help="Affect Theatre, the generated world.", no_args_is_help=True)
 app.add_typer(theatre, name="theatre")
 app.add_typer(corpora, name="corpora")
+app.command()(train)
+app.command()(features)
 app.command()(assemble)
 app.command()(convert)
 app.command()(export)
@@ -152,7 +155,7 @@ def analyze(
         console.print(f"[dim]wrote[/] {path}", soft_wrap=True, highlight=False)
 
 
-# ---------------------------------------------------------------------- theatre, train, evaluate
+# ---------------------------------------------------------------------- theatre, evaluate
 @theatre.command("make")
 def theatre_make(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for clips and manifest.jsonl.")],
@@ -171,28 +174,6 @@ def theatre_make(
     except MakeError as error:
         raise ValueError(str(error)) from error
     _console().print(str(made), markup=False, soft_wrap=True, highlight=False)
-
-
-@app.command()
-def train(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe's name or a YAML file.")],
-    phase: Annotated[str | None, typer.Option(metavar="NAME", help="Only this phase.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")] = False,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Change one key; may be repeated."),
-    ] = None,
-) -> None:
-    """Train by a recipe: the backbones, or the three phases from perception to empathy."""
-    from nanoemox.training import run_recipe
-
-    console = _console()
-
-    def say(line: str) -> None:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-    folder = run_recipe(recipe, phase=phase, resume=resume, overrides=settings or [], say=say)
-    say(f"wrote {folder}")
 
 
 @app.command()
@@ -219,8 +200,18 @@ def evaluate(
     dtype: Annotated[
         str, typer.Option(metavar="NAME", help="Of the weights; in bfloat16 answers depend on the batch.")
     ] = "float32",
+    split: Annotated[str | None, typer.Option(metavar="NAME", help="Only train, val or test.")] = None,
+    store: Annotated[
+        Path | None, typer.Option("--features", metavar="DIR", help="Read what `features` has computed.")
+    ] = None,
+    quarantine: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Leave these out too, beside MANIFEST's own list.")
+    ] = None,
 ) -> None:
-    """Score a model on a labelled manifest, with intervals: report.json, and report.html to look at."""
+    """Score a model on a labelled manifest, with intervals: report.json, and report.html to look at.
+
+    Exit status 1 if a clip could not be read.
+    """
     from nanoemox.evaluation import evaluate as run
     from nanoemox.terminal import show_scores
 
@@ -237,11 +228,18 @@ def evaluate(
         limit=limit,
         device=device,
         dtype=dtype,
+        split=split,
+        features=store,
+        quarantine=quarantine,
     )
     console = _console()
     show_scores(console, report)
+    for line in report.get("left_out") or ():
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
     for name in ("report.json", "report.html"):
         console.print(f"[dim]wrote[/] {out / name}", soft_wrap=True, highlight=False)
+    if (report.get("errors") or {}).get("clips"):
+        raise typer.Exit(1)
 
 
 # ---------------------------------------------------------------------- info

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -40,6 +40,14 @@ class _Decoded(NamedTuple):
     sound: NDArray[np.int16] | None  # [C, L]
 
 
+class Tensors(Protocol):
+    """What training reads of clips: stored features, or media tensors that the encoders read at every step."""
+
+    def __contains__(self, record_id: str, /) -> bool: ...
+
+    def __getitem__(self, record_id: str, /) -> Mapping[str, Tensor]: ...
+
+
 class DecodedClips:
     """Clips of some records as arrays, in the order of `ids`."""
 
@@ -59,6 +67,12 @@ class DecodedClips:
 
     def __contains__(self, record_id: str) -> bool:
         return record_id in self.row and bool(self.state[self.row[record_id]] & _READ)
+
+    @property
+    def unreadable(self) -> dict[str, str]:
+        """Record id -> why its clip could not be decoded."""
+        path = self.folder / "unreadable.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
     @property
     def complete(self) -> bool:
@@ -81,6 +95,24 @@ class DecodedClips:
             sound = np.asarray(self.sound[row], dtype=np.float32) / np.float32(32767)
             tensors["input_values"] = normalised_sound(sound, processor.feature_extractor)
         return tensors
+
+
+class LiveMedia:
+    """Media tensors by record id, decoded whenever they are asked for. Errors: MediaError naming the file."""
+
+    def __init__(
+        self, records: Sequence[Record], processor: NanoEmoXProcessor, clips: DecodedClips | None = None
+    ) -> None:
+        self.records = {record.id: record for record in records}
+        self.processor, self.clips = processor, clips
+
+    def __contains__(self, record_id: str) -> bool:
+        return record_id in (self.records if self.clips is None else self.clips)
+
+    def __getitem__(self, record_id: str) -> Mapping[str, Tensor]:
+        if self.clips is not None:
+            return self.clips.media(record_id, self.processor)
+        return self.processor.media(load_record(self.records[record_id], self.processor.compat))
 
 
 def normalised_pixels(pixels: Tensor, image_processor: Any) -> Tensor:

@@ -39,13 +39,15 @@ def compare(
 ) -> dict[str, Any]:
     """Compare two files of predictions, or two folders of `nanoemox evaluate`, on a manifest's labels.
 
-    A clip without a prediction counts as wrong for that system. `task` None: every task with labels that both
+    A clip that one system has not answered counts as wrong for it; a clip that neither has answered is left out
+    and counted. What is odd about the files is in `faults`, by name. `task` None: every task with labels that both
     have answered.
     """
     records = read_manifest(manifest)
     labels = {r.id: r.labels.model_dump(exclude_none=True) if r.labels else {} for r in records}
     speakers = {r.id: r.speaker or r.id for r in records}
-    rows = [read_rows(_file(path), Faults()) for path in (a, b)]
+    faults = {"a": Faults(), "b": Faults()}
+    rows = [read_rows(_file(path), fault) for path, fault in zip((a, b), faults.values(), strict=True)]
     named = [{row["task"] for row in part if row.get("task") in TASKS} for part in rows]
     tasks = [task] if task else [name for name in TASKS if name in named[0] & named[1]]
     if not tasks or any(name not in TASKS for name in tasks):
@@ -54,13 +56,24 @@ def compare(
         )
     report: dict[str, Any] = {"a": str(a), "b": str(b), "tasks": {}}
     for name in tasks:
-        clips = [clip for clip, known in labels.items() if scoring.has_labels(known, name)]
-        if not clips:
+        labelled = [clip for clip, known in labels.items() if scoring.has_labels(known, name)]
+        if not labelled:
             continue
-        mine, theirs = (_values(part, name, labels, clips) for part in rows)
-        report["tasks"][name] = {"measure": MEASURES[name]} | paired(
-            mine, theirs, clips, [speakers[clip] for clip in clips], seed
-        )
+        said = [_said(part, name, labels, fault) for part, fault in zip(rows, faults.values(), strict=True)]
+        clips = [clip for clip in labelled if clip in said[0] or clip in said[1]]
+        if not clips:
+            raise ValueError(f"{a}, {b}: none of their ids is labelled for {name} in {manifest}; check both")
+        for mine, fault in zip(said, faults.values(), strict=True):
+            for clip in clips:
+                if clip not in mine:
+                    fault.add(f"{name}: no prediction (counts as wrong)", clip)
+        values = [[_value(name, labels[clip][name], mine.get(clip, {})) for clip in clips] for mine in said]
+        report["tasks"][name] = {"measure": MEASURES[name], "answered_by_neither": len(labelled) - len(clips)}
+        report["tasks"][name] |= paired(values[0], values[1], clips, [speakers[clip] for clip in clips], seed)
+    report["faults"] = {
+        side: {kind: {"n": len(names), "names": names} for kind, names in fault.found.items()}
+        for side, fault in faults.items()
+    }
     if not report["tasks"]:
         raise ValueError(f"{manifest}: expected labels of {', '.join(tasks)}, found none")
     return report
@@ -71,18 +84,26 @@ def _file(path: str | Path) -> Path:
     return path / "predictions.jsonl" if path.is_dir() else path
 
 
-def _values(
-    rows: Sequence[Mapping[str, Any]],
-    task: str,
-    labels: Mapping[str, Mapping[str, Any]],
-    clips: Sequence[str],
-) -> list[float]:
+def _said(
+    rows: Sequence[Mapping[str, Any]], task: str, labels: Mapping[str, Mapping[str, Any]], faults: Faults
+) -> dict[str, dict[str, Any]]:
+    """One system's predictions of a task by clip; the first of several counts."""
     said: dict[str, dict[str, Any]] = {}
     for row in rows:
-        if row["id"] in labels and row["id"] not in said and row.get("task") in (None, "", task):
-            candidates = TASKS[task].candidates(labels[row["id"]])
-            said[row["id"]] = prediction(dict(row), task, candidates, Faults())[0]
-    return [_value(task, labels[clip][task], said.get(clip, {})) for clip in clips]
+        name = row["id"]
+        if row.get("task") not in (None, "", task):
+            continue
+        if not scoring.has_labels(labels.get(name) or {}, task):
+            faults.add(f"{task}: id without a label (not compared)", name)
+        elif name in said:
+            faults.add(f"{task}: duplicate id (the first one counts)", name)
+        else:
+            found = Faults()
+            said[name] = prediction(dict(row), task, TASKS[task].candidates(labels[name]), found)[0]
+            for kind, names in found.found.items():
+                for each in names:
+                    faults.add(f"{task}: {kind}", each)
+    return said
 
 
 def _value(task: str, truth: Mapping[str, Any], said: Mapping[str, Any]) -> float:

@@ -27,10 +27,11 @@ from nanoemox import scoring
 from nanoemox.breakdown import break_down
 from nanoemox.data import read_manifest
 from nanoemox.evaluation_page import render_evaluation
-from nanoemox.features import FeatureStore, encoder_hash
+from nanoemox.features import FeatureStore, origin_of
 from nanoemox.inference import EmotionAnalyzer
 from nanoemox.outputs import write_all
 from nanoemox.predictions import Features, Took, labels_of, predict, read_times
+from nanoemox.selection import LeftOut, read_usable, to_train_on
 from nanoemox.tasks import TASKS, select
 
 MODALITIES = ("text", "video", "audio")
@@ -52,6 +53,8 @@ def evaluate(
     limit: int | None = None,
     device: str = "cpu",
     dtype: str = "float32",
+    split: str | None = None,
+    quarantine: str | Path | None = None,
 ) -> dict[str, Any]:
     """Score a model on a labelled manifest; returns the report, which is also `out`/report.json and .html.
 
@@ -63,7 +66,8 @@ def evaluate(
         alone: also give it each modality alone (three more runs, in folders of `out`).
         baselines_train: manifest the constant answers are read off; None, the evaluated manifest itself.
         features: a feature store, its folder, or frozen features by clip id; other clips are read from files.
-        limit: only the first clips of the manifest.
+        limit: only the first clips of the manifest. split: only clips of "train", "val" or "test".
+        quarantine: clips to leave out, beside those on the list next to the manifest.
         dtype: of the weights of a model that is loaded here; only in float32 is an answer free of its batch.
     """
     chosen = [task.name for task in select(tasks)]
@@ -71,14 +75,17 @@ def evaluate(
     if dtype not in DTYPES:
         raise ValueError(f"dtype: expected one of {', '.join(DTYPES)}, got {dtype!r}")
     manifest, out = Path(manifest), Path(out)
-    records = read_manifest(manifest)[:limit]
+    left_out = LeftOut()
+    records = read_usable(manifest, left_out, quarantine)
+    records = [record for record in records if split in (None, record.split)][:limit]
+    if not records:
+        raise ValueError(f"{manifest}: no clip is in the split {split}; expected train, val or test")
     labels = {record.id: labels_of(record) for record in records}
     chosen = [t for t in chosen if any(scoring.has_labels(known, t) for known in labels.values())]
     if not chosen:
         raise ValueError(f"{manifest}: expected labels of {', '.join(tasks or TASKS)}, but no line has any")
-    train = (
-        [labels_of(record) for record in read_manifest(Path(baselines_train))] if baselines_train else None
-    )
+    known = to_train_on(read_manifest(Path(baselines_train))) if baselines_train else None
+    train = None if known is None else [labels_of(record) for record in known]
 
     analyzer = (
         model
@@ -86,8 +93,8 @@ def evaluate(
         else EmotionAnalyzer.from_pretrained(model, device, dtype=dtype)
     )
     if isinstance(features, (str, Path)):
-        features = FeatureStore(features, encoder_hash(analyzer.model, analyzer.processor))
-        features.check(record for record in records if record.id in features)
+        features = FeatureStore(features, origin_of(analyzer.model, analyzer.processor))
+        features.check(records)
     digest = hashlib.sha256(manifest.read_bytes()).hexdigest()
     started = time.perf_counter()
     predictions = predict(records, analyzer, out, chosen, batch_size, only, features, digest)
@@ -122,6 +129,8 @@ def evaluate(
         **break_down(labels, predictions, speakers, chosen, seed),
         "slowest": _slowest(read_times(out), labels),
         "errors": {"clips": len(broken), "ids": sorted(broken), "why": dict(sorted(broken.items()))},
+        "quarantined": left_out.quarantined.get(str(manifest), {}),
+        "left_out": left_out.summary(),
     }
     if records and all(record.factors for record in records):
         from nanoemox.theatre.world import ceilings

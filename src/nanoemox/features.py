@@ -1,8 +1,9 @@
-"""The frozen encoders' outputs, computed once per clip and kept, because no phase ever trains the encoders.
+"""The frozen encoders' outputs, kept because no phase ever trains the encoders: what is stored, and when it is stale.
 
-A store is a folder: `store.json` says whose features they are (a hash over the encoders' weights and the processor's
-preparation), shards `shard-*.safetensors` hold them, stacked, each with the list of its clips in its own header. A
-clip is known by the hash of its file, so a changed file or a changed encoder is noticed and refused by name.
+A store is a folder: `store.json` says whose features they are (hashes of the encoders and of the preparation of media)
+and in which precision, shards `shard-*.safetensors` hold them one clip after another, each with the list of its clips
+in its own header, `aliases.json` names clips that came under several ids. A clip is known by the hash of its media,
+so a changed file, other encoders or another preparation are noticed and refused by name. `encoding` fills a store.
 Letters: n clips, T frames, C audio clips, D width.
 """
 
@@ -10,35 +11,50 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from nanoemox.configuration_nanoemox import NanoEmoXConfig
-from nanoemox.encoders import FEATURE_NAMES
-from nanoemox.media import Clip, MediaError, cropped, empty_clip, load_clip, load_frames_dir
+from nanoemox.media import (
+    AUDIO_CLIP_S,
+    AUDIO_CLIPS,
+    FRAMES_PER_CLIP,
+    SAMPLE_RATE_HZ,
+    Clip,
+    cropped,
+    empty_clip,
+    load_clip,
+    load_frames_dir,
+)
 from nanoemox.parts import ENCODERS
 
 if TYPE_CHECKING:
     from nanoemox.data import Record
 
-VERSION = 1
-SHARD_CLIPS = 256
-_OF_VIDEO = ("video_features", "video_taps", "face_features")
+VERSION = 2
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+_MEDIA = ("video", "frames_dir", "image", "audio")
 
 
 class StaleStoreError(ValueError):
     """Stored features that do not belong to this model or to these files; the message names the store."""
 
 
-def encoder_hash(model: nn.Module, processor: Any = None) -> str:
-    """What the features depend on: the encoders' weights, the layers read from them, the preparation of media."""
+class Origin(NamedTuple):
+    """What features depend on beside their clip: hashes of the encoders and of the preparation of media."""
+
+    encoders: str
+    preparation: str
+
+
+def origin_of(model: nn.Module, processor: Any) -> Origin:
+    """Hashes of the encoders' weights and the layers read from them, and of what makes tensors of a clip."""
     digest = hashlib.sha256()
     for part in ENCODERS:
         for name, value in sorted(getattr(model, part).state_dict().items()):
@@ -52,17 +68,33 @@ def encoder_hash(model: nn.Module, processor: Any = None) -> str:
         *config.audio_taps,
     ]
     digest.update(json.dumps(layers).encode())
-    if processor is not None:
-        for name in ("image_processor", "face_image_processor", "feature_extractor"):
-            settings = getattr(processor, name).to_dict()
-            kept = {
-                k: str(v)
-                for k, v in sorted(settings.items())
-                if not k.startswith("_") and k != "processor_class"
-            }
-            digest.update(json.dumps(kept).encode())
-        digest.update((processor.compat or "").encode())
-    return digest.hexdigest()[:32]
+    prepared: list[Any] = [FRAMES_PER_CLIP, AUDIO_CLIPS, AUDIO_CLIP_S, SAMPLE_RATE_HZ, processor.compat]
+    for name in ("image_processor", "face_image_processor", "feature_extractor"):
+        settings = getattr(processor, name).to_dict().items()
+        prepared.append(
+            {k: str(v) for k, v in sorted(settings) if not k.startswith("_") and k != "processor_class"}
+        )
+    preparation = hashlib.sha256(json.dumps(prepared).encode()).hexdigest()
+    return Origin(digest.hexdigest()[:32], preparation[:32])
+
+
+def clip_shapes(config: NanoEmoXConfig) -> dict[str, tuple[int, int]]:
+    """Features of a clip with pictures and sound -> (T or C, D) by name: what one clip takes in a store."""
+    video, audio = config.vision_config.hidden_size, config.audio_config.hidden_size
+    shapes = {
+        "video_features": (FRAMES_PER_CLIP, config.video_width),
+        "video_taps": (FRAMES_PER_CLIP, len(config.vision_taps) * video),
+        "audio_features": (AUDIO_CLIPS, audio),
+        "audio_taps": (AUDIO_CLIPS, len(config.audio_taps) * audio),
+    }
+    if config.face_tokens:
+        shapes["face_features"] = (FRAMES_PER_CLIP, config.face_feature_width)
+    return shapes
+
+
+def clip_bytes(config: NanoEmoXConfig, dtype: str = "float32") -> int:
+    """Bytes that one clip with pictures and sound takes in a store, its line in the index left aside."""
+    return sum(rows * width for rows, width in clip_shapes(config).values()) * DTYPES[dtype].itemsize
 
 
 def load_record(record: Record, compat: Literal["published"] | None = None) -> Clip:
@@ -76,53 +108,81 @@ def load_record(record: Record, compat: Literal["published"] | None = None) -> C
     return load_clip(record.audio, **cut) if record.audio else empty_clip("the manifest names no media")
 
 
+def media_of(record: Record) -> tuple[Any, ...]:
+    """What tells the media of two manifest lines apart: files, cut and box."""
+    return (*(getattr(record, kind) for kind in _MEDIA), record.start_s, record.end_s, record.person_box)
+
+
 def content_hash(record: Record) -> str:
-    """The media of a manifest line: the bytes of its files and the part that is cut out of them."""
+    """The media of a manifest line: the bytes of its files and the part that is cut out of them. Errors: OSError."""
     digest = hashlib.sha256()
-    for kind in ("video", "frames_dir", "image", "audio"):
+    for kind in _MEDIA:
         path = getattr(record, kind)
         if path is None:
             continue
         digest.update(kind.encode())
-        for file in sorted(Path(path).iterdir()) if Path(path).is_dir() else [Path(path)]:
-            digest.update(file.read_bytes())
+        if Path(path).is_dir():
+            for file in sorted(file for file in Path(path).iterdir() if file.is_file()):
+                digest.update(file.name.encode(errors="surrogateescape") + _file_hash(file))
+        else:
+            digest.update(_file_hash(Path(path)))
     digest.update(json.dumps([record.start_s, record.end_s]).encode())
     if record.person_box is not None:
         digest.update(json.dumps(record.person_box).encode())
     return digest.hexdigest()[:32]
 
 
-class FeatureStore:
-    """Stored features by record id: `store[id]` -> {name: Tensor [T or C, D]}, absent modalities missing."""
+def _file_hash(path: Path) -> bytes:
+    about = path.stat()
+    return _hash_of(path, about.st_size, about.st_mtime_ns)
 
-    def __init__(self, folder: str | Path, encoder: str | None = None) -> None:
+
+@lru_cache(maxsize=4096)
+def _hash_of(path: Path, size: int, changed_ns: int) -> bytes:
+    """Many lines may cut their clips out of one long file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
+
+
+class FeatureStore:
+    """Stored features by record id: `store[id]` -> {name: float32 Tensor [T or C, D]}, absent modalities missing.
+
+    Only what is asked for is read from disk, so memory does not grow with the corpus.
+    """
+
+    def __init__(self, folder: str | Path, origin: Origin | None = None) -> None:
         self.folder = Path(folder)
         header = self.folder / "store.json"
         if not header.is_file():
             raise FileNotFoundError(
                 f"{self.folder}: expected a feature store, but there is no store.json; compute it"
             )
-        self.header = json.loads(header.read_text(encoding="utf-8"))
+        self.header: dict[str, Any] = json.loads(header.read_text(encoding="utf-8"))
         if self.header.get("version") != VERSION:
             raise StaleStoreError(
                 f"{self.folder}: expected a store of version {VERSION}, got {self.header.get('version')}; remove it"
             )
-        if encoder is not None and encoder != self.header["encoder"]:
-            raise StaleStoreError(
-                f"{self.folder}: these features come from other encoders (store {self.header['encoder'][:12]}, "
-                f"model {encoder[:12]}); remove the folder or name another one"
-            )
+        self.origin = Origin(self.header["encoders"], self.header["preparation"])
+        for what, stored, asked in zip(
+            ("encoders", "preparation of media"), self.origin, origin or self.origin, strict=True
+        ):
+            if stored != asked:
+                raise StaleStoreError(
+                    f"{self.folder}: these features come from other {what} (store {stored[:12]}, "
+                    f"model {asked[:12]}); remove the folder or name another one"
+                )
+        self.unreadable: dict[str, str] = {}  # record id -> why it has no features, of the last computation
         self.content: dict[str, str] = {}  # record id -> content
         self._place: dict[
-            str, tuple[int, int, list[str]]
-        ] = {}  # content -> shard, row, names of its features
+            str, tuple[int, Mapping[str, tuple[int, int]]]
+        ] = {}  # content -> shard, rows by name
         self._shards: list[Path] = sorted(self.folder.glob("shard-*.safetensors"))
-        self._open: dict[int, dict[str, Tensor]] = {}
+        self._open: dict[int, Any] = {}
         for number, path in enumerate(self._shards):
             with safe_open(path, framework="pt") as file:
-                rows = json.loads(file.metadata()["rows"])
-            for row, entry in enumerate(rows):
-                self._place[entry["content"]] = (number, row, entry["names"])
+                clips = json.loads(file.metadata()["clips"])
+            for entry in clips:
+                self._place[entry["content"]] = (number, entry["rows"])
                 self.content[entry["id"]] = entry["content"]
         aliases = self.folder / "aliases.json"
         if aliases.is_file():
@@ -137,168 +197,29 @@ class FeatureStore:
     def __getitem__(self, record_id: str) -> dict[str, Tensor]:
         if record_id not in self.content:
             raise KeyError(f"{self.folder}: no features of {record_id!r}; compute them for its manifest")
-        number, row, names = self._place[self.content[record_id]]
+        number, rows = self._place[self.content[record_id]]
         if number not in self._open:
-            with safe_open(self._shards[number], framework="pt") as file:
-                self._open[number] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return {name: self._open[number][name][row].float() for name in names}
+            self._open[number] = safe_open(self._shards[number], framework="pt")
+        file = self._open[number]
+        return {name: file.get_slice(name)[start:stop].float() for name, (start, stop) in rows.items()}
 
     def knows(self, content: str) -> bool:
         """Whether features of a clip with this content are stored, under any id."""
         return content in self._place
 
     def check(self, records: Iterable[Record]) -> None:
-        """Raise StaleStoreError, naming the first record whose file is not the one its features come from."""
+        """Find each record by its content, whatever its id; a file that is gone is taken to be as it was.
+
+        Errors: StaleStoreError, naming the first record whose file is not the one its features come from.
+        """
         for record in records:
-            if record.id in self.content and self.content[record.id] != content_hash(record):
+            try:
+                content = content_hash(record)
+            except OSError:
+                continue
+            if self.knows(content):
+                self.content[record.id] = content
+            elif record.id in self.content:
                 raise StaleStoreError(
                     f"{self.folder}: the file of {record.id} is not the one its features come from; compute them again"
                 )
-
-
-def compute_features(
-    records: Sequence[Record],
-    model: Any,
-    processor: Any,
-    out_dir: str | Path,
-    workers: int = 2,
-    batch_size: int = 16,
-    media: Callable[[Record], Mapping[str, Tensor]] | None = None,
-    bf16: bool = False,
-) -> FeatureStore:
-    """Encode the clips that the store does not hold yet; a killed run goes on after its last whole shard.
-
-    Args:
-        records: manifest lines. workers: processes that decode files (0: this one).
-        media: record -> tensors for `model.encode`, when the clips are decoded already.
-        bf16: compute in bfloat16 where that is safe (autocast), about twice as fast.
-    Errors: StaleStoreError if `out_dir` holds features of other encoders. A clip that cannot be read is named in
-    `unreadable.json` and has no features.
-    """
-    out_dir, encoder = Path(out_dir), encoder_hash(model, processor)
-    out_dir.mkdir(parents=True, exist_ok=True)
-    if not (out_dir / "store.json").is_file():
-        _write(out_dir / "store.json", {"version": VERSION, "encoder": encoder, "names": list(FEATURE_NAMES)})
-    store = FeatureStore(out_dir, encoder)
-    contents = {record.id: content_hash(record) for record in records}
-    seen: set[str] = set()
-    todo = []
-    for record in records:
-        content = contents[record.id]
-        if not store.knows(content) and content not in seen:
-            seen.add(content)
-            todo.append(record)
-    unreadable: dict[str, str] = {}
-    number = (
-        max((int(p.stem.rpartition("-")[2]) for p in out_dir.glob("shard-*.safetensors")), default=-1) + 1
-    )
-    was_training = model.training
-    model.eval()
-    with tqdm(total=len(records), initial=len(records) - len(todo), desc="features", unit="clip") as bar:
-        for start in range(0, len(todo), SHARD_CLIPS):
-            rows: list[tuple[dict[str, str], dict[str, Tensor]]] = []
-            part = todo[start : start + SHARD_CLIPS]
-            for batch in _batches(_media(part, processor, workers, media), batch_size):
-                readable = [(record, tensors) for record, tensors in batch if not isinstance(tensors, str)]
-                unreadable |= {record.id: tensors for record, tensors in batch if isinstance(tensors, str)}
-                for record, features in _encode(model, readable, bf16):
-                    rows.append(({"id": record.id, "content": contents[record.id]}, features))
-                bar.update(len(batch))
-            _write_shard(out_dir / f"shard-{number:05d}.safetensors", rows)
-            number += 1
-    model.train(was_training)
-    if unreadable:
-        _write(out_dir / "unreadable.json", unreadable)
-    store = FeatureStore(out_dir, encoder)
-    aliases = {i: c for i, c in contents.items() if store.knows(c) and store.content.get(i) != c}
-    if aliases:
-        path = out_dir / "aliases.json"
-        known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        _write(path, known | aliases)
-        store = FeatureStore(out_dir, encoder)
-    return store
-
-
-def _media(
-    records: Sequence[Record],
-    processor: Any,
-    workers: int,
-    media: Callable[[Record], Mapping[str, Tensor]] | None,
-) -> Iterator[tuple[Record, Mapping[str, Tensor] | str]]:
-    """Each record with its tensors in order, or with the reason why it cannot be read."""
-    if media is not None:
-        yield from ((record, media(record)) for record in records)
-        return
-    from torch.utils.data import DataLoader
-
-    loader = DataLoader(
-        _Files(records, processor),
-        batch_size=None,
-        num_workers=workers,
-        multiprocessing_context="spawn" if workers else None,
-    )
-    yield from zip(records, loader, strict=True)
-
-
-class _Files(torch.utils.data.Dataset[Any]):
-    def __init__(self, records: Sequence[Record], processor: Any) -> None:
-        self.records, self.processor = records, processor
-
-    def __len__(self) -> int:
-        return len(self.records)
-
-    def __getitem__(self, index: int) -> Mapping[str, Tensor] | str:
-        try:
-            return self.processor.media(load_record(self.records[index], self.processor.compat))
-        except MediaError as error:
-            return str(error)
-
-
-def _encode(
-    model: Any, batch: Sequence[tuple[Record, Mapping[str, Tensor]]], bf16: bool
-) -> Iterator[tuple[Record, dict[str, Tensor]]]:
-    """Clips with the same media go through the encoders together."""
-    kinds: dict[tuple[str, ...], list[tuple[Record, Mapping[str, Tensor]]]] = {}
-    for record, tensors in batch:
-        kinds.setdefault(tuple(sorted(tensors)), []).append((record, tensors))
-    for names, group in kinds.items():
-        stacked = {
-            name: torch.stack([tensors[name] for _, tensors in group]).to(model.device) for name in names
-        }
-        kind = model.device.type
-        with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=bf16):
-            features = {name: value.float().cpu() for name, value in model.encode(**stacked).items()}
-        for row, (record, _) in enumerate(group):
-            yield record, {name: value[row] for name, value in features.items()}
-
-
-def _write_shard(path: Path, rows: Sequence[tuple[dict[str, str], dict[str, Tensor]]]) -> None:
-    if not rows:
-        return
-    tensors, entries = {}, []
-    for name in FEATURE_NAMES:
-        like = next((features[name] for _, features in rows if name in features), None)
-        if like is not None:
-            tensors[name] = torch.stack([features.get(name, torch.zeros_like(like)) for _, features in rows])
-    for entry, features in rows:
-        entries.append({**entry, "names": [name for name in FEATURE_NAMES if name in features]})
-    temporary = path.with_suffix(".unfinished")
-    save_file(tensors, temporary, metadata={"rows": json.dumps(entries)})
-    temporary.replace(path)
-
-
-def _batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    batch: list[Any] = []
-    for item in items:
-        batch.append(item)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
-
-
-def _write(path: Path, value: Any) -> None:
-    temporary = path.with_name(f".{path.name}.unfinished")
-    temporary.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
-    temporary.replace(path)

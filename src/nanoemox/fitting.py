@@ -25,6 +25,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from nanoemox.recipe import Schedule
 
 logger = logging.getLogger(__name__)
+_NOTE = "mixture.json"
 _LAST_WRITTEN = "trainer_state.json"  # the Trainer writes it when the rest of a checkpoint is there
 
 
@@ -54,6 +55,28 @@ class JsonLines(TrainerCallback):
     ) -> None:
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": state.global_step, **(logs or {})}) + "\n")
+
+
+class Notes(TrainerCallback):
+    """Writes into every checkpoint what `note` says of its step; a run that goes on from it has to say the same."""
+
+    def __init__(self, note: Callable[[int], Any]) -> None:
+        self.note = note
+
+    def on_save(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        folder = Path(str(args.output_dir)) / f"checkpoint-{state.global_step}"
+        write_json(folder / _NOTE, self.note(state.global_step))
+
+    def compare(self, checkpoint: Path) -> None:
+        """Errors: ValueError where a checkpoint was trained on other examples than it would go on with."""
+        path, step = checkpoint / _NOTE, int(checkpoint.name.rpartition("-")[2])
+        if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != self.note(step):
+            raise ValueError(
+                f"{path}: was trained on another mixture (the manifests or what is left out of them have changed); "
+                "run without --resume"
+            )
 
 
 class OrderedTrainer(Trainer):
@@ -126,21 +149,30 @@ class ByLength(Dataset[Any]):
     ) -> None:
         self.examples, self.length, self.batch_size, self.seed = examples, length, batch_size, seed
         self.window = batch_size * batches
-        self._ready: tuple[int, list[Any]] = (-1, [])
+        self._ready: tuple[int, list[tuple[int, Any]]] = (-1, [])
 
     def __len__(self) -> int:
         return len(self.examples)  # type: ignore[arg-type]
 
     def __getitem__(self, index: int) -> Any:
         number, place = divmod(index, self.window)
+        return self._in_window(number)[place][1]
+
+    def first(self, number: int) -> list[int]:
+        """Which of the examples, by their own numbers, are among the first `number` that are read."""
+        windows, rest = divmod(number, self.window)
+        begun = [i for i, _ in self._in_window(windows)[:rest]] if rest else []
+        return [*range(windows * self.window), *begun]
+
+    def _in_window(self, number: int) -> list[tuple[int, Any]]:
         if self._ready[0] != number:
-            last = min(len(self), (number + 1) * self.window)
-            items = sorted((self.examples[i] for i in range(number * self.window, last)), key=self.length)
+            numbers = range(number * self.window, min(len(self), (number + 1) * self.window))
+            items = sorted(((i, self.examples[i]) for i in numbers), key=lambda pair: self.length(pair[1]))
             size = self.batch_size
             groups = [items[i : i + size] for i in range(0, len(items), size)]
             random.Random(f"{self.seed}/{number}").shuffle(groups)
-            self._ready = number, [item for group in groups for item in group]
-        return self._ready[1][place]
+            self._ready = number, [pair for group in groups for pair in group]
+        return self._ready[1]
 
 
 def fit(
@@ -153,6 +185,7 @@ def fit(
     resume: bool = False,
     rates: Callable[[str], float | None] | None = None,
     extra_loss: Callable[[nn.Module, Mapping[str, Tensor]], Tensor] | None = None,
+    note: Callable[[int], Any] | None = None,
 ) -> None:
     """Train `model` in place for `schedule.steps` steps.
 
@@ -161,6 +194,7 @@ def fit(
         folder: gets `log.jsonl`, and `checkpoints/` while training.
         resume: go on from the last whole checkpoint under `folder` (from the start if there is none).
         rates: parameter name -> its own learning rate, or None for the schedule's.
+        note: step -> what to write into the checkpoint of that step, such as the counts of examples.
     """
     expected = schedule.steps * schedule.batch_size
     if len(examples) != expected:  # type: ignore[arg-type]
@@ -170,6 +204,9 @@ def fit(
         )
     checkpoints = folder / "checkpoints"
     last = last_checkpoint(checkpoints) if resume else None
+    notes = [Notes(note)] if note is not None else []
+    if last is not None and notes:
+        notes[0].compare(last)
     if not resume and checkpoints.exists():
         shutil.rmtree(checkpoints)
     set_seed(seed)
@@ -204,7 +241,7 @@ def fit(
             args=arguments,
             train_dataset=examples,
             data_collator=collate,
-            callbacks=[JsonLines(folder / "log.jsonl")],
+            callbacks=[JsonLines(folder / "log.jsonl"), *notes],
             rates=rates,
             extra_loss=extra_loss,
         )

@@ -17,10 +17,10 @@ from torch.nn import functional
 
 from nanoemox import scoring
 from nanoemox.analysis import Request
-from nanoemox.features import FeatureStore
+from nanoemox.clips import Tensors
 from nanoemox.inference import EmotionAnalyzer
 from nanoemox.mixture import plain_labels, turns_of
-from nanoemox.modeling_nanoemox import NanoEmoXForConditionalGeneration
+from nanoemox.modeling_nanoemox import MEDIA_NAMES, NanoEmoXForConditionalGeneration
 from nanoemox.processing_nanoemox import NanoEmoXProcessor, stack_media
 from nanoemox.tasks import TASKS
 
@@ -38,6 +38,7 @@ def token_cosines(
     """Mean cosine between the tokens of one clip, and between the same token of different clips, per adapter."""
     model.eval()
     batch = {name: value.to(model.device) for name, value in stack_media(features).items()}
+    batch |= model.encode(**{name: batch.pop(name) for name in MEDIA_NAMES if name in batch})
     tokens = {}
     if "audio_features" in batch:
         tokens["audio"] = model.get_audio_features(batch["audio_features"])
@@ -70,7 +71,7 @@ def check_health(
     model: NanoEmoXForConditionalGeneration,
     processor: NanoEmoXProcessor,
     records: Sequence[Record],
-    store: FeatureStore,
+    store: Tensors,
     tasks: Sequence[str] | None = None,
     only: Sequence[str] | None = None,
     batch_size: int = 32,

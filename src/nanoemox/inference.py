@@ -24,7 +24,7 @@ from nanoemox.analysis import PRESENT, Analysis, Answers, Dialogue, Request, Tas
 from nanoemox.loading import load_model
 from nanoemox.media import Clip, empty_clip, load_clip
 from nanoemox.modeling_nanoemox import NanoEmoXForConditionalGeneration
-from nanoemox.processing_nanoemox import NanoEmoXProcessor, stack_media
+from nanoemox.processing_nanoemox import NanoEmoXProcessor, modality_of, stack_media
 from nanoemox.tasks import Answer, Task, select
 
 LEFT_OUT = "left out on request"
@@ -164,7 +164,7 @@ class EmotionAnalyzer:
                 tensors = self.processor.media(request.source)
             else:
                 tensors = dict(request.source)
-            rows.append({n: v for n, v in tensors.items() if _modality_of(n) in _given(modalities)})
+            rows.append({n: v for n, v in tensors.items() if modality_of(n) in _given(modalities)})
         batch = {name: value.to(self.model.device) for name, value in stack_media(rows).items()}
         batch = {n: v.to(self.model.dtype) if v.is_floating_point() else v for n, v in batch.items()}
         media = {name: batch.pop(name) for name in list(batch) if not name.endswith(("_features", "_taps"))}
@@ -216,7 +216,7 @@ class EmotionAnalyzer:
         return [row[-n:].tolist() for row, n in zip(ids["input_ids"], lengths, strict=True)], warnings
 
     def _answer_ids(self, task: Task, labels: Sequence[str]) -> list[list[int]]:
-        answers = [task.answer_for(label) + self.processor.end_of_turn for label in labels]
+        answers = [task.answer_for(label, labels) + self.processor.end_of_turn for label in labels]
         return self.processor.tokenizer(answers, add_special_tokens=False)["input_ids"]
 
 
@@ -230,16 +230,12 @@ def _timed(timing: dict[str, float], stage: str) -> Iterator[None]:
     timing[stage] = round(time.perf_counter() - start, 4)
 
 
-def _modality_of(tensor_name: str) -> str:
-    return "audio" if tensor_name.startswith(("audio", "input_values")) else "video"
-
-
 def _modalities(request: Request) -> dict[str, str]:
     """Which modalities the answers rest on: "present", or why not."""
     if isinstance(request.source, Clip):
         found = dict(request.source.modalities)
     else:
-        names = {_modality_of(name) for name in request.source}
+        names = {modality_of(name) for name in request.source}
         found = {m: PRESENT if m in names else "no features were given" for m in ("video", "audio")}
     found["text"] = PRESENT if request.text or request.dialogue else "no words were given"
     if request.only is not None:

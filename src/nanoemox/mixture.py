@@ -1,22 +1,24 @@
-"""Which example comes when: exact shares of tasks, in a fixed order, and the batches made of them.
+"""Which example comes when: a fixed order of examples by a named mixture, and the batches made of them.
 
-The paper's figure gives shares of a phase's mixture; here they hold at every moment of the training, not only on
-average, and the realised counts are kept with the result.
+`share` (the paper's figure gives shares of a phase's mixture): exact shares, at every moment of the training and not
+only on average. `subset_uniform`: what the released code does. Either depends on the records and the seed alone, so
+it is the same for any number of workers and after a resume; the realised counts are kept with the result.
 """
 
 from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from nanoemox.features import FeatureStore
-from nanoemox.processing_nanoemox import NanoEmoXProcessor
-from nanoemox.tasks import TASKS, match_label
+from nanoemox.clips import Tensors
+from nanoemox.processing_nanoemox import NanoEmoXProcessor, modality_of
+from nanoemox.recipe import Phase
+from nanoemox.tasks import TASKS
 
 if TYPE_CHECKING:
     from nanoemox.data import Record
@@ -65,41 +67,151 @@ def schedule_turns(
     without: Mapping[str, float],
     number: int,
     seed: int,
+    corpora: Mapping[str, float] | None = None,
 ) -> list[Turn]:
-    """The examples of a whole phase, in order. Every task goes through all its records before it sees one again.
+    """The examples of a whole phase, in order, by exact shares (the paper's reading of a mixture).
 
+    Every task goes through all its records before it sees one again. With shares of `corpora` these hold exactly,
+    and the tasks' shares hold within each corpus among the tasks that it has labels for.
     `without` is the share of examples that leave a modality out; the last one left is never taken away.
-    Errors: ValueError naming a task for which no record has labels.
+    Errors: ValueError naming a task for which no record has labels, or a corpus that has none of the tasks'.
     """
     rng = random.Random(seed)
-    labelled = {
-        t: [i for i, r in enumerate(records) if TASKS[t].target(plain_labels(r))] for t in shares if shares[t]
-    }
-    for task, rows in labelled.items():
-        if not rows:
-            raise ValueError(
-                f"no record has labels for {task}; leave the task out or add a manifest that has them"
-            )
-    waiting: dict[str, list[int]] = {task: [] for task in labelled}
+    shares = {task: share for task, share in shares.items() if share}
+    labelled = {task: rows for task, rows in _labelled(records, shares).items() if _some(task, rows)}
+    groups: dict[Any, list[int]]
+    order: list[Any]
+    if corpora is None:
+        groups, order = {(None, task): rows for task, rows in labelled.items()}, []
+        order = [(None, task) for task in spread(shares, number)]
+    else:
+        by_corpus = _by_corpus(records, labelled, corpora)
+        groups = {(name, t): rows for name, tasks in by_corpus.items() for t, rows in tasks.items()}
+        turns_of_corpora = spread({name: corpora[name] for name in by_corpus}, number)
+        each = Counter(turns_of_corpora)
+        tasks_of = {
+            name: iter(spread({t: shares[t] for t in tasks}, each[name])) for name, tasks in by_corpus.items()
+        }
+        order = [(name, next(tasks_of[name])) for name in turns_of_corpora]
+    waiting: dict[Any, list[int]] = {group: [] for group in groups}
     turns = []
-    for task in spread({t: shares[t] for t in labelled}, number):
-        if not waiting[task]:
-            waiting[task] = rng.sample(labelled[task], len(labelled[task]))
-        record = waiting[task].pop()
-        shown = [m for m in modalities if m != "text" or records[record].text]
-        for modality in rng.sample(shown, len(shown)):
-            if len(shown) > 1 and rng.random() < without.get(modality, 0.0):
-                shown.remove(modality)
-        turns.append(Turn(record, task, frozenset(shown)))
+    for group in order:
+        if not waiting[group]:
+            waiting[group] = rng.sample(groups[group], len(groups[group]))
+        record = waiting[group].pop()
+        turns.append(Turn(record, group[1], _shown(records[record], modalities, without, rng)))
     return turns
 
 
-def realised(turns: Sequence[Turn]) -> dict[str, dict[str, int]]:
-    """How many examples of each task, and with each set of modalities, there are."""
-    return {
-        "tasks": dict(sorted(Counter(turn.task for turn in turns).items())),
-        "modalities": dict(sorted(Counter("+".join(sorted(turn.modalities)) for turn in turns).items())),
+def uniform_turns(
+    records: Sequence[Record],
+    tasks: Iterable[str],
+    modalities: Sequence[str],
+    without: Mapping[str, float],
+    steps: int,
+    batch_size: int,
+    seed: int,
+    corpora: Mapping[str, float] | None = None,
+) -> list[Turn]:
+    """The examples of a whole phase as the released code draws them (`subset_uniform`).
+
+    `corpora` are no shares but sizes: of a corpus of N clips, int(N * ratio) are drawn once and the others never seen.
+    Each batch then comes from one corpus, each with equal chance, and each of its clips is asked one of the tasks it
+    has labels for, with equal chance too.
+    """
+    rng = random.Random(seed)
+    labelled = _labelled(records, tasks)
+    names = corpora or dict.fromkeys(corpus_of(record) for record in records)
+    by_corpus = _by_corpus(records, labelled, names)
+    subsets: dict[str, list[int]] = {}
+    open_tasks: dict[int, list[str]] = {}
+    for task, rows in labelled.items():
+        for row in rows:
+            open_tasks.setdefault(row, []).append(task)
+    for name, found in by_corpus.items():
+        rows = sorted({row for task_rows in found.values() for row in task_rows})
+        ratio = min(1.0, (corpora or {}).get(name, 1.0))
+        subsets[name] = rng.sample(rows, int(len(rows) * ratio))
+        if not subsets[name]:
+            raise ValueError(
+                f"corpus {name}: a ratio of {ratio:g} leaves none of its {len(rows)} clips; raise it"
+            )
+    waiting: dict[str, list[int]] = {name: [] for name in subsets}
+    turns = []
+    for _ in range(steps):
+        name = rng.choice(list(subsets))
+        for _ in range(batch_size):
+            if not waiting[name]:
+                waiting[name] = rng.sample(subsets[name], len(subsets[name]))
+            record = waiting[name].pop()
+            task = rng.choice(open_tasks[record])
+            turns.append(Turn(record, task, _shown(records[record], modalities, without, rng)))
+    return turns
+
+
+def corpus_of(record: Record) -> str:
+    """The corpus that a record comes from, as its manifest says."""
+    return record.source or "unnamed"
+
+
+def _labelled(records: Sequence[Record], tasks: Iterable[str]) -> dict[str, list[int]]:
+    """Numbers of the records that have labels for each task."""
+    return {t: [i for i, r in enumerate(records) if TASKS[t].target(plain_labels(r))] for t in tasks}
+
+
+def _some(task: str, rows: Sequence[int]) -> bool:
+    if not rows:
+        raise ValueError(
+            f"no record has labels for {task}; leave the task out or add a manifest that has them"
+        )
+    return True
+
+
+def _by_corpus(
+    records: Sequence[Record], labelled: Mapping[str, Sequence[int]], corpora: Mapping[str, Any]
+) -> dict[str, dict[str, list[int]]]:
+    """Corpus -> task -> numbers of records. Errors: ValueError for a corpus without any."""
+    found: dict[str, dict[str, list[int]]] = {}
+    for name in corpora:
+        of_task = {t: [i for i in rows if corpus_of(records[i]) == name] for t, rows in labelled.items()}
+        found[name] = {task: rows for task, rows in of_task.items() if rows}
+        if not found[name]:
+            there = ", ".join(sorted({corpus_of(record) for record in records}))
+            raise ValueError(
+                f"corpus {name}: no clip with labels of {', '.join(labelled)}; the manifests' corpora are: {there}"
+            )
+    return found
+
+
+def _shown(
+    record: Record, modalities: Sequence[str], without: Mapping[str, float], rng: random.Random
+) -> frozenset[str]:
+    """The modalities of one example."""
+    shown = [m for m in modalities if m != "text" or record.text]
+    for modality in rng.sample(shown, len(shown)):
+        if len(shown) > 1 and rng.random() < without.get(modality, 0.0):
+            shown.remove(modality)
+    return frozenset(shown)
+
+
+def schedule(records: Sequence[Record], phase: Phase, seed: int) -> list[Turn]:
+    """The examples of a phase, in order, by the mixture that it names."""
+    about = (phase.modalities, phase.without)
+    if phase.mixture == "subset_uniform":
+        tasks = [task for task, share in phase.tasks.items() if share]
+        return uniform_turns(records, tasks, *about, phase.steps, phase.batch_size, seed, phase.corpora)
+    number = phase.steps * phase.batch_size
+    return schedule_turns(records, phase.tasks, *about, number, seed, phase.corpora)
+
+
+def realised(turns: Sequence[Turn], records: Sequence[Record]) -> dict[str, dict[str, int]]:
+    """How many examples of each task, of each corpus and with each set of modalities there are."""
+    counts = {
+        "tasks": Counter(turn.task for turn in turns),
+        "corpora": Counter(corpus_of(records[turn.record]) for turn in turns),
+        "modalities": Counter("+".join(sorted(turn.modalities)) for turn in turns),
     }
+    return {name: dict(sorted(count.items())) for name, count in counts.items()}
 
 
 class Examples(Dataset[Shown]):
@@ -109,7 +221,7 @@ class Examples(Dataset[Shown]):
         self,
         records: Sequence[Record],
         turns: Sequence[Turn],
-        store: FeatureStore,
+        store: Tensors,
         processor: NanoEmoXProcessor,
     ) -> None:
         self.records, self.turns, self.store, self.processor = records, turns, store, processor
@@ -123,9 +235,9 @@ class Examples(Dataset[Shown]):
         features = {
             name: value
             for name, value in self.store[record.id].items()
-            if ("audio" if name.startswith("audio") else "video") in turn.modalities
+            if modality_of(name) in turn.modalities
         }
-        present = {"audio" if name.startswith("audio") else "video" for name in features}
+        present = {modality_of(name) for name in features}
         text = record.text if "text" in turn.modalities else None
         labels = plain_labels(record)
         prompt = self.processor.prompt(
@@ -134,7 +246,7 @@ class Examples(Dataset[Shown]):
             text=text,
             dialogue=turns_of(record) if "text" in turn.modalities else None,
         )
-        answer = target(turn.task, labels, present | ({"text"} if text else set()))
+        answer = task.target(labels, present | ({"text"} if text else set()))
         return Shown(prompt, answer or "", features)
 
     @staticmethod
@@ -152,14 +264,3 @@ def turns_of(record: Record) -> list[dict[str, str]] | None:
     """The earlier turns of a record's dialogue as plain dicts."""
     turns = [t if isinstance(t, dict) else {"role": t.role, "text": t.text} for t in record.dialogue or ()]
     return turns or None
-
-
-def target(task_name: str, labels: Mapping[str, Any], modalities: set[str]) -> str | None:
-    """The answer to learn; a closed label is spelt as in the list that is offered."""
-    task = TASKS[task_name]
-    offered = task.candidates(labels)
-    mine = labels.get(task_name)
-    if offered and mine and mine.get("label"):
-        found, _ = match_label(mine["label"], offered)
-        labels = {**labels, task_name: {**mine, "label": found or mine["label"]}}
-    return task.target(labels, modalities)

@@ -275,6 +275,11 @@ class NanoEmoXProcessor(ProcessorMixin):
         return BatchFeature(batch | stack_media(media or []))
 
 
+def modality_of(tensor_name: str) -> str:
+    """ "audio" or "video", by the name of a medium's tensor or of its features."""
+    return "audio" if tensor_name.startswith(("audio", "input_values")) else "video"
+
+
 def stack_media(rows: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     """Tensors of several clips by name -> one batch [B, …] by name, zeros where a clip lacks one."""
     batch = {}

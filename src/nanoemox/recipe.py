@@ -76,14 +76,18 @@ class Lora(Section):
 class Phase(Schedule):
     """One phase of P2E: which parts learn, from which tasks, through which senses.
 
-    `tasks` are shares of the examples; `after` names the phases whose trained parts this one starts from;
-    `without` is the share of examples in which a modality is left out, so that answers survive its absence;
-    `diversity` weighs a penalty on tokens of one clip that point the same way.
+    `tasks` are shares of the examples, and so are `corpora` (by the manifests' `source`) where they are given; with
+    the mixture `subset_uniform` `corpora` are the ratios of the released code, see `nanoemox.mixture`;
+    `after` names the phases whose trained parts this one starts from; `without` is the share of examples in which a
+    modality is left out, so that answers survive its absence; `diversity` weighs a penalty on tokens of one clip
+    that point the same way.
     """
 
     name: str
     train: list[str]
     tasks: dict[str, float]
+    corpora: dict[str, float] | None = None
+    mixture: Literal["share", "subset_uniform"] = "share"
     modalities: list[str] = list(MODALITIES)
     after: list[str] = []
     without: dict[str, float] = {}
@@ -102,6 +106,13 @@ class Phase(Schedule):
         _known(list(value), list(TASKS), "task")
         if not value or min(value.values()) < 0 or sum(value.values()) <= 0:
             raise ValueError(f"expected shares of at least one task, none negative, got {value}")
+        return value
+
+    @field_validator("corpora")
+    @classmethod
+    def _corpora_are_positive(cls, value: dict[str, float] | None) -> dict[str, float] | None:
+        if value is not None and (not value or min(value.values()) <= 0):
+            raise ValueError(f"expected shares of at least one corpus, all above 0, got {value}")
         return value
 
     @field_validator("modalities")
@@ -125,15 +136,22 @@ class Phase(Schedule):
 
 
 class P2ERecipe(Section):
-    """The curriculum: a model folder goes in, one model folder per phase comes out."""
+    """The curriculum: a model folder goes in, one model folder per phase comes out.
+
+    `features` is the feature store (none: clips are decoded and encoded at every step), `features_dtype` its
+    precision, `features_bf16` says how it is computed; `quarantine` names a list of clips to leave out beside those
+    that lie next to the manifests; `validation` may name several manifests.
+    """
 
     kind: Literal["p2e"]
     name: str
     model: str
     output: str
     manifests: list[str]
-    validation: str | None = None
-    features: str
+    validation: str | list[str] | None = None
+    quarantine: str | None = None
+    features: str | None
+    features_dtype: Literal["float32", "bfloat16"] | None = None
     features_bf16: bool = False
     clips: str | None = None
     workers: int = Field(2, ge=0)
@@ -148,6 +166,10 @@ class P2ERecipe(Section):
             if phase.name in seen:
                 raise ValueError(f"two phases are called {phase.name}; give each its own name")
             _known(phase.after, seen, f"earlier phase (after, in {phase.name})")
+            if phase.diversity and self.features is None:
+                raise ValueError(
+                    f"phase {phase.name}: `diversity` reads stored features; name a folder under features"
+                )
             seen.append(phase.name)
         return self
 

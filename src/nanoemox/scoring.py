@@ -87,7 +87,9 @@ def score(
             known = [i for i, clip in enumerate(ids) if has_labels(labels[clip], "emotion")]
             truth = [plain(labels[ids[i]]["emotion"]["label"]) for i in known]
             said = [plain(sample.said[i].get("label")) for i in known]
-            if known:
+            if known and any(
+                answer.keys() & {"label", "cues", "error"} for answer in sample.said
+            ):  # our form
                 who = [sample.clusters[i] for i in known]
                 figures[name]["emotion_accuracy"] = metrics.accuracy(truth, said, who, seed)
     return figures

@@ -90,10 +90,11 @@ class Task:
         own = ((labels or {}).get(self.name) or {}).get("candidates")
         return list(own or self.defaults)
 
-    def answer_for(self, label: str) -> str:
-        """The full answer text that stands for one label of a closed task, spelt as among the defaults."""
-        spelling = {_plain(default): default for default in self.defaults}
-        return self.answer.format(label=spelling.get(_plain(label), label))
+    def answer_for(self, label: str, candidates: Sequence[str] | None = None) -> str:
+        """The full answer text that stands for one label of a closed task, spelt as in the list that is offered."""
+        listed = candidates if candidates and self._differ(candidates) else self.defaults
+        found, _ = match_label(label, listed)
+        return self.answer.format(label=found or label)
 
     def target(
         self,
@@ -116,7 +117,7 @@ class Task:
             return self._reasoning_target(mine, labels, modalities)
         if self.name == "empathy":
             return self._empathy_target(mine)
-        return self.answer_for(mine["label"]) if mine.get("label") else None
+        return self.answer_for(mine["label"], mine.get("candidates")) if mine.get("label") else None
 
     def parse(self, text: str, candidates: Sequence[str] | None = None) -> Answer:
         """Read a generated answer. Never raises: what cannot be read stays empty and is in `warnings`."""

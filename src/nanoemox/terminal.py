@@ -62,7 +62,8 @@ def show_scores(console: Console, report: Mapping[str, Any]) -> None:
     """Figures, with what trivial models reach and what the world's construction allows beside them."""
     baselines: Mapping[str, Any] = report.get("baselines") or {}
     best = (report.get("ceilings") or {}).get("all") or {}
-    table = _narrow(f"{report['n']} clips · model {report['model']}")
+    _heading(console, f"{report['n']} clips · model {report['model']}")
+    table = _narrow()
     headings = ["value", INTERVAL, "n", *(name.replace("_", "\n") for name in baselines)]
     _columns(table, "figure", [*headings, "ceiling"] if best else headings)
     for task, figures in report["tasks"].items():
@@ -88,7 +89,8 @@ NAMES_SHOWN = 5
 
 def show_marks(console: Console, report: Mapping[str, Any]) -> None:
     """Figures of somebody's predictions, where the two ways of scoring part, and every fault of the file."""
-    table = _narrow(f"{report['task']} · {report['n']} clips · {report['predictions']}")
+    _heading(console, f"{report['task']} · {report['n']} clips · {report['predictions']}")
+    table = _narrow()
     _columns(table, "figure", ["value", INTERVAL, "n"])
     for name, row in (report.get("standard") or {}).items():
         table.add_row(_spaced(name), _number(row["value"]) or "undefined", _interval(row), str(row["n"]))
@@ -106,27 +108,38 @@ def show_marks(console: Console, report: Mapping[str, Any]) -> None:
         console.print(f"[yellow]note[/] {_safe(note)}", highlight=False, soft_wrap=True)
     routes = " · ".join(f"{route} {n}" for route, n in report["routes"].items())
     console.print(f"labels from: {_safe(routes)}", highlight=False, soft_wrap=True)
-    for kind, fault in report["faults"].items():
+    _show_faults(console, report["faults"])
+
+
+def _show_faults(console: Console, faults: Mapping[str, Any], before: str = "") -> None:
+    for kind, fault in faults.items():
         shown = ", ".join(fault["names"][:NAMES_SHOWN]) + (" …" if fault["n"] > NAMES_SHOWN else "")
         console.print(
-            f"[yellow]{fault['n']}[/] {_safe(kind)}: {_safe(shown)}", highlight=False, soft_wrap=True
+            f"[yellow]{fault['n']}[/] {_safe(before + kind)}: {_safe(shown)}", highlight=False, soft_wrap=True
         )
 
 
 def show_comparison(console: Console, report: Mapping[str, Any]) -> None:
     """Two systems side by side, and the clips where they part most."""
-    table = _narrow(f"A {report['a']}\nB {report['b']}")
-    _columns(table, "task", ["A", "B", "B - A", INTERVAL, "p", "A\nbetter", "B\nbetter", "n"])
+    _heading(console, f"A {report['a']}")
+    _heading(console, f"B {report['b']}")
+    table = _narrow()
+    _columns(table, "task", ["A", "B", "B - A", INTERVAL, "p", "A > B", "B > A", "n"])
     for task, row in report["tasks"].items():
         means = [_number(row[key]) for key in ("a", "b", "difference")]
         counts = [str(row[key]) for key in ("a_better", "b_better", "n")]
-        table.add_row(f"{task} ({row['measure']})", *means, _interval(row), f"{row['p']:.4f}", *counts)
+        table.add_row(_spaced(task), *means, _interval(row), f"{row['p']:.4f}", *counts)
     console.print(table)
     for task, row in report["tasks"].items():
         shown = ", ".join(clip["id"] for clip in row["clips"][:NAMES_SHOWN])
         more = f" and {len(row['clips']) - NAMES_SHOWN} more" if len(row["clips"]) > NAMES_SHOWN else ""
+        left = row.get("answered_by_neither")
+        also = f"; {left} clips that neither has answered are left out" if left else ""
+        console.print(f"{task}: {row['measure']}, mean over clips{also}", highlight=False, soft_wrap=True)
         if shown:
             console.print(f"{task} differs on {_safe(shown)}{more}", highlight=False, soft_wrap=True)
+    for side, faults in (report.get("faults") or {}).items():
+        _show_faults(console, faults, f"{side.upper()}: ")
 
 
 def show_systems(console: Console, report: Mapping[str, Any]) -> None:
@@ -164,6 +177,42 @@ def show_sizes(console: Console, model: str, sizes: Mapping[str, Any]) -> None:
     console.print(table)
 
 
+def show_rehearsal(console: Console, report: Any) -> None:
+    """What a dry run found (`nanoemox.rehearsal.Rehearsal`): the clips, the phases, what it takes, what is wrong."""
+    if report.corpora:
+        table = _table(f"{report.recipe} · clips to train on")
+        table.add_column("Manifest", overflow="fold")
+        for heading in ("Clips", "Quarantined", "No file", "Unreadable"):
+            table.add_column(heading, justify="right")
+        table.add_column("Labels")
+        for row in report.corpora:
+            labels = "\n".join(f"{task} {count}" for task, count in row.tasks.items())
+            unreadable = f"{len(row.unreadable)} of {row.tried}" if row.tried else "not tried"
+            numbers = [str(n) for n in (row.clips, row.quarantined, len(row.missing))]
+            table.add_row(_safe(row.manifest), *numbers, unreadable, labels)
+        console.print(table)
+    table = _table(f"{report.recipe} · phases")
+    table.add_column("Phase")
+    for heading in ("Steps", "Batch", "Clips seen", "Trained", "s a step"):
+        table.add_column(heading, justify="right")
+    table.add_column("Examples")
+    for row in report.phases:
+        kinds = {**row.realised.get("tasks", {}), **row.realised.get("corpora", {})}
+        examples = "\n".join(f"{_safe(kind)} {count}" for kind, count in kinds.items()) or "none"
+        step = "not timed" if row.step_s is None else f"{row.step_s:.3g}"
+        numbers = [str(n) for n in (row.steps, row.batch_size, row.clips)]
+        table.add_row(row.name, *numbers, f"{row.trained / 1e6:.1f} M" if row.trained else "", step, examples)
+    console.print(table)
+    for name, fact in report.facts.items():
+        console.print(f"[bold]{_safe(name)}[/]  {_safe(fact)}", highlight=False)
+    for note in report.notes:
+        console.print(f"[yellow]note[/] {_safe(note)}", highlight=False)
+    for problem in report.problems:
+        console.print(f"[red]problem[/] {_safe(problem)}", highlight=False)
+    verdict = f"cannot run: {len(report.problems)} problems" if report.problems else "ready to run"
+    console.print(f"{_safe(report.recipe)}: {verdict}", highlight=False)
+
+
 def _count_rows(
     table: Table, rows: Mapping[str, int], published: Mapping[str, int], prefix: str = ""
 ) -> None:
@@ -174,21 +223,18 @@ def _count_rows(
         table.add_section()
 
 
-def _narrow(title: str) -> Table:
+def _heading(console: Console, text: str) -> None:
+    console.print(f"[bold]{_safe(text)}[/]", highlight=False, soft_wrap=True)
+
+
+def _narrow() -> Table:
     """A table without frames, for many columns of numbers in 80 columns of text."""
-    return Table(
-        title=_safe(title),
-        title_justify="left",
-        title_style="bold",
-        box=SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-        pad_edge=False,
-    )
+    return Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
 
 
 def _columns(table: Table, first: str, numbers: Sequence[str]) -> None:
     """Names that may take two lines, and numbers that may not."""
-    table.add_column(first, min_width=16, vertical="bottom")
+    table.add_column(first, min_width=12, vertical="bottom")
     for heading in numbers:
         table.add_column(heading, justify="right", no_wrap=True, vertical="bottom")
 

@@ -12,6 +12,7 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +23,18 @@ from torch import Tensor, nn
 
 from nanoemox import __version__
 from nanoemox.checkpoints import Weights, open_weights, raise_problems
-from nanoemox.clips import DecodedClips, decode_clips
-from nanoemox.data import Record, read_manifest
-from nanoemox.features import FeatureStore, compute_features, encoder_hash
+from nanoemox.clips import DecodedClips, LiveMedia, Tensors, decode_clips
+from nanoemox.data import Record
+from nanoemox.encoding import compute_features
+from nanoemox.features import FeatureStore, StaleStoreError, origin_of
 from nanoemox.fitting import ByLength, fit, write_json, written_whole
 from nanoemox.health import check_health, table
-from nanoemox.mixture import Examples, realised, schedule_turns
+from nanoemox.mixture import Examples, realised, schedule
 from nanoemox.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.parts import LORA_TARGETS, PARTS, part_of, trainable_parts
 from nanoemox.processing_nanoemox import NanoEmoXProcessor
 from nanoemox.recipe import BackboneRecipe, P2ERecipe, Phase, RecipeError, load_recipe
+from nanoemox.selection import LeftOut, distinct, read_usable, to_train_on, to_validate_on
 
 logger = logging.getLogger(__name__)
 Say = Callable[[str], None]
@@ -43,12 +46,14 @@ def run_recipe(
     resume: bool = False,
     overrides: Sequence[str] = (),
     say: Say = logger.info,
+    left_out: LeftOut | None = None,
 ) -> Path:
     """Train by a recipe (a file, or the name of one that ships with the package); returns the folder it wrote.
 
     Args:
         phase: only this one. resume: keep what is finished and go on from the last checkpoint.
         overrides: `key=value` with dots, for example `phases.1a.steps=100`. say: told what happens, line by line.
+        left_out: gets the clips that the run did without.
     Errors: RecipeError, one line that lists what exists.
     """
     recipe = load_recipe(recipe_path, overrides)
@@ -56,11 +61,15 @@ def run_recipe(
         from nanoemox.backbones import make_backbones
 
         return make_backbones(recipe, phase, resume, say)
-    return train_p2e(recipe, phase, resume, say)
+    return train_p2e(recipe, phase, resume, say, left_out)
 
 
 def train_p2e(
-    recipe: P2ERecipe, only: str | None = None, resume: bool = False, say: Say = logger.info
+    recipe: P2ERecipe,
+    only: str | None = None,
+    resume: bool = False,
+    say: Say = logger.info,
+    left_out: LeftOut | None = None,
 ) -> Path:
     """Run the phases of a curriculum in order; returns the folder of the last one that ran."""
     names = [phase.name for phase in recipe.phases]
@@ -72,39 +81,73 @@ def train_p2e(
         )
     processor = NanoEmoXProcessor.from_pretrained(recipe.model)
     output = Path(recipe.output)
-    manifests = dict.fromkeys([*recipe.manifests, *(m for p in recipe.phases for m in p.manifests or [])])
-    records = {path: read_manifest(path) for path in manifests}
-    validation = read_manifest(recipe.validation)[: recipe.health_clips] if recipe.validation else []
-    store = _features(recipe, [r for rows in records.values() for r in rows] + validation, processor)
+    left_out = LeftOut() if left_out is None else left_out
+    records, validation = read_records(recipe, left_out)
+    needed = list({r.id: r for rows in (*records.values(), validation) for r in rows}.values())
+    store, unreadable = _tensors(recipe, needed, processor)
+    for path, rows in records.items():
+        lost = {r.id: unreadable.get(r.id, "has no features") for r in rows if r.id not in store}
+        left_out.add_faults(path, lost)
+    write_json(output / "left_out.json", left_out.to_dict())
     folder = output
     for phase in recipe.phases:
-        folder = output / phase.name
         if only is not None and phase.name != only:
             continue
+        folder = output / phase.name
         if resume and _is_done(folder, phase):
             say(f"phase {phase.name}: already there ({folder})")
             continue
         rows = [r for path in phase.manifests or recipe.manifests for r in records[path] if r.id in store]
         _run_phase(recipe, phase, rows, validation, store, processor, folder, resume, say)
+    for line in left_out.summary():
+        say(line)
     return folder
 
 
-def _features(recipe: P2ERecipe, records: Sequence[Record], processor: NanoEmoXProcessor) -> FeatureStore:
-    """The frozen features of all records; decoded clips are used where the recipe names them."""
+def read_records(recipe: P2ERecipe, left_out: LeftOut) -> tuple[dict[str, list[Record]], list[Record]]:
+    """Usable training records by manifest, and the first `health_clips` to validate on, evenly of each manifest."""
+    training = dict.fromkeys([*recipe.manifests, *(m for p in recipe.phases for m in p.manifests or [])])
+    validation = [recipe.validation] if isinstance(recipe.validation, str) else recipe.validation or []
+    usable = distinct(
+        {path: read_usable(path, left_out, recipe.quarantine) for path in [*training, *validation]}
+    )
+    several = [to_validate_on(usable[path]) for path in validation]
+    turns = (r for row in zip_longest(*several) for r in row if r is not None)
+    return {path: to_train_on(usable[path]) for path in training}, list(islice(turns, recipe.health_clips))
+
+
+def _tensors(
+    recipe: P2ERecipe, records: Sequence[Record], processor: NanoEmoXProcessor
+) -> tuple[Tensors, dict[str, str]]:
+    """What the phases read of each record, features or media, and which clips cannot be read and why.
+
+    Decoded clips are used where the recipe names them.
+    """
+    clips = decoded_clips(recipe.clips, records, processor, recipe.workers) if recipe.clips else None
+    unreadable = {} if clips is None else clips.unreadable
+    if recipe.features is None:
+        return LiveMedia(records, processor, clips), unreadable
     model = NanoEmoXForConditionalGeneration.from_pretrained(recipe.model).eval()
     if torch.cuda.is_available():
         model = model.to("cuda")
     media = None
-    if recipe.clips:
-        clips = decoded_clips(recipe.clips, records, processor, recipe.workers)
+    if clips is not None:
         records = [record for record in records if record.id in clips]
 
         def media(record: Record) -> Mapping[str, Tensor]:
             return clips.media(record.id, processor)
 
-    return compute_features(
-        records, model, processor, recipe.features, recipe.workers, media=media, bf16=recipe.features_bf16
+    store = compute_features(
+        records,
+        model,
+        processor,
+        recipe.features,
+        recipe.workers,
+        media=media,
+        bf16=recipe.features_bf16,
+        dtype=recipe.features_dtype,
     )
+    return store, unreadable | store.unreadable
 
 
 def decoded_clips(
@@ -123,7 +166,7 @@ def _run_phase(
     phase: Phase,
     records: Sequence[Record],
     validation: Sequence[Record],
-    store: FeatureStore,
+    store: Tensors,
     processor: NanoEmoXProcessor,
     folder: Path,
     resume: bool,
@@ -131,9 +174,9 @@ def _run_phase(
 ) -> None:
     started = time.perf_counter()
     model: Any = start_model(recipe, phase)
-    encoders = encoder_hash(model, processor)
-    if encoders != store.header["encoder"]:
-        raise RecipeError(
+    origin = origin_of(model, processor)
+    if isinstance(store, FeatureStore) and origin != store.origin:
+        raise StaleStoreError(
             f"{recipe.features}: features of other encoders than {recipe.model}'s; remove the folder"
         )
     rates = None
@@ -145,15 +188,18 @@ def _run_phase(
 
     trained = trainable_parts(model, phase.train)
     seed = recipe.seed + recipe.phases.index(phase)
-    turns = schedule_turns(
-        records, phase.tasks, phase.modalities, phase.without, phase.steps * phase.batch_size, seed
-    )
+    turns = schedule(records, phase, seed)
     examples = Examples(records, turns, store, processor)
     say(f"phase {phase.name}: {phase.steps} steps of {phase.batch_size}; training {trained}")
     work = folder.with_name(f".{phase.name}.work")
     extra = diversity_loss(phase.diversity) if phase.diversity else None
-    ordered = ByLength(examples, examples.length, phase.batch_size, seed)
-    fit(model, ordered, examples.collate, phase, work, seed, resume, rates, extra)
+    batches = 8 if phase.mixture == "share" else 1  # the other makes each batch of one corpus
+    ordered = ByLength(examples, examples.length, phase.batch_size, seed, batches)
+
+    def counts(step: int) -> dict[str, dict[str, int]]:
+        return realised([turns[i] for i in ordered.first(step * phase.batch_size)], records)
+
+    fit(model, ordered, examples.collate, phase, work, seed, resume, rates, extra, counts)
     with written_whole(folder) as new:
         if phase.lora is not None:
             model.save_pretrained(new / "lora")
@@ -173,9 +219,9 @@ def _run_phase(
                 "settings": phase.model_dump(),
                 "seed": seed,
                 "trained_parameters": trained,
-                "realised": realised(turns),
+                "realised": realised(turns, records),
                 "records": len(records),
-                "encoders": encoders,
+                "encoders": origin.encoders,
                 "seconds": round(time.perf_counter() - started, 1),
                 "versions": {
                     "nanoemox": __version__,
@@ -192,9 +238,9 @@ def _is_done(folder: Path, phase: Phase) -> bool:
     path = folder / "phase.json"
     if not path.is_file():
         return False
-    settings = json.loads(path.read_text(encoding="utf-8"))["settings"]
+    settings = Phase.model_validate(json.loads(path.read_text(encoding="utf-8"))["settings"]).model_dump()
     if settings != phase.model_dump():
-        changed = [key for key, value in phase.model_dump().items() if settings.get(key) != value]
+        changed = [key for key, value in phase.model_dump().items() if settings[key] != value]
         raise RecipeError(
             f"{folder}: was trained with other settings ({', '.join(changed)}); remove it, or run without --resume"
         )

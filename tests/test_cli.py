@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import os
 import subprocess
@@ -211,7 +213,8 @@ def test_nothing_is_written_when_one_file_cannot_be(
 
 
 def test_words_of_a_command_that_are_wrong_take_one_line(refused: Any) -> None:
-    assert "No such command 'analyse'; see nanoemox --help" in refused("analyse")
+    told = refused("analyse")
+    assert "No such command 'analyse'" in told and "see nanoemox --help" in told
     assert "No such option: --tasks" in refused("analyze", "a.mp4", "--tasks", "emotion")
     assert "see nanoemox evaluate --help" in refused("evaluate", "m.jsonl")
     assert "--split" in refused("theatre", "make", "out", "--split", "other")
@@ -224,7 +227,7 @@ def test_a_name_with_a_dash_is_told_how(
     Path("-clip.mp4").write_bytes(b"x")
     assert "put -- before -clip.mp4" in refused("analyze", "-clip.mp4")
     run("analyze", "--", "-clip.mp4")
-    assert analyzer.asked["clip"].path == "-clip.mp4"
+    assert analyzer.asked["clip"].path.endswith("/-clip.mp4")
 
 
 def test_nothing_asked_gets_help(capsys: pytest.CaptureFixture[str]) -> None:
@@ -232,6 +235,24 @@ def test_nothing_asked_gets_help(capsys: pytest.CaptureFixture[str]) -> None:
         cli.main([])
     said = capsys.readouterr()
     assert "Usage" in said.out + said.err and "analyze" in said.out + said.err
+
+
+def test_a_disk_that_is_full_names_the_file(
+    refused: Any, tmp_path: Path, analyzer: type[Analyzer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full(io.StringIO):
+        def write(self, _: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    def fdopen(handle: int, *_: Any, **__: Any) -> Full:
+        os.close(handle)
+        return Full()
+
+    monkeypatch.setattr("nanoemox.outputs.os.fdopen", fdopen)
+    assert "r.json: could not be written (No space left" in refused(
+        "analyze", "a.mp4", "--json", tmp_path / "r.json"
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_device_is_never_replaced_by_a_file(refused: Any, tmp_path: Path, analyzer: type[Analyzer]) -> None:

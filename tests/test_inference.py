@@ -236,12 +236,12 @@ def test_saved_models_load_and_answer_alike(analyzer: EmotionAnalyzer, tmp_path:
 
 
 def test_models_that_do_not_exist_are_told_in_one_line(tmp_path: Path) -> None:
-    for name in (tmp_path, tmp_path / "none"):
-        with pytest.raises(ModelError, match="pico") as error:
+    for name, expected in ((tmp_path, "a model folder with config.json"), (tmp_path / "none", "pico")):
+        with pytest.raises(ValueError, match=expected) as error:
             EmotionAnalyzer.from_pretrained(name)
         assert "\n" not in str(error.value)
     assert load_config("nano").text_config.hidden_size == 1536
-    with pytest.raises(ModelError):
+    with pytest.raises(ValueError, match=r"config\.json"):
         load_config(tmp_path)
 
 

@@ -33,8 +33,12 @@ def write_all(files: Mapping[Path, str]) -> None:
         for path, text in files.items():
             handle, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=".nanoemox-", suffix=".tmp")
             cleanup.callback(Path(name).unlink, missing_ok=True)
-            with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
-                file.write(text)
+            try:
+                with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
+                    file.write(text)
+            except OSError as error:
+                why = f"could not be written ({error.strerror}); make room, or name another place"
+                raise OSError(error.errno, why, str(path)) from error
             Path(name).chmod(0o666 & ~_umask())  # mkstemp's files are for the owner alone
             ready[path] = name
         for path, name in ready.items():

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from nanoemox import predictions, scoring
-from nanoemox.data import read_predictions
+from nanoemox.data import read_manifest, read_predictions
 from nanoemox.evaluation import evaluate
 from nanoemox.inference import EmotionAnalyzer
 from nanoemox.media import MediaError
@@ -220,6 +220,38 @@ def test_stored_features_stand_for_files(analyzer: EmotionAnalyzer, manifest: Pa
         store[f"clip-{i:02d}"] = {name: value[0] for name, value in analyzer.model.encode(**media).items()}
     from_store = evaluate(manifest, analyzer, tmp_path / "store", tasks=["emotion"], limit=2, features=store)
     assert from_store["tasks"] == from_files["tasks"]
+
+
+def test_a_store_on_disk_is_read_and_quarantined_clips_are_left_out(
+    analyzer: EmotionAnalyzer, manifest: Path, tmp_path: Path
+) -> None:
+    from nanoemox.corpora.quarantine import quarantine_path, write_quarantine
+    from nanoemox.encoding import compute_features
+
+    write_quarantine(quarantine_path(manifest), {"clip-02": ["unreadable: it is empty"]})
+    write_quarantine(tmp_path / "mine.jsonl", {"clip-05": ["not wanted"]})
+    for i in range(CLIPS):  # what is stored is known by the content of its file
+        (tmp_path / f"{i}.mp4").write_bytes(bytes([i]))
+    records = [record for record in read_manifest(manifest) if record.id != "clip-02"]
+    compute_features(
+        records,
+        analyzer.model,
+        analyzer.processor,
+        tmp_path / "features",
+        batch_size=1,
+        media=lambda record: analyzer.processor.media(make_clip(int(record.id[-2:]))),
+    )
+    arguments = {"tasks": ["emotion"], "quarantine": tmp_path / "mine.jsonl", "split": "test"}
+    from_files = evaluate(manifest, analyzer, tmp_path / "files", **arguments)
+    stored = evaluate(manifest, analyzer, tmp_path / "stored", features=tmp_path / "features", **arguments)
+    assert stored["tasks"] == from_files["tasks"] and stored["n"] == 4 and stored["errors"]["clips"] == 0
+    assert stored["quarantined"] == {"clip-02": "unreadable: it is empty", "clip-05": "not wanted"}
+    assert any("clip-05: not wanted" in line for line in stored["left_out"])
+    (tmp_path / "0.mp4").write_bytes(b"another clip")
+    with pytest.raises(ValueError, match="clip-00 is not the one"):
+        evaluate(manifest, analyzer, tmp_path / "stale", features=tmp_path / "features", **arguments)
+    with pytest.raises(ValueError, match="no clip is in the split val"):
+        evaluate(manifest, analyzer, tmp_path / "none", split="val")
 
 
 def test_one_clip_that_breaks_the_model_does_not_spoil_its_batch(

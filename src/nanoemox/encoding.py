@@ -226,6 +226,7 @@ def _write_shard(path: Path, clips: Sequence[tuple[dict[str, str], dict[str, Ten
             tensors[name] = torch.cat(parts).to(DTYPES[dtype])
     temporary = path.with_suffix(".unfinished")
     save_file(tensors, temporary, metadata={"clips": json.dumps(entries)})
+    temporary.chmod(path.parent.stat().st_mode & 0o666)  # safetensors writes for the owner alone
     temporary.replace(path)
 
 

@@ -52,8 +52,8 @@ class Settings:
 
 SETTINGS = {
     "voice": Settings(steps=1300, batch_size=16, learning_rate=3e-3),
-    "face": Settings(steps=1300, batch_size=32, learning_rate=3e-3),
-    "words": Settings(steps=1300, batch_size=64, learning_rate=5e-3, rare=0.0),
+    "face": Settings(steps=1000, batch_size=32, learning_rate=3e-3),
+    "words": Settings(steps=900, batch_size=64, learning_rate=5e-3, rare=0.0),
 }
 
 
@@ -273,7 +273,7 @@ def _network(
         net = smallnets.WordsNet(len(classes), smallnets.rarity([[*e.known[0], *e.known[1]] for e in part]))
     else:
         net = (smallnets.VoiceNet if sense == "voice" else smallnets.FaceNet)(len(classes))
-    net = net.to(memory_format=torch.channels_last)
+    net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     length = _length(part) if sense == "voice" else 0
     shares = torch.bincount(targets, minlength=len(classes)).float() / len(targets)
     weight = shares**-settings.rare / (shares ** (1 - settings.rare)).sum()

@@ -75,9 +75,10 @@ class WordsNet(nn.Module):
     def __init__(self, classes: int, idf: Tensor, width: int = 64) -> None:
         super().__init__()
         self.register_buffer("idf", idf)
-        self.bags = nn.ModuleList(nn.EmbeddingBag(BUCKETS, width, mode="sum") for _ in range(3))
-        for bag in self.bags:
+        bags = [nn.EmbeddingBag(BUCKETS, width, mode="sum") for _ in range(3)]
+        for bag in bags:
             nn.init.normal_(bag.weight, std=0.02)
+        self.bags = nn.ModuleList(bags)
         self.dropout = nn.Dropout(0.3)
         self.head = nn.Linear(3 * width, classes)
 

@@ -74,7 +74,9 @@ def test_groups_by_what_was_present_hold_every_clip_once() -> None:
         },
         {"id": "c", "task": "emotion", "text": "", "error": "it is empty"},
     ]
-    groups = break_down(labels, lines)["by_modalities"]
+    found = break_down(labels, lines)
+    assert found["routes"]["emotion"] == {"no answer": 3}
+    groups = found["by_modalities"]
     assert {name: group["clips"] for name, group in groups.items()} == {
         "video": 1,
         "audio + video": 1,
@@ -83,3 +85,16 @@ def test_groups_by_what_was_present_hold_every_clip_once() -> None:
     }
     values = {name: group["figures"]["emotion.accuracy"]["value"] for name, group in groups.items()}
     assert values == {"video": 1, "audio + video": 0, "could not be read": 0, "no answer": 0}
+
+
+def test_routes_say_how_labels_were_found() -> None:
+    lines = [
+        {"id": "a", "task": "open_vocabulary", "text": "The character's emotional state is sad."},
+        {"id": "b", "task": "open_vocabulary", "text": "I think that she feels rather sad about it."},
+        {"id": "c", "task": "open_vocabulary", "text": "", "error": "it is empty"},
+    ]
+    labels = {name: {"open_vocabulary": {"labels": ["sad"]}} for name in "abc"}
+    routes = break_down(labels, lines, tasks=["open_vocabulary"])["routes"]
+    assert routes == {
+        "open_vocabulary": {"answer grammar": 1, "words in running text": 1, "no answer": 1},
+    }

@@ -184,6 +184,18 @@ def test_answers_of_another_model_are_not_mixed_in(
         evaluate(manifest, analyzer, tmp_path / "out", tasks=["emotion"])
     with pytest.raises(ValueError, match="modalities"):
         evaluate(manifest, analyzer, tmp_path / "out", tasks=["emotion"], modalities=["smell"])
+    with pytest.raises(ValueError, match="dtype: expected one of float32"):
+        evaluate(manifest, analyzer, tmp_path / "out", tasks=["emotion"], dtype="int8")
+
+
+def test_answers_in_another_type_of_number_are_not_mixed_in(
+    analyzer: EmotionAnalyzer, manifest: Path, tmp_path: Path
+) -> None:
+    evaluate(manifest, analyzer, tmp_path / "out", tasks=["emotion"], limit=1)
+    note = tmp_path / "out" / "run.json"
+    note.write_text(note.read_text().replace("float32", "bfloat16"))
+    with pytest.raises(ValueError, match=r"another run are there \(dtype\)"):
+        evaluate(manifest, analyzer, tmp_path / "out", tasks=["emotion"], limit=1)
 
 
 def test_one_modality_at_a_time(analyzer: EmotionAnalyzer, manifest: Path, tmp_path: Path) -> None:

@@ -46,6 +46,41 @@ def test_every_fault_is_counted_and_named(tmp_path: Path, manifest: Path) -> Non
     assert report["standard"]["accuracy"]["value"] == pytest.approx(1 / 3, abs=1e-6)
 
 
+def test_faults_of_our_own_form_are_named_too(tmp_path: Path, manifest: Path) -> None:
+    lines = [
+        {"id": "a", "task": "emotion", "label": 5, "thinking": {"cause": 3}, "cues": {"face": "x"}},
+        {"id": "b", "task": "emotion", "label": "joyish", "text": "joyish"},
+        {"id": "c", "task": "emotion", "text": "", "error": "it is empty"},
+    ]
+    path = write(tmp_path / "p.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+    report = mark(path, "emotion", manifest)
+    faults = {kind: fault["names"] for kind, fault in report["faults"].items()}
+    assert [name.split()[1] for name in faults["a field of another type (not read)"]] == [
+        "label",
+        "thinking",
+        "cues",
+    ]
+    assert faults["empty answer"] == ["a"]
+    assert faults["label outside the list"] == ["b: 'joyish'"]
+    assert faults["the system failed (counts as wrong)"] == ["c: it is empty"]
+    assert report["standard"]["accuracy"] == {"value": 0.0, "low": 0.0, "high": 0.0, "n": 3}
+    path = write(tmp_path / "q.jsonl", '{"id": "a", "task": "sentiment", "valence": NaN}\n')
+    faults = mark(path, "sentiment", manifest)["faults"]
+    assert faults["valence is not a number"]["names"] == ["a"]
+
+
+def test_json_that_holds_something_else_is_told(tmp_path: Path, manifest: Path) -> None:
+    report = mark(write(tmp_path / "p.json", '[{"id": "a", "label": "anger"}, 3]'), "emotion", manifest)
+    assert report["faults"]["not a JSON object"]["names"] == ["entry 2"]
+    report = mark(write(tmp_path / "q.json", '{"a": "anger", "b": null}'), "emotion", manifest)
+    assert report["faults"]["empty answer"]["names"] == ["b"]
+    for text in ('{"a": [', '"anger"'):
+        with pytest.raises(ValueError, match=r"r\.json: expected"):
+            mark(write(tmp_path / "r.json", text), "emotion", manifest)
+    with pytest.raises(ValueError, match="no such file"):
+        mark(tmp_path / "none.csv", "emotion", manifest)
+
+
 def test_nan_and_empty_answers_are_wrong_not_gone(tmp_path: Path, manifest: Path) -> None:
     path = write(tmp_path / "p.csv", "id,valence\na,-2.0\nb,nan\nc,\n")
     report = mark(path, "sentiment", manifest, mode="both")

@@ -35,18 +35,18 @@ TEXT = (
 )
 LABEL = ("pred_label", "pred_labels", "prediction", "pred", "label", "labels", "openset", "emotion", "intent")
 TRUTH = ("truth", "gt", "ground_truth", "target", "true_label")
-OWN = (
-    "label",
-    "labels",
-    "polarity",
-    "valence",
-    "score",
-    "thinking",
-    "reply",
-    "cues",
-    "probabilities",
-    "error",
-)
+OWN: dict[str, type | tuple[type, ...]] = {  # keys of our own form that are read, and what they hold
+    "label": str,
+    "labels": (list, tuple),
+    "polarity": str,
+    "valence": (int, float),
+    "score": (int, float),
+    "thinking": dict,
+    "reply": str,
+    "cues": dict,
+    "probabilities": dict,
+    "error": str,
+}
 _FRAMED = re.compile(
     r"(?:label|emotional states?|sentiment state|emotion of the speaker|intent(?:ion)?)\s+(?:is|are)\b", re.I
 )
@@ -94,7 +94,10 @@ def read_rows(path: str | Path, faults: Faults) -> list[Row]:
 def _decoded(path: Path, faults: Faults) -> str:
     data = path.read_bytes()
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return data.decode("utf-16", errors="replace")
+        text = data.decode("utf-16", errors="replace")
+        if "\ufffd" in text:
+            faults.add("not UTF-16 (unreadable bytes became U+FFFD)", path.name)
+        return text
     lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
     out = []
     for number, line in enumerate(lines, 1):
@@ -120,19 +123,32 @@ def _from_table(path: Path, comma: str, faults: Faults) -> list[Row]:
             f"{path}: expected a column of answers, such as text, label or pred_label, found {', '.join(names)}"
         )
     rows = []
-    for row in reader:
-        if None in row:
-            faults.add("more cells than columns", f"line {reader.line_num}")
-        rows.append({k.strip().casefold(): v for k, v in row.items() if k is not None and v is not None})
+    try:
+        for row in reader:
+            if None in row:
+                faults.add("more cells than columns", f"line {reader.line_num}")
+            rows.append({k.strip().casefold(): v for k, v in row.items() if k is not None and v is not None})
+    except csv.Error as error:
+        raise ValueError(
+            f"{path}, line {reader.line_num}: expected a table ({error}); write it again"
+        ) from error
     return rows
 
 
 def _from_json(path: Path, faults: Faults) -> list[Row]:
     text = _decoded(path, faults)
     if path.suffix.casefold() == ".json":
-        whole = json.loads(text)
+        try:
+            whole = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"{path}: expected JSON ({error}); write it again") from error
         if isinstance(whole, Mapping):
             return [_pair(name, item) for name, item in whole.items()]
+        if not isinstance(whole, list):
+            raise ValueError(f"{path}: expected a list of objects, or one object of answers by name")
+        for number, item in enumerate(whole, 1):
+            if not isinstance(item, dict):
+                faults.add("not a JSON object", f"entry {number}")
         return [item for item in whole if isinstance(item, dict)]
     rows = []
     for number, line in enumerate(text.split("\n"), 1):
@@ -166,10 +182,8 @@ def _pair(name: object, item: Any) -> Row:
         return {**item, "id": str(name)}
     if isinstance(item, Sequence) and not isinstance(item, str | bytes):
         return {"id": str(name), "labels": [str(part) for part in item]}
-    return {
-        "id": str(name),
-        "text": item.decode("utf-8", "replace") if isinstance(item, bytes) else str(item),
-    }
+    text = item.decode("utf-8", "replace") if isinstance(item, bytes) else item
+    return {"id": str(name), "text": "" if text is None else str(text)}
 
 
 def _first(row: Mapping[str, Any], names: Iterable[str]) -> Any:
@@ -191,9 +205,14 @@ def prediction(row: Row, task: str, candidates: Sequence[str] | None, faults: Fa
     text = "" if text is None else str(text)
     line: Row = {"id": row["id"], "task": task, "text": text}
     if row.get("task") == task:  # our own form
-        own = {key: row[key] for key in OWN if row.get(key) is not None}
+        own = _own_fields(row, faults)
+        if "error" in own:
+            faults.add("the system failed (counts as wrong)", f"{row['id']}: {own['error'][:60]}")
+            return {**line, **own}, "none"
         if own:
+            _check_own(row["id"], task, own, candidates, faults)
             return {**line, **own}, "own fields"
+        row = {key: value for key, value in row.items() if key not in OWN}
     labels = None if task in ("reasoning", "empathy") else _first(row, LABEL)
     if task == "sentiment":
         labels = row.get("polarity") or row.get("valence") or row.get("score") or labels
@@ -231,6 +250,42 @@ def prediction(row: Row, task: str, candidates: Sequence[str] | None, faults: Fa
     if task == "sentiment" and line.get("polarity") not in POLARITIES:
         faults.add("label outside the list", f"{row['id']}: {text[:60]!r}")
     return line, "answer grammar" if _FRAMED.search(text) else "label"
+
+
+def _own_fields(row: Row, faults: Faults) -> Row:
+    """The keys of our own form that hold what they should; others are faults."""
+    own: Row = {}
+    for key, kind in OWN.items():
+        value = row.get(key)
+        if value is None:
+            continue
+        right = isinstance(value, kind) and not isinstance(value, bool)
+        if key == "labels" and right:
+            right = all(isinstance(part, str) for part in value)
+        if key == "thinking" and right:
+            right = all(isinstance(part, str) for part in value.values())
+        if key == "cues" and right:
+            right = all(isinstance(c, list) and all(isinstance(x, str) for x in c) for c in value.values())
+        if not right:
+            faults.add("a field of another type (not read)", f"{row['id']}: {key} {value!r:.40}")
+        elif isinstance(value, float) and not math.isfinite(value):
+            faults.add("valence is not a number", row["id"])
+        else:
+            own[key] = value
+    return own
+
+
+def _check_own(name: str, task: str, own: Row, candidates: Sequence[str] | None, faults: Faults) -> None:
+    """Name what is missing or off the list; it stays as it is and counts as wrong."""
+    key = {"sentiment": "polarity", "open_vocabulary": "labels", "reasoning": "cues", "empathy": "reply"}.get(
+        task, "label"
+    )
+    if not own.get(key) and task != "reasoning":
+        faults.add("empty answer", name)
+    elif task in ("emotion", "intent", "sentiment"):
+        known = {label.casefold() for label in candidates or TASKS[task].defaults}
+        if str(own[key]).casefold() not in known:
+            faults.add("label outside the list", f"{name}: {own[key][:60]!r}")
 
 
 def labels_from(text: str) -> tuple[tuple[str, ...], str]:

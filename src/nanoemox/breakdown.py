@@ -14,6 +14,7 @@ import numpy as np
 
 from nanoemox import scoring
 from nanoemox.analysis import PRESENT
+from nanoemox.answers import labels_from
 from nanoemox.intervals import Clusters, Rows, Statistic, estimates, ratio
 from nanoemox.metrics import Figure
 from nanoemox.tasks import POLARITIES, TASKS
@@ -31,7 +32,7 @@ def break_down(
     tasks: Sequence[str] = tuple(TASKS),
     seed: int = 0,
 ) -> dict[str, Any]:
-    """`classes`, `confusion` and `calibration` by closed task, and headline figures `by_modalities`.
+    """`classes`, `confusion` and `calibration` by closed task, `routes` to labels, headline figures `by_modalities`.
 
     Args:
         labels: clip id -> labels. predictions: at most one for each clip and task.
@@ -55,7 +56,19 @@ def break_down(
         if any(shares):
             found["calibration"][name] = calibration(truth, shares, who, seed)
     every = [line for lines in by_task.values() for line in lines.values()]
+    found["routes"] = {name: dict(Counter(map(_route, by_task[name].values()))) for name in tasks}
     return found | {"by_modalities": by_modalities(labels, every, speakers, tasks, seed)}
+
+
+def _route(line: scoring.Prediction) -> str:
+    """How the label or the parts of an answer were found."""
+    if "error" in line or not line.get("text"):
+        return NONE
+    if line["task"] in CLOSED:
+        return "likelihood of each candidate" if line.get("probabilities") else "what was written"
+    if line["task"] == "open_vocabulary":
+        return labels_from(line["text"])[1]
+    return "answer grammar" if line.get("cues") or line.get("thinking") else "free text"
 
 
 def class_figures(

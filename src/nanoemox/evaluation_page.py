@@ -36,7 +36,7 @@ def render_evaluation(report: Mapping[str, Any]) -> str:
         version=__version__,
         hue=HUE,
         saturation=SATURATION,
-        report=report,
+        report={"ceilings": None, "quarantined": {}, "world_note": None, **report},
         model=_short(report["model"], 1),
         manifest=_short(report["manifest"], 2),
         heads=_heads(report),
@@ -223,6 +223,7 @@ def _facts(report: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
         ("given to the model", ", ".join(report["modalities"])),
         ("best constant from", report["majority_from"]),
         ("weights", f"{report['dtype']}, {report['batch_size']} clips at a time"),
+        ("labels from", "; ".join(_routes(report))),
         ("seed of the intervals", str(report["seed"])),
         ("versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
         ("versions of the tasks", ", ".join(f"{name} {version}" for name, version in tasks.items())),
@@ -231,3 +232,8 @@ def _facts(report: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
         ("date", report["date"]),
         ("answering took", f"{report['seconds']:g} s"),
     ]
+
+
+def _routes(report: Mapping[str, Any]) -> Iterable[str]:
+    for task, routes in report["routes"].items():
+        yield f"{TASKS[task].title}: " + ", ".join(f"{route} {n}" for route, n in routes.items())

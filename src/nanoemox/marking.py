@@ -103,9 +103,15 @@ def mark(
         report["server"] = labels_by_server(server, said, routes, faults)
     if mode != "published":
         report["standard"] = scoring.score(labels, said.values(), speakers, [task], seed)[task]
+        report["notes"] = [
+            f"{name} is 0, as precision and recall are both 0"
+            for name in ("set_f1", "wheel_f1")
+            if (report["standard"].get(name) or {}).get("value") == 0
+        ]
     if mode != "standard":
         words = WordLists.read(tables) if tables else None
-        report["published"], report["notes"] = released(labels, said, task, words)
+        report["published"], notes = released(labels, said, task, words)
+        report["notes"] = report.get("notes", []) + notes
     if mode == "both":
         report["differences"] = differences(report["published"], report["standard"])
     report["routes"] = dict(Counter(routes.values()))

@@ -48,11 +48,10 @@ def model_card(folder: Path) -> str:
         "about it: sentiment, emotion, every emotion in open words, intent, the reasons, and what to reply with "
         "empathy ([arXiv 2603.02123](https://arxiv.org/abs/2603.02123)).",
         _use(),
-        _parts(folder, sources),
+        _parts(folder, config, sources),
         _training(folder, config, sources),
         _results(folder),
-        "## Intended use\nResearch on multimodal emotion understanding, and building on it with people who know of "
-        "it and agree. Clips in English or Chinese, of one person speaking, up to some 16 s.",
+        _intended(config),
         f"## What it must not be used for\n{NOT_FOR}",
         "## Limits\nA missing picture, sound or text is stated in the answer, never replaced. Complex reasoning is "
         "weaker than in larger models. Emotion words are not the same in all cultures, and neither are faces.",
@@ -69,12 +68,12 @@ def _hub_ids(sources: Mapping[str, Any]) -> list[str]:
 
 
 def _front_matter(config: Mapping[str, Any], sources: Mapping[str, Any]) -> str:
-    lines = ["---", "library_name: transformers", "pipeline_tag: video-text-to-text", "license: other"]
-    lines += [
-        "license_name: terms-of-its-parts",
-        "language: [en, zh]",
-        "tags: [nanoemox, emotion, empathy, custom_code]",
-    ]
+    lines = ["---", "library_name: transformers", "pipeline_tag: video-text-to-text"]
+    if config.get("world"):  # made here from nothing, in one language
+        lines += ["license: mit", "language: [en]"]
+    else:
+        lines += ["license: other", "license_name: terms-of-its-parts", "language: [en, zh]"]
+    lines.append("tags: [nanoemox, emotion, empathy, custom_code]")
     if ids := _hub_ids(sources):
         lines += ["base_model:", *(f"  - {name}" for name in ids)]
     if config.get("world"):
@@ -91,7 +90,7 @@ def _use() -> str:
     )
 
 
-def _parts(folder: Path, sources: Mapping[str, Any]) -> str:
+def _parts(folder: Path, config: Mapping[str, Any], sources: Mapping[str, Any]) -> str:
     rows = ["## Parts", "| part | from | licence |", "|---|---|---|"]
     for part, source in sources.items():
         at = f" @ {source['revision']}" if source.get("revision") else ""
@@ -102,8 +101,21 @@ def _parts(folder: Path, sources: Mapping[str, Any]) -> str:
     trained = (
         f"{', '.join(checkpoints)}, converted | check at the source" if checkpoints else "this project | MIT"
     )
-    rows.append(f"| adapters, fusion | {trained} |")
+    own = "adapters, fusion" if not config.get("world") else "all, encoders and language model too"
+    rows.append(f"| {own} | {trained} |")
     return "\n".join(rows)
+
+
+def _intended(config: Mapping[str, Any]) -> str:
+    if config.get("world"):
+        return (
+            "## Intended use\nTrying the software, testing it, and studying how such a model learns. Clips of Affect "
+            "Theatre with English words; of other clips it says something, but nothing that means anything."
+        )
+    return (
+        "## Intended use\nResearch on multimodal emotion understanding, and building on it with people who know of "
+        "it and agree. Clips in English or Chinese, of one person speaking, up to some 16 s."
+    )
 
 
 def _training(folder: Path, config: Mapping[str, Any], sources: Mapping[str, Any]) -> str:
@@ -111,7 +123,11 @@ def _training(folder: Path, config: Mapping[str, Any], sources: Mapping[str, Any
     if conversion:
         text = f"Converted from published checkpoints: {', '.join(conversion['checkpoints'])}. See their authors' data."
     elif phase:
-        data = ", ".join(f"{key} {value}" for key, value in (phase.get("realised") or {}).items())
+        data = "; ".join(
+            f"{kind}: {', '.join(f'{name} {n}' for name, n in counts.items())}"
+            for kind, counts in (phase.get("realised") or {}).items()
+            if isinstance(counts, Mapping)
+        )
         text = f"Recipe {phase['recipe']}, last phase {phase['settings'].get('name', '')}: {data}."
     elif sources:
         text = "Adapters and fusion are **untrained**: this folder is where training starts, its answers mean nothing."

@@ -206,7 +206,7 @@ def _resume(path: Path, run: Mapping[str, Any]) -> dict[tuple[str, str], dict[st
     note = path.with_name(NOTE)
     if path.exists() and note.exists():
         before = json.loads(note.read_text(encoding="utf-8"))
-        differ = [key for key, value in run.items() if before.get(key, value) != value]
+        differ = [key for key, value in run.items() if before.get(key) != value]
         if differ:
             raise ValueError(
                 f"{path.parent}: answers of another run are there ({', '.join(differ)}); choose a new folder"

@@ -65,24 +65,40 @@ class FaceNet(nn.Module):
 
 
 class WordsNet(nn.Module):
-    """Hashed n-grams of what is said, and of what was said before -> sums of their vectors."""
+    """Hashed words, pieces of words, and words said before -> sums of their vectors, rare ones counting more.
 
-    def __init__(self, classes: int, width: int = 64) -> None:
+    `idf` [BUCKETS] is what each n-gram counts (`rarity`); one that training never shows counts for nothing.
+    """
+
+    idf: Tensor
+
+    def __init__(self, classes: int, idf: Tensor, width: int = 64) -> None:
         super().__init__()
-        self.now = nn.EmbeddingBag(BUCKETS, width, mode="sum", padding_idx=NOTHING)
-        self.before = nn.EmbeddingBag(BUCKETS, width, mode="sum", padding_idx=NOTHING)
-        for bag in (self.now, self.before):
+        self.register_buffer("idf", idf)
+        self.bags = nn.ModuleList(nn.EmbeddingBag(BUCKETS, width, mode="sum") for _ in range(3))
+        for bag in self.bags:
             nn.init.normal_(bag.weight, std=0.02)
-        self.dropout = nn.Dropout(0.5)
-        self.head = nn.Linear(2 * width, classes)
+        self.dropout = nn.Dropout(0.3)
+        self.head = nn.Linear(3 * width, classes)
 
-    def forward(self, now: Tensor, before: Tensor) -> Tensor:
-        """[B, N] twice -> [B, K]."""
+    def forward(self, *grams: Tensor) -> Tensor:
+        """Words, pieces and words before, each [B, N] -> [B, K]."""
         parts = []
-        for bag, grams in ((self.now, now), (self.before, before)):
-            length = (grams != NOTHING).sum(dim=1, keepdim=True).clamp(min=1)
-            parts.append(bag(grams) / length.sqrt())
+        for bag, hashed in zip(self.bags, grams, strict=True):
+            weights = self.idf[hashed]
+            length = weights.norm(dim=1, keepdim=True).clamp(min=1e-3)
+            parts.append(bag(hashed, per_sample_weights=weights / length))
         return self.head(self.dropout(torch.cat(parts, dim=1)))
+
+
+def rarity(texts: Sequence[Sequence[int]]) -> Tensor:
+    """What each n-gram counts, [BUCKETS]: more the fewer of the texts have it, nothing if none has it."""
+    having = torch.zeros(BUCKETS)
+    for text in texts:
+        having[list(set(text))] += 1
+    counts = torch.where(having > 0, 1 + torch.log((1 + len(texts)) / (1 + having)), torch.zeros(BUCKETS))
+    counts[NOTHING] = 0
+    return counts
 
 
 # ---------------------------------------------------------------- views
@@ -148,14 +164,26 @@ def face_views(pictures: Tensor, random: torch.Generator | None, side: int = 64)
     return views
 
 
-def grams(text: str) -> list[int]:
-    """The hashed n-grams of a text: words, pairs of words, and 3 to 5 letters of each word."""
-    words = "".join(c if c.isalnum() or c == "'" else f" {c} " for c in text.lower()).split()
-    found = [*words, *(f"{a} {b}" for a, b in zip(["^", *words], [*words, "$"], strict=True))]
-    for word in words:
-        framed = f"<{word}>"
-        found += [framed[i : i + n] for n in (3, 4, 5) for i in range(len(framed) - n + 1)]
-    return [1 + crc32(gram.encode()) % (BUCKETS - 1) for gram in found]
+def word_grams(text: str) -> list[int]:
+    """The hashed words and pairs of words of a text."""
+    words = _words(text)
+    return _hashed([*words, *(f"{a} {b}" for a, b in zip(["^", *words], [*words, "$"], strict=True))])
+
+
+def letter_grams(text: str) -> list[int]:
+    """The hashed pieces of 2 to 5 letters of its words."""
+    framed = [f"<{word}>" for word in _words(text)]
+    return _hashed(
+        [word[i : i + n] for word in framed for n in (2, 3, 4, 5) for i in range(len(word) - n + 1)]
+    )
+
+
+def _words(text: str) -> list[str]:
+    return "".join(c if c.isalnum() or c == "'" else f" {c} " for c in text.lower()).split()
+
+
+def _hashed(grams: Sequence[str]) -> list[int]:
+    return [1 + crc32(gram.encode()) % (BUCKETS - 1) for gram in grams]
 
 
 def bags(texts: Sequence[Sequence[int]], drop: float, random: torch.Generator | None) -> Tensor:

@@ -63,6 +63,11 @@ def one_size(size: str, folder: Path, manifest: Path, steps: int, batch_size: in
         most = max(phase.batch_size for phase in phases.values())
         sources[kind] = compute_features(needed, model, processor, store, 0, most, dtype=kind)
     result: dict[str, Any] = {"clip_kb_bfloat16": clip_bytes(model.config, "bfloat16") / 1000}
+    losses = {kind: loss_in_the_folders_precision(model, phases["3"], turns["3"], records, processor, source)
+              for kind, source in sources.items()}  # fmt: skip
+    result["loss_without_autocast"] = losses["without"]
+    for kind in ("float32", "bfloat16"):
+        result[f"moved_by_{kind}_store"] = abs(losses[kind] - losses["without"])
     del model
     for name, phase in phases.items():
         figures: dict[str, Any] = {"batch_size": phase.batch_size, "steps": steps}
@@ -78,6 +83,15 @@ def one_size(size: str, folder: Path, manifest: Path, steps: int, batch_size: in
             figures[f"loss_moved_by_{kind}_store"] = abs(losses[kind] - losses["without"])
         result[f"phase_{name}"] = figures | {"loss": round(losses["without"], 6)}
     return result
+
+
+@torch.no_grad()
+def loss_in_the_folders_precision(
+    model: Any, phase: Phase, turns: Any, records: Any, processor: Any, source: Any
+) -> float:
+    """Loss of the phase's first batch."""
+    examples = Examples(records, turns, source, processor)
+    return float(model(**examples.collate([examples[i] for i in range(phase.batch_size)])).loss)
 
 
 def trained_model(recipe: P2ERecipe, phase: Phase) -> Any:

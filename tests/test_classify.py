@@ -143,6 +143,35 @@ def test_views_keep_their_shape_and_differ(tmp_path: Path) -> None:
     assert smallnets.face_views(pictures, random).shape == (3, 64, 64)
 
 
+def test_words_count_as_tf_idf() -> None:
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    texts = ["we won we won", "we lost", "never"]
+    terms = smallnets.Terms([smallnets.word_grams(text) for text in texts], 1)
+    pairs = TfidfVectorizer(
+        tokenizer=lambda t: [
+            *t.split(),
+            *map(" ".join, zip(["^", *t.split()], [*t.split(), "$"], strict=True)),
+        ],
+        token_pattern=None,
+        lowercase=False,
+        sublinear_tf=True,
+    ).fit_transform(texts)
+    for text, row in zip(texts, pairs.toarray(), strict=True):
+        _, weights = terms.row(smallnets.word_grams(text))
+        assert sorted(weights.tolist()) == pytest.approx(sorted(row[row > 0]), abs=1e-6)
+    few = smallnets.Terms([smallnets.word_grams(text) for text in texts], 2)
+    places, weights = few.row(smallnets.word_grams("we never"))
+    assert (places > 0).sum() == 2 and float(weights.norm()) == pytest.approx(1)  # "we" and its pair "^ we"
+    assert [float(part) for part in few.row(smallnets.word_grams("what ?"))] == [0, 0]
+    rows = [few.row(smallnets.word_grams(text)) for text in ("we", "what")]
+    places, weights = smallnets.bag_views(rows, 0.5, None)
+    assert places.shape == weights.shape == (2, 2) and float(weights[1].abs().sum()) == 0
+    random = torch.Generator().manual_seed(0)
+    views = torch.stack([smallnets.bag_views(rows, 0.5, random)[1] for _ in range(200)])
+    assert torch.allclose(views.mean(dim=0), weights, atol=0.15) and float(views[:, 0].min()) == 0
+
+
 def test_numbers_of_voice_and_face_are_what_they_are_called() -> None:
     assert baselines.voice_numbers(np.zeros(16_000, dtype=np.float32)).shape == (60,)
     assert baselines.mel_bands(40, 512).shape == (40, 257) and (baselines.mel_bands(40, 512) >= 0).all()

@@ -7,6 +7,7 @@ S steps of time, H, W pixels, N n-grams, K classes, D width.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from zlib import crc32
 
@@ -14,9 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-BUCKETS = 1 << 15  # of hashed n-grams
 BANDS = 48  # M
-NOTHING = 0  # the bucket that counts for nothing
 
 
 def _block(wide: int, out: int, pool: int = 2) -> nn.Sequential:
@@ -64,42 +63,43 @@ class FaceNet(nn.Module):
         return self.head(self.dropout(self.features(scaled[:, None]).flatten(1)))
 
 
+class Terms:
+    """Which n-grams count, and how much (TF-IDF): those that `least` of the texts have, more the fewer have them."""
+
+    def __init__(self, texts: Sequence[Sequence[int]], least: int) -> None:
+        having = Counter(gram for text in texts for gram in set(text))
+        known = sorted(gram for gram, number in having.items() if number >= least)
+        self._place = {gram: i for i, gram in enumerate(known, 1)}  # 0 is nothing
+        self._rarity = [1 + math.log((1 + len(texts)) / (1 + having[gram])) for gram in known]
+
+    def row(self, text: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Hashed n-grams -> their places and what each counts, both [N], the latter of length 1."""
+        said = Counter(self._place[gram] for gram in text if gram in self._place)
+        counts = [(1 + math.log(number)) * self._rarity[place - 1] for place, number in said.items()]
+        return torch.tensor(list(said) or [0]), functional.normalize(torch.tensor(counts or [0.0]), dim=0)
+
+
 class WordsNet(nn.Module):
-    """Hashed words, pieces of words, and words said before -> sums of their vectors, rare ones counting more.
+    """Words, pieces of words, and words said before -> a vote of each for each class, and a hidden layer over all."""
 
-    `idf` [BUCKETS] is what each n-gram counts (`rarity`); one that training never shows counts for nothing.
-    """
-
-    idf: Tensor
-
-    def __init__(self, classes: int, idf: Tensor, width: int = 64) -> None:
+    def __init__(self, classes: int, sizes: Sequence[int], width: int = 48) -> None:
         super().__init__()
-        self.register_buffer("idf", idf)
-        bags = [nn.EmbeddingBag(BUCKETS, width, mode="sum") for _ in range(3)]
-        for bag in bags:
-            nn.init.normal_(bag.weight, std=0.02)
-        self.bags = nn.ModuleList(bags)
-        self.dropout = nn.Dropout(0.3)
-        self.head = nn.Linear(3 * width, classes)
+        votes = [nn.EmbeddingBag(size, classes, mode="sum") for size in sizes]
+        bags = [nn.EmbeddingBag(size, width, mode="sum") for size in sizes]
+        for vote, bag in zip(votes, bags, strict=True):
+            nn.init.zeros_(vote.weight)
+            nn.init.normal_(bag.weight, std=0.1)
+        self.votes, self.bags = nn.ModuleList(votes), nn.ModuleList(bags)
+        self.dropout = nn.Dropout(0.5)
+        self.head = nn.Linear(len(sizes) * width, classes)
+        nn.init.zeros_(self.head.weight)
 
-    def forward(self, *grams: Tensor) -> Tensor:
-        """Words, pieces and words before, each [B, N] -> [B, K]."""
-        parts = []
-        for bag, hashed in zip(self.bags, grams, strict=True):
-            weights = self.idf[hashed]
-            length = weights.norm(dim=1, keepdim=True).clamp(min=1e-3)
-            parts.append(bag(hashed, per_sample_weights=weights / length))
-        return self.head(self.dropout(torch.cat(parts, dim=1)))
-
-
-def rarity(texts: Sequence[Sequence[int]]) -> Tensor:
-    """What each n-gram counts, [BUCKETS]: more the fewer of the texts have it, nothing if none has it."""
-    having = torch.zeros(BUCKETS)
-    for text in texts:
-        having[list(set(text))] += 1
-    counts = torch.where(having > 0, 1 + torch.log((1 + len(texts)) / (1 + having)), torch.zeros(BUCKETS))
-    counts[NOTHING] = 0
-    return counts
+    def forward(self, *rows: Tensor) -> Tensor:
+        """Places and weights of words, of pieces and of words before, each [B, N] -> [B, K]."""
+        pairs = list(zip(rows[::2], rows[1::2], strict=True))
+        hidden = [bag(at, per_sample_weights=by) for bag, (at, by) in zip(self.bags, pairs, strict=True)]
+        votes = [vote(at, per_sample_weights=by) for vote, (at, by) in zip(self.votes, pairs, strict=True)]
+        return self.head(functional.relu(self.dropout(torch.cat(hidden, dim=1)))) + torch.stack(votes).sum(0)
 
 
 # ---------------------------------------------------------------- views
@@ -184,16 +184,19 @@ def _words(text: str) -> list[str]:
 
 
 def _hashed(grams: Sequence[str]) -> list[int]:
-    return [1 + crc32(gram.encode()) % (BUCKETS - 1) for gram in grams]
+    return [crc32(gram.encode()) for gram in grams]
 
 
-def bags(texts: Sequence[Sequence[int]], drop: float, random: torch.Generator | None) -> Tensor:
-    """Hashed n-grams [B, N], the shorter rows filled up; with `random`, some are dropped."""
-    rows = [torch.tensor(list(text) or [NOTHING]) for text in texts]
-    filled = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=NOTHING)
+def bag_views(
+    rows: Sequence[tuple[Tensor, Tensor]], drop: float, random: torch.Generator | None
+) -> tuple[Tensor, Tensor]:
+    """Places and weights [B, N], the shorter rows filled up; with `random`, some are dropped and the others grow."""
+    places, weights = (
+        nn.utils.rnn.pad_sequence(list(column), batch_first=True) for column in zip(*rows, strict=True)
+    )
     if random is not None:
-        filled = filled.masked_fill(torch.rand(filled.shape, generator=random) < drop, NOTHING)
-    return filled
+        weights = weights * (torch.rand(weights.shape, generator=random) >= drop) / (1 - drop)
+    return places, weights
 
 
 def _below(high: int, random: torch.Generator) -> int:

@@ -125,6 +125,8 @@ def analyze(
 
     load_s = time.perf_counter() - started
 
+    # Threads that wait sleep: beside other work, spinning ones cost ten times the answer's own time. Before torch.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from nanoemox.inference import EmotionAnalyzer
 
     analyzer = EmotionAnalyzer.from_pretrained(model, device=device)

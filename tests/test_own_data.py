@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from nanoemox import cli
 from nanoemox.corpora import CorpusError, prepare_own
 from nanoemox.data import Record, read_manifest
+from nanoemox.mixture import schedule
+from nanoemox.recipe import Phase, load_recipe
 
 from .corpora.clips import film
 from .corpora.trees import plant
@@ -41,9 +45,7 @@ def own(root: Path, table: str, content: str | bytes, **options: Any) -> tuple[A
 
 
 @pytest.mark.slow
-def test_the_page_runs_as_it_stands(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: Any, processor: Any
-) -> None:
+def test_the_page_runs_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     plant(tmp_path, {"clips/labels.csv": block("csv")})
     names = [line.split(",")[0] for line in block("csv").split("\n")[1:] if line]
@@ -53,8 +55,6 @@ def test_the_page_runs_as_it_stands(
             write_wav(tmp_path / "clips" / name, tone)
         else:
             film(tmp_path / "clips" / name, 1.5, tone_hz=200.0 + 50 * number)
-    model.save_pretrained("runs/pico/p2e/3")
-    processor.save_pretrained("runs/pico/p2e/3")
     commands = [shlex.split(line) for line in block("sh").split("\n") if line]
     assert len(commands) <= 10 and all(command[0] == "nanoemox" for command in commands)
     for _, *arguments in commands:
@@ -68,6 +68,30 @@ def test_the_page_runs_as_it_stands(
     report = json.loads(Path("runs/own/evaluation/report.json").read_text("utf-8"))
     assert report["n"] >= 1 and report["errors"]["clips"] == 0 and "emotion" in report["tasks"]
     assert "<html" in Path("runs/own/anna-01.html").read_text("utf-8")
+
+
+def test_mixtures_give_what_the_page_says() -> None:
+    lines = yaml.safe_load(block("yaml"))
+    (changed,) = lines["phases"]
+    (tuned,) = load_recipe("own", [f"manifests={lines['manifests']}"]).phases  # type: ignore[union-attr]
+    phase = tuned.model_copy(update={**changed, "steps": 1000, "batch_size": 8})
+    assert phase == Phase.model_validate(phase.model_dump())
+    label = {"emotion": {"label": "fear"}}
+    records = [
+        Record(id=f"{source}{i}", text="oh", source=source, labels=label | intent)
+        for source, number, intent in (("labels", 100, {}), ("meld", 1000, {"intent": {"label": "Joke"}}))
+        for i in range(number)
+    ]
+    seen = {}
+    for mixture in ("share", "subset_uniform"):
+        turns = schedule(records, phase.model_copy(update={"mixture": mixture}), 1)
+        times = Counter(turn.record for turn in turns)
+        seen[mixture] = [sorted(n for row, n in times.items() if (row < 100) == own) for own in (True, False)]
+    labels, meld = seen["share"]
+    assert (sum(labels), sum(meld), set(labels), set(meld)) == (4800, 3200, {48}, {2, 3, 4})
+    labels, meld = seen["subset_uniform"]
+    assert (len(labels), len(meld)) == (60, 400)
+    assert abs(sum(labels) / 60 - 67) < 4 and abs(sum(meld) / 400 - 10) < 1
 
 
 def test_every_column_becomes_what_it_says(tmp_path: Path) -> None:

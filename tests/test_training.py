@@ -94,6 +94,20 @@ def test_numbers_may_be_text() -> None:
     assert recipe.phases[0].learning_rate == 3e-4 and recipe.seed == 5
 
 
+def test_a_bundled_model_may_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = load_recipe("own")
+    assert isinstance(recipe, P2ERecipe) and recipe.model == "pico"
+    bundled = Path(training.with_bundled(recipe).model)
+    assert bundled.is_absolute() and (bundled / "model.safetensors").is_file()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pico").mkdir()
+    assert training.with_bundled(recipe).model == "pico"  # a folder of that name comes first
+    other = recipe.model_copy(update={"model": "nowhere/model"})
+    assert training.with_bundled(other) is other
+    with pytest.raises(RecipeError, match="nowhere/model: expected a model folder"):
+        training.train_p2e(other)
+
+
 def test_unknown_recipe_and_phase() -> None:
     with pytest.raises(RecipeError, match="p2e_pico"):
         load_recipe("nowhere")

@@ -30,7 +30,7 @@ def load_model(
     """Load "pico" (bundled), a folder, or a Hub id; dtype is that of the files on a CPU, else bfloat16."""
     name = str(name_or_path)
     _check_device(device)
-    place = _locate(name)
+    place = locate(name)
     if Path(place).is_dir():
         check_folder(Path(place))
     if dtype is None:
@@ -60,7 +60,7 @@ def load_config(name_or_path: str | Path) -> NanoEmoXConfig:
         folder = Path(str(resources.files("nanoemox") / "weights" / name))
         if not (folder / "config.json").is_file():
             return NanoEmoXConfig.preset(name)
-    place = _locate(name)
+    place = locate(name)
     if Path(place).is_dir() and (Path(place) / "config.json").is_file():
         check_kind(Path(place) / "config.json")
     try:
@@ -77,8 +77,8 @@ def _loading_failed(name: str, error: Exception) -> str:
     )
 
 
-def _locate(name: str) -> str:
-    """Where a model lies: the package for a bundled one, else the name itself."""
+def locate(name: str) -> str:
+    """Where a model lies: the package for a bundled one, else the name itself. Errors: ModelError."""
     if Path(name).is_dir():
         return name
     if name not in BUNDLED:

@@ -32,7 +32,7 @@ from nanoemox.processing_nanoemox import NanoEmoXProcessor
 from nanoemox.recipe import BackboneRecipe, P2ERecipe, Phase, RecipeError, load_recipe
 from nanoemox.selection import LeftOut, distinct, read_usable, to_train_on
 from nanoemox.tasks import TASKS
-from nanoemox.training import diversity_loss, start_model, with_lora
+from nanoemox.training import diversity_loss, start_model, with_bundled, with_lora
 
 TIMED_STEPS = 4  # the first of them is not counted
 ADAM_BYTES = 16  # of one trained parameter in float32: weight, gradient, two moments
@@ -94,6 +94,7 @@ def rehearse(recipe_path: str | Path, only: str | None = None, overrides: Sequen
         raise RecipeError(
             f"{recipe.name}: stages its own clips and needs nothing else; run it without --dry-run"
         )
+    recipe = with_bundled(recipe)
     phases = [phase for phase in recipe.phases if only in (None, phase.name)]
     if not phases:
         raise RecipeError(
@@ -183,7 +184,9 @@ def _model(
     if not (Path(recipe.model) / "config.json").is_file():
         name = Path(recipe.model).name
         made = f"nanoemox assemble {recipe.model}" if name == "nano" else "nanoemox train pico_backbones"
-        report.problems.append(f"{recipe.model}: no model folder to start from; `{made}`")
+        report.problems.append(
+            f"{recipe.model}: no model folder to start from; `{made}`, or `--set model=pico`"
+        )
         return None
     try:
         model = NanoEmoXForConditionalGeneration.from_pretrained(recipe.model).eval().to(_device())

@@ -29,6 +29,7 @@ from nanoemox.encoding import compute_features
 from nanoemox.features import FeatureStore, StaleStoreError, origin_of
 from nanoemox.fitting import ByLength, fit, write_json, written_whole
 from nanoemox.health import check_health, table
+from nanoemox.loading import BUNDLED, locate
 from nanoemox.mixture import Examples, realised, schedule
 from nanoemox.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.parts import LORA_TARGETS, PARTS, part_of, trainable_parts
@@ -75,6 +76,7 @@ def train_p2e(
     names = [phase.name for phase in recipe.phases]
     if only is not None and only not in names:
         raise RecipeError(f"unknown phase {only!r}; phases of {recipe.name} are: {', '.join(names)}")
+    recipe = with_bundled(recipe)
     if not Path(recipe.model).is_dir():
         raise RecipeError(
             f"{recipe.model}: expected a model folder to start from, but there is none; make it first"
@@ -102,6 +104,13 @@ def train_p2e(
     for line in left_out.summary():
         say(line)
     return folder
+
+
+def with_bundled(recipe: P2ERecipe) -> P2ERecipe:
+    """The recipe with the name of a bundled model replaced by its folder. Errors: ModelError if it is not there."""
+    if recipe.model not in BUNDLED:
+        return recipe
+    return recipe.model_copy(update={"model": locate(recipe.model)})
 
 
 def read_records(recipe: P2ERecipe, left_out: LeftOut) -> tuple[dict[str, list[Record]], list[Record]]:

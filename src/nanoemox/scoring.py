@@ -197,7 +197,7 @@ def _closed(name: str) -> Callable[[_Sample], Figures]:
         return plain(task.parse(answer.get("text") or "", candidates(mine)).label)
 
     def off_list(mine: Mapping[str, Any], answer: Prediction) -> bool:
-        return written(mine, answer) not in {plain(c) for c in candidates(mine)}
+        return bool(answer.get("text")) and written(mine, answer) not in {plain(c) for c in candidates(mine)}
 
     def scorer(sample: _Sample) -> Figures:
         truth = [plain(mine["label"]) for mine in sample.truth]

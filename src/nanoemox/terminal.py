@@ -31,7 +31,7 @@ def show_analysis(console: Console, analysis: Analysis) -> None:
     table.add_column("Probability", no_wrap=True)
     for task, result in analysis.items():
         ranked = sorted(result.probabilities.items(), key=lambda pair: -pair[1])[:LABELS_SHOWN]
-        shares = "\n".join(f"{share:4.0%} {label}" for label, share in ranked)
+        shares = "\n".join(f"{_percent(share)} {label}" for label, share in ranked)
         table.add_row(TASKS[task].title, _safe(_answer(result)), _safe(shares))
     console.print(table)
     for modality, state in analysis.modalities.items():
@@ -39,7 +39,9 @@ def show_analysis(console: Console, analysis: Analysis) -> None:
         console.print(f"{modality:<8} {mark}", highlight=False)
     if analysis.experts:
         names = EXPERT_NAMES if len(analysis.experts) == len(EXPERT_NAMES) else range(len(analysis.experts))
-        weights = (f"{name} {weight:.0%}" for name, weight in zip(names, analysis.experts, strict=True))
+        weights = (
+            f"{name} {_percent(weight).strip()}" for name, weight in zip(names, analysis.experts, strict=True)
+        )
         console.print(f"{'experts':<8} {' · '.join(weights)}", highlight=False)
     told = {f"no {modality}: {state}" for modality, state in analysis.modalities.items()}
     own = [
@@ -48,6 +50,11 @@ def show_analysis(console: Console, analysis: Analysis) -> None:
     for warning in [*analysis.warnings, *own]:
         if warning not in told:
             console.print(f"[yellow]{'note':<8}[/] {_safe(warning)}", highlight=False)
+
+
+def _percent(share: float) -> str:
+    """A share in four characters; what is nearly nothing or nearly all is not rounded to it."""
+    return " <1%" if 0 < share < 0.005 else ">99%" if 0.995 <= share < 1 else f"{share:4.0%}"
 
 
 def _answer(result: TaskResult) -> str:

@@ -78,8 +78,11 @@ def _loading_failed(name: str, error: Exception) -> str:
 
 
 def locate(name: str) -> str:
-    """Where a model lies: the package for a bundled one, else the name itself. Errors: ModelError."""
-    if Path(name).is_dir():
+    """Where a model lies: the package for a bundled one, else the name itself. Errors: ModelError.
+
+    A folder of the same name comes first if it holds a model; one that holds something else is not in the way.
+    """
+    if Path(name).is_dir() and (name not in BUNDLED or (Path(name) / "config.json").is_file()):
         return name
     if name not in BUNDLED:
         if name.count("/") != 1 or name.startswith((".", "/", "~")):  # no Hub id: do not ask the network

@@ -101,7 +101,9 @@ def test_a_bundled_model_may_be_named(tmp_path: Path, monkeypatch: pytest.Monkey
     assert bundled.is_absolute() and (bundled / "model.safetensors").is_file()
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pico").mkdir()
-    assert training.with_bundled(recipe).model == str(bundled)  # a folder that holds no model is not in the way
+    assert training.with_bundled(recipe).model == str(
+        bundled
+    )  # a folder that holds no model is not in the way
     (tmp_path / "pico" / "config.json").write_text("{}")
     assert training.with_bundled(recipe).model == "pico"
     other = recipe.model_copy(update={"model": "nowhere/model"})

@@ -16,6 +16,7 @@ from nanoemox.tasks import TASKS
 
 LABELS_SHOWN = 3
 INTERVAL = "95 %\ninterval"
+FEW_CLIPS = 20  # below this a bootstrap interval is too narrow to go by
 EXPERT_NAMES = ("shallow", "middle", "deep")
 # Which of Theatre's constructed ceilings belongs to which figure.
 CEILINGS = {"emotion.accuracy": "emotion", "intent.accuracy": "intent", "empathy.cause_accuracy": "cause"}
@@ -143,6 +144,10 @@ def show_comparison(console: Console, report: Mapping[str, Any]) -> None:
         left = row.get("answered_by_neither")
         also = f"; {left} clips that neither has answered are left out" if left else ""
         console.print(f"{task}: {row['measure']}, mean over clips{also}", highlight=False, soft_wrap=True)
+        if row["n"] < FEW_CLIPS:
+            console.print(
+                f"{task}: so few clips make the interval too narrow; trust p", highlight=False, soft_wrap=True
+            )
         if shown:
             console.print(f"{task} differs on {_safe(shown)}{more}", highlight=False, soft_wrap=True)
     for side, faults in (report.get("faults") or {}).items():

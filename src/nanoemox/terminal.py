@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from nanoemox.analysis import PRESENT, Analysis, TaskResult
+from nanoemox.scoring import HEADLINES
 from nanoemox.tasks import TASKS
 
 LABELS_SHOWN = 3
@@ -87,6 +88,11 @@ def show_scores(console: Console, report: Mapping[str, Any]) -> None:
             table.add_row(*cells)
         table.add_section()
     console.print(table)
+    for task, figures in report["tasks"].items():  # last, where a long table leaves the eye
+        headline = HEADLINES.get(task, "")
+        if (value := (figures.get(headline) or {}).get("value")) is not None:
+            console.print(f"[bold]{_number(value)}[/] {task}, {_spaced(headline)}", highlight=False)
+    console.print("[dim]what each figure means: docs/scoring.md[/]", highlight=False)
     broken = (report.get("errors") or {}).get("clips")
     if broken:
         console.print(f"[yellow]note[/] {broken} clips could not be read and count as wrong", highlight=False)

@@ -18,7 +18,7 @@ help:
 	@echo "make demo    set up, then analyse the bundled sample clip (table, demo/result.json, demo/report.html)"
 	@echo "make test    set up, then lint, types, import contracts and all tests"
 	@echo "make setup   only set up $(VENV) (PIP_ARGS= goes to pip)"
-	@echo "make pico    stage Affect Theatre and train the bundled model from nothing"
+	@echo "make pico    stage Affect Theatre and train the bundled model from nothing: about 1.5 h; replaces the bundled one"
 	@echo "make format  let ruff tidy the tree"
 	@echo "make clean   remove what the commands wrote; distclean removes $(VENV) too"
 
@@ -31,10 +31,12 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.runtime: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing into $(VENV), about 1.7 GB and some minutes, this once; then: source $(BIN)/activate"
 	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e .
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing into $(VENV) with what the tests need, some minutes, this once"
 	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[dev]'
 	@touch $@ $(VENV)/.runtime
 

@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,8 +16,10 @@ from typing import Any
 
 import pytest
 
-from nanoemox import cli
+from nanoemox import __version__, cli
 from nanoemox.analysis import Analysis
+from nanoemox.cli_scores import TASK_NAMES
+from nanoemox.tasks import TASKS
 
 from .made_up import HOSTILE, make_analysis, make_clip
 
@@ -228,6 +231,17 @@ def test_a_name_with_a_dash_is_told_how(
     assert "put -- before -clip.mp4" in refused("analyze", "-clip.mp4")
     run("analyze", "--", "-clip.mp4")
     assert analyzer.asked["clip"].path.endswith("/-clip.mp4")
+
+
+def test_help_names_the_tasks_there_are_and_begins_with_analyze(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ", ".join(TASKS) == TASK_NAMES
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    commands = [line.split()[1] for line in capsys.readouterr().out.split("\n") if re.match("│ [a-z]", line)]
+    assert commands[:2] == ["analyze", "evaluate"]
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"])
+    assert ended.value.code == 0 and capsys.readouterr().out == f"nanoemox {__version__}\n"
 
 
 def test_nothing_asked_gets_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from nanoemox import hub
+from nanoemox import hub, remote_code
 from nanoemox.checkpoints import WeightsError
 from nanoemox.inference import EmotionAnalyzer
 from nanoemox.loading import ModelError, load_config
@@ -74,8 +74,41 @@ def test_a_process_without_nanoemox_loads_the_folder(folder, processor, tmp_path
     assert torch.equal(theirs["ids"], processor([prompt])["input_ids"])
 
 
+SAVED_AGAIN = """
+import sys
+sys.modules["nanoemox"] = None
+from transformers import AutoModelForMultimodalLM, AutoProcessor
+for kind in (AutoModelForMultimodalLM, AutoProcessor):
+    kind.from_pretrained(sys.argv[1], trust_remote_code=True).save_pretrained(sys.argv[2])
+"""
+
+
+def test_what_is_merely_saved_brings_its_code_and_so_does_what_a_stranger_saves(
+    processor, tokenizer, tmp_path
+):
+    plain, again = tmp_path / "plain", tmp_path / "again"
+    NanoEmoXForConditionalGeneration(tiny_config(tokenizer)).save_pretrained(plain)
+    processor.save_pretrained(plain)
+    environment = os.environ | {"HF_MODULES_CACHE": str(tmp_path / "modules"), "HF_HUB_OFFLINE": "1"}
+    arguments = [sys.executable, "-c", SAVED_AGAIN, str(plain), str(again)]
+    done = subprocess.run(arguments, env=environment, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    for folder in (plain, again):
+        for name, text in remote_code.code().items():
+            assert (folder / f"{name}.py").read_text(encoding="utf-8") == text
+        assert json.loads((folder / "config.json").read_text())["auto_map"] == remote_code.AUTO_MAP
+        processor_map = json.loads((folder / "processor_config.json").read_text())["auto_map"]
+        assert processor_map["AutoProcessor"] == remote_code.AUTO_MAP["AutoProcessor"]
+
+
+def test_a_folder_within_the_package_gets_no_second_copy(processor, tmp_path, monkeypatch):
+    monkeypatch.setattr(remote_code, "__file__", str(tmp_path / "remote_code.py"))
+    processor.save_pretrained(tmp_path / "weights" / "pico")
+    assert not list(tmp_path.rglob("*.py"))
+
+
 def test_the_code_beside_the_weights_imports_nothing_of_ours():
-    texts = hub.code()
+    texts = remote_code.code()
     assert {
         "configuration_nanoemox",
         "modeling_nanoemox",
@@ -176,7 +209,7 @@ def test_push_to_hub_sends_weights_and_configuration(folder, monkeypatch):
     monkeypatch.setattr(theirs.PushToHubMixin, "_upload_modified_files", upload)
     NanoEmoXForConditionalGeneration.from_pretrained(folder).push_to_hub("someone/tiny", revision="v1")
     revision, names = sent["someone/tiny"]
-    assert revision == "v1" and {"config.json", "model.safetensors"} <= set(names)
+    assert revision == "v1" and {"config.json", "model.safetensors", "modeling_nanoemox.py"} <= set(names)
 
 
 # ---------------------------------------------------------------------- cards and parts

@@ -87,6 +87,15 @@ def test_words_of_one_group_are_one_answer() -> None:
     assert metrics.groups_of(["delighted", "Joyful", "zesty"]) == {"joyful", "zesty"}
 
 
+def test_more_labels_buy_hits_and_cost_precision() -> None:
+    truth = ["angry", "sad", "of no list"]
+    few = metrics.hit_rate(truth, [["furious"], ["happy"], []])
+    many = metrics.hit_rate(truth, [["furious", "happy"], ["happy", "sad"], ["of no list", "sad"]])
+    assert [few[key]["value"] for key in few] == pytest.approx([1 / 3, 1 / 3, 2 / 3])
+    assert [many[key]["value"] for key in many] == pytest.approx([1.0, 0.5, 2.0])
+    assert metrics.hit_rate([], [])["hit_rate"]["value"] is None
+
+
 def test_cue_f1_counts_pairs_and_tells_sources_apart() -> None:
     truth = [{"face": ["wide eyes", "raised brows"], "voice": ["a lively pace"]}, {"face": ["a still face"]}]
     said = [{"face": ["Wide eyes"], "scene": ["a spider"]}, {"voice": ["a still face"]}]

@@ -225,3 +225,18 @@ def test_unknown_tasks_are_refused_with_the_list() -> None:
     assert [task.name for task in select(["empathy", "emotion"])] == ["emotion", "empathy"]
     with pytest.raises(ValueError, match="valence_range"):
         TASKS["emotion"].question(valence_range=(-1, 1))
+
+
+def test_a_chain_in_one_line_is_read_link_by_link() -> None:
+    chain = (
+        "<think>Firstly, the event scenario of this conversation is: a lost key. Secondly, the emotion of the speaker "
+        "is sad. Thirdly, the emotion cause is: the key; fourthly, the goal to response is: comfort.</think> I see."
+    )
+    answer = TASKS["empathy"].parse(chain)
+    assert answer.thinking == {
+        "event": "a lost key",
+        "emotion": "sad",
+        "cause": "the key",
+        "goal": "comfort",
+    }
+    assert answer.reply == "I see."

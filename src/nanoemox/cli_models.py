@@ -29,7 +29,8 @@ def assemble(
         str | None, typer.Option(metavar="PRESET", help="Random weights at this preset's size instead.")
     ] = None,
     dtype: Annotated[
-        str, typer.Option(metavar="NAME", help="bfloat16, float16, or float32 to train.")
+        str,
+        typer.Option(metavar="NAME", help="bfloat16, float16 or float32; what is trained is float32 anyway."),
     ] = "bfloat16",
     seed: Annotated[int, typer.Option(metavar="S", min=0, help="Of the parts that are not pretrained.")] = 0,
     revision: Annotated[

@@ -15,12 +15,17 @@ if TYPE_CHECKING:
 
     from nanoemox.verdicts import Server
 
+# As `tasks.TASKS` has them, written out: reading the tasks' files would slow every --help down.
+TASK_NAMES = "sentiment, emotion, open_vocabulary, intent, reasoning, empathy"
+
 
 def score(
     predictions: Annotated[
         Path, typer.Argument(metavar="PREDICTIONS", help="csv, tsv, jsonl, json or npz of any system.")
     ],
-    task: Annotated[str, typer.Option("--task", "-t", metavar="NAME", help="Which task they answer.")],
+    task: Annotated[
+        str, typer.Option("--task", "-t", metavar="NAME", help=f"Which task they answer: {TASK_NAMES}.")
+    ],
     manifest: Annotated[
         Path | None, typer.Option(metavar="JSONL", help="The truth; else a column `truth`.")
     ] = None,
@@ -67,7 +72,9 @@ def compare(
     a: Annotated[Path, typer.Argument(metavar="A", help="Predictions, or a folder of evaluate.")],
     b: Annotated[Path, typer.Argument(metavar="B", help="The other system's.")],
     manifest: Annotated[Path, typer.Option(metavar="JSONL", help="The truth.")],
-    task: Annotated[str | None, typer.Option("--task", "-t", metavar="NAME", help="Only this task.")] = None,
+    task: Annotated[
+        str | None, typer.Option("--task", "-t", metavar="NAME", help=f"Only this: {TASK_NAMES}.")
+    ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write it all.")] = None,
     seed: Annotated[int, typer.Option(metavar="S", min=0, help="Of the permutations.")] = 0,
 ) -> None:

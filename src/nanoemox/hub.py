@@ -1,8 +1,7 @@
 """The Hub's habits: parts found by id or folder, a saved model that brings its own code and card, and uploads.
 
 `AutoModelForMultimodalLM.from_pretrained(folder, trust_remote_code=True)` and the like load a completed folder in
-a process that knows nothing of nanoemox: the files that define the model lie beside the weights, with their
-imports made relative.
+a process that knows nothing of nanoemox (`remote_code`).
 """
 
 from __future__ import annotations
@@ -10,19 +9,12 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 from nanoemox.checkpoints import WeightsError, listed, open_weights
 from nanoemox.configuration_nanoemox import NanoEmoXConfig
 from nanoemox.model_card import write_card
+from nanoemox.remote_code import bring_code
 
-# What transformers looks up in the configuration of a model that brings its code.
-AUTO_MAP = {
-    "AutoConfig": "configuration_nanoemox.NanoEmoXConfig",
-    "AutoModelForMultimodalLM": "modeling_nanoemox.NanoEmoXForConditionalGeneration",
-    "AutoProcessor": "processing_nanoemox.NanoEmoXProcessor",
-}
-_OURS = re.compile(r"^(\s*)from nanoemox\.(\w+) import", re.MULTILINE)
 _WHOLE = ("config.json", "processor_config.json", "tokenizer.json")
 _SMALL_FILES = ["*.json", "*.txt", "*.jinja", "*.model"]
 _CHECKPOINTS = ("*.pt", "*.pth", "*.safetensors")
@@ -114,28 +106,8 @@ def check_kind(path: Path) -> None:
 
 def complete(folder: str | Path) -> None:
     """Put the model's code and its card beside saved weights, and tell transformers where the classes are."""
-    folder = Path(folder)
-    for module, text in code().items():
-        (folder / f"{module}.py").write_text(text, encoding="utf-8")
-    for name, keys in (("config.json", AUTO_MAP), ("processor_config.json", ("AutoProcessor",))):
-        path = folder / name
-        fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        fields["auto_map"] = {key: AUTO_MAP[key] for key in keys}
-        path.write_text(json.dumps(fields, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    write_card(folder)
-
-
-def code() -> dict[str, str]:
-    """The files that define configuration, model and processor, with all they import of ours."""
-    here, texts = Path(__file__).parent, {}
-    waiting = [target.partition(".")[0] for target in AUTO_MAP.values()]
-    while waiting:
-        module = waiting.pop()
-        if module not in texts:
-            source = (here / f"{module}.py").read_text(encoding="utf-8")
-            waiting += [match[1] for match in _OURS.findall(source)]
-            texts[module] = _OURS.sub(r"\1from .\2 import", source)
-    return texts
+    bring_code(folder)
+    write_card(Path(folder))
 
 
 def push(

@@ -19,6 +19,15 @@ LICENCES = {
     "Qwen/Qwen2.5-1.5B-Instruct": "Apache-2.0",
     "Qwen/Qwen2.5-7B-Instruct": "Apache-2.0",
 }
+# What a reader of the card wants to know first; the rest is in report.json.
+_FIGURES = {
+    "sentiment": ("weighted_f1", "weighted_f1_from_open_vocabulary"),
+    "emotion": ("accuracy", "weighted_f1"),
+    "open_vocabulary": ("set_f1", "wheel_f1"),
+    "intent": ("accuracy", "weighted_f1"),
+    "reasoning": ("cue_f1", "cue_f1_face", "cue_f1_voice", "cue_f1_scene", "cue_f1_words"),
+    "empathy": ("emotion_accuracy", "cause_accuracy", "cause_accuracy_unmentioned", "dist_2_corpus"),
+}
 TITLES = {
     "vision_encoder": "scene encoder (CLIP)",
     "audio_encoder": "voice encoder (HuBERT)",
@@ -148,9 +157,10 @@ def _results(folder: Path) -> str:
         "|---|---|---|---|",
     ]
     for task, figures in report["tasks"].items():
-        for name, row in figures.items():
+        for name in _FIGURES.get(task, ()):
+            row = figures.get(name)
             if isinstance(row, Mapping) and row.get("value") is not None:
                 low, high = row.get("low"), row.get("high")
                 interval = "" if low is None or high is None else f"{low:.3f} – {high:.3f}"
                 rows.append(f"| {task}.{name} | {row['value']:.3f} | {interval} | {row.get('n', '')} |")
-    return "\n".join(rows)
+    return "\n".join([*rows, "\nAll figures, by class and by modality, are in `report.json`."])

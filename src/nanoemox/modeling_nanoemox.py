@@ -31,6 +31,7 @@ from nanoemox.configuration_nanoemox import NanoEmoXConfig
 from nanoemox.encoders import FEATURE_NAMES, AudioEncoder, FaceEncoder, VisionEncoder
 from nanoemox.fusion import FusionEncoder
 from nanoemox.parts import ENCODERS, LORA_TARGETS, PARTS, PHASES, parameter_counts, trainable_parts
+from nanoemox.remote_code import bring_code
 
 __all__ = [
     "FEATURE_NAMES",
@@ -243,6 +244,10 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
             if part in ENCODERS:
                 module.eval()
         return self
+
+    def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> None:
+        super().save_pretrained(save_directory, *args, **kwargs)
+        bring_code(save_directory)
 
     def get_input_embeddings(self) -> nn.Embedding:
         return self.language_model.get_input_embeddings()

@@ -27,6 +27,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 
 from nanoemox.configuration_nanoemox import PLACEHOLDERS, NanoEmoXConfig
 from nanoemox.media import SAMPLE_RATE_HZ, Clip
+from nanoemox.remote_code import bring_code
 
 END_OF_TURN = "<|im_end|>"
 CHAT_TEMPLATE = Path(__file__).with_name("chat_template.jinja")
@@ -121,6 +122,11 @@ class NanoEmoXProcessor(ProcessorMixin):
             tokenizer=prepare_tokenizer(tokenizer),
             placeholder_counts=config.placeholder_counts,
         )
+
+    def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> list[str]:
+        saved: list[str] = super().save_pretrained(save_directory, *args, **kwargs)
+        bring_code(save_directory)
+        return saved
 
     @classmethod
     def _get_arguments_from_pretrained(

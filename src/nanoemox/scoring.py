@@ -197,7 +197,7 @@ def _closed(name: str) -> Callable[[_Sample], Figures]:
         return plain(task.parse(answer.get("text") or "", candidates(mine)).label)
 
     def off_list(mine: Mapping[str, Any], answer: Prediction) -> bool:
-        return written(mine, answer) not in {plain(c) for c in candidates(mine)}
+        return bool(answer.get("text")) and written(mine, answer) not in {plain(c) for c in candidates(mine)}
 
     def scorer(sample: _Sample) -> Figures:
         truth = [plain(mine["label"]) for mine in sample.truth]
@@ -211,14 +211,7 @@ def _closed(name: str) -> Callable[[_Sample], Figures]:
         }
         if any(answer.get("labels") for answer in sample.said):  # open answers to a closed question
             words = [answer.get("labels") or () for answer in sample.said]
-            hits = metrics.basic_hits(truth, words)
-            figures["hit_rate"] = metrics.mean([hit for hit, _ in hits], sample.clusters, sample.seed)
-            figures["hit_precision"] = metrics.mean(
-                [share for _, share in hits], sample.clusters, sample.seed
-            )
-            figures["labels_per_answer"] = metrics.mean(
-                [float(len(mine)) for mine in words], sample.clusters, sample.seed
-            )
+            figures |= metrics.hit_rate(truth, words, sample.clusters, sample.seed)
         if any(answer.get("text") for answer in sample.said):
             figures["accuracy_written"] = sample.mean(lambda t, s: written(t, s) == plain(t["label"]))
             figures["off_list_rate"] = sample.mean(off_list)
@@ -287,8 +280,8 @@ def _empathy(sample: _Sample) -> Figures:
         figures[f"{name}_accuracy"] = known.mean(link(name, same))
         if name == "emotion":
             said = [[(s.get("thinking") or {}).get(name) or ""] for s in known.said]
-            hits = metrics.basic_hits([t[name] for t in known.truth], said)
-            figures["emotion_hit_rate"] = metrics.mean([h for h, _ in hits], known.clusters, known.seed)
+            hits = metrics.hit_rate([t[name] for t in known.truth], said, known.clusters, known.seed)
+            figures["emotion_hit_rate"] = hits["hit_rate"]
         if name == "cause":
             for suffix, told in (("mentioned", True), ("unmentioned", False)):
                 part = known.where(lambda t, told=told: t.get("cause_in_words") is told)  # type: ignore[misc]

@@ -222,15 +222,15 @@ _FRAME = re.compile(
     r"\s+(?:is|are)\b\s*:?\s*",
     re.IGNORECASE,
 )
+_TO_NEXT = r"(.+?)(?=[\s.;,]*\b(?:secondly|thirdly|fourthly)\b|$)"  # some write the chain in one line
 _LINKS = {
-    "event": re.compile(r"event scenario[^:\n]*?(?:\bis\b\s*:?|:)\s*(.+)", re.IGNORECASE),
-    "emotion": re.compile(r"emotion of the (?:speaker|user)\s*(?:\bis\b\s*:?|:)\s*(.+)", re.IGNORECASE),
-    "cause": re.compile(
-        r"(?:emotion(?:al)? cause|cause of the emotion)\s*(?:\bis\b\s*:?|:)\s*(.+)", re.IGNORECASE
-    ),
-    "goal": re.compile(
-        r"goal (?:to|of the|of|for the|for) respon\w+\s*(?:\bis\b\s*:?|:)\s*(.+)", re.IGNORECASE
-    ),
+    link: re.compile(opening + r"(?:\bis\b\s*:?|:)\s*" + _TO_NEXT, re.IGNORECASE | re.MULTILINE)
+    for link, opening in {
+        "event": r"event scenario[^:\n]*?",
+        "emotion": r"emotion of the (?:speaker|user)\s*",
+        "cause": r"(?:emotion(?:al)? cause|cause of the emotion)\s*",
+        "goal": r"goal (?:to|of the|of|for the|for) respon\w+\s*",
+    }.items()
 }
 _SECTION = re.compile(
     r"\b(face|voice|scene|words)\s*:\s*(.*?)(?=\b(?:face|voice|scene|words)\s*:|\btogether,?\s+(?:this|they|these)\b|\Z)",

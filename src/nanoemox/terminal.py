@@ -12,10 +12,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from nanoemox.analysis import PRESENT, Analysis, TaskResult
+from nanoemox.scoring import HEADLINES
 from nanoemox.tasks import TASKS
 
 LABELS_SHOWN = 3
 INTERVAL = "95 %\ninterval"
+FEW_CLIPS = 20  # below this a bootstrap interval is too narrow to go by
 EXPERT_NAMES = ("shallow", "middle", "deep")
 # Which of Theatre's constructed ceilings belongs to which figure.
 CEILINGS = {"emotion.accuracy": "emotion", "intent.accuracy": "intent", "empathy.cause_accuracy": "cause"}
@@ -31,7 +33,7 @@ def show_analysis(console: Console, analysis: Analysis) -> None:
     table.add_column("Probability", no_wrap=True)
     for task, result in analysis.items():
         ranked = sorted(result.probabilities.items(), key=lambda pair: -pair[1])[:LABELS_SHOWN]
-        shares = "\n".join(f"{share:4.0%} {label}" for label, share in ranked)
+        shares = "\n".join(f"{_percent(share)} {label}" for label, share in ranked)
         table.add_row(TASKS[task].title, _safe(_answer(result)), _safe(shares))
     console.print(table)
     for modality, state in analysis.modalities.items():
@@ -39,7 +41,9 @@ def show_analysis(console: Console, analysis: Analysis) -> None:
         console.print(f"{modality:<8} {mark}", highlight=False)
     if analysis.experts:
         names = EXPERT_NAMES if len(analysis.experts) == len(EXPERT_NAMES) else range(len(analysis.experts))
-        weights = (f"{name} {weight:.0%}" for name, weight in zip(names, analysis.experts, strict=True))
+        weights = (
+            f"{name} {_percent(weight).strip()}" for name, weight in zip(names, analysis.experts, strict=True)
+        )
         console.print(f"{'experts':<8} {' · '.join(weights)}", highlight=False)
     told = {f"no {modality}: {state}" for modality, state in analysis.modalities.items()}
     own = [
@@ -48,6 +52,11 @@ def show_analysis(console: Console, analysis: Analysis) -> None:
     for warning in [*analysis.warnings, *own]:
         if warning not in told:
             console.print(f"[yellow]{'note':<8}[/] {_safe(warning)}", highlight=False)
+
+
+def _percent(share: float) -> str:
+    """A share in four characters; what is nearly nothing or nearly all is not rounded to it."""
+    return " <1%" if 0 < share < 0.005 else ">99%" if 0.995 <= share < 1 else f"{share:4.0%}"
 
 
 def _answer(result: TaskResult) -> str:
@@ -79,6 +88,11 @@ def show_scores(console: Console, report: Mapping[str, Any]) -> None:
             table.add_row(*cells)
         table.add_section()
     console.print(table)
+    for task, figures in report["tasks"].items():  # last, where a long table leaves the eye
+        headline = HEADLINES.get(task, "")
+        if (value := (figures.get(headline) or {}).get("value")) is not None:
+            console.print(f"[bold]{_number(value)}[/] {task}, {_spaced(headline)}", highlight=False)
+    console.print("[dim]what each figure means: docs/scoring.md[/]", highlight=False)
     broken = (report.get("errors") or {}).get("clips")
     if broken:
         console.print(f"[yellow]note[/] {broken} clips could not be read and count as wrong", highlight=False)
@@ -136,6 +150,10 @@ def show_comparison(console: Console, report: Mapping[str, Any]) -> None:
         left = row.get("answered_by_neither")
         also = f"; {left} clips that neither has answered are left out" if left else ""
         console.print(f"{task}: {row['measure']}, mean over clips{also}", highlight=False, soft_wrap=True)
+        if row["n"] < FEW_CLIPS:
+            console.print(
+                f"{task}: so few clips make the interval too narrow; trust p", highlight=False, soft_wrap=True
+            )
         if shown:
             console.print(f"{task} differs on {_safe(shown)}{more}", highlight=False, soft_wrap=True)
     for side, faults in (report.get("faults") or {}).items():

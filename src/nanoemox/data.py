@@ -255,6 +255,20 @@ def write_jsonl(path: str | os.PathLike[str], lines: Iterable[Mapping[str, Any] 
     return count
 
 
+def plain_labels(record: Record) -> dict[str, Any]:
+    """A record's labels as plain JSON types."""
+    labels = record.labels
+    if labels is None:
+        return {}
+    return labels if isinstance(labels, dict) else labels.model_dump(exclude_none=True)
+
+
+def turns_of(record: Record) -> list[dict[str, str]] | None:
+    """The earlier turns of a record's dialogue as plain dicts."""
+    turns = [t if isinstance(t, dict) else {"role": t.role, "text": t.text} for t in record.dialogue or ()]
+    return turns or None
+
+
 def manifest_lines(path: Path) -> Iterator[tuple[int, bytes]]:
     """The lines of a file that are not blank, with their numbers. Only a line feed ends a line: read as bytes."""
     with path.open("rb") as file:

@@ -25,12 +25,12 @@ from typing import Any
 
 from nanoemox import scoring
 from nanoemox.breakdown import break_down
-from nanoemox.data import read_manifest
+from nanoemox.data import plain_labels, read_manifest
 from nanoemox.evaluation_page import render_evaluation
 from nanoemox.features import FeatureStore, origin_of
 from nanoemox.inference import EmotionAnalyzer
 from nanoemox.outputs import write_all
-from nanoemox.predictions import Features, Took, labels_of, predict, read_times
+from nanoemox.predictions import Features, Took, predict, read_times
 from nanoemox.selection import LeftOut, read_usable, to_train_on
 from nanoemox.tasks import TASKS, select
 
@@ -80,12 +80,12 @@ def evaluate(
     records = [record for record in records if split in (None, record.split)][:limit]
     if not records:
         raise ValueError(f"{manifest}: no clip is in the split {split}; expected train, val or test")
-    labels = {record.id: labels_of(record) for record in records}
+    labels = {record.id: plain_labels(record) for record in records}
     chosen = [t for t in chosen if any(scoring.has_labels(known, t) for known in labels.values())]
     if not chosen:
         raise ValueError(f"{manifest}: expected labels of {', '.join(tasks or TASKS)}, but no line has any")
     known = to_train_on(read_manifest(Path(baselines_train))) if baselines_train else None
-    train = None if known is None else [labels_of(record) for record in known]
+    train = None if known is None else [plain_labels(record) for record in known]
 
     analyzer = (
         model

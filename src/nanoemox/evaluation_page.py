@@ -8,19 +8,14 @@ comes from a file is escaped by the template, never marked safe.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from typing import Any
 
 from nanoemox import __version__
+from nanoemox.report import page_template
 from nanoemox.scoring import HEADLINES
 from nanoemox.tasks import TASKS
 from nanoemox.terminal import CEILINGS
-
-if TYPE_CHECKING:
-    from jinja2 import Template
 
 HUE, SATURATION = 204, 58
 DIAGRAM_SIDE = 200  # user units of a reliability diagram
@@ -32,7 +27,7 @@ Row = dict[str, Any]
 
 def render_evaluation(report: Mapping[str, Any]) -> str:
     """The page of a report as `nanoemox evaluate` writes it."""
-    return _template().render(
+    return page_template("evaluation.html.jinja").render(
         version=__version__,
         hue=HUE,
         saturation=SATURATION,
@@ -49,18 +44,6 @@ def render_evaluation(report: Mapping[str, Any]) -> str:
         ],
         facts=_facts(report),
     )
-
-
-@cache
-def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("nanoemox", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("evaluation.html.jinja")
 
 
 def _short(name: str, parts: int) -> str:

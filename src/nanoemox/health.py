@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,14 +18,11 @@ from torch.nn import functional
 from nanoemox import scoring
 from nanoemox.analysis import Request
 from nanoemox.clips import Tensors
+from nanoemox.data import Record, plain_labels, turns_of
 from nanoemox.inference import EmotionAnalyzer
-from nanoemox.mixture import plain_labels, turns_of
 from nanoemox.modeling_nanoemox import MEDIA_NAMES, NanoEmoXForConditionalGeneration
 from nanoemox.processing_nanoemox import NanoEmoXProcessor, stack_media
 from nanoemox.tasks import TASKS
-
-if TYPE_CHECKING:
-    from nanoemox.data import Record
 
 logger = logging.getLogger(__name__)
 COLLAPSED = 0.95  # a mean cosine above this means that the tokens say next to nothing

@@ -10,18 +10,16 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from nanoemox.clips import Tensors
+from nanoemox.data import Record, plain_labels, turns_of
 from nanoemox.processing_nanoemox import NanoEmoXProcessor, modality_of
 from nanoemox.recipe import Phase
 from nanoemox.tasks import TASKS
-
-if TYPE_CHECKING:
-    from nanoemox.data import Record
 
 
 class Turn(NamedTuple):
@@ -38,14 +36,6 @@ class Shown(NamedTuple):
     prompt: str
     answer: str
     features: dict[str, Tensor]
-
-
-def plain_labels(record: Record) -> dict[str, Any]:
-    """A record's labels as plain JSON types."""
-    labels = record.labels
-    if labels is None:
-        return {}
-    return labels if isinstance(labels, dict) else labels.model_dump(exclude_none=True)
 
 
 def spread(shares: Mapping[str, float], number: int) -> list[str]:
@@ -258,9 +248,3 @@ class Examples(Dataset[Shown]):
         """Examples -> input_ids, attention_mask, labels [B, S] and the stacked features."""
         prompts, answers, features = (list(column) for column in zip(*batch, strict=True))
         return dict(self.processor(prompts, answers, features, padding_side="right"))
-
-
-def turns_of(record: Record) -> list[dict[str, str]] | None:
-    """The earlier turns of a record's dialogue as plain dicts."""
-    turns = [t if isinstance(t, dict) else {"role": t.role, "text": t.text} for t in record.dialogue or ()]
-    return turns or None

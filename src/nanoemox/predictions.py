@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from nanoemox import scoring
 from nanoemox.analysis import Answers, Request
-from nanoemox.data import Prediction, Record, read_predictions, write_jsonl
+from nanoemox.data import Prediction, Record, plain_labels, read_predictions, turns_of, write_jsonl
 from nanoemox.features import FeatureStore, load_record
 from nanoemox.inference import EmotionAnalyzer
 from nanoemox.media import Clip, empty_clip
@@ -68,7 +68,7 @@ def predict(
     done = _resume(path, run)
     todo = []
     for record in records:
-        known = labels_of(record)
+        known = plain_labels(record)
         open_tasks = [t for t in tasks if scoring.has_labels(known, t) and (record.id, t) not in done]
         if open_tasks:
             todo.append((record, open_tasks))
@@ -156,9 +156,8 @@ def _answer(
         if isinstance(source, Exception):
             yield from _errors(record, tasks, source)
             continue
-        candidates = {t: TASKS[t].candidates(labels_of(record)) or [] for t in tasks if TASKS[t].closed}
-        dialogue = [{"role": turn.role, "text": turn.text} for turn in record.dialogue or ()]
-        requests.append(Request(source, record.text, dialogue, tasks, candidates, only))
+        candidates = {t: TASKS[t].candidates(plain_labels(record)) or [] for t in tasks if TASKS[t].closed}
+        requests.append(Request(source, record.text, turns_of(record), tasks, candidates, only))
         asked.append((record, tasks))
     if not requests:
         return
@@ -229,11 +228,3 @@ def _fingerprint(analyzer: EmotionAnalyzer) -> str:
         f"{name} {p.numel()} {p.double().sum().item()!r}" for name, p in analyzer.model.named_parameters()
     ]
     return hashlib.sha256("\n".join(sums).encode()).hexdigest()[:16]
-
-
-def labels_of(record: Record) -> dict[str, Any]:
-    """A record's labels as plain JSON types."""
-    labels = record.labels
-    if labels is None:
-        return {}
-    return labels if isinstance(labels, dict) else labels.model_dump(exclude_none=True)

@@ -23,10 +23,10 @@ from torch import Tensor, nn
 from nanoemox.configuration_nanoemox import NanoEmoXConfig
 from nanoemox.corpora import CORPORA
 from nanoemox.corpora.quarantine import quarantine_path
-from nanoemox.data import MEDIA, ManifestError, Record
+from nanoemox.data import MEDIA, ManifestError, Record, plain_labels
 from nanoemox.features import FeatureStore, clip_bytes, load_record, origin_of
 from nanoemox.fitting import threads
-from nanoemox.mixture import Examples, plain_labels, realised, schedule
+from nanoemox.mixture import Examples, realised, schedule
 from nanoemox.modeling_nanoemox import NanoEmoXForConditionalGeneration, trainable_parts
 from nanoemox.processing_nanoemox import NanoEmoXProcessor
 from nanoemox.recipe import BackboneRecipe, P2ERecipe, Phase, RecipeError, load_recipe

@@ -81,7 +81,7 @@ def render_report(analysis: Analysis, subtitle: str | None = None, start_s: floa
     hue, saturation = TINTS.get((emotion.label or "").casefold(), NO_TINT) if emotion else NO_TINT
     notes = [note for note in analysis.warnings if note.startswith(_WORLD_MARK)]
     absent = {f"no {name}: {why}" for name, why in analysis.modalities.items()}  # told by the chips already
-    return _template().render(
+    return page_template("report.html.jinja").render(
         version=__version__,
         name=Path(clip.path).name or "Words alone",
         model=analysis.model,
@@ -109,7 +109,8 @@ def render_report(analysis: Analysis, subtitle: str | None = None, start_s: floa
 
 
 @cache
-def _template() -> Template:
+def page_template(name: str) -> Template:
+    """A page's template; a name it uses and is not given is an error."""
     environment = Environment(
         loader=PackageLoader("nanoemox", "."),
         autoescape=True,
@@ -117,7 +118,7 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("report.html.jinja")
+    return environment.get_template(name)
 
 
 def bars(result: TaskResult | None) -> list[Bar]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from nanoemox.corpora.quarantine import read_quarantine, without_quarantined
-from nanoemox.data import ManifestError, Record, read_manifest
+from nanoemox.data import ManifestError, Record, manifest_lines, read_manifest
 from nanoemox.features import media_of
 
 SHOWN = 10  # names that a summary lists before it only counts
@@ -111,8 +111,7 @@ def _line_numbers(manifest: str) -> dict[str, int]:
 
 def _ids(manifest: str) -> Iterator[tuple[int, str]]:
     try:
-        for number, raw in enumerate(Path(manifest).read_bytes().split(b"\n"), 1):
-            if raw.strip():
-                yield number, json.loads(raw.removeprefix(b"\xef\xbb\xbf"))["id"]
+        for number, raw in manifest_lines(Path(manifest)):
+            yield number, json.loads(raw)["id"]
     except (OSError, ValueError, KeyError, TypeError):
         return

@@ -25,8 +25,11 @@ from typing import Any
 import av
 import numpy as np
 
-from nanoemox import __version__, frames, sound
-from nanoemox.media import Clip, load_clip
+from nanoemox import __version__
+from nanoemox.media import audio as sound
+from nanoemox.media import video as frames
+from nanoemox.media.clip import Clip
+from nanoemox.media.load import load_clip
 
 SIDE_PX, FPS, RATE_HZ, PART_S = 256, 25, 48_000, 20
 

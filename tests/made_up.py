@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from nanoemox.analysis import Analysis, TaskResult
-from nanoemox.media import Clip
+from nanoemox.media.clip import Clip
 from nanoemox.tasks import TASKS
 
 WORLD_NOTE = (

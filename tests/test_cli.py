@@ -45,7 +45,7 @@ def analyzer(monkeypatch: pytest.MonkeyPatch) -> type[Analyzer]:
     def from_pretrained(*_: Any, **__: Any) -> Analyzer:
         return Analyzer()
 
-    monkeypatch.setattr("nanoemox.media.load_clip", load_clip)
+    monkeypatch.setattr("nanoemox.media.load.load_clip", load_clip)
     monkeypatch.setattr("nanoemox.inference.EmotionAnalyzer.from_pretrained", from_pretrained)
     return Analyzer
 
@@ -184,7 +184,7 @@ def test_the_clip_itself_is_never_overwritten(refused: Any, tmp_path: Path) -> N
 def test_an_unknown_model_is_told_at_once_what_exists(
     model: str, refused: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nanoemox.media.load_clip", lambda path, **_: make_clip(path))
+    monkeypatch.setattr("nanoemox.media.load.load_clip", lambda path, **_: make_clip(path))
     line = refused("analyze", "x.mp4", "--model", model)
     assert model in line and "pico" in line and "folder" in line
 

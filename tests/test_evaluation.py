@@ -12,7 +12,7 @@ from nanoemox import predictions, scoring
 from nanoemox.data import read_manifest, read_predictions
 from nanoemox.evaluation import evaluate
 from nanoemox.inference import EmotionAnalyzer
-from nanoemox.media import MediaError
+from nanoemox.media.untrusted import MediaError
 from nanoemox.tasks import TASKS, Task
 from nanoemox.theatre.script import stage_script
 

@@ -14,7 +14,7 @@ from nanoemox import decoding
 from nanoemox.analysis import Request
 from nanoemox.inference import EmotionAnalyzer
 from nanoemox.loading import ModelError, load_config
-from nanoemox.media import Clip, empty_clip
+from nanoemox.media.clip import Clip, empty_clip
 from nanoemox.tasks import TASKS, Task
 
 from .tiny import tiny_clip

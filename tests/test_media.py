@@ -16,18 +16,16 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from nanoemox import files, sources
-from nanoemox import frames as frames_module
-from nanoemox import sound as sound_module
-from nanoemox.media import (
-    MediaError,
-    audio_clip_starts,
-    empty_clip,
-    frame_indices,
-    load_clip,
-    load_frames_dir,
-)
-from nanoemox.resampling import resample
+from nanoemox.media import audio as sound_module
+from nanoemox.media import container as sources
+from nanoemox.media import untrusted as files
+from nanoemox.media import video as frames_module
+from nanoemox.media.audio import audio_clip_starts
+from nanoemox.media.clip import empty_clip
+from nanoemox.media.load import load_clip, load_frames_dir
+from nanoemox.media.resample import resample
+from nanoemox.media.untrusted import MediaError
+from nanoemox.media.video import frame_indices
 
 from .media_files import make_media, numbered_frame, numbers, tone, write_png, write_wav
 

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from nanoemox.resampling import resample
+from nanoemox.media.resample import resample
 
 
 def tone(frequency_hz, rate_hz, length_s=0.5):

@@ -17,7 +17,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nanoemox.configuration_nanoemox import NanoEmoXConfig
     from nanoemox.inference import Analysis, EmotionAnalyzer
-    from nanoemox.media import Clip, MediaError, load_clip
+    from nanoemox.media.clip import Clip
+    from nanoemox.media.load import load_clip
+    from nanoemox.media.untrusted import MediaError
     from nanoemox.modeling_nanoemox import NanoEmoXForConditionalGeneration
     from nanoemox.processing_nanoemox import NanoEmoXProcessor
 
@@ -25,13 +27,13 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Analysis": "inference",
-    "Clip": "media",
+    "Clip": "media.clip",
     "EmotionAnalyzer": "inference",
-    "MediaError": "media",
+    "MediaError": "media.untrusted",
     "NanoEmoXConfig": "configuration_nanoemox",
     "NanoEmoXForConditionalGeneration": "modeling_nanoemox",
     "NanoEmoXProcessor": "processing_nanoemox",
-    "load_clip": "media",
+    "load_clip": "media.load",
 }
 
 __all__ = [

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
-from nanoemox.media import Clip
+from nanoemox.media.clip import Clip
 
 PRESENT = "present"
 Dialogue = Sequence[Mapping[str, str]]

@@ -21,7 +21,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from nanoemox.clips import DecodedClips, normalised_pixels
-from nanoemox.media import SAMPLE_RATE_HZ
+from nanoemox.media.clip import SAMPLE_RATE_HZ
 from nanoemox.processing_nanoemox import NanoEmoXProcessor, picture_processor
 from nanoemox.theatre import world
 from nanoemox.theatre.render import FRAME_SIZE_PX

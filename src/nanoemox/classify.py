@@ -29,7 +29,8 @@ from nanoemox.corpora.quarantine import without_quarantined
 from nanoemox.data import Record, read_manifest, write_jsonl
 from nanoemox.features import load_record
 from nanoemox.fitting import write_json
-from nanoemox.media import SAMPLE_RATE_HZ, Clip, MediaError
+from nanoemox.media.clip import SAMPLE_RATE_HZ, Clip
+from nanoemox.media.untrusted import MediaError
 
 logger = logging.getLogger(__name__)
 Say = Callable[[str], None]

@@ -126,7 +126,8 @@ def analyze(
     outputs = [Path(name) for name in (json_file, report) if name and name != "-"]
     check_outputs(outputs, clip)
 
-    from nanoemox.media import empty_clip, load_clip
+    from nanoemox.media.clip import empty_clip
+    from nanoemox.media.load import load_clip
 
     started = time.perf_counter()
     loaded = (

@@ -23,7 +23,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from nanoemox.features import load_record
-from nanoemox.media import AUDIO_CLIP_S, AUDIO_CLIPS, FRAMES_PER_CLIP, SAMPLE_RATE_HZ, MediaError
+from nanoemox.media.clip import AUDIO_CLIP_S, AUDIO_CLIPS, FRAMES_PER_CLIP, SAMPLE_RATE_HZ
+from nanoemox.media.untrusted import MediaError
 from nanoemox.processing_nanoemox import NanoEmoXProcessor, normalised_sound, picture_processor
 
 if TYPE_CHECKING:

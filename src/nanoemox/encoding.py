@@ -30,7 +30,7 @@ from nanoemox.features import (
     load_record,
     origin_of,
 )
-from nanoemox.media import MediaError
+from nanoemox.media.untrusted import MediaError
 
 if TYPE_CHECKING:
     from nanoemox.data import Record

@@ -21,7 +21,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from nanoemox.configuration_nanoemox import NanoEmoXConfig
-from nanoemox.media import (
+from nanoemox.media.clip import (
     AUDIO_CLIP_S,
     AUDIO_CLIPS,
     FRAMES_PER_CLIP,
@@ -29,9 +29,8 @@ from nanoemox.media import (
     Clip,
     cropped,
     empty_clip,
-    load_clip,
-    load_frames_dir,
 )
+from nanoemox.media.load import load_clip, load_frames_dir
 from nanoemox.parts import ENCODERS
 
 if TYPE_CHECKING:

@@ -22,7 +22,8 @@ from torch import Tensor
 from nanoemox import decoding
 from nanoemox.analysis import PRESENT, Analysis, Answers, Dialogue, Request, TaskResult
 from nanoemox.loading import load_model
-from nanoemox.media import Clip, empty_clip, load_clip
+from nanoemox.media.clip import Clip, empty_clip
+from nanoemox.media.load import load_clip
 from nanoemox.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.processing_nanoemox import NanoEmoXProcessor, modality_of, stack_media
 from nanoemox.tasks import Answer, Task, select

@@ -24,7 +24,7 @@ from nanoemox.analysis import Answers, Request
 from nanoemox.data import Prediction, Record, plain_labels, read_predictions, turns_of, write_jsonl
 from nanoemox.features import FeatureStore, load_record
 from nanoemox.inference import EmotionAnalyzer
-from nanoemox.media import Clip, empty_clip
+from nanoemox.media.clip import Clip, empty_clip
 from nanoemox.outputs import write_all
 from nanoemox.tasks import TASKS
 

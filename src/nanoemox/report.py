@@ -21,7 +21,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from nanoemox import __version__
-from nanoemox.media import AUDIO_CLIP_S
+from nanoemox.media.clip import AUDIO_CLIP_S
 from nanoemox.tasks import SOURCES, SOURCES_OF, TASKS
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nanoemox.analysis import Analysis, TaskResult
-    from nanoemox.media import Clip
+    from nanoemox.media.clip import Clip
 
 FRAME_SIDE_PX = 320  # longest side of a frame on the page; sharp at its column width on dense screens
 JPEG_QUALITY = 84

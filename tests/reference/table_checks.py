@@ -11,13 +11,16 @@ import torch
 from torch import nn
 from transformers.initialization import no_init_weights
 
-from nanoemox import media
 from nanoemox.configuration_nanoemox import NanoEmoXConfig
+from nanoemox.media.audio import audio_clip_starts
+from nanoemox.media.clip import SAMPLE_RATE_HZ
+from nanoemox.media.load import load_clip
+from nanoemox.media.resample import resample
+from nanoemox.media.video import frame_indices
 from nanoemox.modeling_nanoemox import NanoEmoXForConditionalGeneration, parameter_report
 from nanoemox.official_names import NEVER_REACHED, official_name
 from nanoemox.parts import LORA_RANK, LORA_TARGETS, PARTS, PHASES, PUBLISHED_NANO, part_of
 from nanoemox.processing_nanoemox import centred
-from nanoemox.resampling import resample
 
 from ..media_files import write_wav
 from .common import Reference, Result, load_json, official_shapes, rule_state, rule_values
@@ -132,14 +135,14 @@ def check_rule(path: Path) -> Result:
 def check_frame_indices(path: Path) -> Result:
     result = Result()
     for case in load_json(path):
-        result.equal(f"{case['vlen']} frames", media.frame_indices(case["vlen"], case["n"]), case["indices"])
+        result.equal(f"{case['vlen']} frames", frame_indices(case["vlen"], case["n"]), case["indices"])
     return result
 
 
 def check_audio_clips(path: Path) -> Result:
     result = Result()
     for case in load_json(path):
-        starts = media.audio_clip_starts(case["num_samples_16k"], case["num_clips"], compat="published")
+        starts = audio_clip_starts(case["num_samples_16k"], case["num_clips"], compat="published")
         expected = [start for start, _ in case["sample_ranges"]]
         result.equal(f"{case['num_samples_16k']} samples", list(starts), expected)
     return result
@@ -151,12 +154,12 @@ def check_audio_preproc(path: Path) -> Result:
     waveform, rate_hz = reference.inputs["waveform"].numpy(), int(reference.inputs["sample_rate"])
     with TemporaryDirectory() as folder:
         file = write_wav(Path(folder) / "sound.wav", waveform.T, rate_hz, len(waveform))
-        clip = media.load_clip(file, compat="published")
+        clip = load_clip(file, compat="published")
     assert clip.audio_clips is not None
     before = torch.from_numpy(clip.audio_clips)
     after = torch.from_numpy(centred(clip.audio_clips))
     ours = {
-        "resampled": resample(waveform, rate_hz, media.SAMPLE_RATE_HZ),
+        "resampled": resample(waveform, rate_hz, SAMPLE_RATE_HZ),
         "raw_audio_shape": torch.tensor([len(after), 1, after.shape[1]]),
         "before_every_29th": before[:, ::29],
         "after_every_29th": after[:, ::29],

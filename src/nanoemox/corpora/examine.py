@@ -15,7 +15,9 @@ from typing import NamedTuple
 import numpy as np
 
 from nanoemox.data import MEDIA, Record
-from nanoemox.media import Clip, MediaError, cropped, empty_clip, load_clip, load_frames_dir
+from nanoemox.media.clip import Clip, cropped, empty_clip
+from nanoemox.media.load import load_clip, load_frames_dir
+from nanoemox.media.untrusted import MediaError
 
 _FASTEST_WORDS_HZ, _FASTEST_SIGNS_HZ = 6.0, 12.0  # words, and Chinese characters, a second
 _USUAL_WORDS_HZ, _USUAL_SIGNS_HZ = 2.5, 4.5

@@ -18,13 +18,11 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from nanoemox.files import refuse
-from nanoemox.resampling import grid_step, resample
-from nanoemox.sources import Source, decoded, go_to, last_packet_s
+from nanoemox.media.clip import AUDIO_CLIP_S, AUDIO_CLIPS, SAMPLE_RATE_HZ
+from nanoemox.media.container import Source, decoded, go_to, last_packet_s
+from nanoemox.media.resample import grid_step, resample
+from nanoemox.media.untrusted import refuse
 
-SAMPLE_RATE_HZ = 16_000
-AUDIO_CLIPS = 8
-AUDIO_CLIP_S = 2.0
 WINDOW = round(AUDIO_CLIP_S * SAMPLE_RATE_HZ)  # samples of one window
 DECODE_ALL_S = 120.0  # sound up to this long is decoded whole
 ENVELOPE_POINTS = 2000

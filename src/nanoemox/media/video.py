@@ -21,10 +21,10 @@ import numpy as np
 from av.sidedata.sidedata import Type as SideDataType
 from numpy.typing import NDArray
 
-from nanoemox.files import MAX_PIXELS, refuse
-from nanoemox.sources import Source, decoded, go_to, last_packet_s, packets
+from nanoemox.media.clip import FRAMES_PER_CLIP
+from nanoemox.media.container import Source, decoded, go_to, last_packet_s, packets
+from nanoemox.media.untrusted import MAX_PIXELS, refuse
 
-FRAMES_PER_CLIP = 8
 LONGEST_SIDE_PX = 1280  # pictures are kept at their own size up to this
 DECODE_THROUGH_FRAMES = 1000  # up to here a video is decoded from end to end (40 s at 25 fps)
 DECODE_THROUGH_PIXELS = 2_100_000_000  # and up to here: as many frames at 1080p, fewer of larger ones

@@ -21,7 +21,7 @@ import av
 from av.container import InputContainer
 from av.stream import Discard, Disposition
 
-from nanoemox.files import (
+from nanoemox.media.untrusted import (
     HEAD_BYTES,
     MAX_PIXELS,
     MediaError,

@@ -11,94 +11,26 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from nanoemox.files import MAX_PIXELS, MediaError, refuse, shown
-from nanoemox.frames import (
-    FRAMES_PER_CLIP,
-    LONGEST_SIDE_PX,
-    Pictures,
-    frame_indices,
-    read_folder,
-    read_pictures,
-)
-from nanoemox.sound import (
-    AUDIO_CLIP_S,
+from nanoemox.media.audio import Sound, read_sound
+from nanoemox.media.clip import (
     AUDIO_CLIPS,
-    SAMPLE_RATE_HZ,
-    Sound,
-    audio_clip_starts,
-    read_sound,
+    FRAMES_PER_CLIP,
+    PRESENT,
+    Clip,
 )
-from nanoemox.sources import Source, inspect
+from nanoemox.media.container import Source, inspect
+from nanoemox.media.untrusted import refuse, shown
+from nanoemox.media.video import Pictures, frame_indices, read_folder, read_pictures
 
-__all__ = [
-    "AUDIO_CLIPS",
-    "AUDIO_CLIP_S",
-    "FRAMES_PER_CLIP",
-    "LONGEST_SIDE_PX",
-    "MAX_PIXELS",
-    "SAMPLE_RATE_HZ",
-    "Clip",
-    "MediaError",
-    "audio_clip_starts",
-    "cropped",
-    "empty_clip",
-    "frame_indices",
-    "load_clip",
-    "load_frames_dir",
-]
-
-PRESENT = "present"
 FOLDER_FPS = 25.0  # of a folder of pictures without sound
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
 _TOO_SHORT_S = 1e-3
-
-
-@dataclass(frozen=True)
-class Clip:
-    """What was read of one clip.
-
-    frames: uint8 [T, H, W, 3], RGB as shown, the longest side at most 1280 px; None without pictures.
-    audio_clips: float32 [C, 32000], mono 16 kHz in [-1, 1]; None without sound. Read with
-        compat="published" it may be louder than that.
-    frame_times_s, audio_starts_s: where they lie, from the beginning of the file or, for sound, of the cut.
-    duration_s: length of what was read. audio_heard: share of the sound inside the windows.
-    waveform: for drawing only: lowest and highest sample of up to 1000 stretches, in turn, [2 * stretches].
-    modalities: {"video": "present" or why not, "audio": likewise}.
-    """
-
-    path: str
-    frames: NDArray[np.uint8] | None
-    audio_clips: NDArray[np.float32] | None
-    frame_times_s: tuple[float, ...]
-    audio_starts_s: tuple[float, ...]
-    duration_s: float
-    audio_heard: float | None
-    waveform: NDArray[np.float32] | None
-    modalities: dict[str, str]
-    warnings: tuple[str, ...] = ()
-
-
-def empty_clip(reason: str, path: str = "") -> Clip:
-    """A clip of words alone; `reason` says why nothing is to be seen or heard."""
-    return Clip(path, None, None, (), (), 0.0, None, None, {"video": reason, "audio": reason})
-
-
-def cropped(clip: Clip, box: Sequence[float] | None) -> Clip:
-    """The clip with only the part of its pictures inside `box` (x, y, width, height as fractions), if there is one."""
-    if box is None or clip.frames is None:
-        return clip
-    height, width = clip.frames.shape[1:3]
-    left, top = (min(int(at * size), size - 1) for at, size in zip(box, (width, height), strict=False))
-    right, bottom = (round((box[i] + box[i + 2]) * size) for i, size in enumerate((width, height)))
-    frames = clip.frames[:, top : max(bottom, top + 1), left : max(right, left + 1)]
-    return replace(clip, frames=np.ascontiguousarray(frames))
 
 
 def load_clip(

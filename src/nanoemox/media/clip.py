@@ -1,0 +1,59 @@
+"""What was read of one file: `Clip`, eight frames and eight audio windows, and what the file does not have.
+
+This file imports no PyAV, so that saved models can travel with it. Letters: T frames, H, W pixels, C audio windows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+FRAMES_PER_CLIP = 8
+SAMPLE_RATE_HZ = 16_000
+AUDIO_CLIPS = 8
+AUDIO_CLIP_S = 2.0
+PRESENT = "present"
+
+
+@dataclass(frozen=True)
+class Clip:
+    """What was read of one clip.
+
+    frames: uint8 [T, H, W, 3], RGB as shown, the longest side at most 1280 px; None without pictures.
+    audio_clips: float32 [C, 32000], mono 16 kHz in [-1, 1]; None without sound. Read with
+        compat="published" it may be louder than that.
+    frame_times_s, audio_starts_s: where they lie, from the beginning of the file or, for sound, of the cut.
+    duration_s: length of what was read. audio_heard: share of the sound inside the windows.
+    waveform: for drawing only: lowest and highest sample of up to 1000 stretches, in turn, [2 * stretches].
+    modalities: {"video": "present" or why not, "audio": likewise}.
+    """
+
+    path: str
+    frames: NDArray[np.uint8] | None
+    audio_clips: NDArray[np.float32] | None
+    frame_times_s: tuple[float, ...]
+    audio_starts_s: tuple[float, ...]
+    duration_s: float
+    audio_heard: float | None
+    waveform: NDArray[np.float32] | None
+    modalities: dict[str, str]
+    warnings: tuple[str, ...] = ()
+
+
+def empty_clip(reason: str, path: str = "") -> Clip:
+    """A clip of words alone; `reason` says why nothing is to be seen or heard."""
+    return Clip(path, None, None, (), (), 0.0, None, None, {"video": reason, "audio": reason})
+
+
+def cropped(clip: Clip, box: Sequence[float] | None) -> Clip:
+    """The clip with only the part of its pictures inside `box` (x, y, width, height as fractions), if there is one."""
+    if box is None or clip.frames is None:
+        return clip
+    height, width = clip.frames.shape[1:3]
+    left, top = (min(int(at * size), size - 1) for at, size in zip(box, (width, height), strict=False))
+    right, bottom = (round((box[i] + box[i + 2]) * size) for i, size in enumerate((width, height)))
+    frames = clip.frames[:, top : max(bottom, top + 1), left : max(right, left + 1)]
+    return replace(clip, frames=np.ascontiguousarray(frames))

@@ -262,7 +262,7 @@ def test_a_disk_that_is_full_names_the_file(
         os.close(handle)
         return Full()
 
-    monkeypatch.setattr("nanoemox.outputs.os.fdopen", fdopen)
+    monkeypatch.setattr("nanoemox.files.atomic.os.fdopen", fdopen)
     assert "r.json: could not be written (No space left" in refused(
         "analyze", "a.mp4", "--json", tmp_path / "r.json"
     )

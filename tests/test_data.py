@@ -16,8 +16,8 @@ from nanoemox.data import (
     json_schema,
     read_manifest,
     read_predictions,
-    write_jsonl,
 )
+from nanoemox.files.atomic import write_jsonl
 from nanoemox.tasks import TASKS
 from nanoemox.theatre.script import stage_script
 

@@ -11,7 +11,8 @@ import yaml
 
 from nanoemox import cli
 from nanoemox.corpora.quarantine import quarantine_path, write_quarantine
-from nanoemox.data import Record, write_jsonl
+from nanoemox.data import Record
+from nanoemox.files.atomic import write_jsonl
 from nanoemox.rehearsal import rehearse
 
 from .media_files import make_media

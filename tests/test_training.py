@@ -12,7 +12,8 @@ import torch
 import yaml
 
 from nanoemox import fitting, training
-from nanoemox.data import Record, write_jsonl
+from nanoemox.data import Record
+from nanoemox.files.atomic import write_jsonl
 from nanoemox.fitting import ByLength
 from nanoemox.mixture import realised, schedule_turns, spread, uniform_turns
 from nanoemox.recipe import P2ERecipe, RecipeError, load_recipe, shipped_recipes

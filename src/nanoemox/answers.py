@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nanoemox.archives import read_npz
+from nanoemox.files.npz import read_npz
 from nanoemox.mentions import emotions
 from nanoemox.tasks import POLARITIES, TASKS, parse_labels
 

@@ -41,7 +41,8 @@ from nanoemox.chats import Chats, SchooledLM
 from nanoemox.clips import DecodedClips, decode_clips
 from nanoemox.configuration_nanoemox import NanoEmoXConfig
 from nanoemox.data import Record, read_manifest
-from nanoemox.fitting import ByLength, fit, write_json, written_whole
+from nanoemox.files.atomic import write_json, written_whole
+from nanoemox.fitting import ByLength, fit
 from nanoemox.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.objectives import FaceObjective, SceneObjective, VoiceObjective
 from nanoemox.processing_nanoemox import NanoEmoXProcessor

@@ -26,9 +26,9 @@ from torch.nn import functional
 
 from nanoemox import baselines, metrics, smallnets
 from nanoemox.corpora.quarantine import without_quarantined
-from nanoemox.data import Record, read_manifest, write_jsonl
+from nanoemox.data import Record, read_manifest
 from nanoemox.features import load_record
-from nanoemox.fitting import write_json
+from nanoemox.files.atomic import write_json, write_jsonl
 from nanoemox.media.clip import SAMPLE_RATE_HZ, Clip
 from nanoemox.media.untrusted import MediaError
 

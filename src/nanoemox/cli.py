@@ -25,7 +25,7 @@ from nanoemox.cli_corpora import corpora
 from nanoemox.cli_models import assemble, classify, convert, export
 from nanoemox.cli_scores import TASK_NAMES, compare, score
 from nanoemox.cli_training import features, train
-from nanoemox.outputs import check_outputs, write_all
+from nanoemox.files.atomic import check_outputs, write_all
 
 if TYPE_CHECKING:
     from rich.console import Console

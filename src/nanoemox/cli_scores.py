@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nanoemox.outputs import check_outputs, write_all
+from nanoemox.files.atomic import check_outputs, write_all
 
 if TYPE_CHECKING:
     from rich.console import Console

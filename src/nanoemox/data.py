@@ -7,10 +7,8 @@ What a model answered has a form of its own, `Prediction`, one answer a line.
 
 from __future__ import annotations
 
-import json
 import os
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PureWindowsPath
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -228,31 +226,6 @@ def read_predictions(path: str | os.PathLike[str], unfinished: bool = False) -> 
         lines[pair] = number
         predictions[pair] = prediction
     return list(predictions.values())
-
-
-def write_jsonl(path: str | os.PathLike[str], lines: Iterable[Mapping[str, Any] | BaseModel]) -> int:
-    """Write one object a line, all of them or none, and return their number; an error keeps the old file."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".unfinished")
-    count = 0
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            for line in lines:
-                if isinstance(line, BaseModel):
-                    line = line.model_dump(mode="json", exclude_none=True)
-                file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
-                count += 1
-            file.flush()
-            os.fsync(file.fileno())
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(name).chmod(0o666 & ~umask)  # as any new file; a temporary one is private
-        os.replace(name, path)  # noqa: PTH105 (one step, on every system)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    return count
 
 
 def plain_labels(record: Record) -> dict[str, Any]:

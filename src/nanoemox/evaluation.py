@@ -28,8 +28,8 @@ from nanoemox.breakdown import break_down
 from nanoemox.data import plain_labels, read_manifest
 from nanoemox.evaluation_page import render_evaluation
 from nanoemox.features import FeatureStore, origin_of
+from nanoemox.files.atomic import write_all
 from nanoemox.inference import EmotionAnalyzer
-from nanoemox.outputs import write_all
 from nanoemox.predictions import Features, Took, predict, read_times
 from nanoemox.selection import LeftOut, read_usable, to_train_on
 from nanoemox.tasks import TASKS, select

@@ -21,11 +21,11 @@ from tqdm import tqdm
 
 from nanoemox import scoring
 from nanoemox.analysis import Answers, Request
-from nanoemox.data import Prediction, Record, plain_labels, read_predictions, turns_of, write_jsonl
+from nanoemox.data import Prediction, Record, plain_labels, read_predictions, turns_of
 from nanoemox.features import FeatureStore, load_record
+from nanoemox.files.atomic import write_all, write_jsonl
 from nanoemox.inference import EmotionAnalyzer
 from nanoemox.media.clip import Clip, empty_clip
-from nanoemox.outputs import write_all
 from nanoemox.tasks import TASKS
 
 logger = logging.getLogger(__name__)

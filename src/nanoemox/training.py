@@ -27,7 +27,8 @@ from nanoemox.clips import DecodedClips, LiveMedia, Tensors, decode_clips
 from nanoemox.data import Record
 from nanoemox.encoding import compute_features
 from nanoemox.features import FeatureStore, StaleStoreError, origin_of
-from nanoemox.fitting import ByLength, fit, write_json, written_whole
+from nanoemox.files.atomic import write_json, written_whole
+from nanoemox.fitting import ByLength, fit
 from nanoemox.health import check_health, table
 from nanoemox.loading import BUNDLED, locate
 from nanoemox.mixture import Examples, realised, schedule

@@ -43,7 +43,8 @@ from nanoemox.corpora import own as own_clips
 from nanoemox.corpora.corpus import Corpus
 from nanoemox.corpora.folder import Folder, Problem
 from nanoemox.corpora.tables import CorpusError
-from nanoemox.data import MEDIA, Record, write_jsonl
+from nanoemox.data import MEDIA, Record
+from nanoemox.files.atomic import write_jsonl
 
 __all__ = [
     "CORPORA",

@@ -11,7 +11,8 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from nanoemox.data import ManifestError, Record, write_jsonl
+from nanoemox.data import ManifestError, Record
+from nanoemox.files.atomic import write_jsonl
 
 
 def quarantine_path(manifest: str | os.PathLike[str]) -> Path:

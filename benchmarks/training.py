@@ -27,8 +27,9 @@ from nanoemox.data import read_manifest
 from nanoemox.encoding import compute_features
 from nanoemox.features import clip_bytes
 from nanoemox.mixture import Examples, schedule
-from nanoemox.modeling_nanoemox import NanoEmoXForConditionalGeneration, trainable_parts
-from nanoemox.processing_nanoemox import NanoEmoXProcessor
+from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
+from nanoemox.model.parts import trainable_parts
+from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 from nanoemox.recipe import P2ERecipe, Phase, load_recipe
 from nanoemox.rehearsal import time_steps
 from nanoemox.theatre.make import make_theatre

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedTokenizerFast
 
-    from nanoemox.modeling_nanoemox import NanoEmoXForConditionalGeneration
-    from nanoemox.processing_nanoemox import NanoEmoXProcessor
+    from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
+    from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +23,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 @pytest.fixture(scope="session")
 def processor(tokenizer: PreTrainedTokenizerFast) -> NanoEmoXProcessor:
-    from nanoemox.processing_nanoemox import NanoEmoXProcessor
+    from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 
     from .tiny import tiny_config
 
@@ -34,7 +34,7 @@ def processor(tokenizer: PreTrainedTokenizerFast) -> NanoEmoXProcessor:
 def model(tokenizer: PreTrainedTokenizerFast) -> NanoEmoXForConditionalGeneration:
     import torch
 
-    from nanoemox.modeling_nanoemox import NanoEmoXForConditionalGeneration
+    from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 
     from .tiny import tiny_config
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from nanoemox.adapters import FaceAdapter, QFormerAdapter
-from nanoemox.modeling_nanoemox import NanoEmoXForConditionalGeneration
+from nanoemox.model.adapters import FaceAdapter, QFormerAdapter
+from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 
 from .tiny import tiny_config
 

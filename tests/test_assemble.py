@@ -14,8 +14,8 @@ from nanoemox import assemble as assembling
 from nanoemox.assemble import assemble, assemble_random
 from nanoemox.checkpoints import ShardWriter, WeightsError, open_weights
 from nanoemox.inference import EmotionAnalyzer
+from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 from nanoemox.official_names import from_official
-from nanoemox.processing_nanoemox import NanoEmoXProcessor
 
 from .backbones_on_disk import settings, write_backbones, write_clip, write_facexformer, write_qwen
 from .tiny import tiny_tokenizer

@@ -14,15 +14,15 @@ import yaml
 
 from nanoemox.backbone_data import frame_tracks, stills
 from nanoemox.chats import Chats, SchooledLM
-from nanoemox.configuration_nanoemox import PLACEHOLDERS, NanoEmoXConfig
 from nanoemox.fitting import ByLength
-from nanoemox.processing_nanoemox import NanoEmoXProcessor
+from nanoemox.model.configuration_nanoemox import PLACEHOLDERS, NanoEmoXConfig
+from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
+from nanoemox.model.tokenizer import train_tokenizer
 from nanoemox.recipe import RecipeError
 from nanoemox.tasks import TASKS
 from nanoemox.theatre.script import pair_split
 from nanoemox.theatre.stills import stage_still
 from nanoemox.theatre.world import PLACES, PROPS
-from nanoemox.tokenizing import train_tokenizer
 from nanoemox.training import run_recipe
 
 

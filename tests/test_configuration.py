@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from transformers import AutoConfig
 
-from nanoemox.configuration_nanoemox import PLACEHOLDERS, NanoEmoXConfig
+from nanoemox.model.configuration_nanoemox import PLACEHOLDERS, NanoEmoXConfig
 
 from .tiny import tiny_config
 

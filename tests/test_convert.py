@@ -14,7 +14,7 @@ from nanoemox.assemble import assemble
 from nanoemox.checkpoints import WeightsError, open_weights
 from nanoemox.convert import convert, published_state, write_published
 from nanoemox.inference import EmotionAnalyzer
-from nanoemox.modeling_nanoemox import NanoEmoXForConditionalGeneration
+from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 
 from .backbones_on_disk import lora_state, official_state, settings, write_backbones
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from nanoemox.encoders import AudioEncoder, FaceEncoder, VisionEncoder
+from nanoemox.model.encoders import AudioEncoder, FaceEncoder, VisionEncoder
 
 from .tiny import tiny_config
 

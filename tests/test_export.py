@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 
 from nanoemox.checkpoints import WeightsError
 from nanoemox.export import export
-from nanoemox.modeling_nanoemox import NanoEmoXForConditionalGeneration
-from nanoemox.processing_nanoemox import NanoEmoXProcessor
+from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
+from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 from tests.tiny import tiny_config, tiny_tokenizer
 
 

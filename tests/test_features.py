@@ -11,7 +11,6 @@ import torch
 from PIL import Image
 
 from nanoemox import encoding
-from nanoemox.configuration_nanoemox import NanoEmoXConfig
 from nanoemox.data import Record
 from nanoemox.encoding import compute_features
 from nanoemox.features import (
@@ -23,6 +22,7 @@ from nanoemox.features import (
     load_record,
     origin_of,
 )
+from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
 from nanoemox.selection import distinct
 
 from .media_files import make_media, numbered_frame, numbers, write_wav
@@ -132,7 +132,7 @@ def _losses(model: Any, processor: Any, records: list[Record], store: FeatureSto
 
 
 def processor_stack(rows: list[Any]) -> dict[str, torch.Tensor]:
-    from nanoemox.processing_nanoemox import stack_media
+    from nanoemox.model.processing_nanoemox import stack_media
 
     return stack_media(rows)
 

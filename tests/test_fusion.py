@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from nanoemox.fusion import FusionEncoder
+from nanoemox.model.fusion import FusionEncoder
 
 from .tiny import tiny_config
 

@@ -12,13 +12,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from nanoemox import hub, remote_code
+from nanoemox import hub
 from nanoemox.checkpoints import WeightsError
 from nanoemox.inference import EmotionAnalyzer
 from nanoemox.loading import ModelError, load_config
+from nanoemox.model import remote_code
+from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
+from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 from nanoemox.model_card import model_card
-from nanoemox.modeling_nanoemox import NanoEmoXForConditionalGeneration
-from nanoemox.processing_nanoemox import NanoEmoXProcessor
 
 from .tiny import make_batch, tiny_config
 

@@ -7,17 +7,10 @@ import pytest
 import torch
 from transformers import AutoModelForMultimodalLM, AutoProcessor
 
-from nanoemox.configuration_nanoemox import NanoEmoXConfig
-from nanoemox.modeling_nanoemox import (
-    FEATURE_NAMES,
-    LORA_TARGETS,
-    MEDIA_NAMES,
-    PHASES,
-    NanoEmoXForConditionalGeneration,
-    parameter_report,
-    trainable_parts,
-)
-from nanoemox.parts import ADAPTERS, PARTS, part_of
+from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
+from nanoemox.model.encoders import FEATURE_NAMES
+from nanoemox.model.modeling_nanoemox import MEDIA_NAMES, NanoEmoXForConditionalGeneration, parameter_report
+from nanoemox.model.parts import ADAPTERS, LORA_TARGETS, PARTS, PHASES, part_of, trainable_parts
 
 from .tiny import ROWS, make_batch, tiny_config
 

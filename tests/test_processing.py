@@ -7,8 +7,13 @@ import pytest
 import torch
 from transformers import AutoProcessor
 
-from nanoemox.configuration_nanoemox import PLACEHOLDERS
-from nanoemox.processing_nanoemox import NanoEmoXProcessor, normalised_sound, prepare_tokenizer, stack_media
+from nanoemox.model.configuration_nanoemox import PLACEHOLDERS
+from nanoemox.model.processing_nanoemox import (
+    NanoEmoXProcessor,
+    normalised_sound,
+    prepare_tokenizer,
+    stack_media,
+)
 
 from .tiny import make_batch, tiny_clip, tiny_config
 

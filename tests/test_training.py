@@ -52,7 +52,7 @@ def test_shipped_recipes_are_valid(name: str) -> None:
 
 
 def test_curriculum_trains_what_the_paper_says() -> None:
-    from nanoemox.parts import PHASES
+    from nanoemox.model.parts import PHASES
 
     for name in ("p2e_pico", "p2e_nano"):
         recipe = load_recipe(name)

@@ -10,8 +10,8 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from nanoemox.configuration_nanoemox import NanoEmoXConfig
-from nanoemox.processing_nanoemox import NanoEmoXProcessor, prepare_tokenizer
+from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
+from nanoemox.model.processing_nanoemox import NanoEmoXProcessor, prepare_tokenizer
 
 LINES = [
     "The most likely label is anger. The character's sentiment state is negative.",

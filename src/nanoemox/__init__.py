@@ -15,13 +15,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nanoemox.configuration_nanoemox import NanoEmoXConfig
     from nanoemox.inference import Analysis, EmotionAnalyzer
     from nanoemox.media.clip import Clip
     from nanoemox.media.load import load_clip
     from nanoemox.media.untrusted import MediaError
-    from nanoemox.modeling_nanoemox import NanoEmoXForConditionalGeneration
-    from nanoemox.processing_nanoemox import NanoEmoXProcessor
+    from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
+    from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
+    from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 
 __version__ = "0.1.0"
 
@@ -30,9 +30,9 @@ _HOMES = {
     "Clip": "media.clip",
     "EmotionAnalyzer": "inference",
     "MediaError": "media.untrusted",
-    "NanoEmoXConfig": "configuration_nanoemox",
-    "NanoEmoXForConditionalGeneration": "modeling_nanoemox",
-    "NanoEmoXProcessor": "processing_nanoemox",
+    "NanoEmoXConfig": "model.configuration_nanoemox",
+    "NanoEmoXForConditionalGeneration": "model.modeling_nanoemox",
+    "NanoEmoXProcessor": "model.processing_nanoemox",
     "load_clip": "media.load",
 }
 

@@ -23,12 +23,12 @@ from torch import nn
 from transformers import initialization as init
 
 from nanoemox.checkpoints import TORCH_DTYPES, ShardWriter, WeightsError, open_weights, whole_folder
-from nanoemox.configuration_nanoemox import PRESETS, NanoEmoXConfig
 from nanoemox.hub import complete, find_part, told
-from nanoemox.modeling_nanoemox import NanoEmoXForConditionalGeneration
-from nanoemox.parts import PARTS, part_of
+from nanoemox.model.configuration_nanoemox import PRESETS, NanoEmoXConfig
+from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
+from nanoemox.model.parts import PARTS, part_of
+from nanoemox.model.processing_nanoemox import NanoEmoXProcessor, prepare_tokenizer
 from nanoemox.pretrained import FACE_KEY, Part, Source, hub_part, load_tokenizer, plan_part
-from nanoemox.processing_nanoemox import NanoEmoXProcessor, prepare_tokenizer
 
 logger = logging.getLogger(__name__)
 Say = Callable[[str], None]
@@ -111,7 +111,7 @@ def assemble_random(
     say: Say = logger.info,
 ) -> Path:
     """A model folder at full size with random weights and a tokenizer trained here, to try the machinery with."""
-    from nanoemox.tokenizing import train_tokenizer
+    from nanoemox.model.tokenizer import train_tokenizer
 
     config = NanoEmoXConfig(**{**PRESETS[_known(preset)], **(settings or {})})
     say("tokenizer: training")

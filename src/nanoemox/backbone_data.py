@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from nanoemox.clips import DecodedClips, normalised_pixels
 from nanoemox.media.clip import SAMPLE_RATE_HZ
-from nanoemox.processing_nanoemox import NanoEmoXProcessor, picture_processor
+from nanoemox.model.processing_nanoemox import NanoEmoXProcessor, picture_processor
 from nanoemox.theatre import world
 from nanoemox.theatre.render import FRAME_SIZE_PX
 from nanoemox.theatre.script import stage_script

@@ -39,15 +39,15 @@ from nanoemox.backbone_data import (
 from nanoemox.calibration import calibrate
 from nanoemox.chats import Chats, SchooledLM
 from nanoemox.clips import DecodedClips, decode_clips
-from nanoemox.configuration_nanoemox import NanoEmoXConfig
 from nanoemox.data import Record, read_manifest
 from nanoemox.files.atomic import write_json, written_whole
 from nanoemox.fitting import ByLength, fit
-from nanoemox.modeling_nanoemox import NanoEmoXForConditionalGeneration
+from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
+from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
+from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
+from nanoemox.model.tokenizer import train_tokenizer
 from nanoemox.objectives import FaceObjective, SceneObjective, VoiceObjective
-from nanoemox.processing_nanoemox import NanoEmoXProcessor
 from nanoemox.recipe import BackboneRecipe, Job, RecipeError
-from nanoemox.tokenizing import train_tokenizer
 
 logger = logging.getLogger(__name__)
 JOBS = ("face", "voice", "scene", "lm")

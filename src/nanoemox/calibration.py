@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from nanoemox.modeling_nanoemox import NanoEmoXForConditionalGeneration
+from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 
 
 @torch.no_grad()

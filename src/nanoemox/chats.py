@@ -20,9 +20,9 @@ from torch.utils.data import Dataset
 from transformers import Qwen2ForCausalLM
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from nanoemox.configuration_nanoemox import PLACEHOLDERS
 from nanoemox.mixture import spread
-from nanoemox.processing_nanoemox import NanoEmoXProcessor
+from nanoemox.model.configuration_nanoemox import PLACEHOLDERS
+from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 from nanoemox.tasks import TASKS
 from nanoemox.theatre import words, world
 from nanoemox.theatre.script import Script, stage_script

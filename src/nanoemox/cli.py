@@ -265,11 +265,11 @@ def info(
 ) -> None:
     """Sizes: parameters of every part, and how many each phase trains. `nano` is the paper's 2.2B shape."""
     from nanoemox.loading import load_config
-    from nanoemox.modeling_nanoemox import parameter_report
+    from nanoemox.model.modeling_nanoemox import parameter_report
 
     sizes = parameter_report(load_config(model))
     if model == "nano":
-        from nanoemox.parts import PUBLISHED_NANO
+        from nanoemox.model.parts import PUBLISHED_NANO
 
         sizes["published"] = PUBLISHED_NANO
     if as_json:

@@ -25,7 +25,7 @@ from tqdm import tqdm
 from nanoemox.features import load_record
 from nanoemox.media.clip import AUDIO_CLIP_S, AUDIO_CLIPS, FRAMES_PER_CLIP, SAMPLE_RATE_HZ
 from nanoemox.media.untrusted import MediaError
-from nanoemox.processing_nanoemox import NanoEmoXProcessor, normalised_sound, picture_processor
+from nanoemox.model.processing_nanoemox import NanoEmoXProcessor, normalised_sound, picture_processor
 
 if TYPE_CHECKING:
     from nanoemox.data import Record

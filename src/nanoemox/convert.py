@@ -34,11 +34,11 @@ from nanoemox.checkpoints import (
     save_tensors,
     whole_folder,
 )
-from nanoemox.configuration_nanoemox import NanoEmoXConfig
 from nanoemox.hub import check_folder, complete, find_part, told
+from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
+from nanoemox.model.parts import LORA_ALPHA, LORA_DROPOUT, LORA_TARGETS, PARTS, part_of
+from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 from nanoemox.official_names import NEVER_REACHED, official_name
-from nanoemox.parts import LORA_ALPHA, LORA_DROPOUT, LORA_TARGETS, PARTS, part_of
-from nanoemox.processing_nanoemox import NanoEmoXProcessor
 
 logger = logging.getLogger(__name__)
 Say = Callable[[str], None]

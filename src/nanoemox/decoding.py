@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from nanoemox.modeling_nanoemox import NanoEmoXForConditionalGeneration as Model
+from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration as Model
 
 ROWS_AT_ONCE = 512  # candidates whose likelihood is computed in one go; bounds memory
 Tokens = list[int]

@@ -19,7 +19,6 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from nanoemox.encoders import FEATURE_NAMES
 from nanoemox.features import (
     DTYPES,
     VERSION,
@@ -31,6 +30,7 @@ from nanoemox.features import (
     origin_of,
 )
 from nanoemox.media.untrusted import MediaError
+from nanoemox.model.encoders import FEATURE_NAMES
 
 if TYPE_CHECKING:
     from nanoemox.data import Record

@@ -7,9 +7,9 @@ import shutil
 from pathlib import Path
 
 from nanoemox.checkpoints import TORCH_DTYPES, WeightsError, whole_folder
+from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
+from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 from nanoemox.model_card import write_card
-from nanoemox.modeling_nanoemox import NanoEmoXForConditionalGeneration
-from nanoemox.processing_nanoemox import NanoEmoXProcessor
 
 
 def export(

@@ -20,7 +20,6 @@ import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from nanoemox.configuration_nanoemox import NanoEmoXConfig
 from nanoemox.media.clip import (
     AUDIO_CLIP_S,
     AUDIO_CLIPS,
@@ -31,7 +30,8 @@ from nanoemox.media.clip import (
     empty_clip,
 )
 from nanoemox.media.load import load_clip, load_frames_dir
-from nanoemox.parts import ENCODERS
+from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
+from nanoemox.model.parts import ENCODERS
 
 if TYPE_CHECKING:
     from nanoemox.data import Record

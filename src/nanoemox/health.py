@@ -20,8 +20,8 @@ from nanoemox.analysis import Request
 from nanoemox.clips import Tensors
 from nanoemox.data import Record, plain_labels, turns_of
 from nanoemox.inference import EmotionAnalyzer
-from nanoemox.modeling_nanoemox import MEDIA_NAMES, NanoEmoXForConditionalGeneration
-from nanoemox.processing_nanoemox import NanoEmoXProcessor, stack_media
+from nanoemox.model.modeling_nanoemox import MEDIA_NAMES, NanoEmoXForConditionalGeneration
+from nanoemox.model.processing_nanoemox import NanoEmoXProcessor, stack_media
 from nanoemox.tasks import TASKS
 
 logger = logging.getLogger(__name__)

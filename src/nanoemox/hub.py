@@ -11,9 +11,9 @@ import re
 from pathlib import Path
 
 from nanoemox.checkpoints import WeightsError, listed, open_weights
-from nanoemox.configuration_nanoemox import NanoEmoXConfig
+from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
+from nanoemox.model.remote_code import bring_code
 from nanoemox.model_card import write_card
-from nanoemox.remote_code import bring_code
 
 _WHOLE = ("config.json", "processor_config.json", "tokenizer.json")
 _SMALL_FILES = ["*.json", "*.txt", "*.jinja", "*.model"]

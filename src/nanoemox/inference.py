@@ -24,8 +24,8 @@ from nanoemox.analysis import PRESENT, Analysis, Answers, Dialogue, Request, Tas
 from nanoemox.loading import load_model
 from nanoemox.media.clip import Clip, empty_clip
 from nanoemox.media.load import load_clip
-from nanoemox.modeling_nanoemox import NanoEmoXForConditionalGeneration
-from nanoemox.processing_nanoemox import NanoEmoXProcessor, modality_of, stack_media
+from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
+from nanoemox.model.processing_nanoemox import NanoEmoXProcessor, modality_of, stack_media
 from nanoemox.tasks import Answer, Task, select
 
 LEFT_OUT = "left out on request"

@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 
-from nanoemox.configuration_nanoemox import PRESETS, NanoEmoXConfig
 from nanoemox.hub import check_folder, check_kind
-from nanoemox.modeling_nanoemox import NanoEmoXForConditionalGeneration
-from nanoemox.processing_nanoemox import NanoEmoXProcessor
+from nanoemox.model.configuration_nanoemox import PRESETS, NanoEmoXConfig
+from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
+from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 
 BUNDLED = ("pico",)
 

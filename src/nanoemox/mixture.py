@@ -17,7 +17,7 @@ from torch.utils.data import Dataset
 
 from nanoemox.clips import Tensors
 from nanoemox.data import Record, plain_labels, turns_of
-from nanoemox.processing_nanoemox import NanoEmoXProcessor, modality_of
+from nanoemox.model.processing_nanoemox import NanoEmoXProcessor, modality_of
 from nanoemox.recipe import Phase
 from nanoemox.tasks import TASKS
 

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPTextConfig, CLIPTextModel
 
-from nanoemox.configuration_nanoemox import NanoEmoXConfig
-from nanoemox.encoders import AudioEncoder, FaceEncoder, VisionEncoder
+from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
+from nanoemox.model.encoders import AudioEncoder, FaceEncoder, VisionEncoder
 
 Losses = dict[str, Any]
 

@@ -23,7 +23,7 @@ from pydantic import (
     model_validator,
 )
 
-from nanoemox.parts import PARTS
+from nanoemox.model.parts import PARTS
 from nanoemox.tasks import TASKS
 
 MODALITIES = ("video", "audio", "text")

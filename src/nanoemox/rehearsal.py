@@ -20,15 +20,16 @@ import psutil
 import torch
 from torch import Tensor, nn
 
-from nanoemox.configuration_nanoemox import NanoEmoXConfig
 from nanoemox.corpora import CORPORA
 from nanoemox.corpora.quarantine import quarantine_path
 from nanoemox.data import MEDIA, ManifestError, Record, plain_labels
 from nanoemox.features import FeatureStore, clip_bytes, load_record, origin_of
 from nanoemox.fitting import threads
 from nanoemox.mixture import Examples, realised, schedule
-from nanoemox.modeling_nanoemox import NanoEmoXForConditionalGeneration, trainable_parts
-from nanoemox.processing_nanoemox import NanoEmoXProcessor
+from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
+from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
+from nanoemox.model.parts import trainable_parts
+from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 from nanoemox.recipe import BackboneRecipe, P2ERecipe, Phase, RecipeError, load_recipe
 from nanoemox.selection import LeftOut, distinct, read_usable, to_train_on
 from nanoemox.tasks import TASKS

@@ -32,9 +32,9 @@ from nanoemox.fitting import ByLength, fit
 from nanoemox.health import check_health, table
 from nanoemox.loading import BUNDLED, locate
 from nanoemox.mixture import Examples, realised, schedule
-from nanoemox.modeling_nanoemox import NanoEmoXForConditionalGeneration
-from nanoemox.parts import LORA_TARGETS, PARTS, part_of, trainable_parts
-from nanoemox.processing_nanoemox import NanoEmoXProcessor
+from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
+from nanoemox.model.parts import LORA_TARGETS, PARTS, part_of, trainable_parts
+from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 from nanoemox.recipe import BackboneRecipe, P2ERecipe, Phase, RecipeError, load_recipe
 from nanoemox.selection import LeftOut, distinct, read_usable, to_train_on, to_validate_on
 

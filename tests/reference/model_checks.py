@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 from transformers import Wav2Vec2FeatureExtractor
 
-from nanoemox.adapters import FaceAdapter, QFormerAdapter
-from nanoemox.affectgpt import AttentionAdapter, AttentionFusion
-from nanoemox.configuration_nanoemox import PRESETS, NanoEmoXConfig
-from nanoemox.encoders import AudioEncoder, FaceEncoder, VisionEncoder
-from nanoemox.fusion import FusionEncoder
-from nanoemox.processing_nanoemox import normalised_sound, picture_processor
+from nanoemox.model.adapters import FaceAdapter, QFormerAdapter
+from nanoemox.model.affectgpt import AttentionAdapter, AttentionFusion
+from nanoemox.model.configuration_nanoemox import PRESETS, NanoEmoXConfig
+from nanoemox.model.encoders import AudioEncoder, FaceEncoder, VisionEncoder
+from nanoemox.model.fusion import FusionEncoder
+from nanoemox.model.processing_nanoemox import normalised_sound, picture_processor
 
 from .common import Reference, Result, load, official_shapes, rule_state
 

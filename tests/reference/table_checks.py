@@ -11,16 +11,16 @@ import torch
 from torch import nn
 from transformers.initialization import no_init_weights
 
-from nanoemox.configuration_nanoemox import NanoEmoXConfig
 from nanoemox.media.audio import audio_clip_starts
 from nanoemox.media.clip import SAMPLE_RATE_HZ
 from nanoemox.media.load import load_clip
 from nanoemox.media.resample import resample
 from nanoemox.media.video import frame_indices
-from nanoemox.modeling_nanoemox import NanoEmoXForConditionalGeneration, parameter_report
+from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
+from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration, parameter_report
+from nanoemox.model.parts import LORA_RANK, LORA_TARGETS, PARTS, PHASES, PUBLISHED_NANO, part_of
+from nanoemox.model.processing_nanoemox import centred
 from nanoemox.official_names import NEVER_REACHED, official_name
-from nanoemox.parts import LORA_RANK, LORA_TARGETS, PARTS, PHASES, PUBLISHED_NANO, part_of
-from nanoemox.processing_nanoemox import centred
 
 from ..media_files import write_wav
 from .common import Reference, Result, load_json, official_shapes, rule_state, rule_values

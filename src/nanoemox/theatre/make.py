@@ -38,6 +38,7 @@ from nanoemox.theatre.script import SPLITS, Script, stage_script
 
 _WRITING_CODE = (
     "__init__",
+    "texts",
     "make",
     "script",
     "words",

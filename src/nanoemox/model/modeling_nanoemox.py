@@ -25,24 +25,13 @@ from transformers import (
 from transformers import initialization as init
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from nanoemox.adapters import FaceAdapter, QFormerAdapter
-from nanoemox.affectgpt import AttentionAdapter, AttentionFusion, QFormerFusion
-from nanoemox.configuration_nanoemox import NanoEmoXConfig
-from nanoemox.encoders import FEATURE_NAMES, AudioEncoder, FaceEncoder, VisionEncoder
-from nanoemox.fusion import FusionEncoder
-from nanoemox.parts import ENCODERS, LORA_TARGETS, PARTS, PHASES, parameter_counts, trainable_parts
-from nanoemox.remote_code import bring_code
-
-__all__ = [
-    "FEATURE_NAMES",
-    "LORA_TARGETS",
-    "MEDIA_NAMES",
-    "PHASES",
-    "NanoEmoXForConditionalGeneration",
-    "NanoEmoXOutput",
-    "parameter_report",
-    "trainable_parts",
-]
+from nanoemox.model.adapters import FaceAdapter, QFormerAdapter
+from nanoemox.model.affectgpt import AttentionAdapter, AttentionFusion, QFormerFusion
+from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
+from nanoemox.model.encoders import FEATURE_NAMES, AudioEncoder, FaceEncoder, VisionEncoder
+from nanoemox.model.fusion import FusionEncoder
+from nanoemox.model.parts import ENCODERS, PARTS, PHASES, parameter_counts
+from nanoemox.model.remote_code import bring_code
 
 MEDIA_NAMES = ("pixel_values_videos", "face_pixel_values", "input_values")
 # The paper's forms, and AffectGPT's where a configuration asks for them (NanoEmoXConfig, `…_form`).

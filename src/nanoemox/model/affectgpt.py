@@ -10,8 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from nanoemox.adapters import QFormerAdapter
-from nanoemox.configuration_nanoemox import NanoEmoXConfig
+from nanoemox.model.adapters import QFormerAdapter
+from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
 
 MAX_FUSION_STEPS = 264  # rows of the position embedding over both streams
 

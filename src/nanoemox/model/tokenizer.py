@@ -6,35 +6,12 @@ and the four placeholders.
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator
-
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import Qwen2Tokenizer
 from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
 
-from nanoemox.processing_nanoemox import prepare_tokenizer
-from nanoemox.tasks import TASKS
-from nanoemox.theatre import words
-from nanoemox.theatre.script import stage_script
-
-
-def theatre_texts(scripts: int, seed: int) -> Iterator[str]:
-    """Lines, dialogues, questions and answers of the training split."""
-    for task in TASKS.values():
-        for _ in range(20):
-            yield task.question()
-    for index in range(scripts):
-        script = stage_script(index, seed, "train")
-        labels = script.record()["labels"]
-        rng = random.Random(f"{seed}/{index}")
-        yield from (script.text, *(text for _, text in script.dialogue), *script.describe(rng).values())
-        yield from (answer for task in TASKS.values() if (answer := task.target(labels)))
-        yield from (
-            task.answer_for(label) for task in TASKS.values() for label in task.defaults if task.closed
-        )
-    yield from ("user: assistant: Before: Words: Voice: Face: Scene: Together:" for _ in range(50))
-    yield from words.GOALS.values()
+from nanoemox.model.processing_nanoemox import prepare_tokenizer
+from nanoemox.theatre.texts import theatre_texts
 
 
 def train_tokenizer(scripts: int, vocabulary: int, seed: int) -> Qwen2Tokenizer:

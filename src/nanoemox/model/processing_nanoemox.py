@@ -25,9 +25,9 @@ from transformers.image_utils import (
 )
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-from nanoemox.configuration_nanoemox import PLACEHOLDERS, NanoEmoXConfig
 from nanoemox.media.clip import SAMPLE_RATE_HZ, Clip
-from nanoemox.remote_code import bring_code
+from nanoemox.model.configuration_nanoemox import PLACEHOLDERS, NanoEmoXConfig
+from nanoemox.model.remote_code import bring_code
 
 END_OF_TURN = "<|im_end|>"
 CHAT_TEMPLATE = Path(__file__).with_name("chat_template.jinja")

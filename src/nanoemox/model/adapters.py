@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers import Blip2QFormerModel
 
-from nanoemox.configuration_nanoemox import NanoEmoXConfig
+from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
 
 
 class QFormerAdapter(nn.Module):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from nanoemox.configuration_nanoemox import NanoEmoXConfig
+from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
 
 
 class CrossModalExpert(nn.Module):

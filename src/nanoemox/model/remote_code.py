@@ -18,19 +18,19 @@ AUTO_MAP = {
     "AutoProcessor": "processing_nanoemox.NanoEmoXProcessor",
 }
 _KEYS = {"config.json": tuple(AUTO_MAP), "processor_config.json": ("AutoProcessor",)}
-_OURS = re.compile(r"^(\s*)from nanoemox\.(\w+) import", re.MULTILINE)
+_OURS = re.compile(r"^(\s*)from nanoemox\.(\w+)\.(\w+) import", re.MULTILINE)
 
 
 def code() -> dict[str, str]:
     """The files that define configuration, model and processor, with all they import of ours."""
-    here, texts = Path(__file__).parent, {}
-    waiting = [target.partition(".")[0] for target in AUTO_MAP.values()]
+    package, texts = Path(__file__).parent.parent, {}
+    waiting = [("model", target.partition(".")[0]) for target in AUTO_MAP.values()]
     while waiting:
-        module = waiting.pop()
+        folder, module = waiting.pop()
         if module not in texts:
-            source = (here / f"{module}.py").read_text(encoding="utf-8")
-            waiting += [name for _, name in _OURS.findall(source)]
-            texts[module] = _OURS.sub(r"\1from .\2 import", source)
+            source = (package / folder / f"{module}.py").read_text(encoding="utf-8")
+            waiting += [(folder, name) for _, folder, name in _OURS.findall(source)]
+            texts[module] = _OURS.sub(r"\1from .\3 import", source)
     return texts
 
 
@@ -40,7 +40,10 @@ def bring_code(folder: str | Path) -> None:
     A folder within the package itself needs no second copy, and a copy of this file leaves the rest to transformers.
     """
     folder = Path(folder)
-    if __name__ != "nanoemox.remote_code" or Path(__file__).resolve().parent in folder.resolve().parents:
+    if (
+        __name__ != "nanoemox.model.remote_code"
+        or Path(__file__).resolve().parent.parent in folder.resolve().parents
+    ):
         return
     for module, text in code().items():
         (folder / f"{module}.py").write_text(text, encoding="utf-8")

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import CLIPVisionModel, HubertModel, SwinModel
 
-from nanoemox.configuration_nanoemox import NanoEmoXConfig
+from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
 
 # What the encoders of one clip give, by the names that the model's forward takes them.
 FEATURE_NAMES = ("video_features", "video_taps", "audio_features", "audio_taps", "face_features")

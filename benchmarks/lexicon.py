@@ -19,8 +19,9 @@ from pathlib import Path
 from scipy.stats import kendalltau
 from sklearn.metrics import cohen_kappa_score
 
-from nanoemox import emotion_wheel, metrics, published
-from nanoemox.mentions import emotions
+from nanoemox import published
+from nanoemox.metrics import emotion_lexicon, label_sets
+from nanoemox.metrics.emotion_mentions import emotions
 from nanoemox.word_lists import WordLists
 
 
@@ -40,14 +41,14 @@ def main(reasons: str, tables: str) -> None:
         for token in re.findall(r"[a-z-]+", text.lower())
     )
     theirs = {w for w in tokens if w in words.wheel_words}  # words that stand on a wheel themselves
-    ours = {w for w in tokens if emotion_wheel.group(w)}
+    ours = {w for w in tokens if emotion_lexicon.group(w)}
     both = sorted(w for w in ours if any(words.clusters(w)))
     kappas, shares = [], []
     for wheel in range(len(words.wheels)):
         known = [w for w in both if words.clusters(w)[wheel]]
         pairs = list(combinations(known, 2))
         same = [words.clusters(a)[wheel] == words.clusters(b)[wheel] for a, b in pairs]
-        mine = [emotion_wheel.basic_emotion(a) == emotion_wheel.basic_emotion(b) for a, b in pairs]
+        mine = [emotion_lexicon.basic_emotion(a) == emotion_lexicon.basic_emotion(b) for a, b in pairs]
         kappas.append(cohen_kappa_score(same, mine))
         shares.append(statistics.mean(a == b for a, b in zip(same, mine, strict=True)))
     labels = {name: list(emotions(text)) for name, text in truth.items()}
@@ -55,7 +56,7 @@ def main(reasons: str, tables: str) -> None:
     for run, texts in runs.items():
         said = {name: list(emotions(texts[name])) for name in truth}
         f, _, _ = published.open_vocabulary(labels, said, words)
-        ours_f = metrics.wheel_scores([labels[n] for n in truth], [said[n] for n in truth])["f1"]["value"]
+        ours_f = label_sets.wheel_scores([labels[n] for n in truth], [said[n] for n in truth])["f1"]["value"]
         figures[run] = (f, ours_f or 0.0)
     missed = sum(tokens[w] for w in theirs - ours) / sum(tokens[w] for w in theirs)
     result = {

@@ -21,9 +21,9 @@ from pathlib import Path
 
 from scipy.stats import kendalltau, spearmanr
 
-from nanoemox import emotion_wheel
-from nanoemox.mentions import emotions
-from nanoemox.reasons import agreement
+from nanoemox.metrics import emotion_lexicon
+from nanoemox.metrics.emotion_mentions import emotions
+from nanoemox.metrics.reason_agreement import agreement
 
 SHUFFLES = 10
 _WORD = re.compile(r"[a-z']+")
@@ -37,7 +37,7 @@ def read(path: Path, key: str) -> dict[str, str]:
 def denied(text: str) -> str:
     """Every verb of being and every emotion word with a "not" before it."""
     text = re.sub(r"\b(is|was|are|were|be)\b", r"\1 not", text)
-    return re.sub(r"[A-Za-z]+", lambda m: f"not {m[0]}" if emotion_wheel.group(m[0]) else m[0], text)
+    return re.sub(r"[A-Za-z]+", lambda m: f"not {m[0]}" if emotion_lexicon.group(m[0]) else m[0], text)
 
 
 def cut(text: str) -> str:
@@ -110,7 +110,7 @@ def main(folder: str) -> None:
         for name, value in row.items():
             altered.setdefault(name, []).append(value)
             lower[name] += value < row["as it is"]
-        hit = [float(label[n] in {emotion_wheel.basic_emotion(w) for w in emotions(said[n])}) for n in ids]
+        hit = [float(label[n] in {emotion_lexicon.basic_emotion(w) for w in emotions(said[n])}) for n in ids]
         values = {
             "ours": [ours[n].both or 0.0 for n in ids],
             "rouge_l": [rouge_l(truth[n], said[n]) for n in ids],

@@ -19,17 +19,18 @@ import tempfile
 import time
 from pathlib import Path
 
-from nanoemox import emotion_wheel, marking, metrics, scoring
+from nanoemox import marking, scoring
+from nanoemox.metrics import bootstrap, emotion_lexicon
 
-WORDS = [word for group in emotion_wheel.GROUPS for word in group.words]
+WORDS = [word for group in emotion_lexicon.GROUPS for word in group.words]
 
 
 def plain(truth: list[list[str]], said: list[list[str]]) -> float:
     """Set precision, every label looked up each time."""
     total = 0.0
     for true, mine in zip(truth, said, strict=True):
-        expected = {emotion_wheel.group(word) or word for word in true}
-        given = {emotion_wheel.group(word) or word for word in mine}
+        expected = {emotion_lexicon.group(word) or word for word in true}
+        given = {emotion_lexicon.group(word) or word for word in mine}
         total += len(expected & given) / len(given) if given else 0.0
     return total / len(truth)
 
@@ -83,10 +84,10 @@ def main() -> None:
         "plain_resamples": given.resamples,
         "plain_resamples_cpu_s": round(resampled_s, 2),
         "figures": len(figures),
-        "resamples": metrics.RESAMPLES,
+        "resamples": bootstrap.RESAMPLES,
         "scoring_cpu_s": round(scoring_s, 2),
         "ratio_a_figure_and_resample": round(
-            (resampled_s / given.resamples) / (scoring_s / len(figures) / metrics.RESAMPLES), 1
+            (resampled_s / given.resamples) / (scoring_s / len(figures) / bootstrap.RESAMPLES), 1
         ),
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
     }

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from nanoemox import emotion_wheel as wheel
+from nanoemox.metrics import emotion_lexicon as wheel
 from nanoemox.tasks import TASKS
 
 

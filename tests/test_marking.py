@@ -13,7 +13,7 @@ import pytest
 from nanoemox.answers import Faults, labels_from, read_rows
 from nanoemox.cli import main
 from nanoemox.marking import mark
-from nanoemox.mentions import emotions, mentions
+from nanoemox.metrics.emotion_mentions import emotions, mentions
 
 
 @pytest.fixture

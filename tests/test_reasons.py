@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from nanoemox.mentions import mentions
-from nanoemox.reasons import agreement, clues
+from nanoemox.metrics.emotion_mentions import mentions
+from nanoemox.metrics.reason_agreement import agreement, clues
 
 TRUTH = (
     "His brows were furrowed, his voice was loud and fast. He stared with wide eyes. He is angry and upset."

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from nanoemox.emotion_wheel import BY_NAME
+from nanoemox.metrics.emotion_lexicon import BY_NAME
 from nanoemox.theatre import words, world
 from nanoemox.theatre.script import SPLITS, pair_split, stage_script
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from nanoemox.files.npz import read_npz
-from nanoemox.mentions import emotions
+from nanoemox.metrics.emotion_mentions import emotions
 from nanoemox.tasks import POLARITIES, TASKS, parse_labels
 
 ID = ("id", "ids", "name", "names", "filename", "file", "clip", "video", "sample", "index")

@@ -15,8 +15,7 @@ import numpy as np
 from nanoemox import scoring
 from nanoemox.analysis import PRESENT
 from nanoemox.answers import labels_from
-from nanoemox.intervals import Clusters, Rows, Statistic, estimates, ratio
-from nanoemox.metrics import Figure
+from nanoemox.metrics.bootstrap import Clusters, Figure, Rows, Statistic, estimates, ratio
 from nanoemox.tasks import POLARITIES, TASKS
 
 CLOSED = ("sentiment", "emotion", "intent")  # one label of a list, with a probability each

@@ -24,13 +24,14 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nanoemox import baselines, metrics, smallnets
+from nanoemox import baselines, smallnets
 from nanoemox.corpora.quarantine import without_quarantined
 from nanoemox.data import Record, read_manifest
 from nanoemox.features import load_record
 from nanoemox.files.atomic import write_json, write_jsonl
 from nanoemox.media.clip import SAMPLE_RATE_HZ, Clip
 from nanoemox.media.untrusted import MediaError
+from nanoemox.metrics import classification
 
 logger = logging.getLogger(__name__)
 Say = Callable[[str], None]
@@ -156,9 +157,9 @@ def _figures(
     systems = {name: labels[first:] for name, labels in said.items()}
     systems["the commonest label"] = [commonest] * len(truth)
     measures = {
-        "accuracy": metrics.accuracy,
-        "unweighted_recall": metrics.unweighted_recall,
-        "weighted_f1": metrics.weighted_f1,
+        "accuracy": classification.accuracy,
+        "unweighted_recall": classification.unweighted_recall,
+        "weighted_f1": classification.weighted_f1,
     }
     return {
         "n": len(truth),

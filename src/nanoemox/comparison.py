@@ -13,10 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from nanoemox import metrics, scoring
+from nanoemox import scoring
 from nanoemox.answers import Faults, prediction, read_rows
 from nanoemox.data import read_manifest
-from nanoemox.reasons import agreement
+from nanoemox.metrics import bootstrap, label_sets
+from nanoemox.metrics.reason_agreement import agreement
+from nanoemox.metrics.text import cue_f1
 from nanoemox.tasks import TASKS
 
 FLIPS = 10_000
@@ -109,10 +111,10 @@ def _said(
 def _value(task: str, truth: Mapping[str, Any], said: Mapping[str, Any]) -> float:
     """What one clip is worth to a system, from 0 to 1."""
     if task == "open_vocabulary":
-        true, mine = metrics.groups_of(truth["labels"]), metrics.groups_of(said.get("labels") or ())
+        true, mine = label_sets.groups_of(truth["labels"]), label_sets.groups_of(said.get("labels") or ())
         return 2 * len(true & mine) / (len(true) + len(mine))
     if task == "reasoning" and any((truth.get("cues") or {}).values()):
-        return metrics.cue_f1([truth["cues"]], [said.get("cues") or {}])["value"] or 0.0
+        return cue_f1([truth["cues"]], [said.get("cues") or {}])["value"] or 0.0
     if task == "reasoning":
         return agreement(truth["text"], str(said.get("text") or "")).both or 0.0
     if task == "empathy":
@@ -133,7 +135,7 @@ def paired(
     rng = np.random.default_rng(seed)
     signs = rng.choice(np.array([-1.0, 1.0]), size=(FLIPS, len(by_speaker)))
     reached = np.abs(signs @ by_speaker) >= abs(by_speaker.sum()) - 1e-12
-    interval = metrics.mean(difference.tolist(), list(speakers), seed)
+    interval = bootstrap.mean(difference.tolist(), list(speakers), seed)
     order = [i for i in np.argsort(-np.abs(difference), kind="stable") if difference[i]]
     return {
         "n": len(clips),

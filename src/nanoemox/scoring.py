@@ -12,10 +12,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from nanoemox import metrics
-from nanoemox.emotion_wheel import polarity_of_labels
-from nanoemox.metrics import Figure
-from nanoemox.reasons import agreement
+from nanoemox.metrics import bootstrap, classification, label_sets
+from nanoemox.metrics.bootstrap import Figure
+from nanoemox.metrics.emotion_lexicon import polarity_of_labels
+from nanoemox.metrics.reason_agreement import agreement
+from nanoemox.metrics.text import corpus_dist_n, cue_f1, dist_n
 from nanoemox.tasks import CHAIN, SOURCES, TASKS, polarity_of
 
 Labels = Mapping[str, Any]  # a manifest line's `labels`
@@ -91,7 +92,7 @@ def score(
                 answer.keys() & {"label", "cues", "error"} for answer in sample.said
             ):  # our form
                 who = [sample.clusters[i] for i in known]
-                figures[name]["emotion_accuracy"] = metrics.accuracy(truth, said, who, seed)
+                figures[name]["emotion_accuracy"] = classification.accuracy(truth, said, who, seed)
     return figures
 
 
@@ -107,8 +108,8 @@ def majority(train: Sequence[Labels], tasks: Sequence[str]) -> dict[str, dict[st
         elif name in ("emotion", "intent"):
             constant[name] = {"label": _commonest(mine["label"] for mine in known)}
         elif name == "open_vocabulary":
-            groups = Counter(group for mine in known for group in metrics.groups_of(mine["labels"]))
-            share = sum(len(metrics.groups_of(mine["labels"])) for mine in known) / len(known)
+            groups = Counter(group for mine in known for group in label_sets.groups_of(mine["labels"]))
+            share = sum(len(label_sets.groups_of(mine["labels"])) for mine in known) / len(known)
             ranked = sorted(groups, key=lambda group: (-groups[group], group))
             constant[name] = {"labels": ranked[: max(1, round(share))]}
         elif name == "reasoning":
@@ -154,7 +155,7 @@ class _Sample:
 
     def mean(self, hit: Callable[[Mapping[str, Any], Prediction], bool]) -> Figure:
         hits = [float(hit(t, s)) for t, s in zip(self.truth, self.said, strict=True)]
-        return metrics.mean(hits, self.clusters, self.seed)
+        return bootstrap.mean(hits, self.clusters, self.seed)
 
 
 def _sentiment(sample: _Sample) -> Figures:
@@ -171,17 +172,15 @@ def _sentiment_from_words(sample: _Sample, words: Sequence[Prediction]) -> Figur
 def _three_classes(sample: _Sample, said: Sequence[str], suffix: str) -> Figures:
     truth = [_polarity(mine) for mine in sample.truth]
     charged = [i for i, polarity in enumerate(truth) if polarity != "neutral"]
-    binary = (
-        metrics.weighted_f1(  # MOSI's rule: neutral clips left out, anything but positive counts as negative
-            [truth[i] for i in charged],
-            ["positive" if said[i] == "positive" else "negative" for i in charged],
-            [sample.clusters[i] for i in charged],
-            sample.seed,
-        )
+    binary = classification.weighted_f1(  # MOSI's rule: neutral clips left out, anything but positive counts as negative
+        [truth[i] for i in charged],
+        ["positive" if said[i] == "positive" else "negative" for i in charged],
+        [sample.clusters[i] for i in charged],
+        sample.seed,
     )
     return {
-        f"weighted_f1{suffix}": metrics.weighted_f1(truth, said, sample.clusters, sample.seed),
-        f"accuracy{suffix}": metrics.accuracy(truth, said, sample.clusters, sample.seed),
+        f"weighted_f1{suffix}": classification.weighted_f1(truth, said, sample.clusters, sample.seed),
+        f"accuracy{suffix}": classification.accuracy(truth, said, sample.clusters, sample.seed),
         f"binary_weighted_f1{suffix}": binary,
     }
 
@@ -203,15 +202,17 @@ def _closed(name: str) -> Callable[[_Sample], Figures]:
         truth = [plain(mine["label"]) for mine in sample.truth]
         said = [plain(answer.get("label")) for answer in sample.said]
         figures = {
-            "accuracy": metrics.accuracy(truth, said, sample.clusters, sample.seed),
-            "weighted_f1": metrics.weighted_f1(truth, said, sample.clusters, sample.seed),
-            "macro_f1": metrics.macro_f1(truth, said, sample.clusters, sample.seed),
-            "weighted_precision": metrics.weighted_precision(truth, said, sample.clusters, sample.seed),
-            "unweighted_recall": metrics.unweighted_recall(truth, said, sample.clusters, sample.seed),
+            "accuracy": classification.accuracy(truth, said, sample.clusters, sample.seed),
+            "weighted_f1": classification.weighted_f1(truth, said, sample.clusters, sample.seed),
+            "macro_f1": classification.macro_f1(truth, said, sample.clusters, sample.seed),
+            "weighted_precision": classification.weighted_precision(
+                truth, said, sample.clusters, sample.seed
+            ),
+            "unweighted_recall": classification.unweighted_recall(truth, said, sample.clusters, sample.seed),
         }
         if any(answer.get("labels") for answer in sample.said):  # open answers to a closed question
             words = [answer.get("labels") or () for answer in sample.said]
-            figures |= metrics.hit_rate(truth, words, sample.clusters, sample.seed)
+            figures |= label_sets.hit_rate(truth, words, sample.clusters, sample.seed)
         if any(answer.get("text") for answer in sample.said):
             figures["accuracy_written"] = sample.mean(lambda t, s: written(t, s) == plain(t["label"]))
             figures["off_list_rate"] = sample.mean(off_list)
@@ -224,18 +225,18 @@ def _open_vocabulary(sample: _Sample) -> Figures:
     """`set_…`: over groups of synonyms. `wheel_…`: over sectors of wheels, coarser, as MER-UniBench does."""
     expected = [mine["labels"] for mine in sample.truth]
     given = [answer.get("labels") or () for answer in sample.said]
-    groups = metrics.set_scores(
-        [metrics.groups_of(labels) for labels in expected],
-        [metrics.groups_of(labels) for labels in given],
+    groups = label_sets.set_scores(
+        [label_sets.groups_of(labels) for labels in expected],
+        [label_sets.groups_of(labels) for labels in given],
         sample.clusters,
         sample.seed,
     )
-    wheels = metrics.wheel_scores(expected, given, sample.clusters, sample.seed)
+    wheels = label_sets.wheel_scores(expected, given, sample.clusters, sample.seed)
     lengths = [float(len(labels)) for labels in given]
     return (
         {f"set_{name}": figure for name, figure in groups.items()}
         | {f"wheel_{name}": figure for name, figure in wheels.items()}
-        | {"labels_per_answer": metrics.mean(lengths, sample.clusters, sample.seed)}
+        | {"labels_per_answer": bootstrap.mean(lengths, sample.clusters, sample.seed)}
     )
 
 
@@ -247,7 +248,7 @@ def _reasoning(sample: _Sample) -> Figures:
     said = [answer.get("cues") or {} for answer in known.said]
     for source in (None, *SOURCES) if truth else ():
         name = f"cue_f1_{source}" if source else "cue_f1"
-        figures[name] = metrics.cue_f1(truth, said, source, known.clusters, known.seed)
+        figures[name] = cue_f1(truth, said, source, known.clusters, known.seed)
     told = sample.where(lambda mine: bool(mine.get("text")))
     found = [
         agreement(mine["text"], str(answer.get("text") or ""))
@@ -261,7 +262,7 @@ def _reasoning(sample: _Sample) -> Figures:
     for name, values in parts.items():
         kept = [i for i, value in enumerate(values) if value is not None]
         if kept:
-            figures[name] = metrics.mean(
+            figures[name] = bootstrap.mean(
                 [values[i] or 0.0 for i in kept], [told.clusters[i] for i in kept], told.seed
             )
     return figures
@@ -280,7 +281,7 @@ def _empathy(sample: _Sample) -> Figures:
         figures[f"{name}_accuracy"] = known.mean(link(name, same))
         if name == "emotion":
             said = [[(s.get("thinking") or {}).get(name) or ""] for s in known.said]
-            hits = metrics.hit_rate([t[name] for t in known.truth], said, known.clusters, known.seed)
+            hits = label_sets.hit_rate([t[name] for t in known.truth], said, known.clusters, known.seed)
             figures["emotion_hit_rate"] = hits["hit_rate"]
         if name == "cause":
             for suffix, told in (("mentioned", True), ("unmentioned", False)):
@@ -288,9 +289,9 @@ def _empathy(sample: _Sample) -> Figures:
                 if part.truth:
                     figures[f"cause_accuracy_{suffix}"] = part.mean(link(name, same))
     replies = [answer.get("reply") or "" for answer in sample.said]
-    figures["dist_1"] = metrics.dist_n(replies, 1, sample.clusters, sample.seed)
-    figures["dist_2"] = metrics.dist_n(replies, 2, sample.clusters, sample.seed)
-    figures["dist_2_corpus"] = metrics.corpus_dist_n(replies, 2)
+    figures["dist_1"] = dist_n(replies, 1, sample.clusters, sample.seed)
+    figures["dist_2"] = dist_n(replies, 2, sample.clusters, sample.seed)
+    figures["dist_2_corpus"] = corpus_dist_n(replies, 2)
     figures["reply_rate"] = sample.mean(lambda _, s: bool(s.get("reply")))
     return figures
 

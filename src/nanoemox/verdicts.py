@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nanoemox import metrics
 from nanoemox.answers import Faults
 from nanoemox.judge import Judge, estimate, question_for_labels, questions_about
+from nanoemox.metrics import bootstrap
 
 BY_RULE = ("answer grammar", "label list", "own fields")  # routes that need no second opinion
 LABELLED = ("emotion", "open_vocabulary")
@@ -67,7 +67,7 @@ def judge_reasons(
     kept = [name for name in pairs if name in scores]
     who = [speakers.get(name) or name for name in kept]
     figures = {
-        f"judge_{part}": metrics.mean([scores[name][part] for name in kept], who, seed)
+        f"judge_{part}": bootstrap.mean([scores[name][part] for name in kept], who, seed)
         for part in ("clues", "labels")
     }
     unasked = len(pairs) - len(asked)

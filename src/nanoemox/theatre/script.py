@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
-from nanoemox.emotion_wheel import BY_NAME
+from nanoemox.metrics.emotion_lexicon import BY_NAME
 from nanoemox.theatre import words, world
 
 SPLITS = ("train", "val", "test")

@@ -16,8 +16,8 @@ from collections.abc import Collection
 from functools import lru_cache
 from typing import NamedTuple
 
-from nanoemox import emotion_wheel
-from nanoemox.mentions import mentions
+from nanoemox.metrics import emotion_lexicon
+from nanoemox.metrics.emotion_mentions import mentions
 
 # Part of a person -> beginnings of the words that name it.
 _PARTS = {
@@ -105,7 +105,7 @@ def _emotions(text: str, ascribed: bool) -> tuple[frozenset[str], frozenset[str]
     """Groups and basic emotions of a text, denied ones under a name of their own; all or only those ascribed."""
     named = [mention for mention in mentions(text) if mention.ascribed or not ascribed]
     groups = {("not " if m.denied else "") + m.group for m in named}
-    basic = {("not " if m.denied else "") + str(emotion_wheel.basic_emotion(m.group)) for m in named}
+    basic = {("not " if m.denied else "") + str(emotion_lexicon.basic_emotion(m.group)) for m in named}
     return frozenset(groups), frozenset(basic)
 
 

@@ -12,7 +12,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from nanoemox import emotion_wheel
+from nanoemox.metrics import emotion_lexicon
 
 REACH = 4  # words that a denial reaches ahead, within its clause
 _TOKEN = re.compile(r"[\w-]+(?:['’]\w+)?|[.;:!?,()\n]|[。，；！？]")
@@ -68,7 +68,7 @@ class Mention(NamedTuple):
 
 @lru_cache(maxsize=100_000)
 def _group(word: str) -> str | None:
-    return None if word in _OTHER_SENSES else emotion_wheel.group(word)
+    return None if word in _OTHER_SENSES else emotion_lexicon.group(word)
 
 
 def _denies(token: str) -> bool:

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 from nanoemox import EmotionAnalyzer
-from nanoemox.tasks import TASKS
+from nanoemox.tasks.task import TASKS
 
 ROOT = Path(__file__).parents[1]
 

@@ -22,7 +22,7 @@ from nanoemox.data import read_manifest
 from nanoemox.inference import EmotionAnalyzer
 from nanoemox.predictions import labels_of, predict
 from nanoemox.scoring import has_labels
-from nanoemox.tasks import TASKS
+from nanoemox.tasks.task import TASKS
 
 SHOWN = ("text", "label", "polarity")
 

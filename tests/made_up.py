@@ -8,7 +8,7 @@ import numpy as np
 
 from nanoemox.analysis import Analysis, TaskResult
 from nanoemox.media.clip import Clip
-from nanoemox.tasks import TASKS
+from nanoemox.tasks.task import TASKS
 
 WORLD_NOTE = (
     "this model knows only Affect Theatre, a generated world; of real people its answers mean nothing"

@@ -19,7 +19,7 @@ from nanoemox.model.configuration_nanoemox import PLACEHOLDERS, NanoEmoXConfig
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 from nanoemox.model.tokenizer import train_tokenizer
 from nanoemox.recipe import RecipeError
-from nanoemox.tasks import TASKS
+from nanoemox.tasks.task import TASKS
 from nanoemox.theatre.script import pair_split
 from nanoemox.theatre.stills import stage_still
 from nanoemox.theatre.world import PLACES, PROPS

@@ -19,7 +19,7 @@ import pytest
 from nanoemox import __version__, cli
 from nanoemox.analysis import Analysis
 from nanoemox.cli_scores import TASK_NAMES
-from nanoemox.tasks import TASKS
+from nanoemox.tasks.task import TASKS
 
 from .made_up import HOSTILE, make_analysis, make_clip
 

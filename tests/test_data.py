@@ -18,7 +18,7 @@ from nanoemox.data import (
     read_predictions,
 )
 from nanoemox.files.atomic import write_jsonl
-from nanoemox.tasks import TASKS
+from nanoemox.tasks.task import TASKS
 from nanoemox.theatre.script import stage_script
 
 FULL: dict[str, Any] = {

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from nanoemox.metrics import emotion_lexicon as wheel
-from nanoemox.tasks import TASKS
+from nanoemox.tasks.task import TASKS
 
 
 def test_every_word_belongs_to_one_group() -> None:

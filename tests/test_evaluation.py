@@ -13,7 +13,7 @@ from nanoemox.data import read_manifest, read_predictions
 from nanoemox.evaluation import evaluate
 from nanoemox.inference import EmotionAnalyzer
 from nanoemox.media.untrusted import MediaError
-from nanoemox.tasks import TASKS, Task
+from nanoemox.tasks.task import TASKS, Task
 from nanoemox.theatre.script import stage_script
 
 from .test_inference import make_clip

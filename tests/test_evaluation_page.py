@@ -8,7 +8,7 @@ from typing import Any
 from nanoemox import scoring
 from nanoemox.breakdown import break_down
 from nanoemox.evaluation_page import render_evaluation
-from nanoemox.tasks import TASKS
+from nanoemox.tasks.task import TASKS
 
 from .made_up import HOSTILE
 from .test_evaluation import LABELS, perfect

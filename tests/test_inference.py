@@ -15,7 +15,7 @@ from nanoemox.analysis import Request
 from nanoemox.inference import EmotionAnalyzer
 from nanoemox.loading import ModelError, load_config
 from nanoemox.media.clip import Clip, empty_clip
-from nanoemox.tasks import TASKS, Task
+from nanoemox.tasks.task import TASKS, Task
 
 from .tiny import tiny_clip
 

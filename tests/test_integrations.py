@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from nanoemox.tasks import TASKS
+from nanoemox.tasks.task import TASKS
 
 PACK = Path(__file__).parents[1] / "integrations" / "lmms_eval"
 LABELS: dict[str, Any] = {

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nanoemox.tasks import TASKS, Answer, polarity_of, restrict_cues, select
+from nanoemox.tasks.task import TASKS, Answer, polarity_of, restrict_cues, select
 
 GOLDEN = Path(__file__).parent / "golden" / "tasks.json"
 LABELS: dict[str, Any] = {

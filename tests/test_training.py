@@ -17,7 +17,7 @@ from nanoemox.files.atomic import write_jsonl
 from nanoemox.fitting import ByLength
 from nanoemox.mixture import realised, schedule_turns, spread, uniform_turns
 from nanoemox.recipe import P2ERecipe, RecipeError, load_recipe, shipped_recipes
-from nanoemox.tasks import TASKS
+from nanoemox.tasks.task import TASKS
 
 EMOTIONS = ("anger", "fear")
 LABELS = {

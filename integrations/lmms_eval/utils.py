@@ -13,7 +13,7 @@ from typing import Any
 
 from nanoemox import scoring
 from nanoemox.answers import Faults, prediction
-from nanoemox.tasks import TASKS
+from nanoemox.tasks.task import TASKS
 
 METRICS = {
     "sentiment": "weighted_f1",

@@ -18,7 +18,7 @@ from typing import Any
 
 from nanoemox.files.npz import read_npz
 from nanoemox.metrics.emotion_mentions import emotions
-from nanoemox.tasks import POLARITIES, TASKS, parse_labels
+from nanoemox.tasks.task import POLARITIES, TASKS, parse_labels
 
 ID = ("id", "ids", "name", "names", "filename", "file", "clip", "video", "sample", "index")
 TEXT = (

@@ -16,7 +16,7 @@ from nanoemox import scoring
 from nanoemox.analysis import PRESENT
 from nanoemox.answers import labels_from
 from nanoemox.metrics.bootstrap import Clusters, Figure, Rows, Statistic, estimates, ratio
-from nanoemox.tasks import POLARITIES, TASKS
+from nanoemox.tasks.task import POLARITIES, TASKS
 
 CLOSED = ("sentiment", "emotion", "intent")  # one label of a list, with a probability each
 BINS = 10  # of confidence, equally wide

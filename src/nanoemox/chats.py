@@ -23,7 +23,7 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 from nanoemox.mixture import spread
 from nanoemox.model.configuration_nanoemox import PLACEHOLDERS
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
-from nanoemox.tasks import TASKS
+from nanoemox.tasks.task import TASKS
 from nanoemox.theatre import words, world
 from nanoemox.theatre.script import Script, stage_script
 

@@ -112,7 +112,7 @@ def analyze(
     device: Annotated[str, typer.Option(metavar="NAME", help="Where torch computes, such as cuda.")] = "cpu",
 ) -> None:
     """Six answers about one clip: sentiment, emotion, every emotion, intent, reasons, an empathic reply."""
-    from nanoemox.tasks import TASKS
+    from nanoemox.tasks.task import TASKS
 
     unknown = [name for name in task or () if name not in TASKS]
     if unknown:

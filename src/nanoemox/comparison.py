@@ -19,7 +19,7 @@ from nanoemox.data import read_manifest
 from nanoemox.metrics import bootstrap, label_sets
 from nanoemox.metrics.reason_agreement import agreement
 from nanoemox.metrics.text import cue_f1
-from nanoemox.tasks import TASKS
+from nanoemox.tasks.task import TASKS
 
 FLIPS = 10_000
 MEASURES = {

@@ -32,7 +32,7 @@ from nanoemox.files.atomic import write_all
 from nanoemox.inference import EmotionAnalyzer
 from nanoemox.predictions import Features, Took, predict, read_times
 from nanoemox.selection import LeftOut, read_usable, to_train_on
-from nanoemox.tasks import TASKS, select
+from nanoemox.tasks.task import TASKS, select
 
 MODALITIES = ("text", "video", "audio")
 SLOWEST = 10

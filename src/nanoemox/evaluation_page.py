@@ -14,7 +14,7 @@ from typing import Any
 from nanoemox import __version__
 from nanoemox.report import page_template
 from nanoemox.scoring import HEADLINES
-from nanoemox.tasks import TASKS
+from nanoemox.tasks.task import TASKS
 from nanoemox.terminal import CEILINGS
 
 HUE, SATURATION = 204, 58

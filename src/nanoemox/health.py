@@ -22,7 +22,7 @@ from nanoemox.data import Record, plain_labels, turns_of
 from nanoemox.inference import EmotionAnalyzer
 from nanoemox.model.modeling_nanoemox import MEDIA_NAMES, NanoEmoXForConditionalGeneration
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor, stack_media
-from nanoemox.tasks import TASKS
+from nanoemox.tasks.task import TASKS
 
 logger = logging.getLogger(__name__)
 COLLAPSED = 0.95  # a mean cosine above this means that the tokens say next to nothing

@@ -26,7 +26,7 @@ from nanoemox.media.clip import Clip, empty_clip
 from nanoemox.media.load import load_clip
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor, modality_of, stack_media
-from nanoemox.tasks import Answer, Task, select
+from nanoemox.tasks.task import Answer, Task, select
 
 LEFT_OUT = "left out on request"
 WORLD_NOTES = {

@@ -19,7 +19,7 @@ from nanoemox.clips import Tensors
 from nanoemox.data import Record, plain_labels, turns_of
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor, modality_of
 from nanoemox.recipe import Phase
-from nanoemox.tasks import TASKS
+from nanoemox.tasks.task import TASKS
 
 
 class Turn(NamedTuple):

@@ -26,7 +26,7 @@ from nanoemox.features import FeatureStore, load_record
 from nanoemox.files.atomic import write_all, write_jsonl
 from nanoemox.inference import EmotionAnalyzer
 from nanoemox.media.clip import Clip, empty_clip
-from nanoemox.tasks import TASKS
+from nanoemox.tasks.task import TASKS
 
 logger = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ from pydantic import (
 )
 
 from nanoemox.model.parts import PARTS
-from nanoemox.tasks import TASKS
+from nanoemox.tasks.task import TASKS
 
 MODALITIES = ("video", "audio", "text")
 

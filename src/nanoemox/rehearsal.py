@@ -32,7 +32,7 @@ from nanoemox.model.parts import trainable_parts
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 from nanoemox.recipe import BackboneRecipe, P2ERecipe, Phase, RecipeError, load_recipe
 from nanoemox.selection import LeftOut, distinct, read_usable, to_train_on
-from nanoemox.tasks import TASKS
+from nanoemox.tasks.task import TASKS
 from nanoemox.training import diversity_loss, start_model, with_bundled, with_lora
 
 TIMED_STEPS = 4  # the first of them is not counted

@@ -22,7 +22,7 @@ from PIL import Image
 
 from nanoemox import __version__
 from nanoemox.media.clip import AUDIO_CLIP_S
-from nanoemox.tasks import SOURCES, SOURCES_OF, TASKS
+from nanoemox.tasks.task import SOURCES, SOURCES_OF, TASKS
 
 if TYPE_CHECKING:
     from jinja2 import Template

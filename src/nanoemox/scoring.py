@@ -17,7 +17,7 @@ from nanoemox.metrics.bootstrap import Figure
 from nanoemox.metrics.emotion_lexicon import polarity_of_labels
 from nanoemox.metrics.reason_agreement import agreement
 from nanoemox.metrics.text import corpus_dist_n, cue_f1, dist_n
-from nanoemox.tasks import CHAIN, SOURCES, TASKS, polarity_of
+from nanoemox.tasks.task import CHAIN, SOURCES, TASKS, polarity_of
 
 Labels = Mapping[str, Any]  # a manifest line's `labels`
 Prediction = Mapping[str, Any]  # one line of predictions.jsonl

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from nanoemox.analysis import PRESENT, Analysis, TaskResult
 from nanoemox.scoring import HEADLINES
-from nanoemox.tasks import TASKS
+from nanoemox.tasks.task import TASKS
 
 LABELS_SHOWN = 3
 INTERVAL = "95 %\ninterval"

@@ -20,7 +20,7 @@ from typing import Any
 from nanoemox.corpora.corpus import Corpus, emotion_of, one_of, split_of
 from nanoemox.corpora.folder import AUDIO_SUFFIXES, PICTURE_SUFFIXES, VIDEO_SUFFIXES, Folder, Line
 from nanoemox.corpora.tables import CorpusError, Row, RowError, listed, plain, text_of
-from nanoemox.tasks import TASKS
+from nanoemox.tasks.task import TASKS
 
 MEDIA_COLUMNS = ("file", "video", "audio", "image", "frames_dir")
 COLUMNS = (

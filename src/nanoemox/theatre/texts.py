@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-from nanoemox.tasks import TASKS
+from nanoemox.tasks.task import TASKS
 from nanoemox.theatre import words
 from nanoemox.theatre.script import stage_script
 

@@ -171,9 +171,7 @@ def load_tasks() -> dict[str, Task]:
     """Read every task file that ships with the package, in the order of the levels."""
     tasks = {}
     for name in ("sentiment", "emotion", "open_vocabulary", "intent", "reasoning", "empathy"):
-        entry = yaml.safe_load(
-            (resources.files("nanoemox") / "task_files" / f"{name}.yaml").read_text("utf-8")
-        )
+        entry = yaml.safe_load((resources.files("nanoemox") / "tasks" / f"{name}.yaml").read_text("utf-8"))
         entry["question_text"] = entry.pop("question")
         entry["defaults"] = tuple(entry.pop("candidates", ()))
         tasks[name] = Task(**entry)

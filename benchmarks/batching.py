@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 
 from nanoemox import __version__
-from nanoemox.data import read_manifest
+from nanoemox.data.manifest import read_manifest
 from nanoemox.inference import EmotionAnalyzer
 from nanoemox.predictions import labels_of, predict
 from nanoemox.scoring import has_labels

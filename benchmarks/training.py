@@ -22,10 +22,10 @@ import transformers
 
 from nanoemox import __version__
 from nanoemox.assemble import assemble_random
-from nanoemox.clips import LiveMedia
-from nanoemox.data import read_manifest
-from nanoemox.encoding import compute_features
-from nanoemox.features import clip_bytes
+from nanoemox.data.decoded_clips import LiveMedia
+from nanoemox.data.extract_features import compute_features
+from nanoemox.data.feature_store import clip_bytes
+from nanoemox.data.manifest import read_manifest
 from nanoemox.mixture import Examples, schedule
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.model.parts import trainable_parts

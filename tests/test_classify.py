@@ -13,7 +13,7 @@ from PIL import Image
 
 from nanoemox import baselines, cli, smallnets
 from nanoemox.classify import classify, whole_sound
-from nanoemox.corpora.quarantine import quarantine_path, write_quarantine
+from nanoemox.data.quarantine import quarantine_path, write_quarantine
 from nanoemox.files.atomic import write_jsonl
 from nanoemox.media.load import load_clip
 

@@ -7,16 +7,8 @@ from typing import Any
 
 import pytest
 
-from nanoemox.data import (
-    LONGEST_LINE_BYTES,
-    Labels,
-    ManifestError,
-    Prediction,
-    Record,
-    json_schema,
-    read_manifest,
-    read_predictions,
-)
+from nanoemox.data.manifest import LONGEST_LINE_BYTES, ManifestError, read_manifest, read_predictions
+from nanoemox.data.schema import Labels, Prediction, Record, json_schema
 from nanoemox.files.atomic import write_jsonl
 from nanoemox.tasks.task import TASKS
 from nanoemox.theatre.script import stage_script

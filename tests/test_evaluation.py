@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from nanoemox import predictions, scoring
-from nanoemox.data import read_manifest, read_predictions
+from nanoemox.data.manifest import read_manifest, read_predictions
 from nanoemox.evaluation import evaluate
 from nanoemox.inference import EmotionAnalyzer
 from nanoemox.media.untrusted import MediaError
@@ -225,8 +225,8 @@ def test_stored_features_stand_for_files(analyzer: EmotionAnalyzer, manifest: Pa
 def test_a_store_on_disk_is_read_and_quarantined_clips_are_left_out(
     analyzer: EmotionAnalyzer, manifest: Path, tmp_path: Path
 ) -> None:
-    from nanoemox.corpora.quarantine import quarantine_path, write_quarantine
-    from nanoemox.encoding import compute_features
+    from nanoemox.data.extract_features import compute_features
+    from nanoemox.data.quarantine import quarantine_path, write_quarantine
 
     write_quarantine(quarantine_path(manifest), {"clip-02": ["unreadable: it is empty"]})
     write_quarantine(tmp_path / "mine.jsonl", {"clip-05": ["not wanted"]})

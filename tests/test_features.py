@@ -10,20 +10,13 @@ import pytest
 import torch
 from PIL import Image
 
-from nanoemox import encoding
-from nanoemox.data import Record
-from nanoemox.encoding import compute_features
-from nanoemox.features import (
-    FeatureStore,
-    StaleStoreError,
-    clip_bytes,
-    clip_shapes,
-    content_hash,
-    load_record,
-    origin_of,
-)
+from nanoemox.data import extract_features
+from nanoemox.data.extract_features import compute_features
+from nanoemox.data.feature_store import FeatureStore, StaleStoreError, clip_bytes, clip_shapes, origin_of
+from nanoemox.data.filtering import distinct
+from nanoemox.data.records import content_hash, load_record
+from nanoemox.data.schema import Record
 from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
-from nanoemox.selection import distinct
 
 from .media_files import make_media, numbered_frame, numbers, write_wav
 from .tiny import make_batch, tiny_config
@@ -182,7 +175,7 @@ def test_nano_takes_at_most_160_kb_a_clip() -> None:
 def test_a_killed_run_loses_less_than_a_shard(
     model: Any, processor: Any, records: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(encoding, "SHARD_CLIPS", 2)
+    monkeypatch.setattr(extract_features, "SHARD_CLIPS", 2)
     asked: list[str] = []
 
     def media(record: Record) -> dict[str, torch.Tensor]:

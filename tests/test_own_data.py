@@ -14,7 +14,8 @@ import yaml
 
 from nanoemox import cli
 from nanoemox.corpora import CorpusError, prepare_own
-from nanoemox.data import Record, read_manifest
+from nanoemox.data.manifest import read_manifest
+from nanoemox.data.schema import Record
 from nanoemox.mixture import schedule
 from nanoemox.recipe import Phase, load_recipe
 

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from nanoemox import cli
-from nanoemox.corpora.quarantine import quarantine_path, write_quarantine
-from nanoemox.data import Record
+from nanoemox.data.quarantine import quarantine_path, write_quarantine
+from nanoemox.data.schema import Record
 from nanoemox.files.atomic import write_jsonl
 from nanoemox.rehearsal import rehearse
 

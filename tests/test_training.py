@@ -12,7 +12,7 @@ import torch
 import yaml
 
 from nanoemox import fitting, training
-from nanoemox.data import Record
+from nanoemox.data.schema import Record
 from nanoemox.files.atomic import write_jsonl
 from nanoemox.fitting import ByLength
 from nanoemox.mixture import realised, schedule_turns, spread, uniform_turns
@@ -272,7 +272,7 @@ def workplace(model: Any, processor: Any, tmp_path: Path, monkeypatch: pytest.Mo
             sound = torch.randn(config.num_audio_clips, 1600, generator=random)
             yield record, {"pixel_values_videos": pixels, "face_pixel_values": pixels, "input_values": sound}
 
-    monkeypatch.setattr("nanoemox.encoding._media", media)
+    monkeypatch.setattr("nanoemox.data.extract_features._media", media)
     return tmp_path
 
 
@@ -376,12 +376,12 @@ def _losses(folder: Path) -> list[float]:
 def test_training_from_a_store_has_the_same_loss_as_without(
     workplace: Path, processor: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from nanoemox.encoding import _media
+    from nanoemox.data.extract_features import _media
 
     def live(self: Any, record_id: str) -> Any:
         return next(tensors for _, tensors in _media([self.records[record_id]], processor, 0, None))
 
-    monkeypatch.setattr("nanoemox.clips.LiveMedia.__getitem__", live)
+    monkeypatch.setattr("nanoemox.data.decoded_clips.LiveMedia.__getitem__", live)
     plain = ["phases.3.diversity=0", "features_dtype=float32"]
     stored = training.run_recipe(*_recipe(workplace, "stored"), overrides=plain)
     encoded = training.run_recipe(*_recipe(workplace, "encoded"), overrides=[*plain, "features=null"])
@@ -394,8 +394,8 @@ def test_training_from_a_store_has_the_same_loss_as_without(
 
 
 def test_what_is_left_out_is_told(workplace: Path) -> None:
-    from nanoemox.corpora.quarantine import quarantine_path, write_quarantine
-    from nanoemox.selection import LeftOut
+    from nanoemox.data.filtering import LeftOut
+    from nanoemox.data.quarantine import quarantine_path, write_quarantine
 
     manifest = workplace / "manifest.jsonl"
     lines = manifest.read_text(encoding="utf-8").split("\n")

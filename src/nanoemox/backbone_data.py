@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from nanoemox.clips import DecodedClips, normalised_pixels
+from nanoemox.data.decoded_clips import DecodedClips, normalised_pixels
 from nanoemox.media.clip import SAMPLE_RATE_HZ
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor, picture_processor
 from nanoemox.theatre import world
@@ -29,7 +29,7 @@ from nanoemox.theatre.script import stage_script
 from nanoemox.theatre.stills import Still, draw_still, stage_still
 
 if TYPE_CHECKING:
-    from nanoemox.data import Record
+    from nanoemox.data.schema import Record
 
 FACE_CUES = tuple(
     dict.fromkeys(c for always, extra in world.FACE_CUES.values() for c in (*always, extra) if c)

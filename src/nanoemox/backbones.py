@@ -38,8 +38,9 @@ from nanoemox.backbone_data import (
 )
 from nanoemox.calibration import calibrate
 from nanoemox.chats import Chats, SchooledLM
-from nanoemox.clips import DecodedClips, decode_clips
-from nanoemox.data import Record, read_manifest
+from nanoemox.data.decoded_clips import DecodedClips, decode_clips
+from nanoemox.data.manifest import read_manifest
+from nanoemox.data.schema import Record
 from nanoemox.files.atomic import write_json, written_whole
 from nanoemox.fitting import ByLength, fit
 from nanoemox.model.configuration_nanoemox import NanoEmoXConfig

@@ -25,9 +25,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from nanoemox import baselines, smallnets
-from nanoemox.corpora.quarantine import without_quarantined
-from nanoemox.data import Record, read_manifest
-from nanoemox.features import load_record
+from nanoemox.data.manifest import read_manifest
+from nanoemox.data.quarantine import without_quarantined
+from nanoemox.data.records import load_record
+from nanoemox.data.schema import Record
 from nanoemox.files.atomic import write_json, write_jsonl
 from nanoemox.media.clip import SAMPLE_RATE_HZ, Clip
 from nanoemox.media.untrusted import MediaError

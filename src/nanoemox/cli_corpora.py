@@ -92,7 +92,7 @@ def schema(
     predictions: Annotated[bool, typer.Option("--predictions", help="Of predictions instead.")] = False,
 ) -> None:
     """Print the JSON Schema of a manifest's lines."""
-    from nanoemox.data import Prediction, Record, json_schema
+    from nanoemox.data.schema import Prediction, Record, json_schema
 
     sys.stdout.write(json.dumps(json_schema(Prediction if predictions else Record), indent=2) + "\n")
 

@@ -28,7 +28,7 @@ def train(
     if dry_run:
         _rehearse(recipe, phase, settings or [])
         return
-    from nanoemox.selection import LeftOut
+    from nanoemox.data.filtering import LeftOut
     from nanoemox.training import run_recipe
 
     say, left_out = _sayer(), LeftOut()
@@ -66,9 +66,9 @@ def features(
 
     Exit status 1 if clips could not be used that no quarantine list names.
     """
-    from nanoemox.encoding import compute_features
+    from nanoemox.data.extract_features import compute_features
+    from nanoemox.data.filtering import LeftOut, distinct, read_usable
     from nanoemox.inference import EmotionAnalyzer
-    from nanoemox.selection import LeftOut, distinct, read_usable
 
     say, left_out = _sayer(), LeftOut()
     groups = distinct({str(path): read_usable(path, left_out, quarantine) for path in manifests})

@@ -15,7 +15,7 @@ import numpy as np
 
 from nanoemox import scoring
 from nanoemox.answers import Faults, prediction, read_rows
-from nanoemox.data import read_manifest
+from nanoemox.data.manifest import read_manifest
 from nanoemox.metrics import bootstrap, label_sets
 from nanoemox.metrics.reason_agreement import agreement
 from nanoemox.metrics.text import cue_f1

@@ -25,13 +25,14 @@ from typing import Any
 
 from nanoemox import scoring
 from nanoemox.breakdown import break_down
-from nanoemox.data import plain_labels, read_manifest
+from nanoemox.data.feature_store import FeatureStore, origin_of
+from nanoemox.data.filtering import LeftOut, read_usable, to_train_on
+from nanoemox.data.manifest import read_manifest
+from nanoemox.data.schema import plain_labels
 from nanoemox.evaluation_page import render_evaluation
-from nanoemox.features import FeatureStore, origin_of
 from nanoemox.files.atomic import write_all
 from nanoemox.inference import EmotionAnalyzer
 from nanoemox.predictions import Features, Took, predict, read_times
-from nanoemox.selection import LeftOut, read_usable, to_train_on
 from nanoemox.tasks.task import TASKS, select
 
 MODALITIES = ("text", "video", "audio")

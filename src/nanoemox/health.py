@@ -17,8 +17,8 @@ from torch.nn import functional
 
 from nanoemox import scoring
 from nanoemox.analysis import Request
-from nanoemox.clips import Tensors
-from nanoemox.data import Record, plain_labels, turns_of
+from nanoemox.data.decoded_clips import Tensors
+from nanoemox.data.schema import Record, plain_labels, turns_of
 from nanoemox.inference import EmotionAnalyzer
 from nanoemox.model.modeling_nanoemox import MEDIA_NAMES, NanoEmoXForConditionalGeneration
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor, stack_media

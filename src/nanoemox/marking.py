@@ -16,7 +16,7 @@ from typing import Any
 
 from nanoemox import published, scoring
 from nanoemox.answers import Faults, prediction, read_rows, truth_of
-from nanoemox.data import read_manifest
+from nanoemox.data.manifest import read_manifest
 from nanoemox.tasks.task import POLARITIES, TASKS, parse_labels
 from nanoemox.verdicts import LABELLED, Server, judge_reasons, labels_by_server
 from nanoemox.word_lists import WordLists

@@ -15,8 +15,8 @@ from typing import Any, NamedTuple
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from nanoemox.clips import Tensors
-from nanoemox.data import Record, plain_labels, turns_of
+from nanoemox.data.decoded_clips import Tensors
+from nanoemox.data.schema import Record, plain_labels, turns_of
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor, modality_of
 from nanoemox.recipe import Phase
 from nanoemox.tasks.task import TASKS

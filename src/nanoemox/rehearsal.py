@@ -21,9 +21,12 @@ import torch
 from torch import Tensor, nn
 
 from nanoemox.corpora import CORPORA
-from nanoemox.corpora.quarantine import quarantine_path
-from nanoemox.data import MEDIA, ManifestError, Record, plain_labels
-from nanoemox.features import FeatureStore, clip_bytes, load_record, origin_of
+from nanoemox.data.feature_store import FeatureStore, clip_bytes, origin_of
+from nanoemox.data.filtering import LeftOut, distinct, read_usable, to_train_on
+from nanoemox.data.manifest import ManifestError
+from nanoemox.data.quarantine import quarantine_path
+from nanoemox.data.records import load_record
+from nanoemox.data.schema import MEDIA, Record, plain_labels
 from nanoemox.fitting import threads
 from nanoemox.mixture import Examples, realised, schedule
 from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
@@ -31,7 +34,6 @@ from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.model.parts import trainable_parts
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 from nanoemox.recipe import BackboneRecipe, P2ERecipe, Phase, RecipeError, load_recipe
-from nanoemox.selection import LeftOut, distinct, read_usable, to_train_on
 from nanoemox.tasks.task import TASKS
 from nanoemox.training import diversity_loss, start_model, with_bundled, with_lora
 

@@ -23,10 +23,11 @@ from torch import Tensor, nn
 
 from nanoemox import __version__
 from nanoemox.checkpoints import Weights, open_weights, raise_problems
-from nanoemox.clips import DecodedClips, LiveMedia, Tensors, decode_clips
-from nanoemox.data import Record
-from nanoemox.encoding import compute_features
-from nanoemox.features import FeatureStore, StaleStoreError, origin_of
+from nanoemox.data.decoded_clips import DecodedClips, LiveMedia, Tensors, decode_clips
+from nanoemox.data.extract_features import compute_features
+from nanoemox.data.feature_store import FeatureStore, StaleStoreError, origin_of
+from nanoemox.data.filtering import LeftOut, distinct, read_usable, to_train_on, to_validate_on
+from nanoemox.data.schema import Record
 from nanoemox.files.atomic import write_json, written_whole
 from nanoemox.fitting import ByLength, fit
 from nanoemox.health import check_health, table
@@ -36,7 +37,6 @@ from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.model.parts import LORA_TARGETS, PARTS, part_of, trainable_parts
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 from nanoemox.recipe import BackboneRecipe, P2ERecipe, Phase, RecipeError, load_recipe
-from nanoemox.selection import LeftOut, distinct, read_usable, to_train_on, to_validate_on
 
 logger = logging.getLogger(__name__)
 Say = Callable[[str], None]

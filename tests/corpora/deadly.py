@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from nanoemox.corpora import examine as real
-from nanoemox.data import Record
+from nanoemox.data.schema import Record
 
 
 def examine(record: Record, limits: real.Limits) -> real.Result:

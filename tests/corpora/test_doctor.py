@@ -12,8 +12,8 @@ from nanoemox import cli
 from nanoemox.corpora import doctor as doctor_module
 from nanoemox.corpora.doctor import KINDS, DoctorReport, doctor
 from nanoemox.corpora.examine import Limits, length_mismatch
-from nanoemox.corpora.quarantine import quarantine_path, read_quarantine, without_quarantined
-from nanoemox.data import ManifestError, read_manifest
+from nanoemox.data.manifest import ManifestError, read_manifest
+from nanoemox.data.quarantine import quarantine_path, read_quarantine, without_quarantined
 
 from . import deadly
 from .clips import film

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from nanoemox.corpora import PrepareReport, prepare
-from nanoemox.data import Record, read_manifest
+from nanoemox.data.manifest import read_manifest
+from nanoemox.data.schema import Record
 
 
 def plant(root: Path, files: Mapping[str, Any] | None = None, media: str = "") -> Path:

@@ -43,7 +43,7 @@ from nanoemox.corpora import own as own_clips
 from nanoemox.corpora.corpus import Corpus
 from nanoemox.corpora.folder import Folder, Problem
 from nanoemox.corpora.tables import CorpusError
-from nanoemox.data import MEDIA, Record
+from nanoemox.data.schema import MEDIA, Record
 from nanoemox.files.atomic import write_jsonl
 
 __all__ = [

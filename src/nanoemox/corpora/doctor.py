@@ -23,8 +23,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from nanoemox.corpora.examine import Limits, Result, examine
-from nanoemox.corpora.quarantine import quarantine_path, write_quarantine
-from nanoemox.data import MEDIA, ManifestError, Record, leads_outside, manifest_lines, may_lead_outside
+from nanoemox.data.manifest import ManifestError, leads_outside, manifest_lines, may_lead_outside
+from nanoemox.data.quarantine import quarantine_path, write_quarantine
+from nanoemox.data.schema import MEDIA, Record
 
 _AHEAD = 4  # clips given to each process at once
 _RETIRE_AFTER = 5000  # clips, so that whatever a decoder leaks is given back

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nanoemox.data import MEDIA, Record
+from nanoemox.data.schema import MEDIA, Record
 from nanoemox.media.clip import Clip, cropped, empty_clip
 from nanoemox.media.load import load_clip, load_frames_dir
 from nanoemox.media.untrusted import MediaError

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nanoemox.corpora.quarantine import read_quarantine, without_quarantined
-from nanoemox.data import ManifestError, Record, manifest_lines, read_manifest
-from nanoemox.features import media_of
+from nanoemox.data.manifest import ManifestError, manifest_lines, read_manifest
+from nanoemox.data.quarantine import read_quarantine, without_quarantined
+from nanoemox.data.records import media_of
+from nanoemox.data.schema import Record
 
 SHOWN = 10  # names that a summary lists before it only counts
 

@@ -19,21 +19,13 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 from tqdm import tqdm
 
-from nanoemox.features import (
-    DTYPES,
-    VERSION,
-    FeatureStore,
-    Origin,
-    StaleStoreError,
-    content_hash,
-    load_record,
-    origin_of,
-)
+from nanoemox.data.feature_store import DTYPES, VERSION, FeatureStore, Origin, StaleStoreError, origin_of
+from nanoemox.data.records import content_hash, load_record
 from nanoemox.media.untrusted import MediaError
 from nanoemox.model.encoders import FEATURE_NAMES
 
 if TYPE_CHECKING:
-    from nanoemox.data import Record
+    from nanoemox.data.schema import Record
 
 SHARD_CLIPS = 256
 _HASHING_THREADS = 8

@@ -22,13 +22,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from nanoemox.features import load_record
+from nanoemox.data.records import load_record
 from nanoemox.media.clip import AUDIO_CLIP_S, AUDIO_CLIPS, FRAMES_PER_CLIP, SAMPLE_RATE_HZ
 from nanoemox.media.untrusted import MediaError
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor, normalised_sound, picture_processor
 
 if TYPE_CHECKING:
-    from nanoemox.data import Record
+    from nanoemox.data.schema import Record
 
 logger = logging.getLogger(__name__)
 WINDOW_SAMPLES = int(AUDIO_CLIP_S * SAMPLE_RATE_HZ)

@@ -11,7 +11,8 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from nanoemox.data import ManifestError, Record
+from nanoemox.data.manifest import ManifestError
+from nanoemox.data.schema import Record
 from nanoemox.files.atomic import write_jsonl
 
 

@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from nanoemox import cli
-from nanoemox.corpora import CorpusError, prepare_own
+from nanoemox.corpora.prepare import prepare_own
+from nanoemox.corpora.tables import CorpusError
 from nanoemox.data.manifest import read_manifest
 from nanoemox.data.schema import Record
 from nanoemox.mixture import schedule

@@ -37,7 +37,7 @@ def list_() -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from nanoemox.corpora import list_corpora
+    from nanoemox.corpora.prepare import list_corpora
 
     table = Table(show_lines=True)
     table.add_column("Name", style="bold", no_wrap=True)
@@ -59,7 +59,7 @@ def prepare(
     json_file: JsonOption = None,
 ) -> None:
     """Turn a downloaded corpus into a manifest; exit status 1 if anything of it was skipped."""
-    from nanoemox.corpora import prepare as run
+    from nanoemox.corpora.prepare import prepare as run
 
     _tell(run(name, root, out, split or ()), json_file)
 
@@ -82,7 +82,7 @@ def own(
     json_file: JsonOption = None,
 ) -> None:
     """Turn your own clips and a table of their labels into a manifest; exit status 1 if anything was skipped."""
-    from nanoemox.corpora import prepare_own as run
+    from nanoemox.corpora.prepare import prepare_own as run
 
     _tell(run(table, out, column or (), where or (), split or ()), json_file)
 

@@ -20,7 +20,7 @@ import psutil
 import torch
 from torch import Tensor, nn
 
-from nanoemox.corpora import CORPORA
+from nanoemox.corpora.prepare import CORPORA
 from nanoemox.data.feature_store import FeatureStore, clip_bytes, origin_of
 from nanoemox.data.filtering import LeftOut, distinct, read_usable, to_train_on
 from nanoemox.data.manifest import ManifestError

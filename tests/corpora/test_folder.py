@@ -8,9 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from nanoemox.corpora import CORPORA, CorpusError, list_corpora, prepare
 from nanoemox.corpora.folder import Folder
-from nanoemox.corpora.tables import Row, RowError, chats, document, entries, listed, plain, rows, text_of
+from nanoemox.corpora.prepare import CORPORA, list_corpora, prepare
+from nanoemox.corpora.tables import (
+    CorpusError,
+    Row,
+    RowError,
+    chats,
+    document,
+    entries,
+    listed,
+    plain,
+    rows,
+    text_of,
+)
 
 from .trees import chat, plant, read, wheres
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nanoemox.corpora import CorpusError
+from nanoemox.corpora.tables import CorpusError
 
 from .trees import label_archive, plant, poisoned_archive, read, wheres
 

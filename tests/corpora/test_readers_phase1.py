@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nanoemox.corpora import CorpusError
+from nanoemox.corpora.tables import CorpusError
 
 from .trees import chat, plant, read, wheres
 

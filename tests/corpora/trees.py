@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from nanoemox.corpora import PrepareReport, prepare
+from nanoemox.corpora.prepare import PrepareReport, prepare
 from nanoemox.data.manifest import read_manifest
 from nanoemox.data.schema import Record
 

@@ -12,7 +12,7 @@ from typing import Any
 from nanoemox.corpora.archives import label_rows
 from nanoemox.corpora.corpus import Corpus, preparation, split_of, subtitles
 from nanoemox.corpora.folder import Folder, Line
-from nanoemox.corpora.mosi import prepared, scored
+from nanoemox.corpora.readers.mosi import prepared, scored
 from nanoemox.corpora.tables import Row, RowError, plain
 
 _RANGE = (-1.0, 1.0)

@@ -9,7 +9,7 @@ from typing import Any
 from nanoemox.corpora.archives import label_rows
 from nanoemox.corpora.corpus import Corpus, emotion, preparation, said, subtitles
 from nanoemox.corpora.folder import Folder, Line
-from nanoemox.corpora.mer2025 import EMOTIONS
+from nanoemox.corpora.readers.mer2025 import EMOTIONS
 from nanoemox.corpora.tables import Row
 
 _NOTHING = -10.0  # valence of a clip that has none

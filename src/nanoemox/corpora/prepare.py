@@ -1,0 +1,262 @@
+"""Public corpora -> manifests: one reader each, for the download and for the published preparation of it.
+
+```python
+from nanoemox.corpora import prepare
+
+print(prepare("meld", "downloads/MELD.Raw", "downloads/MELD.Raw/meld.jsonl").summary())
+```
+
+A reader finds out which layout it has before it, keeps the official split, and leaves nothing out without
+saying so: its report names every line and clip that could not be used, and what the corpus left open.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from nanoemox.corpora import own as own_clips
+from nanoemox.corpora.corpus import Corpus
+from nanoemox.corpora.folder import Folder, Problem
+from nanoemox.corpora.readers import (
+    avamerg,
+    crema_d,
+    dfew,
+    emer,
+    emodb,
+    faces_in_video,
+    iemocap,
+    m3ed,
+    meld,
+    mer2025,
+    mer_challenge,
+    merr,
+    mintrec,
+    mosi,
+    ravdess,
+    sims,
+)
+from nanoemox.corpora.tables import CorpusError
+from nanoemox.data.schema import MEDIA, Record
+from nanoemox.files.atomic import write_jsonl
+
+CORPORA: dict[str, Corpus] = {
+    corpus.name: corpus
+    for corpus in (
+        crema_d.CORPUS,
+        m3ed.CORPUS,
+        faces_in_video.CAER,
+        faces_in_video.FERV39K,
+        faces_in_video.CAER_FERV39K,
+        mintrec.MINTREC,
+        mintrec.MINTREC2,
+        mer2025.MER_CAPTION_PLUS,
+        mer2025.OV_MERD,
+        mer2025.MER2025,
+        merr.FINE,
+        merr.COARSE,
+        avamerg.CORPUS,
+        meld.CORPUS,
+        iemocap.FOUR_WAY,
+        iemocap.SIX_WAY,
+        mosi.MOSI,
+        mosi.MOSEI,
+        sims.SIMS,
+        sims.SIMS2,
+        mer_challenge.MER2023,
+        mer_challenge.MER2024,
+        emer.CORPUS,
+        dfew.CORPUS,
+        ravdess.CORPUS,
+        emodb.CORPUS,
+    )
+}
+
+
+@dataclass(frozen=True)
+class PrepareReport:
+    """What came of preparing a corpus.
+
+    splits, tasks, media: lines of each split, with labels of each task, with each kind of media or words.
+    expected: lines of each split as published for this layout, where known. skipped: rows and clips that are
+    not in the manifest, and why. faults: clips known to be broken, marked in it. assumptions: sentence -> how
+    often it applied. outside: paths lead out of the manifest's folder.
+    """
+
+    corpus: str
+    layout: str
+    manifest: Path
+    lines: int
+    splits: Mapping[str, int]
+    tasks: Mapping[str, int]
+    media: Mapping[str, int]
+    expected: Mapping[str, int]
+    skipped: tuple[Problem, ...]
+    faults: tuple[Problem, ...]
+    assumptions: Mapping[str, int]
+    outside: bool
+
+    @property
+    def ok(self) -> bool:
+        """Whether everything that was found is in the manifest."""
+        return not self.skipped
+
+    def summary(self, most: int = 20) -> str:
+        """The report in lines a person reads, with up to `most` of the problems."""
+        told = [f"{self.corpus} ({self.layout}): {self.lines} lines in {self.manifest}"]
+        for name, counts in (("splits", self.splits), ("tasks", self.tasks), ("with", self.media)):
+            told.append(f"  {name}: " + ", ".join(f"{key} {count}" for key, count in counts.items()))
+        for split, count in self.expected.items():
+            if self.splits.get(split, 0) != count:
+                told.append(f"  {split}: {self.splits.get(split, 0)} of the {count} lines published")
+        told += [f"  assumed: {what}" + f" ({n} times)" * (n > 1) for what, n in self.assumptions.items()]
+        if self.outside:
+            told.append(
+                "  the manifest lies outside the corpus, and so its paths lead out of its own folder, "
+                "which is refused unless allowed; write it into the corpus folder"
+            )
+        told += [f"  known fault: {fault.where}: {fault.what}" for fault in self.faults]
+        told += [f"  skipped {where}: {what}" for where, what in self.skipped[:most]]
+        if len(self.skipped) > most:
+            told.append(f"  … and {len(self.skipped) - most} more")
+        told.append(f"  skipped in all: {len(self.skipped)}" if self.skipped else "  nothing was skipped")
+        return "\n".join(told)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The whole report for a JSON file."""
+        return {
+            **{name: getattr(self, name) for name in ("corpus", "layout", "lines", "outside")},
+            "manifest": str(self.manifest),
+            **{
+                name: dict(getattr(self, name))
+                for name in ("splits", "tasks", "media", "expected", "assumptions")
+            },
+            **{name: [p._asdict() for p in getattr(self, name)] for name in ("skipped", "faults")},
+        }
+
+
+def list_corpora() -> list[Corpus]:
+    """Every corpus that can be prepared, by name."""
+    return [CORPORA[name] for name in sorted(CORPORA)]
+
+
+def prepare(
+    name: str, root: str | os.PathLike[str], out: str | os.PathLike[str], splits: Collection[str] = ()
+) -> PrepareReport:
+    """Write the manifest of the corpus `name`, unpacked below `root`, to `out`; all of it or nothing.
+
+    Args:
+        splits: write only these of train, val, test; all of them if none is named.
+
+    Raises:
+        CorpusError: for a name, a folder or a table that cannot be read at all, in one line.
+    """
+    corpus = CORPORA.get(name.lower().replace("-", "_"))
+    if corpus is None:
+        raise CorpusError(f"unknown corpus {name!r}: expected one of {', '.join(sorted(CORPORA))}")
+    return _prepare(corpus, Path(root), Path(out), splits)
+
+
+def prepare_own(
+    table: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    columns: Sequence[str] = (),
+    where: Sequence[str] = (),
+    splits: Collection[str] = (),
+) -> PrepareReport:
+    """Write the manifest of your own clips: a table, and the files it names below its folder.
+
+    Args:
+        columns: `emotion=label` reads our `emotion` from the table's `label` (names: `own.COLUMNS`).
+        where: `set=ravdess` or `label!=fear` keeps the rows of which all of these hold.
+    """
+    path = Path(table)
+    if not path.is_file():
+        raise CorpusError(f"{path}: no such file (expected a CSV, TSV, XLSX or JSONL table); check the path")
+    if Path(out).exists() and path.samefile(out):
+        raise CorpusError(f"{path}: is the table itself; choose another name for the manifest")
+    return _prepare(
+        own_clips.own_corpus(own_clips.table_of(path, columns, where)), path.parent, Path(out), splits
+    )
+
+
+def _prepare(corpus: Corpus, root: Path, manifest: Path, splits: Collection[str]) -> PrepareReport:
+    if manifest.is_dir():
+        raise CorpusError(
+            f"{manifest}: is a folder (expected a file name for the manifest); name a file in it"
+        )
+    folder = Folder(root, corpus.tables)
+    counts: dict[str, Counter[str]] = {"splits": Counter(), "tasks": Counter(), "media": Counter()}
+    lines = write_jsonl(manifest, _lines(corpus, folder, manifest.absolute().parent, counts, splits))
+    expected = corpus.counts.get(folder.layout, {})
+    return PrepareReport(
+        corpus=corpus.name,
+        layout=folder.layout,
+        manifest=manifest,
+        lines=lines,
+        **{name: dict(counted) for name, counted in counts.items()},
+        expected={split: n for split, n in expected.items() if not splits or split in splits},
+        skipped=tuple(folder.skipped),
+        faults=tuple(folder.faults),
+        assumptions=dict(folder.assumptions),
+        outside=not folder.root.is_relative_to(manifest.absolute().parent),
+    )
+
+
+def _lines(
+    corpus: Corpus,
+    folder: Folder,
+    base: Path,
+    counts: Mapping[str, Counter[str]],
+    splits: Collection[str],
+) -> Iterator[dict[str, Any]]:
+    """Checked manifest lines with paths relative to `base`; what cannot be one is reported."""
+    seen: dict[str, str] = {}
+    written = 0
+    common = {"source": corpus.name, **({"licence": corpus.licence} if corpus.licence else {})}
+    for where, values in corpus.read(folder):
+        if corpus.language and values.get("text") and "language" not in values:
+            values["language"] = corpus.language
+        odd = [values[kind] for kind in MEDIA if kind in values and not _writable(values[kind])]
+        if odd:
+            folder.skip(where, f"the name {odd[0].name!r} is not text and cannot be written; rename the file")
+            continue
+        try:
+            record = Record.model_validate({**common, **values})
+        except ValidationError as error:
+            wrong = error.errors(include_url=False)[0]
+            place = ".".join(str(part) for part in wrong["loc"])
+            folder.skip(where, f"{place}: {wrong['msg']}" if place else wrong["msg"])
+            continue
+        if record.id in seen:
+            folder.skip(where, f"its id {record.id!r} was taken by {seen[record.id]}")
+            continue
+        seen[record.id] = where
+        if splits and record.split not in splits:
+            continue
+        written += 1
+        counts["splits"][record.split or "none"] += 1
+        counts["tasks"].update(record.labels.tasks)
+        counts["media"].update(kind for kind in (*MEDIA, "text", "dialogue") if getattr(record, kind))
+        yield record.line(base)
+    if seen and not written:
+        raise CorpusError(f"{folder.root}: no line is in {' or '.join(sorted(splits))}; leave --split out")
+    if not seen:
+        first = f" (first: {folder.skipped[0].where}: {folder.skipped[0].what})" if folder.skipped else ""
+        raise CorpusError(
+            f"{folder.root}: not one line could be read, {len(folder.skipped)} were skipped{first}"
+        )
+
+
+def _writable(path: Path) -> bool:
+    """Whether a path can stand in a UTF-8 file; names on disk are bytes."""
+    try:
+        return bool(str(path).encode("utf-8"))
+    except UnicodeEncodeError:
+        return False

@@ -21,7 +21,7 @@ import torch
 import transformers
 
 from nanoemox import __version__
-from nanoemox.assemble import assemble_random
+from nanoemox.checkpoints.assemble import assemble_random
 from nanoemox.data.decoded_clips import LiveMedia
 from nanoemox.data.extract_features import compute_features
 from nanoemox.data.feature_store import clip_bytes

@@ -20,9 +20,9 @@ from transformers import (
 )
 from transformers.models.swin.modeling_swin import SwinRelativePositionBias
 
+from nanoemox.checkpoints.official_names import official_name
 from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
 from nanoemox.model.encoders import FaceEncoder
-from nanoemox.official_names import official_name
 
 from .tiny import tiny_config, tiny_tokenizer
 

@@ -10,12 +10,12 @@ import pytest
 import torch
 from transformers import CLIPModel
 
-from nanoemox import assemble as assembling
-from nanoemox.assemble import assemble, assemble_random
-from nanoemox.checkpoints import ShardWriter, WeightsError, open_weights
+from nanoemox.checkpoints import assemble as assembling
+from nanoemox.checkpoints.assemble import assemble, assemble_random
+from nanoemox.checkpoints.official_names import from_official
+from nanoemox.checkpoints.weight_files import ShardWriter, WeightsError, open_weights
 from nanoemox.inference import EmotionAnalyzer
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
-from nanoemox.official_names import from_official
 
 from .backbones_on_disk import settings, write_backbones, write_clip, write_facexformer, write_qwen
 from .tiny import tiny_tokenizer
@@ -268,7 +268,7 @@ def test_a_disk_that_fills_while_writing(sources, tmp_path, monkeypatch):
     def full(*_, **__):
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
-    monkeypatch.setattr("nanoemox.checkpoints.save_file", full)
+    monkeypatch.setattr("nanoemox.checkpoints.weight_files.save_file", full)
     refused(tmp_path, sources, "the disk is full; make room")
 
 

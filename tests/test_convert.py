@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from nanoemox import cli, inference
-from nanoemox.assemble import assemble
-from nanoemox.checkpoints import WeightsError, open_weights
-from nanoemox.convert import convert, published_state, write_published
+from nanoemox.checkpoints.assemble import assemble
+from nanoemox.checkpoints.convert import convert, published_state, write_published
+from nanoemox.checkpoints.weight_files import WeightsError, open_weights
 from nanoemox.inference import EmotionAnalyzer
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 

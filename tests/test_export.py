@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from nanoemox.checkpoints import WeightsError
-from nanoemox.export import export
+from nanoemox.checkpoints.export import export
+from nanoemox.checkpoints.weight_files import WeightsError
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 from tests.tiny import tiny_config, tiny_tokenizer

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from nanoemox import hub
-from nanoemox.checkpoints import WeightsError
+from nanoemox.checkpoints import hub
+from nanoemox.checkpoints.load import ModelError, load_config
+from nanoemox.checkpoints.model_card import model_card
+from nanoemox.checkpoints.weight_files import WeightsError
 from nanoemox.inference import EmotionAnalyzer
-from nanoemox.loading import ModelError, load_config
 from nanoemox.model import remote_code
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
-from nanoemox.model_card import model_card
 
 from .tiny import make_batch, tiny_config
 

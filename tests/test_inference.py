@@ -12,8 +12,8 @@ import torch
 
 from nanoemox import decoding
 from nanoemox.analysis import Request
+from nanoemox.checkpoints.load import ModelError, load_config
 from nanoemox.inference import EmotionAnalyzer
-from nanoemox.loading import ModelError, load_config
 from nanoemox.media.clip import Clip, empty_clip
 from nanoemox.tasks.task import TASKS, Task
 

@@ -264,7 +264,7 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Sizes: parameters of every part, and how many each phase trains. `nano` is the paper's 2.2B shape."""
-    from nanoemox.loading import load_config
+    from nanoemox.checkpoints.load import load_config
     from nanoemox.model.modeling_nanoemox import parameter_report
 
     sizes = parameter_report(load_config(model))

@@ -39,8 +39,8 @@ def assemble(
     ] = None,
 ) -> None:
     """Build a full-size model folder from pretrained backbones, or with random weights."""
-    from nanoemox import assemble as assembling
-    from nanoemox.checkpoints import TORCH_DTYPES
+    from nanoemox.checkpoints import assemble as assembling
+    from nanoemox.checkpoints.weight_files import TORCH_DTYPES
 
     if dtype not in TORCH_DTYPES:
         raise ValueError(f"--dtype {dtype}: expected one of {', '.join(TORCH_DTYPES)}")
@@ -93,7 +93,7 @@ def convert(
     ] = None,
 ) -> None:
     """Lay published checkpoints of Nano-EmoX or AffectGPT over their backbones; or back, with --to published."""
-    from nanoemox import convert as converting
+    from nanoemox.checkpoints import convert as converting
 
     say = _sayer()
     if to is Target.published:
@@ -134,8 +134,8 @@ def export(
     ] = None,
 ) -> None:
     """Write a trained model in another float type, with a card, as others get it."""
-    from nanoemox.checkpoints import TORCH_DTYPES
-    from nanoemox.export import export as run
+    from nanoemox.checkpoints.export import export as run
+    from nanoemox.checkpoints.weight_files import TORCH_DTYPES
 
     if dtype not in TORCH_DTYPES:
         raise ValueError(f"--dtype {dtype}: expected one of {', '.join(TORCH_DTYPES)}")

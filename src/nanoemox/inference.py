@@ -21,7 +21,7 @@ from torch import Tensor
 
 from nanoemox import decoding
 from nanoemox.analysis import PRESENT, Analysis, Answers, Dialogue, Request, TaskResult
-from nanoemox.loading import load_model
+from nanoemox.checkpoints.load import load_model
 from nanoemox.media.clip import Clip, empty_clip
 from nanoemox.media.load import load_clip
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration

@@ -22,7 +22,8 @@ from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 
 from nanoemox import __version__
-from nanoemox.checkpoints import Weights, open_weights, raise_problems
+from nanoemox.checkpoints.load import BUNDLED, locate
+from nanoemox.checkpoints.weight_files import Weights, open_weights, raise_problems
 from nanoemox.data.decoded_clips import DecodedClips, LiveMedia, Tensors, decode_clips
 from nanoemox.data.extract_features import compute_features
 from nanoemox.data.feature_store import FeatureStore, StaleStoreError, origin_of
@@ -31,7 +32,6 @@ from nanoemox.data.schema import Record
 from nanoemox.files.atomic import write_json, written_whole
 from nanoemox.fitting import ByLength, fit
 from nanoemox.health import check_health, table
-from nanoemox.loading import BUNDLED, locate
 from nanoemox.mixture import Examples, realised, schedule
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.model.parts import LORA_TARGETS, PARTS, part_of, trainable_parts

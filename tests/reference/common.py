@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors import safe_open
 from torch import Tensor, nn
 
-from nanoemox.official_names import from_official, official_name
+from nanoemox.checkpoints.official_names import from_official, official_name
 
 FLOAT32_TOLERANCE = 1e-4  # absolute
 FLOAT16_TOLERANCE = 2e-3  # relative

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from transformers.initialization import no_init_weights
 
+from nanoemox.checkpoints.official_names import NEVER_REACHED, official_name
 from nanoemox.media.audio import audio_clip_starts
 from nanoemox.media.clip import SAMPLE_RATE_HZ
 from nanoemox.media.load import load_clip
@@ -20,7 +21,6 @@ from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration, parameter_report
 from nanoemox.model.parts import LORA_RANK, LORA_TARGETS, PARTS, PHASES, PUBLISHED_NANO, part_of
 from nanoemox.model.processing_nanoemox import centred
-from nanoemox.official_names import NEVER_REACHED, official_name
 
 from ..media_files import write_wav
 from .common import Reference, Result, load_json, official_shapes, rule_state, rule_values

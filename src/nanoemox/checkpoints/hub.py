@@ -10,10 +10,10 @@ import json
 import re
 from pathlib import Path
 
-from nanoemox.checkpoints import WeightsError, listed, open_weights
+from nanoemox.checkpoints.model_card import write_card
+from nanoemox.checkpoints.weight_files import WeightsError, listed, open_weights
 from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
 from nanoemox.model.remote_code import bring_code
-from nanoemox.model_card import write_card
 
 _WHOLE = ("config.json", "processor_config.json", "tokenizer.json")
 _SMALL_FILES = ["*.json", "*.txt", "*.jinja", "*.model"]

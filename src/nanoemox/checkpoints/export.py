@@ -6,10 +6,10 @@ import json
 import shutil
 from pathlib import Path
 
-from nanoemox.checkpoints import TORCH_DTYPES, WeightsError, whole_folder
+from nanoemox.checkpoints.model_card import write_card
+from nanoemox.checkpoints.weight_files import TORCH_DTYPES, WeightsError, whole_folder
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
-from nanoemox.model_card import write_card
 
 
 def export(

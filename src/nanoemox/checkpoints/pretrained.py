@@ -24,9 +24,9 @@ from transformers import (
 )
 from transformers.models.swin.modeling_swin import SwinRelativePositionBias
 
-from nanoemox.checkpoints import Weights, WeightsError, raise_problems
-from nanoemox.hub import find_part, told
-from nanoemox.official_names import official_name
+from nanoemox.checkpoints.hub import find_part, told
+from nanoemox.checkpoints.official_names import official_name
+from nanoemox.checkpoints.weight_files import Weights, WeightsError, raise_problems
 
 FACE_KEY = "state_dict_backbone"  # where FaceXFormer's checkpoint keeps its weights
 _FACE_PREFIX = "facial_encoder.facexformer."

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 
-from nanoemox.hub import check_folder, check_kind
+from nanoemox.checkpoints.hub import check_folder, check_kind
 from nanoemox.model.configuration_nanoemox import PRESETS, NanoEmoXConfig
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor

@@ -22,13 +22,19 @@ import transformers
 from torch import nn
 from transformers import initialization as init
 
-from nanoemox.checkpoints import TORCH_DTYPES, ShardWriter, WeightsError, open_weights, whole_folder
-from nanoemox.hub import complete, find_part, told
+from nanoemox.checkpoints.hub import complete, find_part, told
+from nanoemox.checkpoints.pretrained import FACE_KEY, Part, Source, hub_part, load_tokenizer, plan_part
+from nanoemox.checkpoints.weight_files import (
+    TORCH_DTYPES,
+    ShardWriter,
+    WeightsError,
+    open_weights,
+    whole_folder,
+)
 from nanoemox.model.configuration_nanoemox import PRESETS, NanoEmoXConfig
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.model.parts import PARTS, part_of
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor, prepare_tokenizer
-from nanoemox.pretrained import FACE_KEY, Part, Source, hub_part, load_tokenizer, plan_part
 
 logger = logging.getLogger(__name__)
 Say = Callable[[str], None]

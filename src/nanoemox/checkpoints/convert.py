@@ -22,8 +22,10 @@ import peft
 import torch
 from torch import Tensor
 
-from nanoemox.assemble import parameter_shapes, skeleton_of
-from nanoemox.checkpoints import (
+from nanoemox.checkpoints.assemble import parameter_shapes, skeleton_of
+from nanoemox.checkpoints.hub import check_folder, complete, find_part, told
+from nanoemox.checkpoints.official_names import NEVER_REACHED, official_name
+from nanoemox.checkpoints.weight_files import (
     FLOATS,
     ShardWriter,
     Stored,
@@ -34,11 +36,9 @@ from nanoemox.checkpoints import (
     save_tensors,
     whole_folder,
 )
-from nanoemox.hub import check_folder, complete, find_part, told
 from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
 from nanoemox.model.parts import LORA_ALPHA, LORA_DROPOUT, LORA_TARGETS, PARTS, part_of
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
-from nanoemox.official_names import NEVER_REACHED, official_name
 
 logger = logging.getLogger(__name__)
 Say = Callable[[str], None]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nanoemox.analysis import Analysis, TaskResult
+from nanoemox.inference.results import Analysis, TaskResult
 from nanoemox.media.clip import Clip
 from nanoemox.tasks.task import TASKS
 

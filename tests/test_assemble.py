@@ -14,7 +14,7 @@ from nanoemox.checkpoints import assemble as assembling
 from nanoemox.checkpoints.assemble import assemble, assemble_random
 from nanoemox.checkpoints.official_names import from_official
 from nanoemox.checkpoints.weight_files import ShardWriter, WeightsError, open_weights
-from nanoemox.inference import EmotionAnalyzer
+from nanoemox.inference.analyzer import EmotionAnalyzer
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 
 from .backbones_on_disk import settings, write_backbones, write_clip, write_facexformer, write_qwen

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from nanoemox import __version__, cli
-from nanoemox.analysis import Analysis
 from nanoemox.cli_scores import TASK_NAMES
+from nanoemox.inference.results import Analysis
 from nanoemox.tasks.task import TASKS
 
 from .made_up import HOSTILE, make_analysis, make_clip
@@ -46,7 +46,7 @@ def analyzer(monkeypatch: pytest.MonkeyPatch) -> type[Analyzer]:
         return Analyzer()
 
     monkeypatch.setattr("nanoemox.media.load.load_clip", load_clip)
-    monkeypatch.setattr("nanoemox.inference.EmotionAnalyzer.from_pretrained", from_pretrained)
+    monkeypatch.setattr("nanoemox.inference.analyzer.EmotionAnalyzer.from_pretrained", from_pretrained)
     return Analyzer
 
 
@@ -207,7 +207,7 @@ def test_nothing_is_written_when_one_file_cannot_be(
     def broken(*_: Any) -> str:
         raise ValueError("no page today")
 
-    monkeypatch.setattr("nanoemox.report.render_report", broken)
+    monkeypatch.setattr("nanoemox.inference.page.render_report", broken)
     (tmp_path / "a.json").write_text("before")
     wanted = ["--json", tmp_path / "a.json", "--report", tmp_path / "a.html"]
     assert "no page today" in refused("analyze", "clip.mp4", *wanted)

@@ -9,11 +9,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from nanoemox import cli, inference
+from nanoemox import cli
 from nanoemox.checkpoints.assemble import assemble
 from nanoemox.checkpoints.convert import convert, published_state, write_published
 from nanoemox.checkpoints.weight_files import WeightsError, open_weights
-from nanoemox.inference import EmotionAnalyzer
+from nanoemox.inference import analyzer as inference
+from nanoemox.inference.analyzer import EmotionAnalyzer
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 
 from .backbones_on_disk import lora_state, official_state, settings, write_backbones

@@ -11,7 +11,7 @@ import pytest
 from nanoemox import predictions, scoring
 from nanoemox.data.manifest import read_manifest, read_predictions
 from nanoemox.evaluation import evaluate
-from nanoemox.inference import EmotionAnalyzer
+from nanoemox.inference.analyzer import EmotionAnalyzer
 from nanoemox.media.untrusted import MediaError
 from nanoemox.tasks.task import TASKS, Task
 from nanoemox.theatre.script import stage_script

@@ -16,7 +16,7 @@ from nanoemox.checkpoints import hub
 from nanoemox.checkpoints.load import ModelError, load_config
 from nanoemox.checkpoints.model_card import model_card
 from nanoemox.checkpoints.weight_files import WeightsError
-from nanoemox.inference import EmotionAnalyzer
+from nanoemox.inference.analyzer import EmotionAnalyzer
 from nanoemox.model import remote_code
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor

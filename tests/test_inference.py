@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from nanoemox import decoding
-from nanoemox.analysis import Request
 from nanoemox.checkpoints.load import ModelError, load_config
-from nanoemox.inference import EmotionAnalyzer
+from nanoemox.inference import decoding
+from nanoemox.inference.analyzer import EmotionAnalyzer
+from nanoemox.inference.results import Request
 from nanoemox.media.clip import Clip, empty_clip
 from nanoemox.tasks.task import TASKS, Task
 

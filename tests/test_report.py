@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nanoemox.analysis import TaskResult
-from nanoemox.report import _gauge, _rows_without_overlap, bars, outline, render_report
+from nanoemox.inference.page import _gauge, _rows_without_overlap, bars, outline, render_report
+from nanoemox.inference.results import TaskResult
 
 from .made_up import HOSTILE, make_analysis
 

@@ -15,7 +15,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nanoemox.inference import Analysis, EmotionAnalyzer
+    from nanoemox.inference.analyzer import EmotionAnalyzer
+    from nanoemox.inference.results import Analysis
     from nanoemox.media.clip import Clip
     from nanoemox.media.load import load_clip
     from nanoemox.media.untrusted import MediaError
@@ -26,9 +27,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Analysis": "inference",
+    "Analysis": "inference.results",
     "Clip": "media.clip",
-    "EmotionAnalyzer": "inference",
+    "EmotionAnalyzer": "inference.analyzer",
     "MediaError": "media.untrusted",
     "NanoEmoXConfig": "model.configuration_nanoemox",
     "NanoEmoXForConditionalGeneration": "model.modeling_nanoemox",

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from nanoemox import scoring
-from nanoemox.analysis import PRESENT
 from nanoemox.answers import labels_from
+from nanoemox.media.clip import PRESENT
 from nanoemox.metrics.bootstrap import Clusters, Figure, Rows, Statistic, estimates, ratio
 from nanoemox.tasks.task import POLARITIES, TASKS
 

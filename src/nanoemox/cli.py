@@ -140,7 +140,7 @@ def analyze(
 
     # Threads that wait sleep: beside other work, spinning ones cost ten times the answer's own time. Before torch.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from nanoemox.inference import EmotionAnalyzer
+    from nanoemox.inference.analyzer import EmotionAnalyzer
 
     analyzer = EmotionAnalyzer.from_pretrained(model, device=device)
     if clip is not None and analyzer.processor.compat:  # a converted model hears other windows of the sound
@@ -155,7 +155,7 @@ def analyze(
     if json_file and json_file != "-":
         files[Path(json_file)] = as_json
     if report:
-        from nanoemox.report import render_report
+        from nanoemox.inference.page import render_report
 
         files[Path(report)] = render_report(analysis, subtitle, start or 0.0)
     write_all(files)

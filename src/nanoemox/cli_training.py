@@ -68,7 +68,7 @@ def features(
     """
     from nanoemox.data.extract_features import compute_features
     from nanoemox.data.filtering import LeftOut, distinct, read_usable
-    from nanoemox.inference import EmotionAnalyzer
+    from nanoemox.inference.analyzer import EmotionAnalyzer
 
     say, left_out = _sayer(), LeftOut()
     groups = distinct({str(path): read_usable(path, left_out, quarantine) for path in manifests})

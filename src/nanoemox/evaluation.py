@@ -31,7 +31,7 @@ from nanoemox.data.manifest import read_manifest
 from nanoemox.data.schema import plain_labels
 from nanoemox.evaluation_page import render_evaluation
 from nanoemox.files.atomic import write_all
-from nanoemox.inference import EmotionAnalyzer
+from nanoemox.inference.analyzer import EmotionAnalyzer
 from nanoemox.predictions import Features, Took, predict, read_times
 from nanoemox.tasks.task import TASKS, select
 

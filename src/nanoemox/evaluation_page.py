@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from nanoemox import __version__
-from nanoemox.report import page_template
+from nanoemox.inference.page import page_template
 from nanoemox.scoring import HEADLINES
 from nanoemox.tasks.task import TASKS
 from nanoemox.terminal import CEILINGS

@@ -16,10 +16,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from nanoemox import scoring
-from nanoemox.analysis import Request
 from nanoemox.data.decoded_clips import Tensors
 from nanoemox.data.schema import Record, plain_labels, turns_of
-from nanoemox.inference import EmotionAnalyzer
+from nanoemox.inference.analyzer import EmotionAnalyzer
+from nanoemox.inference.results import Request
 from nanoemox.model.modeling_nanoemox import MEDIA_NAMES, NanoEmoXForConditionalGeneration
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor, stack_media
 from nanoemox.tasks.task import TASKS

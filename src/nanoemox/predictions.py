@@ -20,13 +20,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from nanoemox import scoring
-from nanoemox.analysis import Answers, Request
 from nanoemox.data.feature_store import FeatureStore
 from nanoemox.data.manifest import read_predictions
 from nanoemox.data.records import load_record
 from nanoemox.data.schema import Prediction, Record, plain_labels, turns_of
 from nanoemox.files.atomic import write_all, write_jsonl
-from nanoemox.inference import EmotionAnalyzer
+from nanoemox.inference.analyzer import EmotionAnalyzer
+from nanoemox.inference.results import Answers, Request
 from nanoemox.media.clip import Clip, empty_clip
 from nanoemox.tasks.task import TASKS
 

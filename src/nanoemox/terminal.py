@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from nanoemox.analysis import PRESENT, Analysis, TaskResult
+from nanoemox.inference.results import Analysis, TaskResult
+from nanoemox.media.clip import PRESENT
 from nanoemox.scoring import HEADLINES
 from nanoemox.tasks.task import TASKS
 

@@ -10,7 +10,6 @@ from torch import Tensor
 
 from nanoemox.media.clip import Clip
 
-PRESENT = "present"
 Dialogue = Sequence[Mapping[str, str]]
 
 

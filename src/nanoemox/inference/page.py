@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from jinja2 import Template
     from numpy.typing import NDArray
 
-    from nanoemox.analysis import Analysis, TaskResult
+    from nanoemox.inference.results import Analysis, TaskResult
     from nanoemox.media.clip import Clip
 
 FRAME_SIDE_PX = 320  # longest side of a frame on the page; sharp at its column width on dense screens
@@ -81,7 +81,7 @@ def render_report(analysis: Analysis, subtitle: str | None = None, start_s: floa
     hue, saturation = TINTS.get((emotion.label or "").casefold(), NO_TINT) if emotion else NO_TINT
     notes = [note for note in analysis.warnings if note.startswith(_WORLD_MARK)]
     absent = {f"no {name}: {why}" for name, why in analysis.modalities.items()}  # told by the chips already
-    return page_template("report.html.jinja").render(
+    return page_template("inference/page.html.jinja").render(
         version=__version__,
         name=Path(clip.path).name or "Words alone",
         model=analysis.model,

@@ -19,10 +19,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from nanoemox import decoding
-from nanoemox.analysis import PRESENT, Analysis, Answers, Dialogue, Request, TaskResult
 from nanoemox.checkpoints.load import load_model
-from nanoemox.media.clip import Clip, empty_clip
+from nanoemox.inference import decoding
+from nanoemox.inference.results import Analysis, Answers, Dialogue, Request, TaskResult
+from nanoemox.media.clip import PRESENT, Clip, empty_clip
 from nanoemox.media.load import load_clip
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor, modality_of, stack_media

@@ -21,7 +21,7 @@ from nanoemox import __version__
 from nanoemox.data.manifest import read_manifest
 from nanoemox.inference.analyzer import EmotionAnalyzer
 from nanoemox.predictions import labels_of, predict
-from nanoemox.scoring import has_labels
+from nanoemox.scoring.score import has_labels
 from nanoemox.tasks.task import TASKS
 
 SHOWN = ("text", "label", "polarity")

@@ -19,10 +19,10 @@ from pathlib import Path
 from scipy.stats import kendalltau
 from sklearn.metrics import cohen_kappa_score
 
-from nanoemox import published
 from nanoemox.metrics import emotion_lexicon, label_sets
 from nanoemox.metrics.emotion_mentions import emotions
-from nanoemox.word_lists import WordLists
+from nanoemox.scoring import official_scorers
+from nanoemox.scoring.word_lists import WordLists
 
 
 def read(path: Path, key: str) -> dict[str, str]:
@@ -55,7 +55,7 @@ def main(reasons: str, tables: str) -> None:
     figures = {}
     for run, texts in runs.items():
         said = {name: list(emotions(texts[name])) for name in truth}
-        f, _, _ = published.open_vocabulary(labels, said, words)
+        f, _, _ = official_scorers.open_vocabulary(labels, said, words)
         ours_f = label_sets.wheel_scores([labels[n] for n in truth], [said[n] for n in truth])["f1"]["value"]
         figures[run] = (f, ours_f or 0.0)
     missed = sum(tokens[w] for w in theirs - ours) / sum(tokens[w] for w in theirs)

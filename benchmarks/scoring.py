@@ -2,7 +2,7 @@
 
     python benchmarks/scoring.py [--n 100000]
 
-Makes a manifest and open-vocabulary predictions, scores them through `nanoemox.marking.mark` (reading, parsing,
+Makes a manifest and open-vocabulary predictions, scores them through `nanoemox.scoring.external.mark` (reading, parsing,
 intervals and all), and prints one line of JSON. The plain way maps every label of every clip anew, for
 one figure of six, and again for each of a few resamples; the package draws 1,000. Both must give the same
 set precision.
@@ -19,8 +19,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from nanoemox import marking, scoring
 from nanoemox.metrics import bootstrap, emotion_lexicon
+from nanoemox.scoring import external as marking
+from nanoemox.scoring import score as scoring
 
 WORDS = [word for group in emotion_lexicon.GROUPS for word in group.words]
 

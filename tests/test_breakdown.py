@@ -7,7 +7,7 @@ import random
 import pytest
 from sklearn import metrics as reference
 
-from nanoemox.breakdown import break_down, calibration, class_figures, confusion
+from nanoemox.scoring.class_report import break_down, calibration, class_figures, confusion
 
 LABELS = ["anger", "fear", "happiness"]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from nanoemox.cli import main
-from nanoemox.comparison import compare, paired
+from nanoemox.scoring.compare import compare, paired
 
 
 @pytest.fixture

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from nanoemox import predictions, scoring
+from nanoemox import predictions
 from nanoemox.data.manifest import read_manifest, read_predictions
 from nanoemox.evaluation import evaluate
 from nanoemox.inference.analyzer import EmotionAnalyzer
 from nanoemox.media.untrusted import MediaError
+from nanoemox.scoring import score as scoring
 from nanoemox.tasks.task import TASKS, Task
 from nanoemox.theatre.script import stage_script
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from nanoemox import scoring
-from nanoemox.breakdown import break_down
 from nanoemox.evaluation_page import render_evaluation
+from nanoemox.scoring import score as scoring
+from nanoemox.scoring.class_report import break_down
 from nanoemox.tasks.task import TASKS
 
 from .made_up import HOSTILE

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nanoemox.judge import Judge, estimate, questions_about
+from nanoemox.scoring.judge import Judge, estimate, questions_about
 
 
 class Server:

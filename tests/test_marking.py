@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nanoemox.answers import Faults, labels_from, read_rows
 from nanoemox.cli import main
-from nanoemox.marking import mark
 from nanoemox.metrics.emotion_mentions import emotions, mentions
+from nanoemox.scoring.external import mark
+from nanoemox.scoring.prediction_files import Faults, labels_from, read_rows
 
 
 @pytest.fixture

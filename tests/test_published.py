@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from nanoemox import published
-from nanoemox.word_lists import WordLists
+from nanoemox.scoring import official_scorers
+from nanoemox.scoring.word_lists import WordLists
 
 openpyxl = pytest.importorskip("openpyxl")
 
@@ -58,27 +58,27 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
 
 def test_undefined_f_is_nan_as_in_the_release(tables: Path) -> None:
     words = WordLists.read(tables)
-    f, precision, recall = published.open_vocabulary({"a": "jolly"}, {"a": "flat"}, words)
+    f, precision, recall = official_scorers.open_vocabulary({"a": "jolly"}, {"a": "flat"}, words)
     assert math.isnan(f) and math.isnan(precision) and math.isnan(recall)  # the fifth wheel has no clip
-    f, precision, recall = published.open_vocabulary({"a": "flat"}, {"a": "[low, sunny]"}, words)
+    f, precision, recall = official_scorers.open_vocabulary({"a": "flat"}, {"a": "[low, sunny]"}, words)
     assert (precision, recall) == (pytest.approx(0.6), 1.0)
 
 
 def test_more_labels_never_lower_the_hit_rate(tables: Path) -> None:
     words = WordLists.read(tables)
     truth = {"a": "flat", "b": "qwerty"}
-    rate, mscore, _ = published.hit_rate(truth, {"a": "jolly, sunny, flat", "b": ""}, words)
+    rate, mscore, _ = official_scorers.hit_rate(truth, {"a": "jolly, sunny, flat", "b": ""}, words)
     assert (rate, mscore) == (1.0, 1.0)
 
 
 def test_sentiment_reads_exact_words_only() -> None:
-    assert published.sentiment({"a": 1.0, "b": 0.0}, {"a": "Positive", "b": "positive"}) == (0.0, 0.0)
+    assert official_scorers.sentiment({"a": 1.0, "b": 0.0}, {"a": "Positive", "b": "positive"}) == (0.0, 0.0)
 
 
 def test_a_perfect_answer_may_count_as_wrong(tables: Path) -> None:
     words = WordLists.read(tables).avamerg_tables()
-    truth = published.projected_truth({"a": "gloom"}, words)
+    truth = official_scorers.projected_truth({"a": "gloom"}, words)
     response = "<think>\nSecondly, the emotion of the speaker is gloom\n</think> oh no"
     with pytest.raises(KeyError, match="gloom"):
-        published.avamerg(truth, {"a": response}, words)
-    assert published.spoken_emotion("a jolly good one", words) == "glad"
+        official_scorers.avamerg(truth, {"a": response}, words)
+    assert official_scorers.spoken_emotion("a jolly good one", words) == "glad"

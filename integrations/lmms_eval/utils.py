@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nanoemox import scoring
-from nanoemox.answers import Faults, prediction
+from nanoemox.scoring import score as scoring
+from nanoemox.scoring.prediction_files import Faults, prediction
 from nanoemox.tasks.task import TASKS
 
 METRICS = {

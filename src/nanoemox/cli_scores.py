@@ -13,7 +13,7 @@ from nanoemox.files.atomic import check_outputs, write_all
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from nanoemox.verdicts import Server
+    from nanoemox.scoring.verdicts import Server
 
 # As `tasks.TASKS` has them, written out: reading the tasks' files would slow every --help down.
 TASK_NAMES = "sentiment, emotion, open_vocabulary, intent, reasoning, empathy"
@@ -54,7 +54,7 @@ def score(
     ] = False,
 ) -> None:
     """Score any system's predictions: sound figures, the released scorer's, and where they differ."""
-    from nanoemox.marking import mark, to_json
+    from nanoemox.scoring.external import mark, to_json
     from nanoemox.terminal import show_marks
 
     check_outputs([json_file] if json_file else [], str(predictions))
@@ -79,7 +79,7 @@ def compare(
     seed: Annotated[int, typer.Option(metavar="S", min=0, help="Of the permutations.")] = 0,
 ) -> None:
     """Is B better than A? A paired test over the same clips, and the clips where they differ."""
-    from nanoemox.comparison import compare as run
+    from nanoemox.scoring.compare import compare as run
     from nanoemox.terminal import show_comparison
 
     check_outputs([json_file] if json_file else [], None)
@@ -103,8 +103,8 @@ def _server(
         return None
     if not model:
         raise ValueError("--server: expected --server-model NAME, the model to ask there")
-    from nanoemox.judge import Judge
-    from nanoemox.verdicts import Server
+    from nanoemox.scoring.judge import Judge
+    from nanoemox.scoring.verdicts import Server
 
     def say(line: str) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)

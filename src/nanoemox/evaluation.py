@@ -23,8 +23,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from nanoemox import scoring
-from nanoemox.breakdown import break_down
 from nanoemox.data.feature_store import FeatureStore, origin_of
 from nanoemox.data.filtering import LeftOut, read_usable, to_train_on
 from nanoemox.data.manifest import read_manifest
@@ -33,6 +31,8 @@ from nanoemox.evaluation_page import render_evaluation
 from nanoemox.files.atomic import write_all
 from nanoemox.inference.analyzer import EmotionAnalyzer
 from nanoemox.predictions import Features, Took, predict, read_times
+from nanoemox.scoring import score as scoring
+from nanoemox.scoring.class_report import break_down
 from nanoemox.tasks.task import TASKS, select
 
 MODALITIES = ("text", "video", "audio")

@@ -13,7 +13,7 @@ from typing import Any
 
 from nanoemox import __version__
 from nanoemox.inference.page import page_template
-from nanoemox.scoring import HEADLINES
+from nanoemox.scoring.score import HEADLINES
 from nanoemox.tasks.task import TASKS
 from nanoemox.terminal import CEILINGS
 

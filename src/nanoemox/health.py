@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from nanoemox import scoring
 from nanoemox.data.decoded_clips import Tensors
 from nanoemox.data.schema import Record, plain_labels, turns_of
 from nanoemox.inference.analyzer import EmotionAnalyzer
 from nanoemox.inference.results import Request
 from nanoemox.model.modeling_nanoemox import MEDIA_NAMES, NanoEmoXForConditionalGeneration
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor, stack_media
+from nanoemox.scoring import score as scoring
 from nanoemox.tasks.task import TASKS
 
 logger = logging.getLogger(__name__)

@@ -19,7 +19,6 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from torch import Tensor
 from tqdm import tqdm
 
-from nanoemox import scoring
 from nanoemox.data.feature_store import FeatureStore
 from nanoemox.data.manifest import read_predictions
 from nanoemox.data.records import load_record
@@ -28,6 +27,7 @@ from nanoemox.files.atomic import write_all, write_jsonl
 from nanoemox.inference.analyzer import EmotionAnalyzer
 from nanoemox.inference.results import Answers, Request
 from nanoemox.media.clip import Clip, empty_clip
+from nanoemox.scoring import score as scoring
 from nanoemox.tasks.task import TASKS
 
 logger = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from nanoemox.inference.results import Analysis, TaskResult
 from nanoemox.media.clip import PRESENT
-from nanoemox.scoring import HEADLINES
+from nanoemox.scoring.score import HEADLINES
 from nanoemox.tasks.task import TASKS
 
 LABELS_SHOWN = 3

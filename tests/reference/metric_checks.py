@@ -12,8 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from nanoemox import published
-from nanoemox.word_lists import WordLists
+from nanoemox.scoring import official_scorers
+from nanoemox.scoring.word_lists import WordLists
 
 from .common import Result, load_json
 
@@ -81,15 +81,15 @@ def check_open_vocabulary(path: Path) -> Result:
     table, words, result = load_json(path), word_lists(path), _Scores()
     truth, said = table["name2gt"], table["name2pred"]
     for name, expected in table["parsed"].items():
-        ours = [published.label_list(truth[name]), published.label_list(said[name])]
+        ours = [official_scorers.label_list(truth[name]), official_scorers.label_list(said[name])]
         result.equal(f"list {name}", ours, expected)
     for wheel, by_name in table["clusters_level1"].items():
         for name, expected in by_name.items():
             index = int(wheel[-1]) - 1
-            ours = [sorted(published.clusters(side[name], words)[index]) for side in (truth, said)]
+            ours = [sorted(official_scorers.clusters(side[name], words)[index]) for side in (truth, said)]
             result.equal(f"{wheel} {name}", ours, expected)
     for level in (1, 2):
-        scores = published.precision_recall(truth, said, words, level)
+        scores = official_scorers.precision_recall(truth, said, words, level)
         for wheel in range(len(words.wheels)):
             for name, expected in table["per_sample_precision_recall"][
                 f"wheel{wheel + 1}_level{level}"
@@ -99,10 +99,10 @@ def check_open_vocabulary(path: Path) -> Result:
         for subset, names in table["subsets"].items():
             recorded = table["aggregate"][subset][f"level{level}"]
             part = {name: scores[name] for name in names}
-            means = published.wheel_means(part)
+            means = official_scorers.wheel_means(part)
             for wheel, expected in recorded["per_wheel_precision_recall"].items():
                 result.number(f"{subset} level{level} {wheel}", means[int(wheel[-1]) - 1], expected)
-            means3 = published.set_means(part)
+            means3 = official_scorers.set_means(part)
             result.number(f"{subset} level{level}", means3, recorded["mean_fscore_precision_recall"])
     return result
 
@@ -111,24 +111,24 @@ def check_hit_rate(path: Path) -> Result:
     table, words, result = load_json(path), word_lists(path), _Scores()
     for i, case in enumerate(table["cases"]):
         truth, said = case["name2gt"], case["name2pred"]
-        rate, mscore, per_wheel = published.hit_rate(truth, said, words)
+        rate, mscore, per_wheel = official_scorers.hit_rate(truth, said, words)
         result.number(f"case {i}", (rate, mscore), case["mean_hitrate_mscore"])
         for wheel, expected in case["per_wheel_hitrate_mscore"].items():
             result.number(f"case {i} {wheel}", per_wheel[int(wheel[-1]) - 1], expected)
-        scores = published.hits(truth, said, words)
+        scores = official_scorers.hits(truth, said, words)
         for wheel, by_name in case["per_sample_hits"].items():
             for name, expected in by_name.items():
                 row = scores[name][int(wheel[-1]) - 1]
                 result.number(f"case {i} {wheel} {name}", None if row is None else row[0], expected)
     for truth, said, expected in table["hit_or_not"]:
-        result.equal(f"{truth} / {said}", published.hit_or_not(truth, said, words), expected)
+        result.equal(f"{truth} / {said}", official_scorers.hit_or_not(truth, said, words), expected)
     return result
 
 
 def check_sentiment(path: Path) -> Result:
     result = _Scores()
     for i, case in enumerate(load_json(path)["cases"]):
-        ours = published.sentiment(case["name2gt"], case["name2sentiment"])
+        ours = official_scorers.sentiment(case["name2gt"], case["name2sentiment"])
         result.number(f"case {i}", ours, (case["waf"], case["acc"]))
     return result
 
@@ -136,7 +136,7 @@ def check_sentiment(path: Path) -> Result:
 def check_intent(path: Path) -> Result:
     result = _Scores()
     for i, case in enumerate(load_json(path)["cases"]):
-        ours = published.intent(case["name2gt"], case["name2pred"], case["mapping"])
+        ours = official_scorers.intent(case["name2gt"], case["name2pred"], case["mapping"])
         for name, expected in case["result"].items():
             result.number(f"case {i} {name}", ours[name], expected)
     return result
@@ -145,16 +145,16 @@ def check_intent(path: Path) -> Result:
 def check_avamerg(path: Path) -> Result:
     table, tables, result = load_json(path), word_lists(path).avamerg_tables(), _Scores()
     for text, expected in table["extract"]:
-        result.equal(text, published.spoken_emotion(text, tables), expected)
+        result.equal(text, official_scorers.spoken_emotion(text, tables), expected)
     mapping = table["extract_with_map"]["map"]
     for text, expected in table["extract_with_map"]["rows"]:
-        result.equal(text, published.spoken_emotion(text, tables, mapping), expected)
+        result.equal(text, official_scorers.spoken_emotion(text, tables, mapping), expected)
     for i, case in enumerate(table["dist"]):
         for n in (1, 2, 3):
-            result.number(f"dist {i}", published.dist(case["responses"], n), case[f"dist{n}"])
+            result.number(f"dist {i}", official_scorers.dist(case["responses"], n), case[f"dist{n}"])
     for i, case in enumerate(table["hitrate_accuracy"]):
         try:
-            ours = published.emotion_rates(case["name2gt"], case["name2pred"], tables)
+            ours = official_scorers.emotion_rates(case["name2gt"], case["name2pred"], tables)
         except KeyError as error:
             expected = {name: case.get(name) for name in ("raises", "key")}
             result.equal(f"rates {i}", {"raises": "KeyError", "key": error.args[0]}, expected)
@@ -163,7 +163,7 @@ def check_avamerg(path: Path) -> Result:
     result.equal("projection keys", sorted(tables.eight_way), table["projection_keys"])
     for i, case in enumerate(table["full"]):
         try:
-            figures = published.avamerg(case["name2gt"], case["name2response"], tables)
+            figures = official_scorers.avamerg(case["name2gt"], case["name2response"], tables)
         except KeyError as error:
             result.equal(f"full {i}", {"raises": "KeyError", "key": error.args[0]}, case["result"])
             continue

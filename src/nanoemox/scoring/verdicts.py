@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from nanoemox.answers import Faults
-from nanoemox.judge import Judge, estimate, question_for_labels, questions_about
 from nanoemox.metrics import bootstrap
+from nanoemox.scoring.judge import Judge, estimate, question_for_labels, questions_about
+from nanoemox.scoring.prediction_files import Faults
 
 BY_RULE = ("answer grammar", "label list", "own fields")  # routes that need no second opinion
 LABELLED = ("emotion", "open_vocabulary")

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from nanoemox import scoring
-from nanoemox.answers import labels_from
 from nanoemox.media.clip import PRESENT
 from nanoemox.metrics.bootstrap import Clusters, Figure, Rows, Statistic, estimates, ratio
+from nanoemox.scoring import score as scoring
+from nanoemox.scoring.prediction_files import labels_from
 from nanoemox.tasks.task import POLARITIES, TASKS
 
 CLOSED = ("sentiment", "emotion", "intent")  # one label of a list, with a probability each

@@ -14,12 +14,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nanoemox import published, scoring
-from nanoemox.answers import Faults, prediction, read_rows, truth_of
 from nanoemox.data.manifest import read_manifest
+from nanoemox.scoring import official_scorers
+from nanoemox.scoring import score as scoring
+from nanoemox.scoring.prediction_files import Faults, prediction, read_rows, truth_of
+from nanoemox.scoring.verdicts import LABELLED, Server, judge_reasons, labels_by_server
+from nanoemox.scoring.word_lists import WordLists
 from nanoemox.tasks.task import POLARITIES, TASKS, parse_labels
-from nanoemox.verdicts import LABELLED, Server, judge_reasons, labels_by_server
-from nanoemox.word_lists import WordLists
 
 MODES = ("standard", "published", "both")
 MATTERS = 0.005  # a difference of half a point is told
@@ -179,12 +180,12 @@ def released(
     if task == "sentiment":
         values = {name: _valence(mine) for name, mine in truth.items()}
         given = {name: (said.get(name) or {}).get("polarity") or "" for name in truth}
-        f1, accuracy = published.sentiment(values, given)
+        f1, accuracy = official_scorers.sentiment(values, given)
         notes.append("neutral and unread answers count as negative; neutral clips are left out")
         return _clean({"weighted_f1": f1, "accuracy": accuracy}), notes
     if task == "intent":
         texts = {name: str(line["text"]) for name, line in said.items()}
-        figures = published.intent({name: mine["label"] for name, mine in truth.items()}, texts)
+        figures = official_scorers.intent({name: mine["label"] for name, mine in truth.items()}, texts)
         return _clean(
             {f"intent_{k.removeprefix('Intent_').lower()}": v / 100 for k, v in figures.items()}
         ), notes
@@ -194,12 +195,14 @@ def released(
         )
     assert words is not None
     if task == "emotion":
-        rate, mscore, per_wheel = published.hit_rate({n: m["label"] for n, m in truth.items()}, lists, words)
+        rate, mscore, per_wheel = official_scorers.hit_rate(
+            {n: m["label"] for n, m in truth.items()}, lists, words
+        )
         notes.append("a longer list of labels never lowers the hit rate; mscore divides by its length")
         wheels = {f"hit_rate_wheel{i}": hit for i, (hit, _) in enumerate(per_wheel, 1)}
         return _clean({"hit_rate": rate, "mscore": mscore, **wheels}), notes
     if task == "open_vocabulary":
-        f, precision, recall = published.open_vocabulary(
+        f, precision, recall = official_scorers.open_vocabulary(
             {n: m["labels"] for n, m in truth.items()}, lists, words
         )
         if math.isnan(f):
@@ -211,11 +214,11 @@ def released(
     raw = {n: m["emotion"] for n, m in truth.items() if m.get("emotion") and n in said}
     responses = {n: str(said[n]["text"]) for n in raw}
     try:
-        figures = published.avamerg(published.projected_truth(raw, tables), responses, tables)
+        figures = official_scorers.avamerg(official_scorers.projected_truth(raw, tables), responses, tables)
     except KeyError as error:
         notes.append(f"the released scorer stops with KeyError: {error.args[0]!r} is not in its table")
-        replies = [published.without_think(text) for text in responses.values()]
-        return _clean({f"dist_{n}": published.dist(replies, n) for n in (1, 2)}), notes
+        replies = [official_scorers.without_think(text) for text in responses.values()]
+        return _clean({f"dist_{n}": official_scorers.dist(replies, n) for n in (1, 2)}), notes
     keys = {
         "Emotion_Accuracy": "emotion_accuracy",
         "Hitrate": "emotion_hit_rate",

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from nanoemox import scoring
-from nanoemox.answers import Faults, prediction, read_rows
 from nanoemox.data.manifest import read_manifest
 from nanoemox.metrics import bootstrap, label_sets
 from nanoemox.metrics.reason_agreement import agreement
 from nanoemox.metrics.text import cue_f1
+from nanoemox.scoring import score as scoring
+from nanoemox.scoring.prediction_files import Faults, prediction, read_rows
 from nanoemox.tasks.task import TASKS
 
 FLIPS = 10_000

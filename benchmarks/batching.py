@@ -19,8 +19,8 @@ import torch
 
 from nanoemox import __version__
 from nanoemox.data.manifest import read_manifest
+from nanoemox.evaluation.predict import labels_of, predict
 from nanoemox.inference.analyzer import EmotionAnalyzer
-from nanoemox.predictions import labels_of, predict
 from nanoemox.scoring.score import has_labels
 from nanoemox.tasks.task import TASKS
 

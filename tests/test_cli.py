@@ -312,7 +312,7 @@ def test_evaluate_passes_its_options_on(
         asked.update(manifest=manifest, **options)
         return {"n": 2, "model": "pico", "tasks": {"emotion": {"accuracy": {"value": 0.5, "n": 2}}}}
 
-    monkeypatch.setattr("nanoemox.evaluation.evaluate", evaluate)
+    monkeypatch.setattr("nanoemox.evaluation.evaluate.evaluate", evaluate)
     run("evaluate", "m.jsonl", "--out", "o", "--task", "emotion", "--only", "text", "--alone", "--seed", "7")
     assert asked["manifest"] == Path("m.jsonl") and asked["out"] == Path("o")
     assert asked["tasks"] == ["emotion"] and asked["modalities"] == ["text"]

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from nanoemox import predictions
 from nanoemox.data.manifest import read_manifest, read_predictions
-from nanoemox.evaluation import evaluate
+from nanoemox.evaluation import predict as predictions
+from nanoemox.evaluation.evaluate import evaluate
 from nanoemox.inference.analyzer import EmotionAnalyzer
 from nanoemox.media.untrusted import MediaError
 from nanoemox.scoring import score as scoring

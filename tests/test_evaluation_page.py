@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from nanoemox.evaluation_page import render_evaluation
+from nanoemox.evaluation.page import render_evaluation
 from nanoemox.scoring import score as scoring
 from nanoemox.scoring.class_report import break_down
 from nanoemox.tasks.task import TASKS

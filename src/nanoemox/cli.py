@@ -227,7 +227,7 @@ def evaluate(
 
     Exit status 1 if a clip could not be read.
     """
-    from nanoemox.evaluation import evaluate as run
+    from nanoemox.evaluation.evaluate import evaluate as run
     from nanoemox.terminal import show_scores
 
     report = run(

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from nanoemox.evaluation.page import CEILINGS
 from nanoemox.inference.results import Analysis, TaskResult
 from nanoemox.media.clip import PRESENT
 from nanoemox.scoring.score import HEADLINES
@@ -20,8 +21,6 @@ LABELS_SHOWN = 3
 INTERVAL = "95 %\ninterval"
 FEW_CLIPS = 20  # below this a bootstrap interval is too narrow to go by
 EXPERT_NAMES = ("shallow", "middle", "deep")
-# Which of Theatre's constructed ceilings belongs to which figure.
-CEILINGS = {"emotion.accuracy": "emotion", "intent.accuracy": "intent", "empathy.cause_accuracy": "cause"}
 
 
 def show_analysis(console: Console, analysis: Analysis) -> None:

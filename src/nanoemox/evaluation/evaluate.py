@@ -27,10 +27,10 @@ from nanoemox.data.feature_store import FeatureStore, origin_of
 from nanoemox.data.filtering import LeftOut, read_usable, to_train_on
 from nanoemox.data.manifest import read_manifest
 from nanoemox.data.schema import plain_labels
-from nanoemox.evaluation_page import render_evaluation
+from nanoemox.evaluation.page import render_evaluation
+from nanoemox.evaluation.predict import Features, Took, predict, read_times
 from nanoemox.files.atomic import write_all
 from nanoemox.inference.analyzer import EmotionAnalyzer
-from nanoemox.predictions import Features, Took, predict, read_times
 from nanoemox.scoring import score as scoring
 from nanoemox.scoring.class_report import break_down
 from nanoemox.tasks.task import TASKS, select

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from nanoemox import __version__
+from nanoemox.evaluation.page import CEILINGS
 from nanoemox.inference.page import page_template
 from nanoemox.scoring.score import HEADLINES
 from nanoemox.tasks.task import TASKS
-from nanoemox.terminal import CEILINGS
 
 HUE, SATURATION = 204, 58
 DIAGRAM_SIDE = 200  # user units of a reliability diagram
@@ -27,7 +27,7 @@ Row = dict[str, Any]
 
 def render_evaluation(report: Mapping[str, Any]) -> str:
     """The page of a report as `nanoemox evaluate` writes it."""
-    return page_template("evaluation.html.jinja").render(
+    return page_template("evaluation/page.html.jinja").render(
         version=__version__,
         hue=HUE,
         saturation=SATURATION,
@@ -220,3 +220,7 @@ def _facts(report: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
 def _routes(report: Mapping[str, Any]) -> Iterable[str]:
     for task, routes in report["routes"].items():
         yield f"{TASKS[task].title}: " + ", ".join(f"{route} {n}" for route, n in routes.items())
+
+
+# Which of Theatre's constructed ceilings belongs to which figure.
+CEILINGS = {"emotion.accuracy": "emotion", "intent.accuracy": "intent", "empathy.cause_accuracy": "cause"}

@@ -26,14 +26,14 @@ from nanoemox.data.decoded_clips import LiveMedia
 from nanoemox.data.extract_features import compute_features
 from nanoemox.data.feature_store import clip_bytes
 from nanoemox.data.manifest import read_manifest
-from nanoemox.mixture import Examples, schedule
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.model.parts import trainable_parts
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
-from nanoemox.recipe import P2ERecipe, Phase, load_recipe
-from nanoemox.rehearsal import time_steps
 from nanoemox.theatre.make import make_theatre
-from nanoemox.training import start_model, with_lora
+from nanoemox.training.dry_run import time_steps
+from nanoemox.training.mixture import Examples, schedule
+from nanoemox.training.p2e import start_model, with_lora
+from nanoemox.training.recipe import P2ERecipe, Phase, load_recipe
 
 
 def one_size(size: str, folder: Path, manifest: Path, steps: int, batch_size: int | None) -> dict[str, Any]:

@@ -12,18 +12,18 @@ import pytest
 import torch
 import yaml
 
-from nanoemox.backbone_data import frame_tracks, stills
-from nanoemox.chats import Chats, SchooledLM
-from nanoemox.fitting import ByLength
 from nanoemox.model.configuration_nanoemox import PLACEHOLDERS, NanoEmoXConfig
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 from nanoemox.model.tokenizer import train_tokenizer
-from nanoemox.recipe import RecipeError
 from nanoemox.tasks.task import TASKS
 from nanoemox.theatre.script import pair_split
 from nanoemox.theatre.stills import stage_still
 from nanoemox.theatre.world import PLACES, PROPS
-from nanoemox.training import run_recipe
+from nanoemox.training.phase0.chats import Chats, SchooledLM
+from nanoemox.training.phase0.views import frame_tracks, stills
+from nanoemox.training.recipe import RecipeError
+from nanoemox.training.run import run_recipe
+from nanoemox.training.trainer import ByLength
 
 
 @pytest.fixture(scope="module")

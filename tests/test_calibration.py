@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn.functional import cosine_similarity
 
-from nanoemox.calibration import calibrate
+from nanoemox.training.phase0.adapter_init import calibrate
 
 from .tiny import tiny_config
 

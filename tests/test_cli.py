@@ -292,7 +292,7 @@ def test_train_passes_its_options_on(
         asked.update(recipe=recipe, **options)
         return Path("runs/x")
 
-    monkeypatch.setattr("nanoemox.training.run_recipe", run_recipe)
+    monkeypatch.setattr("nanoemox.training.run.run_recipe", run_recipe)
     run("train", "p2e_pico", "--phase", "1a", "--resume", "--set", "phases.1a.steps=3")
     assert asked == {
         "recipe": "p2e_pico",

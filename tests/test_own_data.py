@@ -17,8 +17,8 @@ from nanoemox.corpora.prepare import prepare_own
 from nanoemox.corpora.tables import CorpusError
 from nanoemox.data.manifest import read_manifest
 from nanoemox.data.schema import Record
-from nanoemox.mixture import schedule
-from nanoemox.recipe import Phase, load_recipe
+from nanoemox.training.mixture import schedule
+from nanoemox.training.recipe import Phase, load_recipe
 
 from .corpora.clips import film
 from .corpora.trees import plant

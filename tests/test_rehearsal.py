@@ -13,7 +13,7 @@ from nanoemox import cli
 from nanoemox.data.quarantine import quarantine_path, write_quarantine
 from nanoemox.data.schema import Record
 from nanoemox.files.atomic import write_jsonl
-from nanoemox.rehearsal import rehearse
+from nanoemox.training.dry_run import rehearse
 
 from .media_files import make_media
 

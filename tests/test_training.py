@@ -11,13 +11,13 @@ import pytest
 import torch
 import yaml
 
-from nanoemox import fitting, training
 from nanoemox.data.schema import Record
 from nanoemox.files.atomic import write_jsonl
-from nanoemox.fitting import ByLength
-from nanoemox.mixture import realised, schedule_turns, spread, uniform_turns
-from nanoemox.recipe import P2ERecipe, RecipeError, load_recipe, shipped_recipes
 from nanoemox.tasks.task import TASKS
+from nanoemox.training import p2e, trainer
+from nanoemox.training.mixture import realised, schedule_turns, spread, uniform_turns
+from nanoemox.training.recipe import P2ERecipe, RecipeError, load_recipe, shipped_recipes
+from nanoemox.training.trainer import ByLength
 
 EMOTIONS = ("anger", "fear")
 LABELS = {
@@ -98,26 +98,24 @@ def test_numbers_may_be_text() -> None:
 def test_a_bundled_model_may_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = load_recipe("own")
     assert isinstance(recipe, P2ERecipe) and recipe.model == "pico"
-    bundled = Path(training.with_bundled(recipe).model)
+    bundled = Path(p2e.with_bundled(recipe).model)
     assert bundled.is_absolute() and (bundled / "model.safetensors").is_file()
     monkeypatch.chdir(tmp_path)
     (tmp_path / "pico").mkdir()
-    assert training.with_bundled(recipe).model == str(
-        bundled
-    )  # a folder that holds no model is not in the way
+    assert p2e.with_bundled(recipe).model == str(bundled)  # a folder that holds no model is not in the way
     (tmp_path / "pico" / "config.json").write_text("{}")
-    assert training.with_bundled(recipe).model == "pico"
+    assert p2e.with_bundled(recipe).model == "pico"
     other = recipe.model_copy(update={"model": "nowhere/model"})
-    assert training.with_bundled(other) is other
+    assert p2e.with_bundled(other) is other
     with pytest.raises(RecipeError, match="nowhere/model: expected a model folder"):
-        training.train_p2e(other)
+        p2e.train_p2e(other)
 
 
 def test_unknown_recipe_and_phase() -> None:
     with pytest.raises(RecipeError, match="p2e_pico"):
         load_recipe("nowhere")
     with pytest.raises(RecipeError, match="1a, 1b, 2, 3"):
-        training.run_recipe("p2e_pico", phase="4")
+        p2e.run_recipe("p2e_pico", phase="4")
 
 
 # ---------------------------------------------------------------- mixtures
@@ -279,9 +277,9 @@ def workplace(model: Any, processor: Any, tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_killed_run_ends_bit_by_bit_where_another_does(
     workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = training.run_recipe(*_recipe(workplace, "whole"))
+    whole = p2e.run_recipe(*_recipe(workplace, "whole"))
     steps = {"n": 0}
-    step = fitting.OrderedTrainer.training_step
+    step = trainer.OrderedTrainer.training_step
 
     def killed_at_9(self: Any, *args: Any, **kwargs: Any) -> Any:
         steps["n"] += 1
@@ -289,10 +287,10 @@ def test_a_killed_run_ends_bit_by_bit_where_another_does(
             raise _Killed
         return step(self, *args, **kwargs)
 
-    monkeypatch.setattr(fitting.OrderedTrainer, "training_step", killed_at_9)
+    monkeypatch.setattr(trainer.OrderedTrainer, "training_step", killed_at_9)
     recipe = _recipe(workplace, "cut")
     with pytest.raises(_Killed):
-        training.run_recipe(*recipe)
+        p2e.run_recipe(*recipe)
     assert not (workplace / "cut" / "3").exists()
     note = workplace / "cut" / ".3.work" / "checkpoints" / "checkpoint-4" / "mixture.json"
     counts = json.loads(note.read_text())
@@ -300,9 +298,9 @@ def test_a_killed_run_ends_bit_by_bit_where_another_does(
     counted = note.read_text()
     note.write_text(json.dumps({**counts, "corpora": {"other": 8}}))
     with pytest.raises(ValueError, match="another mixture"):
-        training.run_recipe(*recipe, resume=True)
+        p2e.run_recipe(*recipe, resume=True)
     note.write_text(counted)
-    cut = training.run_recipe(*recipe, resume=True)
+    cut = p2e.run_recipe(*recipe, resume=True)
     for name in ("model.safetensors", "lora/adapter_model.safetensors"):
         assert (cut / name).read_bytes() == (whole / name).read_bytes(), name
     logs = [
@@ -321,16 +319,16 @@ def test_finished_phases_are_kept_and_only_trained_parts_change(workplace: Path)
     from safetensors.torch import load_file
 
     recipe = _recipe(workplace, "kept")
-    training.run_recipe(*recipe, phase="1a")
+    p2e.run_recipe(*recipe, phase="1a")
     before, after = (load_file(workplace / f / "model.safetensors") for f in ("model", "kept/1a"))
     changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
     assert changed == {"audio_adapter"}
     told: list[str] = []
-    training.run_recipe(*recipe, phase="1a", resume=True, say=told.append)
+    p2e.run_recipe(*recipe, phase="1a", resume=True, say=told.append)
     assert any("already there" in line for line in told)
     with pytest.raises(RecipeError, match="steps"):
-        training.run_recipe(*recipe, phase="1a", resume=True, overrides=["phases.1a.steps=7"])
-    training.run_recipe(*recipe, phase="3")
+        p2e.run_recipe(*recipe, phase="1a", resume=True, overrides=["phases.1a.steps=7"])
+    p2e.run_recipe(*recipe, phase="3")
     before, after = (load_file(workplace / f / "model.safetensors") for f in ("kept/1a", "kept/3"))
     changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
     assert changed == {"audio_adapter", "video_adapter", "face_adapter", "fusion", "language_model"}
@@ -342,7 +340,7 @@ def test_finished_phases_are_kept_and_only_trained_parts_change(workplace: Path)
 
 def test_a_phase_without_its_predecessor_is_told(workplace: Path) -> None:
     with pytest.raises(RecipeError, match="needs phase 1a"):
-        training.run_recipe(*_recipe(workplace, "alone"), phase="3")
+        p2e.run_recipe(*_recipe(workplace, "alone"), phase="3")
 
 
 def test_a_bfloat16_model_is_trained_in_float32(workplace: Path, model: Any) -> None:
@@ -351,7 +349,7 @@ def test_a_bfloat16_model_is_trained_in_float32(workplace: Path, model: Any) -> 
     model.to(torch.bfloat16).save_pretrained(workplace / "model")
     recipe = _recipe(workplace, "fine")
     small = [f"phases.{name}.learning_rate=1e-6" for name in ("1a", "3")]  # far below bfloat16's steps
-    training.run_recipe(*recipe, overrides=small)
+    p2e.run_recipe(*recipe, overrides=small)
     first, last = (load_file(workplace / "fine" / name / "model.safetensors") for name in ("1a", "3"))
     before = load_file(workplace / "model" / "model.safetensors")
     names = [name for name in before if name.startswith("audio_adapter")]
@@ -361,7 +359,7 @@ def test_a_bfloat16_model_is_trained_in_float32(workplace: Path, model: Any) -> 
     assert first["vision_encoder.model.post_layernorm.weight"].dtype == torch.bfloat16
     loaded = load_recipe(*recipe)
     assert isinstance(loaded, P2ERecipe)
-    started = training.start_model(loaded, loaded.phases[1]).state_dict()
+    started = p2e.start_model(loaded, loaded.phases[1]).state_dict()
     assert all(torch.equal(started[name], first[name]) for name in names)  # nothing is rounded on the way
 
 
@@ -383,14 +381,14 @@ def test_training_from_a_store_has_the_same_loss_as_without(
 
     monkeypatch.setattr("nanoemox.data.decoded_clips.LiveMedia.__getitem__", live)
     plain = ["phases.3.diversity=0", "features_dtype=float32"]
-    stored = training.run_recipe(*_recipe(workplace, "stored"), overrides=plain)
-    encoded = training.run_recipe(*_recipe(workplace, "encoded"), overrides=[*plain, "features=null"])
+    stored = p2e.run_recipe(*_recipe(workplace, "stored"), overrides=plain)
+    encoded = p2e.run_recipe(*_recipe(workplace, "encoded"), overrides=[*plain, "features=null"])
     for name in ("1a", "3"):
         pairs = zip(_losses(stored.parent / name), _losses(encoded.parent / name), strict=True)
         assert max(abs(a - b) for a, b in pairs) <= 1e-6
     assert (stored / "health.json").is_file() and (encoded / "health.json").is_file()
     with pytest.raises(RecipeError, match="diversity"):
-        training.run_recipe(*_recipe(workplace, "both"), overrides=["features=null"])
+        p2e.run_recipe(*_recipe(workplace, "both"), overrides=["features=null"])
 
 
 def test_what_is_left_out_is_told(workplace: Path) -> None:
@@ -406,7 +404,7 @@ def test_what_is_left_out_is_told(workplace: Path) -> None:
     (workplace / "r2.bin").unlink()
     told: list[str] = []
     left_out = LeftOut()
-    folder = training.run_recipe(
+    folder = p2e.run_recipe(
         *_recipe(workplace, "left", quarantine=str(workplace / "mine.jsonl")),
         phase="1a",
         say=told.append,
@@ -418,4 +416,4 @@ def test_what_is_left_out_is_told(workplace: Path) -> None:
     assert any("r0: silent" in line for line in told)
     assert any("line 3, r2" in line and "r2.bin" in line for line in told)
     with pytest.raises(ValueError, match="nowhere"):
-        training.run_recipe(*_recipe(workplace, "none", quarantine=str(workplace / "nowhere")))
+        p2e.run_recipe(*_recipe(workplace, "none", quarantine=str(workplace / "nowhere")))

@@ -171,11 +171,11 @@ def classify(
     """Train a small encoder from nothing on a manifest, beside scikit-learn on the same people."""
     from rich.console import Console
 
-    from nanoemox import fitting
     from nanoemox.classify import classify as run
     from nanoemox.terminal import show_systems
+    from nanoemox.training import trainer
 
-    with fitting.threads(threads):
+    with trainer.threads(threads):
         report = run(manifest, sense, task, out, test, folds, seed, steps, _sayer())
     show_systems(Console(), report)
     if report["skipped"]:

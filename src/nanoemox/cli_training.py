@@ -29,7 +29,7 @@ def train(
         _rehearse(recipe, phase, settings or [])
         return
     from nanoemox.data.filtering import LeftOut
-    from nanoemox.training import run_recipe
+    from nanoemox.training.run import run_recipe
 
     say, left_out = _sayer(), LeftOut()
     folder = run_recipe(
@@ -92,8 +92,8 @@ def features(
 def _rehearse(recipe: str, phase: str | None, settings: list[str]) -> None:
     from rich.console import Console
 
-    from nanoemox.rehearsal import rehearse
     from nanoemox.terminal import show_rehearsal
+    from nanoemox.training.dry_run import rehearse
 
     report = rehearse(recipe, phase, settings)
     show_rehearsal(Console(), report)

@@ -25,7 +25,18 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from tqdm import tqdm
 
-from nanoemox.backbone_data import (
+from nanoemox.data.decoded_clips import DecodedClips, decode_clips
+from nanoemox.data.manifest import read_manifest
+from nanoemox.data.schema import Record
+from nanoemox.files.atomic import write_json, written_whole
+from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
+from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
+from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
+from nanoemox.model.tokenizer import train_tokenizer
+from nanoemox.training.phase0.adapter_init import calibrate
+from nanoemox.training.phase0.chats import Chats, SchooledLM
+from nanoemox.training.phase0.losses import FaceObjective, SceneObjective, VoiceObjective
+from nanoemox.training.phase0.views import (
     FACE_CUES,
     VOICE_CUES,
     FaceViews,
@@ -36,19 +47,8 @@ from nanoemox.backbone_data import (
     stack,
     stills,
 )
-from nanoemox.calibration import calibrate
-from nanoemox.chats import Chats, SchooledLM
-from nanoemox.data.decoded_clips import DecodedClips, decode_clips
-from nanoemox.data.manifest import read_manifest
-from nanoemox.data.schema import Record
-from nanoemox.files.atomic import write_json, written_whole
-from nanoemox.fitting import ByLength, fit
-from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
-from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
-from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
-from nanoemox.model.tokenizer import train_tokenizer
-from nanoemox.objectives import FaceObjective, SceneObjective, VoiceObjective
-from nanoemox.recipe import BackboneRecipe, Job, RecipeError
+from nanoemox.training.recipe import BackboneRecipe, Job, RecipeError
+from nanoemox.training.trainer import ByLength, fit
 
 logger = logging.getLogger(__name__)
 JOBS = ("face", "voice", "scene", "lm")

@@ -77,7 +77,7 @@ class Phase(Schedule):
     """One phase of P2E: which parts learn, from which tasks, through which senses.
 
     `tasks` are shares of the examples, and so are `corpora` (by the manifests' `source`) where they are given; with
-    the mixture `subset_uniform` `corpora` are the ratios of the released code, see `nanoemox.mixture`;
+    the mixture `subset_uniform` `corpora` are the ratios of the released code, see `nanoemox.training.mixture`;
     `after` names the phases whose trained parts this one starts from; `without` is the share of examples in which a
     modality is left out, so that answers survive its absence; `diversity` weighs a penalty on tokens of one clip
     that point the same way.

@@ -23,7 +23,7 @@ from torch.utils.data import Dataset, SequentialSampler
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments, set_seed
 
 from nanoemox.files.atomic import write_json
-from nanoemox.recipe import Schedule
+from nanoemox.training.recipe import Schedule
 
 logger = logging.getLogger(__name__)
 _NOTE = "mixture.json"

@@ -20,12 +20,12 @@ from torch.utils.data import Dataset
 from transformers import Qwen2ForCausalLM
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from nanoemox.mixture import spread
 from nanoemox.model.configuration_nanoemox import PLACEHOLDERS
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 from nanoemox.tasks.task import TASKS
 from nanoemox.theatre import words, world
 from nanoemox.theatre.script import Script, stage_script
+from nanoemox.training.mixture import spread
 
 SENSES = {"audio": ("voice",), "face": ("face",), "video": ("scene",), "fusion": ("voice", "scene")}
 TEXT_SHARE = 0.3  # of chats whose senses are told as text

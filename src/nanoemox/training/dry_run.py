@@ -27,15 +27,15 @@ from nanoemox.data.manifest import ManifestError
 from nanoemox.data.quarantine import quarantine_path
 from nanoemox.data.records import load_record
 from nanoemox.data.schema import MEDIA, Record, plain_labels
-from nanoemox.fitting import threads
-from nanoemox.mixture import Examples, realised, schedule
 from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.model.parts import trainable_parts
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
-from nanoemox.recipe import BackboneRecipe, P2ERecipe, Phase, RecipeError, load_recipe
 from nanoemox.tasks.task import TASKS
-from nanoemox.training import diversity_loss, start_model, with_bundled, with_lora
+from nanoemox.training.mixture import Examples, realised, schedule
+from nanoemox.training.p2e import diversity_loss, start_model, with_bundled, with_lora
+from nanoemox.training.recipe import BackboneRecipe, P2ERecipe, Phase, RecipeError, load_recipe
+from nanoemox.training.trainer import threads
 
 TIMED_STEPS = 4  # the first of them is not counted
 ADAM_BYTES = 16  # of one trained parameter in float32: weight, gradient, two moments

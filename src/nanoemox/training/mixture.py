@@ -18,8 +18,8 @@ from torch.utils.data import Dataset
 from nanoemox.data.decoded_clips import Tensors
 from nanoemox.data.schema import Record, plain_labels, turns_of
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor, modality_of
-from nanoemox.recipe import Phase
 from nanoemox.tasks.task import TASKS
+from nanoemox.training.recipe import Phase
 
 
 class Turn(NamedTuple):

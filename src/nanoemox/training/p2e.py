@@ -30,40 +30,16 @@ from nanoemox.data.feature_store import FeatureStore, StaleStoreError, origin_of
 from nanoemox.data.filtering import LeftOut, distinct, read_usable, to_train_on, to_validate_on
 from nanoemox.data.schema import Record
 from nanoemox.files.atomic import write_json, written_whole
-from nanoemox.fitting import ByLength, fit
-from nanoemox.health import check_health, table
-from nanoemox.mixture import Examples, realised, schedule
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.model.parts import LORA_TARGETS, PARTS, part_of, trainable_parts
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
-from nanoemox.recipe import BackboneRecipe, P2ERecipe, Phase, RecipeError, load_recipe
+from nanoemox.training.diagnostics import check_health, table
+from nanoemox.training.mixture import Examples, realised, schedule
+from nanoemox.training.recipe import P2ERecipe, Phase, RecipeError
+from nanoemox.training.trainer import ByLength, fit
 
 logger = logging.getLogger(__name__)
 Say = Callable[[str], None]
-
-
-def run_recipe(
-    recipe_path: str | Path,
-    phase: str | None = None,
-    resume: bool = False,
-    overrides: Sequence[str] = (),
-    say: Say = logger.info,
-    left_out: LeftOut | None = None,
-) -> Path:
-    """Train by a recipe (a file, or the name of one that ships with the package); returns the folder it wrote.
-
-    Args:
-        phase: only this one. resume: keep what is finished and go on from the last checkpoint.
-        overrides: `key=value` with dots, for example `phases.1a.steps=100`. say: told what happens, line by line.
-        left_out: gets the clips that the run did without.
-    Errors: RecipeError, one line that lists what exists.
-    """
-    recipe = load_recipe(recipe_path, overrides)
-    if isinstance(recipe, BackboneRecipe):
-        from nanoemox.backbones import make_backbones
-
-        return make_backbones(recipe, phase, resume, say)
-    return train_p2e(recipe, phase, resume, say, left_out)
 
 
 def train_p2e(

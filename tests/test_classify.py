@@ -11,8 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from nanoemox import baselines, cli, smallnets
-from nanoemox.classify import classify, whole_sound
+from nanoemox import cli
+from nanoemox.baselines import classical, networks
+from nanoemox.baselines.classify import classify, whole_sound
 from nanoemox.data.quarantine import quarantine_path, write_quarantine
 from nanoemox.files.atomic import write_jsonl
 from nanoemox.media.load import load_clip
@@ -132,22 +133,22 @@ def test_a_sound_is_put_together_as_it_was(tmp_path: Path) -> None:
 
 def test_views_keep_their_shape_and_differ(tmp_path: Path) -> None:
     random = torch.Generator().manual_seed(0)
-    loudness = torch.randn(smallnets.BANDS, 90) * 10
+    loudness = torch.randn(networks.BANDS, 90) * 10
     for steps in (64, 90, 120):
-        assert smallnets.voice_view(loudness, steps, None).shape == (smallnets.BANDS, steps)
-        views = [smallnets.voice_view(loudness, steps, random) for _ in range(2)]
-        assert views[0].shape == (smallnets.BANDS, steps) and not torch.equal(*views)
+        assert networks.voice_view(loudness, steps, None).shape == (networks.BANDS, steps)
+        views = [networks.voice_view(loudness, steps, random) for _ in range(2)]
+        assert views[0].shape == (networks.BANDS, steps) and not torch.equal(*views)
         assert all(view.isfinite().all() for view in views)
     pictures = torch.rand(3, 72, 72)
-    assert torch.equal(smallnets.face_views(pictures, None), pictures[:, 4:68, 4:68])
-    assert smallnets.face_views(pictures, random).shape == (3, 64, 64)
+    assert torch.equal(networks.face_views(pictures, None), pictures[:, 4:68, 4:68])
+    assert networks.face_views(pictures, random).shape == (3, 64, 64)
 
 
 def test_words_count_as_tf_idf() -> None:
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     texts = ["we won we won", "we lost", "never"]
-    terms = smallnets.Terms([smallnets.word_grams(text) for text in texts], 1)
+    terms = networks.Terms([networks.word_grams(text) for text in texts], 1)
     pairs = TfidfVectorizer(
         tokenizer=lambda t: [
             *t.split(),
@@ -158,24 +159,24 @@ def test_words_count_as_tf_idf() -> None:
         sublinear_tf=True,
     ).fit_transform(texts)
     for text, row in zip(texts, pairs.toarray(), strict=True):
-        _, weights = terms.row(smallnets.word_grams(text))
+        _, weights = terms.row(networks.word_grams(text))
         assert sorted(weights.tolist()) == pytest.approx(sorted(row[row > 0]), abs=1e-6)
-    few = smallnets.Terms([smallnets.word_grams(text) for text in texts], 2)
-    places, weights = few.row(smallnets.word_grams("we never"))
+    few = networks.Terms([networks.word_grams(text) for text in texts], 2)
+    places, weights = few.row(networks.word_grams("we never"))
     assert (places > 0).sum() == 2 and float(weights.norm()) == pytest.approx(1)  # "we" and its pair "^ we"
-    assert [float(part) for part in few.row(smallnets.word_grams("what ?"))] == [0, 0]
-    rows = [few.row(smallnets.word_grams(text)) for text in ("we", "what")]
-    places, weights = smallnets.bag_views(rows, 0.5, None)
+    assert [float(part) for part in few.row(networks.word_grams("what ?"))] == [0, 0]
+    rows = [few.row(networks.word_grams(text)) for text in ("we", "what")]
+    places, weights = networks.bag_views(rows, 0.5, None)
     assert places.shape == weights.shape == (2, 2) and float(weights[1].abs().sum()) == 0
     random = torch.Generator().manual_seed(0)
-    views = torch.stack([smallnets.bag_views(rows, 0.5, random)[1] for _ in range(200)])
+    views = torch.stack([networks.bag_views(rows, 0.5, random)[1] for _ in range(200)])
     assert torch.allclose(views.mean(dim=0), weights, atol=0.15) and float(views[:, 0].min()) == 0
 
 
 def test_numbers_of_voice_and_face_are_what_they_are_called() -> None:
-    assert baselines.voice_numbers(np.zeros(16_000, dtype=np.float32)).shape == (60,)
-    assert baselines.mel_bands(40, 512).shape == (40, 257) and (baselines.mel_bands(40, 512) >= 0).all()
+    assert classical.voice_numbers(np.zeros(16_000, dtype=np.float32)).shape == (60,)
+    assert classical.mel_bands(40, 512).shape == (40, 257) and (classical.mel_bands(40, 512) >= 0).all()
     stripes = np.tile((np.arange(64) // 4 % 2).astype(np.float32), (64, 1))
-    across, down = baselines.face_numbers(stripes), baselines.face_numbers(stripes.T)
+    across, down = classical.face_numbers(stripes), classical.face_numbers(stripes.T)
     assert across.shape == (1764,) and np.isfinite(across).all()
     assert across.reshape(-1, 9)[:, 4].max() == 0 < down.reshape(-1, 9)[:, 4].max()

@@ -171,7 +171,7 @@ def classify(
     """Train a small encoder from nothing on a manifest, beside scikit-learn on the same people."""
     from rich.console import Console
 
-    from nanoemox.classify import classify as run
+    from nanoemox.baselines.classify import classify as run
     from nanoemox.terminal import show_systems
     from nanoemox.training import trainer
 

@@ -24,7 +24,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
-from nanoemox import baselines, smallnets
+from nanoemox.baselines import classical, networks
 from nanoemox.data.manifest import read_manifest
 from nanoemox.data.quarantine import without_quarantined
 from nanoemox.data.records import load_record
@@ -109,9 +109,9 @@ def classify(
     for train, rows in _parts(learnt, tested, folds, seed):
         part, asked = [examples[i] for i in train], [examples[i] for i in rows]
         answers = {"network": _network(part, asked, sense, settings, seed)}
-        for name, baseline in baselines.baselines(sense).items():
+        for name, baseline in classical.baselines(sense).items():
             columns = [e.numbers for e in part], [e.label for e in part], [e.group for e in part]
-            answers[name] = baselines.fit_and_say(baseline, *columns, [e.numbers for e in asked], seed)
+            answers[name] = classical.fit_and_say(baseline, *columns, [e.numbers for e in asked], seed)
         for name, labels in answers.items():
             for i, label in zip(rows, labels, strict=True):
                 said.setdefault(name, [None] * len(examples))[i] = label
@@ -225,16 +225,16 @@ def _known(record: Record, sense: str) -> tuple[Any, Any]:
     if sense == "words":
         if not record.text:
             raise ValueError("has no words")
-        before = [gram for turn in (record.dialogue or ())[-2:] for gram in smallnets.word_grams(turn.text)]
-        return (smallnets.word_grams(record.text), smallnets.letter_grams(record.text), before), record.text
+        before = [gram for turn in (record.dialogue or ())[-2:] for gram in networks.word_grams(turn.text)]
+        return (networks.word_grams(record.text), networks.letter_grams(record.text), before), record.text
     clip = load_record(record)
     if sense == "voice":
         sound = whole_sound(clip)
-        loudness = baselines.log_mel(sound, smallnets.BANDS, 1024, 512)
-        return torch.from_numpy(loudness), baselines.voice_numbers(sound)
+        loudness = classical.log_mel(sound, networks.BANDS, 1024, 512)
+        return torch.from_numpy(loudness), classical.voice_numbers(sound)
     picture = _picture(clip)
-    edge = (PICTURE_SIDE - baselines.FACE_SIDE) // 2
-    return torch.from_numpy(picture), baselines.face_numbers(picture[edge:-edge, edge:-edge])
+    edge = (PICTURE_SIDE - classical.FACE_SIDE) // 2
+    return torch.from_numpy(picture), classical.face_numbers(picture[edge:-edge, edge:-edge])
 
 
 def whole_sound(clip: Clip) -> NDArray[np.float32]:
@@ -272,7 +272,7 @@ def _network(
     """Train on `part` from nothing and label `asked`, by the mean of as many networks as the settings say."""
     classes = sorted({example.label for example in part})
     if sense == "words":
-        terms = [smallnets.Terms([e.known[i] for e in part], least) for i, least in enumerate(LEAST)]
+        terms = [networks.Terms([e.known[i] for e in part], least) for i, least in enumerate(LEAST)]
         part, asked = ([_in_terms(example, terms) for example in some] for some in (part, asked))
     likely = sum(
         _likely(part, asked, classes, sense, settings, seed + number) for number in range(settings.networks)
@@ -296,9 +296,9 @@ def _likely(
     net: nn.Module
     if sense == "words":
         sizes = [1 + max(int(e.known[i][0].max()) for e in part) for i in range(len(LEAST))]
-        net = smallnets.WordsNet(len(classes), sizes)
+        net = networks.WordsNet(len(classes), sizes)
     else:
-        net = (smallnets.VoiceNet if sense == "voice" else smallnets.FaceNet)(len(classes))
+        net = (networks.VoiceNet if sense == "voice" else networks.FaceNet)(len(classes))
     net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     length = _length(part) if sense == "voice" else 0
     shares = torch.bincount(targets, minlength=len(classes)).float() / len(targets)
@@ -352,16 +352,16 @@ def _views(
     examples: Sequence[Example], sense: str, length: int, random: torch.Generator | None
 ) -> list[Tensor]:
     if sense == "voice":
-        return [torch.stack([smallnets.voice_view(e.known, length, random) for e in examples])]
+        return [torch.stack([networks.voice_view(e.known, length, random) for e in examples])]
     if sense == "face":
-        return [smallnets.face_views(torch.stack([e.known for e in examples]), random)]
+        return [networks.face_views(torch.stack([e.known for e in examples]), random)]
     views = [
-        smallnets.bag_views([e.known[i] for e in examples], drop, random) for i, drop in enumerate(DROPPED)
+        networks.bag_views([e.known[i] for e in examples], drop, random) for i, drop in enumerate(DROPPED)
     ]
     return [tensor for view in views for tensor in view]
 
 
-def _in_terms(example: Example, terms: Sequence[smallnets.Terms]) -> Example:
+def _in_terms(example: Example, terms: Sequence[networks.Terms]) -> Example:
     rows = [term.row(grams) for term, grams in zip(terms, example.known, strict=True)]
     return example._replace(known=rows)
 

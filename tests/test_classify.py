@@ -11,9 +11,9 @@ import pytest
 import torch
 from PIL import Image
 
-from nanoemox import cli
 from nanoemox.baselines import classical, networks
 from nanoemox.baselines.classify import classify, whole_sound
+from nanoemox.cli import main as cli
 from nanoemox.data.quarantine import quarantine_path, write_quarantine
 from nanoemox.files.atomic import write_jsonl
 from nanoemox.media.load import load_clip

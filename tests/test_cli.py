@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
-from nanoemox import __version__, cli
-from nanoemox.cli_scores import TASK_NAMES
+from nanoemox import __version__
+from nanoemox.cli import main as cli
+from nanoemox.cli.scores import TASK_NAMES
 from nanoemox.inference.results import Analysis
 from nanoemox.tasks.task import TASKS
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nanoemox.cli import main
+from nanoemox.cli.main import main
 from nanoemox.scoring.compare import compare, paired
 
 

@@ -9,10 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from nanoemox import cli
 from nanoemox.checkpoints.assemble import assemble
 from nanoemox.checkpoints.convert import convert, published_state, write_published
 from nanoemox.checkpoints.weight_files import WeightsError, open_weights
+from nanoemox.cli import main as cli
 from nanoemox.inference import analyzer as inference
 from nanoemox.inference.analyzer import EmotionAnalyzer
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration

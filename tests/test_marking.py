@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nanoemox.cli import main
+from nanoemox.cli.main import main
 from nanoemox.metrics.emotion_mentions import emotions, mentions
 from nanoemox.scoring.external import mark
 from nanoemox.scoring.prediction_files import Faults, labels_from, read_rows

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import yaml
 
-from nanoemox import cli
+from nanoemox.cli import main as cli
 from nanoemox.corpora.prepare import prepare_own
 from nanoemox.corpora.tables import CorpusError
 from nanoemox.data.manifest import read_manifest

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from nanoemox import cli
+from nanoemox.cli import main as cli
 from nanoemox.data.quarantine import quarantine_path, write_quarantine
 from nanoemox.data.schema import Record
 from nanoemox.files.atomic import write_jsonl

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from nanoemox.terminal import show_analysis, show_comparison, show_scores, show_sizes
+from nanoemox.cli.terminal import show_analysis, show_comparison, show_scores, show_sizes
 
 from .made_up import make_analysis
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from nanoemox.cli import main
+from nanoemox.cli.main import main
 
 REASON = "He shouts with wide eyes. He is angry."
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from nanoemox import cli
+from nanoemox.cli import main as cli
 from nanoemox.corpora import doctor as doctor_module
 from nanoemox.corpora.doctor import KINDS, DoctorReport, doctor
 from nanoemox.corpora.examine import Limits, length_mismatch

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from nanoemox import __version__
-from nanoemox.evaluation.page import CEILINGS
 from nanoemox.inference.page import page_template
 from nanoemox.scoring.score import HEADLINES
 from nanoemox.tasks.task import TASKS

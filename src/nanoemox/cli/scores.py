@@ -54,8 +54,8 @@ def score(
     ] = False,
 ) -> None:
     """Score any system's predictions: sound figures, the released scorer's, and where they differ."""
+    from nanoemox.cli.terminal import show_marks
     from nanoemox.scoring.external import mark, to_json
-    from nanoemox.terminal import show_marks
 
     check_outputs([json_file] if json_file else [], str(predictions))
     console = _console()
@@ -79,8 +79,8 @@ def compare(
     seed: Annotated[int, typer.Option(metavar="S", min=0, help="Of the permutations.")] = 0,
 ) -> None:
     """Is B better than A? A paired test over the same clips, and the clips where they differ."""
+    from nanoemox.cli.terminal import show_comparison
     from nanoemox.scoring.compare import compare as run
-    from nanoemox.terminal import show_comparison
 
     check_outputs([json_file] if json_file else [], None)
     report = run(a, b, manifest, task, seed)

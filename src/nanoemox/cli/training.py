@@ -92,7 +92,7 @@ def features(
 def _rehearse(recipe: str, phase: str | None, settings: list[str]) -> None:
     from rich.console import Console
 
-    from nanoemox.terminal import show_rehearsal
+    from nanoemox.cli.terminal import show_rehearsal
     from nanoemox.training.dry_run import rehearse
 
     report = rehearse(recipe, phase, settings)

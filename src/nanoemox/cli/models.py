@@ -172,7 +172,7 @@ def classify(
     from rich.console import Console
 
     from nanoemox.baselines.classify import classify as run
-    from nanoemox.terminal import show_systems
+    from nanoemox.cli.terminal import show_systems
     from nanoemox.training import trainer
 
     with trainer.threads(threads):

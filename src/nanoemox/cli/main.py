@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nanoemox.cli_corpora import corpora
-from nanoemox.cli_models import assemble, classify, convert, export
-from nanoemox.cli_scores import TASK_NAMES, compare, score
-from nanoemox.cli_training import features, train
+from nanoemox.cli.corpora import corpora
+from nanoemox.cli.models import assemble, classify, convert, export
+from nanoemox.cli.scores import TASK_NAMES, compare, score
+from nanoemox.cli.training import features, train
 from nanoemox.files.atomic import check_outputs, write_all
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def analyze(
     if json_file == "-":
         sys.stdout.write(as_json)
         return
-    from nanoemox.terminal import show_analysis
+    from nanoemox.cli.terminal import show_analysis
 
     console = _console()
     show_analysis(console, analysis)
@@ -227,8 +227,8 @@ def evaluate(
 
     Exit status 1 if a clip could not be read.
     """
+    from nanoemox.cli.terminal import show_scores
     from nanoemox.evaluation.evaluate import evaluate as run
-    from nanoemox.terminal import show_scores
 
     report = run(
         manifest,
@@ -275,7 +275,7 @@ def info(
     if as_json:
         sys.stdout.write(json.dumps(sizes, indent=2) + "\n")
         return
-    from nanoemox.terminal import show_sizes
+    from nanoemox.cli.terminal import show_sizes
 
     show_sizes(_console(), model, sizes)
 

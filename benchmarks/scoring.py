@@ -2,7 +2,7 @@
 
     python benchmarks/scoring.py [--n 100000]
 
-Makes a manifest and open-vocabulary predictions, scores them through `nanoemox.scoring.external.mark` (reading, parsing,
+Makes a manifest and open-vocabulary predictions, scores them through `scoring.external.mark` (reading, parsing,
 intervals and all), and prints one line of JSON. The plain way maps every label of every clip anew, for
 one figure of six, and again for each of a few resamples; the package draws 1,000. Both must give the same
 set precision.

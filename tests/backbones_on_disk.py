@@ -23,8 +23,7 @@ from transformers.models.swin.modeling_swin import SwinRelativePositionBias
 from nanoemox.checkpoints.official_names import official_name
 from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
 from nanoemox.model.encoders import FaceEncoder
-
-from .tiny import tiny_config, tiny_tokenizer
+from tests.tiny import tiny_config, tiny_tokenizer
 
 PARTS = ("vision_config", "audio_config", "text_config")
 

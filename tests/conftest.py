@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def tokenizer() -> PreTrainedTokenizerFast:
-    from .tiny import tiny_tokenizer
+    from tests.tiny import tiny_tokenizer
 
     return tiny_tokenizer()
 
@@ -24,8 +24,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
 @pytest.fixture(scope="session")
 def processor(tokenizer: PreTrainedTokenizerFast) -> NanoEmoXProcessor:
     from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
-
-    from .tiny import tiny_config
+    from tests.tiny import tiny_config
 
     return NanoEmoXProcessor.from_config(tiny_config(tokenizer), tokenizer)
 
@@ -35,8 +34,7 @@ def model(tokenizer: PreTrainedTokenizerFast) -> NanoEmoXForConditionalGeneratio
     import torch
 
     from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
-
-    from .tiny import tiny_config
+    from tests.tiny import tiny_config
 
     torch.manual_seed(0)
     return NanoEmoXForConditionalGeneration(tiny_config(tokenizer)).eval()
@@ -45,6 +43,6 @@ def model(tokenizer: PreTrainedTokenizerFast) -> NanoEmoXForConditionalGeneratio
 @pytest.fixture
 def batch(processor: NanoEmoXProcessor) -> dict[str, Tensor]:
     """Four rows padded on the left: everything, sound only, pictures only, words only."""
-    from .tiny import make_batch
+    from tests.tiny import make_batch
 
     return make_batch(processor)

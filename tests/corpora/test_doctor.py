@@ -14,9 +14,8 @@ from nanoemox.corpora.doctor import KINDS, DoctorReport, doctor
 from nanoemox.corpora.examine import Limits, length_mismatch
 from nanoemox.data.manifest import ManifestError, read_manifest
 from nanoemox.data.quarantine import quarantine_path, read_quarantine, without_quarantined
-
-from . import deadly
-from .clips import film
+from tests.corpora import deadly
+from tests.corpora.clips import film
 
 
 def manifest(folder: Path, *lines: dict[str, Any] | str) -> Path:

@@ -22,8 +22,7 @@ from nanoemox.corpora.tables import (
     rows,
     text_of,
 )
-
-from .trees import chat, plant, read, wheres
+from tests.corpora.trees import chat, plant, read, wheres
 
 
 def test_files_are_found_wherever_they_were_unpacked(tmp_path: Path) -> None:

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from nanoemox.corpora.tables import CorpusError
-
-from .trees import label_archive, plant, poisoned_archive, read, wheres
+from tests.corpora.trees import label_archive, plant, poisoned_archive, read, wheres
 
 HEAD = (
     "Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID,Season,Episode,StartTime,EndTime\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from .trees import label_archive, plant, read, wheres
+from tests.corpora.trees import label_archive, plant, read, wheres
 
 CHAIN = {
     "speaker_emotion": "Lonely",

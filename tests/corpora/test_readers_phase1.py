@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from nanoemox.corpora.tables import CorpusError
-
-from .trees import chat, plant, read, wheres
+from tests.corpora.trees import chat, plant, read, wheres
 
 
 def test_crema_d_original(tmp_path: Path) -> None:

@@ -14,8 +14,7 @@ from typing import Any
 
 from nanoemox.scoring import official_scorers
 from nanoemox.scoring.word_lists import WordLists
-
-from .common import Result, load_json
+from tests.reference.common import Result, load_json
 
 EXACT = 1e-9
 

@@ -17,8 +17,7 @@ from nanoemox.model.configuration_nanoemox import PRESETS, NanoEmoXConfig
 from nanoemox.model.encoders import AudioEncoder, FaceEncoder, VisionEncoder
 from nanoemox.model.fusion import FusionEncoder
 from nanoemox.model.processing_nanoemox import normalised_sound, picture_processor
-
-from .common import Reference, Result, load, official_shapes, rule_state
+from tests.reference.common import Reference, Result, load, official_shapes, rule_state
 
 
 def _config(**changes: Any) -> NanoEmoXConfig:

@@ -18,8 +18,8 @@ from pathlib import Path
 
 import torch
 
-from . import metric_checks, model_checks, table_checks
-from .common import Result
+from tests.reference import metric_checks, model_checks, table_checks
+from tests.reference.common import Result
 
 CHECKS: dict[str, Callable[[Path], Result]] = {
     "fusion_*.safetensors": model_checks.check_fusion,

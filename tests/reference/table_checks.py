@@ -21,9 +21,8 @@ from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration, parameter_report
 from nanoemox.model.parts import LORA_RANK, LORA_TARGETS, PARTS, PHASES, PUBLISHED_NANO, part_of
 from nanoemox.model.processing_nanoemox import centred
-
-from ..media_files import write_wav
-from .common import Reference, Result, load_json, official_shapes, rule_state, rule_values
+from tests.media_files import write_wav
+from tests.reference.common import Reference, Result, load_json, official_shapes, rule_state, rule_values
 
 # Rows of param_counts.json -> the part of ours that holds them.
 ROWS = {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from .parity import check_file, check_for, main
+from tests.reference.parity import check_file, check_for, main
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(os.environ.get("NANOEMOX_REFERENCE", ROOT.parent / "shared" / "golden"))

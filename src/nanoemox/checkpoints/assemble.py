@@ -35,6 +35,7 @@ from nanoemox.model.configuration_nanoemox import PRESETS, NanoEmoXConfig
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.model.parts import PARTS, part_of
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor, prepare_tokenizer
+from nanoemox.theatre.texts import theatre_texts
 
 logger = logging.getLogger(__name__)
 Say = Callable[[str], None]
@@ -121,7 +122,7 @@ def assemble_random(
 
     config = NanoEmoXConfig(**{**PRESETS[_known(preset)], **(settings or {})})
     say("tokenizer: training")
-    tokenizer = train_tokenizer(scripts=200, vocabulary=2048, seed=seed)
+    tokenizer = train_tokenizer(theatre_texts(200, seed), vocabulary=2048)
     fit_placeholders(config, tokenizer, "the tokenizer trained here")
     skeleton = skeleton_of(config)
 

@@ -196,7 +196,7 @@ def show_sizes(console: Console, model: str, sizes: Mapping[str, Any]) -> None:
 
 
 def show_rehearsal(console: Console, report: Any) -> None:
-    """What a dry run found (`nanoemox.training.dry_run.Rehearsal`): the clips, the phases, what it takes, what is wrong."""
+    """What a dry run found : the clips, the phases, what it takes, what is wrong."""
     if report.corpora:
         table = _table(f"{report.recipe} · clips to train on")
         table.add_column("Manifest", overflow="fold")

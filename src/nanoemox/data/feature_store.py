@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
 VERSION = 2
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-_MEDIA = ("video", "frames_dir", "image", "audio")
 
 
 class StaleStoreError(ValueError):

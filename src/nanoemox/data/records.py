@@ -17,7 +17,7 @@ from nanoemox.media.load import load_clip, load_frames_dir
 
 if TYPE_CHECKING:
     from nanoemox.data.schema import Record
-from nanoemox.data.feature_store import _MEDIA
+from nanoemox.data.schema import MEDIA
 
 
 def load_record(record: Record, compat: Literal["published"] | None = None) -> Clip:
@@ -33,13 +33,13 @@ def load_record(record: Record, compat: Literal["published"] | None = None) -> C
 
 def media_of(record: Record) -> tuple[Any, ...]:
     """What tells the media of two manifest lines apart: files, cut and box."""
-    return (*(getattr(record, kind) for kind in _MEDIA), record.start_s, record.end_s, record.person_box)
+    return (*(getattr(record, kind) for kind in MEDIA), record.start_s, record.end_s, record.person_box)
 
 
 def content_hash(record: Record) -> str:
     """The media of a manifest line: the bytes of its files and the part that is cut out of them. Errors: OSError."""
     digest = hashlib.sha256()
-    for kind in _MEDIA:
+    for kind in MEDIA:
         path = getattr(record, kind)
         if path is None:
             continue

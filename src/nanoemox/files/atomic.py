@@ -9,9 +9,10 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 
 def check_outputs(outputs: Sequence[Path], clip: str | None) -> None:
@@ -85,7 +86,7 @@ def write_jsonl(path: str | os.PathLike[str], lines: Iterable[Mapping[str, Any] 
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
             for line in lines:
-                if isinstance(line, BaseModel):
+                if not isinstance(line, Mapping):
                     line = line.model_dump(mode="json", exclude_none=True)
                 file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
                 count += 1

@@ -1,4 +1,4 @@
-"""A small byte-level tokenizer in Qwen2's manner, trained on Theatre's texts.
+"""A small byte-level tokenizer in Qwen2's manner, trained on any texts.
 
 Byte-level BPE (as GPT-2, Qwen2): any text can be written, known words are one token. Special tokens are ChatML's
 and the four placeholders.
@@ -6,15 +6,17 @@ and the four placeholders.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
+
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 from transformers import Qwen2Tokenizer
 from transformers.models.qwen2.tokenization_qwen2 import PRETOKENIZE_REGEX
 
 from nanoemox.model.processing_nanoemox import prepare_tokenizer
-from nanoemox.theatre.texts import theatre_texts
 
 
-def train_tokenizer(scripts: int, vocabulary: int, seed: int) -> Qwen2Tokenizer:
+def train_tokenizer(texts: Iterable[str], vocabulary: int) -> Qwen2Tokenizer:
     """A tokenizer of at most `vocabulary` tokens, special ones included."""
     bare = Tokenizer(models.BPE())
     bare.normalizer = normalizers.NFC()
@@ -31,9 +33,7 @@ def train_tokenizer(scripts: int, vocabulary: int, seed: int) -> Qwen2Tokenizer:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    bare.train_from_iterator(theatre_texts(scripts, seed), trainer)
-    import json
-
+    bare.train_from_iterator(texts, trainer)
     model = json.loads(bare.to_str())["model"]
     merges = [
         tuple(merge) if isinstance(merge, list) else tuple(merge.split(" ")) for merge in model["merges"]

@@ -172,7 +172,8 @@ def _sentiment_from_words(sample: _Sample, words: Sequence[Prediction]) -> Figur
 def _three_classes(sample: _Sample, said: Sequence[str], suffix: str) -> Figures:
     truth = [_polarity(mine) for mine in sample.truth]
     charged = [i for i, polarity in enumerate(truth) if polarity != "neutral"]
-    binary = classification.weighted_f1(  # MOSI's rule: neutral clips left out, anything but positive counts as negative
+    # MOSI's rule: neutral clips are left out, and anything but positive counts as negative.
+    binary = classification.weighted_f1(
         [truth[i] for i in charged],
         ["positive" if said[i] == "positive" else "negative" for i in charged],
         [sample.clusters[i] for i in charged],

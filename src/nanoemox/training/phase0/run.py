@@ -33,6 +33,7 @@ from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 from nanoemox.model.tokenizer import train_tokenizer
+from nanoemox.theatre.texts import theatre_texts
 from nanoemox.training.phase0.adapter_init import calibrate
 from nanoemox.training.phase0.chats import Chats, SchooledLM
 from nanoemox.training.phase0.losses import FaceObjective, SceneObjective, VoiceObjective
@@ -72,7 +73,7 @@ def make_backbones(
         _stage(recipe, say)
     if "tokenizer" in wanted and not (resume and (output / "tokenizer").is_dir()):
         say("tokenizer: training")
-        tokenizer = train_tokenizer(recipe.tokenizer_scripts, recipe.vocabulary, recipe.seed)
+        tokenizer = train_tokenizer(theatre_texts(recipe.tokenizer_scripts, recipe.seed), recipe.vocabulary)
         config = NanoEmoXConfig.preset(recipe.preset, tokenizer)
         config.world = "affect_theatre"
         with written_whole(output / "tokenizer") as new:

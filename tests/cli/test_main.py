@@ -1,0 +1,370 @@
+"""The command line: quick to answer, one line for a fault, files written whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from nanoemox import __version__
+from nanoemox.cli import main as cli
+from nanoemox.cli.scores import TASK_NAMES
+from nanoemox.inference.results import Analysis
+from nanoemox.tasks.task import TASKS
+from tests.made_up import HOSTILE, make_analysis, make_clip
+
+HEAVY = ("torch", "transformers", "numpy", "av", "PIL", "pydantic", "yaml")
+
+
+class Analyzer:
+    """Stands in for `EmotionAnalyzer`: remembers what it was asked and answers something made up."""
+
+    asked: dict[str, Any]
+    processor = SimpleNamespace(compat=None)
+
+    def analyze(self, clip: Any, **asked: Any) -> Analysis:
+        type(self).asked = {"clip": clip, **asked}
+        return make_analysis(asked["tasks"] or ["emotion", "empathy"])
+
+
+@pytest.fixture
+def analyzer(monkeypatch: pytest.MonkeyPatch) -> type[Analyzer]:
+    def load_clip(path: str, **_: Any) -> Any:
+        return make_clip(Path(path).name)
+
+    def from_pretrained(*_: Any, **__: Any) -> Analyzer:
+        return Analyzer()
+
+    monkeypatch.setattr("nanoemox.media.load.load_clip", load_clip)
+    monkeypatch.setattr("nanoemox.inference.analyzer.EmotionAnalyzer.from_pretrained", from_pretrained)
+    return Analyzer
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str]) -> Iterator[Any]:
+    """Runs a command that has to fail, and returns its one line."""
+
+    def run(*arguments: str | Path) -> str:
+        with pytest.raises(SystemExit) as exit_:
+            cli.main([str(argument) for argument in arguments])
+        out, err = capsys.readouterr()
+        assert exit_.value.code == 2
+        assert out == ""
+        assert err.count("\n") == 1 and "Traceback" not in err, err
+        return err
+
+    return run
+
+
+def run(*arguments: str | Path) -> None:
+    """Run a command in this process; it has to succeed."""
+    with pytest.raises(SystemExit) as exit_:
+        cli.main([str(argument) for argument in arguments])
+    assert exit_.value.code == 0
+
+
+# ---------------------------------------------------------------------- answering at once
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys\n"
+        "from nanoemox.cli.main import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        f"print('heavy:', *[name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "analyze" in done.stdout and done.stdout.splitlines()[-1] == "heavy:"
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    code = f"import sys, nanoemox; print([name for name in {HEAVY!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_package_offers_its_names() -> None:
+    import nanoemox
+
+    for name in nanoemox.__all__:
+        assert getattr(nanoemox, name) is not None
+    with pytest.raises(AttributeError, match="EmotionAnalyzer"):
+        _ = nanoemox.Emotion
+
+
+@pytest.mark.parametrize(
+    "command", ["analyze", "theatre make", "train", "evaluate", "info", "corpora prepare", "corpora doctor"]
+)
+def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    run(*command.split(), "--help")
+    assert "Usage" in capsys.readouterr().out
+
+
+# ---------------------------------------------------------------------- analyze
+def test_analyze_shows_a_table_and_writes_both_files(
+    analyzer: type[Analyzer], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wanted = ["--json", tmp_path / "out.json", "--report", tmp_path / "out.html"]
+    run("analyze", "clip.mp4", "--subtitle", "Oh no.", *wanted)
+    out = capsys.readouterr().out
+    for shown in ("sadness", "70%", "a plant has died", "I am so sorry.", "Affect Theatre", "out.html"):
+        assert shown in " ".join(out.split()), shown
+    written = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+    assert set(written) >= {"clip", "model", "modalities", "tasks", "warnings", "timing_s"}
+    assert written["tasks"]["emotion"]["label"] == "sadness"
+    assert "Oh no." in (tmp_path / "out.html").read_text(encoding="utf-8")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out.html", "out.json"]
+    assert analyzer.asked["subtitle"] == "Oh no." and analyzer.asked["tasks"] is None
+
+
+def test_json_to_standard_output_is_nothing_but_json(
+    analyzer: type[Analyzer], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("analyze", "clip.mp4", "--json", "-", "--task", "emotion", "--task", "reasoning")
+    written = json.loads(capsys.readouterr().out)
+    assert list(written["tasks"]) == ["emotion", "reasoning"]
+    assert HOSTILE in written["tasks"]["reasoning"]["text"]
+
+
+def test_words_alone_need_no_file(analyzer: type[Analyzer]) -> None:
+    run("analyze", "--text-only", "--subtitle", "Oh no.")
+    assert analyzer.asked["clip"].frames is None
+    assert "--text-only" in analyzer.asked["clip"].modalities["audio"]
+
+
+def test_a_name_may_begin_with_a_dash(analyzer: type[Analyzer]) -> None:
+    run("analyze", "--", "-v.mp4")
+    assert analyzer.asked["clip"].path.endswith("-v.mp4")
+
+
+# ---------------------------------------------------------------------- refusing
+def test_an_unknown_task_is_told_what_exists(refused: Any) -> None:
+    line = refused("analyze", "clip.mp4", "--task", "mood")
+    assert "mood" in line and "open_vocabulary" in line and "empathy" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["analyze"], "CLIP is missing"),
+        (["analyze", "--text-only"], "--subtitle"),
+        (["analyze", "x.mp4", "--text-only", "--subtitle", "y"], "no CLIP"),
+        (["analyze", "x.mp4", "--json", "nowhere/x.json"], "nowhere"),
+        (["analyze", "x.mp4", "--json", "same", "--report", "same"], "same file"),
+        (["analyze", "missing.mp4"], "missing.mp4"),
+        (["analyze", "missing – ✓ 映画.mp4"], "映画"),
+        (["analyze", "two\nlines \x1b[2J.mp4"], "two"),
+    ],
+)
+def test_a_fault_is_one_line(
+    arguments: list[str], told: str, refused: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = refused(*arguments)
+    assert told in line and "\x1b" not in line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_clip_itself_is_never_overwritten(refused: Any, tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(b"precious")
+    assert "the clip itself" in refused("analyze", clip, "--json", clip)
+    assert clip.read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("model", ["mini", "./no/folder", "nano"])
+def test_an_unknown_model_is_told_at_once_what_exists(
+    model: str, refused: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nanoemox.media.load.load_clip", lambda path, **_: make_clip(path))
+    line = refused("analyze", "x.mp4", "--model", model)
+    assert model in line and "pico" in line and "folder" in line
+
+
+def test_a_folder_cannot_be_written_to(refused: Any, tmp_path: Path) -> None:
+    assert "folder" in refused("analyze", "x.mp4", "--report", tmp_path)
+
+
+def test_text_renamed_to_mp4_leaves_no_files(refused: Any, tmp_path: Path) -> None:
+    clip = tmp_path / "clip.mp4"
+    clip.write_text("not a video\n" * 50)
+    line = refused("analyze", clip, "--json", tmp_path / "a.json", "--report", tmp_path / "a.html")
+    assert "clip.mp4" in line
+    assert list(tmp_path.iterdir()) == [clip]
+
+
+def test_nothing_is_written_when_one_file_cannot_be(
+    analyzer: type[Analyzer], refused: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> str:
+        raise ValueError("no page today")
+
+    monkeypatch.setattr("nanoemox.inference.page.render_report", broken)
+    (tmp_path / "a.json").write_text("before")
+    wanted = ["--json", tmp_path / "a.json", "--report", tmp_path / "a.html"]
+    assert "no page today" in refused("analyze", "clip.mp4", *wanted)
+    assert (tmp_path / "a.json").read_text() == "before"
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_words_of_a_command_that_are_wrong_take_one_line(refused: Any) -> None:
+    told = refused("analyse")
+    assert "No such command 'analyse'" in told and "see nanoemox --help" in told
+    assert "No such option: --tasks" in refused("analyze", "a.mp4", "--tasks", "emotion")
+    assert "see nanoemox evaluate --help" in refused("evaluate", "m.jsonl")
+    assert "--split" in refused("theatre", "make", "out", "--split", "other")
+
+
+def test_a_name_with_a_dash_is_told_how(
+    refused: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, analyzer: type[Analyzer]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("-clip.mp4").write_bytes(b"x")
+    assert "put -- before -clip.mp4" in refused("analyze", "-clip.mp4")
+    run("analyze", "--", "-clip.mp4")
+    assert analyzer.asked["clip"].path.endswith("/-clip.mp4")
+
+
+def test_help_names_the_tasks_there_are_and_begins_with_analyze(capsys: pytest.CaptureFixture[str]) -> None:
+    assert ", ".join(TASKS) == TASK_NAMES
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    commands = [line.split()[1] for line in capsys.readouterr().out.split("\n") if re.match("│ [a-z]", line)]
+    assert commands[:2] == ["analyze", "evaluate"]
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"])
+    assert ended.value.code == 0 and capsys.readouterr().out == f"nanoemox {__version__}\n"
+
+
+def test_nothing_asked_gets_help(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main([])
+    said = capsys.readouterr()
+    assert "Usage" in said.out + said.err and "analyze" in said.out + said.err
+
+
+def test_a_disk_that_is_full_names_the_file(
+    refused: Any, tmp_path: Path, analyzer: type[Analyzer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full(io.StringIO):
+        def write(self, _: str) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    def fdopen(handle: int, *_: Any, **__: Any) -> Full:
+        os.close(handle)
+        return Full()
+
+    monkeypatch.setattr("nanoemox.files.atomic.os.fdopen", fdopen)
+    assert "r.json: could not be written (No space left" in refused(
+        "analyze", "a.mp4", "--json", tmp_path / "r.json"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_device_is_never_replaced_by_a_file(refused: Any, tmp_path: Path, analyzer: type[Analyzer]) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert "this is a pipe or device" in refused("analyze", "a.mp4", "--json", tmp_path / "pipe")
+
+
+def test_a_traceback_is_there_for_those_who_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NANOEMOX_DEBUG", "1")
+    with pytest.raises(ValueError, match="CLIP is missing"):
+        cli.main(["analyze"])
+
+
+# ---------------------------------------------------------------------- what the other commands pass on
+def test_train_passes_its_options_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def run_recipe(recipe: str, **options: Any) -> Path:
+        options.pop("say")("phase 1a [3/9]")
+        assert options.pop("left_out").ok
+        asked.update(recipe=recipe, **options)
+        return Path("runs/x")
+
+    monkeypatch.setattr("nanoemox.training.run.run_recipe", run_recipe)
+    run("train", "p2e_pico", "--phase", "1a", "--resume", "--set", "phases.1a.steps=3")
+    assert asked == {
+        "recipe": "p2e_pico",
+        "phase": "1a",
+        "resume": True,
+        "overrides": ["phases.1a.steps=3"],
+    }
+    assert capsys.readouterr().out == f"phase 1a [3/9]\nwrote {Path('runs/x')}\n"
+
+
+def test_evaluate_passes_its_options_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def evaluate(manifest: Path, **options: Any) -> dict[str, Any]:
+        asked.update(manifest=manifest, **options)
+        return {"n": 2, "model": "pico", "tasks": {"emotion": {"accuracy": {"value": 0.5, "n": 2}}}}
+
+    monkeypatch.setattr("nanoemox.evaluation.evaluate.evaluate", evaluate)
+    run("evaluate", "m.jsonl", "--out", "o", "--task", "emotion", "--only", "text", "--alone", "--seed", "7")
+    assert asked["manifest"] == Path("m.jsonl") and asked["out"] == Path("o")
+    assert asked["tasks"] == ["emotion"] and asked["modalities"] == ["text"]
+    assert asked["alone"] is True and asked["seed"] == 7 and asked["limit"] is None
+    out = capsys.readouterr().out
+    assert "emotion" in out and "accuracy" in out and "report.html" in out
+
+
+def test_theatre_passes_its_options_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr("nanoemox.theatre.make.make_theatre", lambda *given: asked.extend(given))
+    run("theatre", "make", "out", "--clips", "3", "--seed", "5", "--split", "test", "--workers", "2")
+    assert asked == [Path("out"), 3, 5, "test", 2]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["train", "no_such_recipe"], "no_such_recipe"),
+        (["evaluate", "no_such_manifest.jsonl", "--out", "out"], "no_such_manifest.jsonl"),
+        (["corpora", "prepare", "no_such_corpus", ".", "x.jsonl"], "crema_d"),
+        (["corpora", "doctor", "no_such_manifest.jsonl"], "no_such_manifest.jsonl"),
+    ],
+)
+def test_other_commands_refuse_in_one_line_too(
+    arguments: list[str], told: str, refused: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert told in refused(*arguments)
+
+
+def test_corpora_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    run("corpora", "list")
+    assert "crema_d" in capsys.readouterr().out
+
+
+def test_the_doctor_says_by_its_status_whether_clips_have_to_be_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = tmp_path / "m.jsonl"
+    manifest.write_text('{"id": "a", "video": "missing.mp4"}\n')
+    with pytest.raises(SystemExit) as exit_:
+        cli.main(["corpora", "doctor", str(manifest), "--workers", "0", "--json", str(tmp_path / "r.json")])
+    assert exit_.value.code == 1
+    assert "missing" in capsys.readouterr().out
+    assert json.loads((tmp_path / "r.json").read_text())["quarantined"].keys() == {"a"}
+
+
+# ---------------------------------------------------------------------- info
+def test_info_names_every_part_of_the_papers_model(capsys: pytest.CaptureFixture[str]) -> None:
+    run("info", "--model", "nano", "--json")
+    sizes = json.loads(capsys.readouterr().out)
+    assert sizes["parameters"]["total"] == 2_319_130_683
+    assert sum(sizes["parameters"]["parts"].values()) == sizes["parameters"]["total"]
+    assert sizes["trainable"] == {"1a": 20_905_472, "1b": 22_572_800, "2": 50_835_203, "3": 69_299_971}

@@ -1,0 +1,198 @@
+"""Your own clips: the commands of docs/own-data.md, run as they stand there, and what a table may hold."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from nanoemox.cli import main as cli
+from nanoemox.corpora.prepare import prepare_own
+from nanoemox.corpora.tables import CorpusError
+from nanoemox.data.manifest import read_manifest
+from nanoemox.data.schema import Record
+from nanoemox.training.mixture import schedule
+from nanoemox.training.recipe import Phase, load_recipe
+from tests.corpora.clips import film
+from tests.corpora.trees import plant
+from tests.media_files import write_wav
+
+PAGE = Path(__file__).parents[2] / "docs" / "own-data.md"
+TOY = ["--set", "phases.tuned.steps=3", "--set", "phases.tuned.batch_size=2", "--set", "workers=0"]
+
+
+def block(kind: str) -> str:
+    """The first block of code of a kind on the page."""
+    return PAGE.read_text("utf-8").partition(f"```{kind}\n")[2].partition("```")[0]
+
+
+def run(*arguments: str) -> Any:
+    """The exit status of a command."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main(arguments)
+    return ended.value.code
+
+
+def own(root: Path, table: str, content: str | bytes, **options: Any) -> tuple[Any, dict[str, Record]]:
+    plant(root, {table: content})
+    report = prepare_own(root / table, root / "manifest.jsonl", **options)
+    return report, {record.id: record for record in read_manifest(root / "manifest.jsonl")}
+
+
+@pytest.mark.slow
+def test_the_page_runs_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    plant(tmp_path, {"clips/labels.csv": block("csv")})
+    names = [line.split(",")[0] for line in block("csv").split("\n")[1:] if line]
+    for number, name in enumerate(names):
+        if name.endswith(".wav"):
+            tone = 0.2 * np.sin(np.arange(32_000) * 0.1)
+            write_wav(tmp_path / "clips" / name, tone)
+        else:
+            film(tmp_path / "clips" / name, 1.5, tone_hz=200.0 + 50 * number)
+    commands = [shlex.split(line) for line in block("sh").split("\n") if line]
+    assert len(commands) <= 10 and all(command[0] == "nanoemox" for command in commands)
+    for _, *arguments in commands:
+        assert run(*arguments, *(TOY if arguments[0] == "train" else [])) == 0, arguments
+    speakers = [
+        {record.speaker for record in read_manifest(f"clips/{split}.jsonl")} for split in ("train", "test")
+    ]
+    assert all(speakers) and not speakers[0] & speakers[1]
+    phase = json.loads(Path("runs/own/tuned/phase.json").read_text("utf-8"))
+    assert phase["realised"]["tasks"] == {"emotion": 6}
+    report = json.loads(Path("runs/own/evaluation/report.json").read_text("utf-8"))
+    assert report["n"] >= 1 and report["errors"]["clips"] == 0 and "emotion" in report["tasks"]
+    assert "<html" in Path("runs/own/anna-01.html").read_text("utf-8")
+
+
+def test_mixtures_give_what_the_page_says() -> None:
+    lines = yaml.safe_load(block("yaml"))
+    (changed,) = lines["phases"]
+    (tuned,) = load_recipe("own", [f"manifests={lines['manifests']}"]).phases  # type: ignore[union-attr]
+    phase = tuned.model_copy(update={**changed, "steps": 1000, "batch_size": 8})
+    assert phase == Phase.model_validate(phase.model_dump())
+    label = {"emotion": {"label": "fear"}}
+    records = [
+        Record(id=f"{source}{i}", text="oh", source=source, labels=label | intent)
+        for source, number, intent in (("labels", 100, {}), ("meld", 1000, {"intent": {"label": "Joke"}}))
+        for i in range(number)
+    ]
+    seen = {}
+    for mixture in ("share", "subset_uniform"):
+        turns = schedule(records, phase.model_copy(update={"mixture": mixture}), 1)
+        times = Counter(turn.record for turn in turns)
+        seen[mixture] = [sorted(n for row, n in times.items() if (row < 100) == own) for own in (True, False)]
+    labels, meld = seen["share"]
+    assert (sum(labels), sum(meld), set(labels), set(meld)) == (4800, 3200, {48}, {2, 3, 4})
+    labels, meld = seen["subset_uniform"]
+    assert (len(labels), len(meld)) == (60, 400)
+    assert abs(sum(labels) / 60 - 67) < 4 and abs(sum(meld) / 400 - 10) < 1
+
+
+def test_every_column_becomes_what_it_says(tmp_path: Path) -> None:
+    plant(tmp_path, media="deep/a.mp4 b.wav pictures/1.jpg pictures/2.jpg c.png")
+    report, records = own(
+        tmp_path,
+        "t.csv",
+        "id,file,text,language,speaker,start_s,end_s,person_box,split,dialogue,emotion,polarity,valence,"
+        "emotions,intent,reason,reply,mood\n"
+        '1,a,Well “then”.,en,anna,0.5,2,"0,0,0.5,1",val,d,Angry,Negative,-0.5,cross; tired,thank,He left.,Oh.,x\n'
+        "2,b.wav,And you?,,ben,,,,test,d,afraid,,,,,,,\n"
+        "3,pictures,,,,,,,train,,,,,,,,,\n"
+        "4,c.png,,,,,,,train,,,,,,,,,\n",
+    )
+    assert report.ok and report.splits == {"val": 1, "test": 1, "train": 2}
+    first, second, third, fourth = records.values()
+    assert first.video == tmp_path / "deep/a.mp4" and first.text == 'Well "then".' and first.end_s == 2
+    assert first.person_box == (0.0, 0.0, 0.5, 1.0) and first.extra == {"mood": "x"}
+    labels = first.labels
+    assert labels.emotion and labels.emotion.label == "anger" and labels.emotion.candidates is None
+    assert labels.sentiment and (labels.sentiment.polarity, labels.sentiment.valence) == ("negative", -0.5)
+    assert labels.open_vocabulary and labels.open_vocabulary.labels == ["cross", "tired"]
+    assert (
+        labels.intent
+        and labels.intent.label == "Thank"
+        and set(labels.tasks)
+        == {*("sentiment", "emotion", "open_vocabulary", "intent", "reasoning", "empathy")}
+    )
+    assert second.audio and second.dialogue and second.dialogue[0].text == 'Well "then".'
+    assert third.frames_dir == tmp_path / "pictures" and fourth.image == tmp_path / "c.png"
+
+
+def test_rows_that_cannot_be_used_are_told_and_the_status_is_1(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plant(
+        tmp_path / "clips",
+        {
+            "t.csv": "file,emotion,split\na.mp4,joy,train\ngone.mp4,joy,train\n../x.mp4,joy,train\n"
+            "a.mp4,joy,dev,more\nnotes.txt,joy,train\n,joy,train\na.mp4,sad,nowhere\n",
+            "notes.txt": "no clip",
+        },
+        "a.mp4",
+    )
+    plant(tmp_path, media="x.mp4")
+    assert run("corpora", "own", f"{tmp_path}/clips/t.csv", f"{tmp_path}/clips/m.jsonl") == 1
+    told = capsys.readouterr().out
+    for line, what in (
+        (3, "there is no file 'gone.mp4'"),
+        (4, "leads out of the table's folder"),
+        (5, "has 4 fields"),
+        (6, "neither video nor sound nor picture"),
+        (7, "expected something to look at, hear or read"),
+        (8, "unknown split 'nowhere'"),
+    ):
+        assert f"skipped t.csv:{line}: " in told and what in told
+    assert "skipped in all: 6" in told
+    assert [record.id for record in read_manifest(tmp_path / "clips" / "m.jsonl")] == ["a"]
+
+
+def test_columns_and_rows_are_chosen(tmp_path: Path) -> None:
+    table = "\n".join(
+        json.dumps({"utterance": f"said {i}", "mood": mood, "set": "a" if i % 2 else "b", "n": i})
+        for i, mood in enumerate(("calm", "wild", "calm", "odd", "wild", "calm"))
+    )
+    columns = ["text=utterance", "emotion=mood"]
+    report, records = own(tmp_path, "t.jsonl", table, columns=columns, where=["set=b", "mood!=odd"])
+    assert [record.text for record in records.values()] == ["said 0", "said 2", "said 4"]
+    emotion = next(iter(records.values())).labels.emotion
+    assert emotion and emotion.label == "calm" and emotion.candidates == ["calm", "wild"]
+    assert next(iter(records.values())).extra == {"set": "b", "n": 0}
+    assert report.ok and "one row in 5" in next(iter(report.assumptions))
+    for wrong, told in (
+        ({"columns": ["text"]}, "NAME=COLUMN"),
+        ({"columns": ["words=utterance"]}, "one of id, file"),
+        ({"where": ["set"]}, "COLUMN=VALUE"),
+        ({"where": ["set=c"]}, "no row is left"),
+        ({"splits": ["val"]}, "expected a column"),
+    ):
+        with pytest.raises(CorpusError, match=told):
+            prepare_own(tmp_path / "t.jsonl", tmp_path / "m.jsonl", **wrong)
+    with pytest.raises(CorpusError, match="no line is in val"):
+        prepare_own(tmp_path / "t.jsonl", tmp_path / "m.jsonl", columns, splits=["val"])
+    with pytest.raises(CorpusError, match="no such file"):
+        prepare_own(tmp_path / "none.csv", tmp_path / "m.jsonl")
+    with pytest.raises(CorpusError, match="is the table itself"):
+        prepare_own(tmp_path / "t.jsonl", tmp_path / "t.jsonl")
+
+
+def test_a_table_that_is_not_utf_8_is_read_and_told(tmp_path: Path) -> None:
+    report, records = own(tmp_path, "t.csv", "text,emotion\nSchön!,joy\nÜbel,sad\n".encode("cp1252"))
+    assert [record.text for record in records.values()] == ["Schön!", "Übel"]
+    assert any("not UTF-8 (line 2)" in told for told in report.assumptions)
+    with pytest.raises(CorpusError, match="there is no column 'label'"):
+        prepare_own(tmp_path / "t.csv", tmp_path / "m.jsonl", ["emotion=label"])
+
+
+def test_nobody_is_in_both_parts(tmp_path: Path) -> None:
+    rows = "".join(f"line {i},s{i % 11}\n" for i in range(44))
+    _, records = own(tmp_path, "t.csv", "text,speaker\n" + rows)
+    split = {record.speaker: record.split for record in records.values()}
+    assert all(split[record.speaker] == record.split for record in records.values())
+    assert list(split.values()).count("test") == 2

@@ -42,8 +42,8 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 
 # ---------------------------------------------------------------- demo
 demo: setup
-	$(BIN)/nanoemox analyze demo/sample.mp4 --subtitle "$$(cat demo/sample.txt)" \
-		--json demo/result.json --report demo/report.html
+	$(BIN)/nanoemox analyze demo/sample.mp4 --text "$$(cat demo/sample.txt)" \
+		--json demo/result.json --html demo/report.html
 
 # ---------------------------------------------------------------- checks
 test: export OMP_NUM_THREADS := 1
@@ -71,9 +71,9 @@ pico: setup
 	rm -rf runs/pico/model
 	$(BIN)/nanoemox export runs/pico/p2e/3 runs/pico/model
 	$(BIN)/nanoemox evaluate runs/pico/theatre/test/manifest.jsonl --model runs/pico/model \
-		--constants-from runs/pico/theatre/train/manifest.jsonl --out runs/pico/evaluation
+		--majority-from runs/pico/theatre/train/manifest.jsonl --out runs/pico/evaluation
 	rm -rf $(BUNDLED)
-	$(BIN)/nanoemox export runs/pico/p2e/3 $(BUNDLED) --report runs/pico/evaluation/report.json
+	$(BIN)/nanoemox export runs/pico/p2e/3 $(BUNDLED) --figures runs/pico/evaluation/report.json
 
 clean:
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache demo/result.json demo/report.html

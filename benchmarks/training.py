@@ -23,7 +23,7 @@ import transformers
 from nanoemox import __version__
 from nanoemox.checkpoints.assemble import assemble_random
 from nanoemox.data.decoded_clips import LiveMedia
-from nanoemox.data.extract_features import compute_features
+from nanoemox.data.extract_features import extract_features
 from nanoemox.data.feature_store import clip_bytes
 from nanoemox.data.manifest import read_manifest
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
@@ -44,7 +44,7 @@ def one_size(size: str, folder: Path, manifest: Path, steps: int, batch_size: in
     assert isinstance(recipe, P2ERecipe)
     records = read_manifest(manifest)
     processor = NanoEmoXProcessor.from_pretrained(recipe.model)
-    phases, turns = {}, {}
+    phases, scheduled = {}, {}
     for phase in recipe.phases:
         if phase.name in ("1a", "3"):
             size_of = {
@@ -54,17 +54,17 @@ def one_size(size: str, folder: Path, manifest: Path, steps: int, batch_size: in
                 "threads": 1,
             }
             phases[phase.name] = phase.model_copy(update=size_of)
-            turns[phase.name] = schedule(records, phases[phase.name], recipe.seed)
-    used = sorted({turn.record for order in turns.values() for turn in order})
+            scheduled[phase.name] = schedule(records, phases[phase.name], recipe.seed)
+    used = sorted({example.record for order in scheduled.values() for example in order})
     needed = [records[row] for row in used]
     model = NanoEmoXForConditionalGeneration.from_pretrained(recipe.model).eval()
-    sources: dict[str, Any] = {"without": LiveMedia(records, processor)}
+    sources: dict[str, Any] = {"modality_dropout": LiveMedia(records, processor)}
     for kind in ("float32", "bfloat16"):
         store = folder / f"{size}-{kind}"
         most = max(phase.batch_size for phase in phases.values())
-        sources[kind] = compute_features(needed, model, processor, store, 0, most, dtype=kind)
+        sources[kind] = extract_features(needed, model, processor, store, 0, most, dtype=kind)
     result: dict[str, Any] = {"clip_kb_bfloat16": clip_bytes(model.config, "bfloat16") / 1000}
-    losses = {kind: loss_in_the_folders_precision(model, phases["3"], turns["3"], records, processor, source)
+    losses = {kind: loss_in_the_folders_precision(model, phases["3"], scheduled["3"], records, processor, source)
               for kind, source in sources.items()}  # fmt: skip
     result["loss_without_autocast"] = losses["without"]
     for kind in ("float32", "bfloat16"):
@@ -75,7 +75,7 @@ def one_size(size: str, folder: Path, manifest: Path, steps: int, batch_size: in
         losses = {}
         for kind, source in sources.items():
             timed = time_steps(
-                trained_model(recipe, phase), Examples(records, turns[name], source, processor), phase
+                trained_model(recipe, phase), Examples(records, scheduled[name], source, processor), phase
             )
             figures[f"{'with_' * (kind != 'without')}{kind}_steps_per_s"] = round(1 / timed.step_s, 4)
             losses[kind] = timed.loss
@@ -88,10 +88,10 @@ def one_size(size: str, folder: Path, manifest: Path, steps: int, batch_size: in
 
 @torch.no_grad()
 def loss_in_the_folders_precision(
-    model: Any, phase: Phase, turns: Any, records: Any, processor: Any, source: Any
+    model: Any, phase: Phase, scheduled: Any, records: Any, processor: Any, source: Any
 ) -> float:
     """Loss of the phase's first batch."""
-    examples = Examples(records, turns, source, processor)
+    examples = Examples(records, scheduled, source, processor)
     return float(model(**examples.collate([examples[i] for i in range(phase.batch_size)])).loss)
 
 

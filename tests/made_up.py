@@ -22,11 +22,11 @@ def make_clip(name: str = "clip.mp4", *, video: bool = True, audio: bool = True)
     return Clip(
         path=f"/somewhere/{name}",
         frames=np.linspace(0, 255, 8 * 48 * 64 * 3).reshape(8, 48, 64, 3).astype(np.uint8) if video else None,
-        audio_clips=np.full((8, 32_000), 0.1, dtype=np.float32) if audio else None,
+        audio_windows=np.full((8, 32_000), 0.1, dtype=np.float32) if audio else None,
         frame_times_s=tuple(0.25 + 0.5 * i for i in range(8)) if video else (),
         audio_starts_s=tuple(i * 2 / 7 for i in range(8)) if audio else (),
         duration_s=4.0,
-        audio_heard=1.0 if audio else None,
+        audio_coverage=1.0 if audio else None,
         waveform=np.stack([-envelope, envelope], axis=1).reshape(-1).astype(np.float32) if audio else None,
         modalities={
             "video": "present" if video else "the file has no pictures",

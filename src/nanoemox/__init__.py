@@ -4,7 +4,7 @@
 from nanoemox import EmotionAnalyzer
 
 analyzer = EmotionAnalyzer.from_pretrained("pico")
-result = analyzer.analyze("clip.mp4", subtitle="What a surprise!")
+result = analyzer.analyze("clip.mp4", text="What a surprise!")
 result["emotion"].label, result["emotion"].probabilities
 ```
 

@@ -84,9 +84,7 @@ def test_placeholders_take_spare_rows(folder):
 
 
 def test_it_answers(folder):
-    analysis = EmotionAnalyzer.from_pretrained(folder).analyze(
-        None, subtitle="I am so happy", tasks=["emotion"]
-    )
+    analysis = EmotionAnalyzer.from_pretrained(folder).analyze(None, text="I am so happy", tasks=["emotion"])
     assert analysis["emotion"].label
 
 
@@ -115,7 +113,7 @@ def test_bfloat16_halves_the_folder(sources, tmp_path):
     assert {tensor.dtype for tensor in tensors(out).values()} == {torch.bfloat16}
     analyzer = EmotionAnalyzer.from_pretrained(out)
     assert analyzer.model.dtype == torch.bfloat16
-    analysis = analyzer.analyze(SAMPLE, subtitle="I am so happy")
+    analysis = analyzer.analyze(SAMPLE, text="I am so happy")
     assert len(analysis) == 6 and analysis.experts is not None
 
 
@@ -135,9 +133,7 @@ def test_random_weights_at_any_size(tmp_path):
     assert all(tensor.isfinite().all() for tensor in values.values())
     assert values["language_model.model.embed_tokens.weight"].shape[0] == 4096
     assert (
-        EmotionAnalyzer.from_pretrained(out)
-        .analyze(None, subtitle="Hello", tasks=["emotion"])["emotion"]
-        .label
+        EmotionAnalyzer.from_pretrained(out).analyze(None, text="Hello", tasks=["emotion"])["emotion"].label
     )
 
 
@@ -173,7 +169,9 @@ def test_a_wrong_folder(sources, tmp_path):
 
 
 def test_backbones_of_another_depth_are_named(sources, tmp_path):
-    with pytest.raises(WeightsError, match=r"clip/config\.json.* do not fit preset nano \(vision_taps"):
+    with pytest.raises(
+        WeightsError, match=r"clip/config\.json.* do not fit preset nano \(vision_fusion_layers"
+    ):
         assemble(tmp_path / "out", **sources)
     assert list(tmp_path.iterdir()) == []
 

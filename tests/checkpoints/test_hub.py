@@ -230,7 +230,7 @@ def test_the_card_claims_only_what_the_folder_holds(folder, tmp_path):
         "lm": {"name": "Qwen/Qwen2.5-1.5B-Instruct", "revision": "abc"},
         "face_encoder": {"name": "model.pt"},
     }
-    (tmp_path / "config.json").write_text(json.dumps({"world": "affect_theatre"}))
+    (tmp_path / "config.json").write_text(json.dumps({"training_domain": "affect_theatre"}))
     (tmp_path / "assembly.json").write_text(json.dumps({"sources": sources}))
     row = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 9}
     report = {"n": 9, "command": "nanoemox evaluate x", "tasks": {"emotion": {"accuracy": row}}}

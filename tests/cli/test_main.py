@@ -112,8 +112,8 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
 def test_analyze_shows_a_table_and_writes_both_files(
     analyzer: type[Analyzer], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    wanted = ["--json", tmp_path / "out.json", "--report", tmp_path / "out.html"]
-    run("analyze", "clip.mp4", "--subtitle", "Oh no.", *wanted)
+    wanted = ["--json", tmp_path / "out.json", "--html", tmp_path / "out.html"]
+    run("analyze", "clip.mp4", "--text", "Oh no.", *wanted)
     out = capsys.readouterr().out
     for shown in ("sadness", "70%", "a plant has died", "I am so sorry.", "Affect Theatre", "out.html"):
         assert shown in " ".join(out.split()), shown
@@ -122,7 +122,7 @@ def test_analyze_shows_a_table_and_writes_both_files(
     assert written["tasks"]["emotion"]["label"] == "sadness"
     assert "Oh no." in (tmp_path / "out.html").read_text(encoding="utf-8")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.html", "out.json"]
-    assert analyzer.asked["subtitle"] == "Oh no." and analyzer.asked["tasks"] is None
+    assert analyzer.asked["text"] == "Oh no." and analyzer.asked["tasks"] is None
 
 
 def test_json_to_standard_output_is_nothing_but_json(
@@ -135,7 +135,7 @@ def test_json_to_standard_output_is_nothing_but_json(
 
 
 def test_words_alone_need_no_file(analyzer: type[Analyzer]) -> None:
-    run("analyze", "--text-only", "--subtitle", "Oh no.")
+    run("analyze", "--text-only", "--text", "Oh no.")
     assert analyzer.asked["clip"].frames is None
     assert "--text-only" in analyzer.asked["clip"].modalities["audio"]
 
@@ -155,10 +155,10 @@ def test_an_unknown_task_is_told_what_exists(refused: Any) -> None:
     ("arguments", "told"),
     [
         (["analyze"], "CLIP is missing"),
-        (["analyze", "--text-only"], "--subtitle"),
-        (["analyze", "x.mp4", "--text-only", "--subtitle", "y"], "no CLIP"),
+        (["analyze", "--text-only"], "--text"),
+        (["analyze", "x.mp4", "--text-only", "--text", "y"], "no CLIP"),
         (["analyze", "x.mp4", "--json", "nowhere/x.json"], "nowhere"),
-        (["analyze", "x.mp4", "--json", "same", "--report", "same"], "same file"),
+        (["analyze", "x.mp4", "--json", "same", "--html", "same"], "same file"),
         (["analyze", "missing.mp4"], "missing.mp4"),
         (["analyze", "missing – ✓ 映画.mp4"], "映画"),
         (["analyze", "two\nlines \x1b[2J.mp4"], "two"),
@@ -190,13 +190,13 @@ def test_an_unknown_model_is_told_at_once_what_exists(
 
 
 def test_a_folder_cannot_be_written_to(refused: Any, tmp_path: Path) -> None:
-    assert "folder" in refused("analyze", "x.mp4", "--report", tmp_path)
+    assert "folder" in refused("analyze", "x.mp4", "--html", tmp_path)
 
 
 def test_text_renamed_to_mp4_leaves_no_files(refused: Any, tmp_path: Path) -> None:
     clip = tmp_path / "clip.mp4"
     clip.write_text("not a video\n" * 50)
-    line = refused("analyze", clip, "--json", tmp_path / "a.json", "--report", tmp_path / "a.html")
+    line = refused("analyze", clip, "--json", tmp_path / "a.json", "--html", tmp_path / "a.html")
     assert "clip.mp4" in line
     assert list(tmp_path.iterdir()) == [clip]
 
@@ -209,7 +209,7 @@ def test_nothing_is_written_when_one_file_cannot_be(
 
     monkeypatch.setattr("nanoemox.inference.page.render_report", broken)
     (tmp_path / "a.json").write_text("before")
-    wanted = ["--json", tmp_path / "a.json", "--report", tmp_path / "a.html"]
+    wanted = ["--json", tmp_path / "a.json", "--html", tmp_path / "a.html"]
     assert "no page today" in refused("analyze", "clip.mp4", *wanted)
     assert (tmp_path / "a.json").read_text() == "before"
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]

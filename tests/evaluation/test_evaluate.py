@@ -225,7 +225,7 @@ def test_stored_features_stand_for_files(analyzer: EmotionAnalyzer, manifest: Pa
 def test_a_store_on_disk_is_read_and_quarantined_clips_are_left_out(
     analyzer: EmotionAnalyzer, manifest: Path, tmp_path: Path
 ) -> None:
-    from nanoemox.data.extract_features import compute_features
+    from nanoemox.data.extract_features import extract_features
     from nanoemox.data.quarantine import quarantine_path, write_quarantine
 
     write_quarantine(quarantine_path(manifest), {"clip-02": ["unreadable: it is empty"]})
@@ -233,7 +233,7 @@ def test_a_store_on_disk_is_read_and_quarantined_clips_are_left_out(
     for i in range(CLIPS):  # what is stored is known by the content of its file
         (tmp_path / f"{i}.mp4").write_bytes(bytes([i]))
     records = [record for record in read_manifest(manifest) if record.id != "clip-02"]
-    compute_features(
+    extract_features(
         records,
         analyzer.model,
         analyzer.processor,

@@ -25,11 +25,11 @@ def make_clip(seed: int = 0, *, video: bool = True, audio: bool = True, **change
     values: dict[str, Any] = {
         "path": f"clip-{seed}.mp4",
         "frames": toy.frames,
-        "audio_clips": toy.audio_clips,
+        "audio_windows": toy.audio_windows,
         "frame_times_s": (0.0, 1.0, 2.0, 3.0) if video else (),
         "audio_starts_s": (0.0, 0.5, 1.0) if audio else (),
         "duration_s": 4.0,
-        "audio_heard": 1.0 if audio else None,
+        "audio_coverage": 1.0 if audio else None,
         "waveform": None,
         "modalities": {
             "video": "present" if video else "the file has no pictures",
@@ -110,7 +110,7 @@ def test_candidates_in_parts_score_alike(analyzer: EmotionAnalyzer, monkeypatch:
 
 @pytest.mark.usefixtures("short")
 def test_six_answers(analyzer: EmotionAnalyzer) -> None:
-    result = analyzer.analyze(make_clip(), subtitle="I am so happy for you.")
+    result = analyzer.analyze(make_clip(), text="I am so happy for you.")
     assert list(result) == list(TASKS)
     assert result.modalities == {"video": "present", "audio": "present", "text": "present"}
     assert result.experts is not None
@@ -182,16 +182,16 @@ def test_only_some_modalities(analyzer: EmotionAnalyzer) -> None:
 
 @pytest.mark.usefixtures("short")
 def test_what_is_missing_is_said(analyzer: EmotionAnalyzer) -> None:
-    result = analyzer.analyze(make_clip(video=False, audio_heard=0.4), tasks=["emotion"])
+    result = analyzer.analyze(make_clip(video=False, audio_coverage=0.4), tasks=["emotion"])
     assert result.experts is None
     assert "no video: the file has no pictures" in result.warnings
     assert "no text: no words were given" in result.warnings
     assert any("only 40% of the sound" in warning for warning in result.warnings)
-    silent = make_clip(video=False, audio_clips=np.zeros((3, 8000), np.float32))
+    silent = make_clip(video=False, audio_windows=np.zeros((3, 8000), np.float32))
     assert any("silent" in warning for warning in analyzer.analyze(silent, tasks=["emotion"]).warnings)
-    words = analyzer.analyze(None, subtitle="I am so happy.", tasks=["emotion"])
+    words = analyzer.analyze(None, text="I am so happy.", tasks=["emotion"])
     assert words.modalities["video"] != "present"
-    with pytest.raises(ValueError, match="give a subtitle"):
+    with pytest.raises(ValueError, match="give the text"):
         analyzer.analyze(None)
 
 
@@ -205,7 +205,7 @@ def test_own_candidates(analyzer: EmotionAnalyzer) -> None:
 
 @pytest.mark.usefixtures("short")
 def test_a_model_of_a_generated_world_says_so(analyzer: EmotionAnalyzer) -> None:
-    analyzer.model.config.world = "affect_theatre"
+    analyzer.model.config.training_domain = "affect_theatre"
     assert "Affect Theatre" in analyzer.analyze(make_clip(), tasks=["emotion"]).warnings[0]
 
 
@@ -213,9 +213,9 @@ def test_a_model_of_a_generated_world_says_so(analyzer: EmotionAnalyzer) -> None
 def test_too_many_words_are_cut_and_told(analyzer: EmotionAnalyzer) -> None:
     analyzer.model.config.text_config.max_position_embeddings = 400
     turns = [{"role": "user", "text": "Why? " * 30}] * 5
-    result = analyzer.analyze(make_clip(), subtitle="happy", dialogue=turns, tasks=["emotion"])
+    result = analyzer.analyze(make_clip(), text="happy", dialogue=turns, tasks=["emotion"])
     assert any("dialogue is too long" in warning for warning in result.warnings)
-    result = analyzer.analyze(make_clip(), subtitle="happy " * 2000, tasks=["emotion"])
+    result = analyzer.analyze(make_clip(), text="happy " * 2000, tasks=["emotion"])
     assert any("words are too long" in warning for warning in result.warnings)
 
 

@@ -22,8 +22,8 @@ def test_preset_survives_saving(name, tmp_path):
 def test_nano_has_the_sizes_of_the_paper():
     config = NanoEmoXConfig.preset("nano")
     assert config.placeholder_counts == {"fusion": 1, "audio": 32, "face": 4, "video": 32}
-    assert (config.vision_taps, config.audio_taps) == ((12, 16, 22), (16, 18, 22))
-    assert (config.max_frames, config.max_audio_clips) == (32, 8)
+    assert (config.vision_fusion_layers, config.audio_fusion_layers) == ((12, 16, 22), (16, 18, 22))
+    assert (config.max_frames, config.max_audio_windows) == (32, 8)
 
 
 def test_unknown_preset_names_the_known_ones():
@@ -31,11 +31,13 @@ def test_unknown_preset_names_the_known_ones():
         NanoEmoXConfig.preset("micro")
 
 
-def test_taps_must_exist_and_be_one_per_expert():
-    with pytest.raises(ValueError, match=r"vision_taps: expected 3 hidden states from 0 to 3.*\[1, 2, 9\]"):
-        tiny_config(vision_taps=[1, 2, 9])
-    with pytest.raises(ValueError, match="audio_taps"):
-        tiny_config(audio_taps=[1, 2])
+def test_fusion_layers_must_exist_and_be_one_per_expert():
+    with pytest.raises(
+        ValueError, match=r"vision_fusion_layers: expected 3 hidden states from 0 to 3.*\[1, 2, 9\]"
+    ):
+        tiny_config(vision_fusion_layers=[1, 2, 9])
+    with pytest.raises(ValueError, match="audio_fusion_layers"):
+        tiny_config(audio_fusion_layers=[1, 2])
 
 
 def test_tokenizer_gives_the_ids(tokenizer):

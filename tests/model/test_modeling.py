@@ -41,7 +41,10 @@ def test_features_stand_for_media(model, batch):
 
 
 def test_absent_modalities_are_missing_from_the_features(model, batch):
-    assert set(model.encode(input_values=batch["input_values"])) == {"audio_features", "audio_taps"}
+    assert set(model.encode(input_values=batch["input_values"])) == {
+        "audio_features",
+        "audio_fusion_features",
+    }
 
 
 def test_rows_without_a_modality_ignore_what_lies_there(model, batch):

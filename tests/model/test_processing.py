@@ -124,7 +124,7 @@ def test_media_shapes_and_normalisation(processor):
 
 def test_published_media_do_as_the_release_does(processor):
     clip = tiny_clip()
-    media = processor.media(clip, compat="published")
+    media = processor.media(clip, compat="official")
     assert media["pixel_values_videos"].shape == media["face_pixel_values"].shape == (4, 3, 24, 24)
     assert media["face_pixel_values"].max() > 200 and media["face_pixel_values"].min() >= 0
     means = media["input_values"].mean(dim=1)

@@ -1,6 +1,6 @@
 """The checks of recorded scores: each case of a metrics_*.json against ours, to 1e-9.
 
-They need the word lists of the released scorer: the folder `--tables`, NANOEMOX_TABLES or `emotion_wheel`
+They need the word lists of the official scorer: the folder `--tables`, NANOEMOX_TABLES or `emotion_wheel`
 beside the reference folder.
 """
 

@@ -177,7 +177,7 @@ def check_facial_full(path: Path) -> Result:
     state = reference.state or _face_rule_state(encoder, adapter, reference.number("rule_salt"))
     load("face_encoder", encoder, state)
     load("face_adapter", adapter, state)
-    pixels = reference.inputs["frames_u8"].float()  # 0 … 255, as the release feeds them
+    pixels = reference.inputs["frames_u8"].float()  # 0 … 255, as the official code feeds them
     ours: dict[str, Any] = {}
     maps = encoder.stage_maps(pixels.flatten(0, 1))
     for stage, value in enumerate(maps):
@@ -282,7 +282,7 @@ def check_affectgpt_attention(path: Path) -> Result:
     )
     video_tokens, audio_tokens = (reference.number(f"num_{kind}_query_token") for kind in ("video", "audio"))
     video_adapter = AttentionAdapter(config, video_width, config.max_frames, video_tokens)
-    audio_adapter = AttentionAdapter(config, audio_width, config.max_audio_clips, audio_tokens)
+    audio_adapter = AttentionAdapter(config, audio_width, config.max_audio_windows, audio_tokens)
     fusion = AttentionFusion(config)
     for prefix, module in (
         ("video_adapter", video_adapter),

@@ -87,8 +87,8 @@ def test_nan_and_empty_answers_are_wrong_not_gone(tmp_path: Path, manifest: Path
     assert report["faults"]["valence is not a number"]["names"] == ["b"]
     assert report["faults"]["empty answer"]["names"] == ["c"]
     assert report["standard"]["accuracy"]["value"] == pytest.approx(1 / 3, abs=1e-6)
-    assert report["published"]["accuracy"] == pytest.approx(2 / 3)  # unread counts as negative
-    assert {d["published"] for d in report["differences"]} <= {"weighted_f1"}
+    assert report["official"]["accuracy"] == pytest.approx(2 / 3)  # unread counts as negative
+    assert {d["official"] for d in report["differences"]} <= {"weighted_f1"}
 
 
 def test_wrong_columns_say_what_was_expected(tmp_path: Path, manifest: Path) -> None:
@@ -104,8 +104,8 @@ def test_the_truth_may_come_in_a_column(tmp_path: Path) -> None:
     path = write(tmp_path / "p.jsonl", '{"id": "a", "label": "Complain", "truth": "complain"}\n')
     report = mark(path, "intent", mode="both")
     assert report["standard"]["accuracy"]["value"] == 1.0
-    assert report["published"]["intent_accuracy"] == 0.0
-    assert report["differences"][0]["published"] == "intent_accuracy"
+    assert report["official"]["intent_accuracy"] == 0.0
+    assert report["differences"][0]["official"] == "intent_accuracy"
 
 
 @pytest.mark.parametrize("form", ["name2reason", "pairs", "strings"])

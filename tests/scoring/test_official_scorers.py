@@ -1,4 +1,4 @@
-"""The released scorer's figures: word lists read from a folder made here, and the quirks by name."""
+"""The official scorer's figures: word lists read from a folder made here, and the quirks by name."""
 
 from __future__ import annotations
 

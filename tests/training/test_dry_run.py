@@ -13,7 +13,7 @@ from nanoemox.cli import main as cli
 from nanoemox.data.quarantine import quarantine_path, write_quarantine
 from nanoemox.data.schema import Record
 from nanoemox.files.atomic import write_jsonl
-from nanoemox.training.dry_run import rehearse
+from nanoemox.training.dry_run import dry_run
 from tests.media_files import make_media
 
 
@@ -59,7 +59,7 @@ def recipe(model: Any, processor: Any, tmp_path: Path) -> Path:
 
 def test_what_is_there_and_what_it_takes(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = sorted(recipe.parent.rglob("*"))
-    report = rehearse(recipe)
+    report = dry_run(recipe)
     assert report.ok, report.problems
     (corpus,) = report.corpora
     assert corpus.clips == 2 and corpus.quarantined == 1 and corpus.tasks == {"emotion": 2, "intent": 2}
@@ -81,13 +81,13 @@ def test_what_is_there_and_what_it_takes(recipe: Path, capsys: pytest.CaptureFix
 
 def test_what_is_broken_is_a_problem_by_name(recipe: Path) -> None:
     quarantine_path(recipe.parent / "crema_d.jsonl").unlink()
-    report = rehearse(recipe, "1a")
+    report = dry_run(recipe, "1a")
     assert not report.ok and report.corpora[0].unreadable == ["listed"]
     assert any("listed cannot be read" in problem and "broken.mp4" in problem for problem in report.problems)
     (recipe.parent / "broken.mp4").unlink()
-    report = rehearse(recipe, "1a")
+    report = dry_run(recipe, "1a")
     assert any("1 clips have no file" in problem and "listed" in problem for problem in report.problems)
-    report = rehearse(recipe, "3", ["phases.3.tasks={reasoning: 1}"])
+    report = dry_run(recipe, "3", ["phases.3.tasks={reasoning: 1}"])
     assert any("no record has labels for reasoning" in problem for problem in report.problems)
 
 
@@ -95,9 +95,9 @@ def test_a_stale_store_is_a_problem(recipe: Path) -> None:
     folder = recipe.parent / "features"
     folder.mkdir()
     (folder / "store.json").write_text(
-        '{"version": 2, "encoders": "a", "preparation": "b", "dtype": "float32"}'
+        '{"version": 3, "encoders": "a", "preparation": "b", "dtype": "float32"}'
     )
-    report = rehearse(recipe, "1a")
+    report = dry_run(recipe, "1a")
     assert any("other encoders" in problem for problem in report.problems)
 
 

@@ -13,9 +13,10 @@ import yaml
 
 from nanoemox.data.schema import Record
 from nanoemox.files.atomic import write_jsonl
+from nanoemox.media.clip import AUDIO_WINDOWS, FRAMES_PER_CLIP
 from nanoemox.tasks.task import TASKS
 from nanoemox.training import p2e, run, trainer
-from nanoemox.training.mixture import realised, schedule_turns, spread, uniform_turns
+from nanoemox.training.mixture import realised, schedule_by_share, schedule_uniformly, spread
 from nanoemox.training.recipe import P2ERecipe, RecipeError, load_recipe, shipped_recipes
 from nanoemox.training.trainer import ByLength
 
@@ -133,17 +134,17 @@ def test_shares_hold_at_every_moment() -> None:
 def test_turns_are_repeatable_and_use_every_record(tmp_path: Path) -> None:
     records = _records(tmp_path)
     arguments = (records, {"emotion": 1.0, "intent": 1.0}, ["video", "audio", "text"], {"video": 0.5}, 24)
-    turns = schedule_turns(*arguments, seed=3)
-    assert turns == schedule_turns(*arguments, seed=3) != schedule_turns(*arguments, seed=4)
-    assert Counter(t.record for t in turns if t.task == "emotion") == dict.fromkeys(range(6), 2)
-    counts = realised(turns, records)
+    scheduled = schedule_by_share(*arguments, seed=3)
+    assert scheduled == schedule_by_share(*arguments, seed=3) != schedule_by_share(*arguments, seed=4)
+    assert Counter(t.record for t in scheduled if t.task == "emotion") == dict.fromkeys(range(6), 2)
+    counts = realised(scheduled, records)
     assert counts["tasks"] == {"emotion": 12, "intent": 12}
     assert sum(n for names, n in counts["modalities"].items() if "video" not in names) in range(5, 20)
 
 
 def test_a_task_without_labels_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="sentiment"):
-        schedule_turns(_records(tmp_path), {"sentiment": 1}, ["text"], {}, 4, 0)
+        schedule_by_share(_records(tmp_path), {"sentiment": 1}, ["text"], {}, 4, 0)
 
 
 def test_targets_keep_to_what_is_shown() -> None:
@@ -172,32 +173,32 @@ def _corpora(folder: Path) -> list[Record]:
 def test_shares_of_corpora_are_exact_and_tasks_hold_within_them(tmp_path: Path) -> None:
     records = _corpora(tmp_path)
     shares = {"emotion": 1.0, "intent": 3.0}
-    turns = schedule_turns(records, shares, ["video"], {}, 80, 3, {"one": 60, "two": 40})
-    assert realised(turns, records)["corpora"] == {"one": 48, "two": 32}
-    assert realised(turns, records)["tasks"] == {"emotion": 32 + 12, "intent": 36}
+    scheduled = schedule_by_share(records, shares, ["video"], {}, 80, 3, {"one": 60, "two": 40})
+    assert realised(scheduled, records)["corpora"] == {"one": 48, "two": 32}
+    assert realised(scheduled, records)["tasks"] == {"emotion": 32 + 12, "intent": 36}
     for end in range(1, 81):
-        seen = realised(turns[:end], records)["corpora"].get("two", 0)
+        seen = realised(scheduled[:end], records)["corpora"].get("two", 0)
         assert abs(seen - 0.4 * end) <= 1
-    assert Counter(t.record for t in turns if t.record >= 12) == dict.fromkeys(range(12, 16), 8)
+    assert Counter(t.record for t in scheduled if t.record >= 12) == dict.fromkeys(range(12, 16), 8)
     with pytest.raises(ValueError, match=r"three: no clip.*one, two"):
-        schedule_turns(records, shares, ["video"], {}, 8, 3, {"three": 1})
+        schedule_by_share(records, shares, ["video"], {}, 8, 3, {"three": 1})
 
 
 def test_subset_uniform_does_as_the_released_code(tmp_path: Path) -> None:
     records = _corpora(tmp_path)
     arguments = (records, ["emotion", "intent"], ["video"], {}, 400, 3)
-    turns = uniform_turns(*arguments, seed=3, corpora={"one": 0.3, "two": 1})
-    assert turns == uniform_turns(*arguments, seed=3, corpora={"one": 0.3, "two": 1})
-    seen = Counter(t.record for t in turns)
+    scheduled = schedule_uniformly(*arguments, seed=3, corpora={"one": 0.3, "two": 1})
+    assert scheduled == schedule_uniformly(*arguments, seed=3, corpora={"one": 0.3, "two": 1})
+    seen = Counter(t.record for t in scheduled)
     assert len([row for row in seen if row < 12]) == int(12 * 0.3)  # the others are never seen
-    batches = [turns[i : i + 3] for i in range(0, 1200, 3)]
+    batches = [scheduled[i : i + 3] for i in range(0, 1200, 3)]
     corpora = [{records[t.record].source for t in batch} for batch in batches]
     assert all(len(names) == 1 for names in corpora)
     assert 160 < corpora.count({"one"}) < 240  # each corpus with equal chance, whatever its size
-    ones = Counter(t.task for t in turns if t.record < 12)
+    ones = Counter(t.task for t in scheduled if t.record < 12)
     assert 0.4 < ones["intent"] / sum(ones.values()) < 0.6
     with pytest.raises(ValueError, match="none of its 12 clips"):
-        uniform_turns(*arguments, seed=3, corpora={"one": 0.01})
+        schedule_uniformly(*arguments, seed=3, corpora={"one": 0.01})
 
 
 def test_a_batch_order_knows_what_it_has_read() -> None:
@@ -224,7 +225,7 @@ def _recipe(folder: Path, name: str, **changes: Any) -> list[str]:
         "validation": str(folder / "manifest.jsonl"),
         "features": str(folder / "features"),
         "workers": 0,
-        "health_clips": 2,
+        "diagnostic_clips": 2,
         "phases": [
             {
                 "name": "1a",
@@ -239,7 +240,7 @@ def _recipe(folder: Path, name: str, **changes: Any) -> list[str]:
                 "train": ["audio_adapter", "video_adapter", "face_adapter", "fusion", "lora"],
                 "lora": {"rank": 2, "alpha": 4, "dropout": 0.1, "learning_rate": 2e-2},
                 "tasks": {"reasoning": 2, "emotion": 1},
-                "without": {"video": 0.3},
+                "modality_dropout": {"video": 0.3},
                 "diversity": 0.1,
                 **base,
             },
@@ -263,11 +264,11 @@ def workplace(model: Any, processor: Any, tmp_path: Path, monkeypatch: pytest.Mo
     write_jsonl(tmp_path / "manifest.jsonl", [record.line(tmp_path) for record in records])
 
     def media(part: list[Record], *_: Any) -> Any:
-        config, side = model.config, model.config.vision_config.image_size
+        side = model.config.vision_config.image_size
         for record in part:
             random = torch.Generator().manual_seed(int(record.id[1:]))
-            pixels = torch.randn(config.num_frames, 3, side, side, generator=random)
-            sound = torch.randn(config.num_audio_clips, 1600, generator=random)
+            pixels = torch.randn(FRAMES_PER_CLIP, 3, side, side, generator=random)
+            sound = torch.randn(AUDIO_WINDOWS, 1600, generator=random)
             yield record, {"pixel_values_videos": pixels, "face_pixel_values": pixels, "input_values": sound}
 
     monkeypatch.setattr("nanoemox.data.extract_features._media", media)
@@ -310,7 +311,7 @@ def test_a_killed_run_ends_bit_by_bit_where_another_does(
     assert logs[0] == logs[1] == [1, 2, 3, 4, 5, 6, 6]
     phase = json.loads((cut / "phase.json").read_text())
     assert phase["realised"]["tasks"] == {"emotion": 4, "reasoning": 8}
-    health = json.loads((cut / "health.json").read_text())
+    health = json.loads((cut / "diagnostics.json").read_text())
     assert set(health["token_cosines"]) == {"audio", "face", "video", "fusion"}
     assert health["majority"]["emotion"]["accuracy"] == 0.5
 
@@ -386,7 +387,7 @@ def test_training_from_a_store_has_the_same_loss_as_without(
     for name in ("1a", "3"):
         pairs = zip(_losses(stored.parent / name), _losses(encoded.parent / name), strict=True)
         assert max(abs(a - b) for a, b in pairs) <= 1e-6
-    assert (stored / "health.json").is_file() and (encoded / "health.json").is_file()
+    assert (stored / "diagnostics.json").is_file() and (encoded / "diagnostics.json").is_file()
     with pytest.raises(RecipeError, match="diversity"):
         run.run_recipe(*_recipe(workplace, "both"), overrides=["features=null"])
 

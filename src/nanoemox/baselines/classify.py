@@ -239,11 +239,11 @@ def _known(record: Record, sense: str) -> tuple[Any, Any]:
 
 def whole_sound(clip: Clip) -> NDArray[np.float32]:
     """The windows of a clip put back where they lie, [L]; of a long clip what they hold, without the gaps."""
-    if clip.audio_clips is None:
+    if clip.audio_windows is None:
         raise ValueError(f"{clip.path}: {clip.modalities['audio']}")
     parts: list[NDArray[np.float32]] = []
     end = 0
-    for start_s, window in zip(clip.audio_starts_s, clip.audio_clips, strict=True):
+    for start_s, window in zip(clip.audio_starts_s, clip.audio_windows, strict=True):
         start = round(start_s * SAMPLE_RATE_HZ)
         parts.append(np.asarray(window[max(0, end - start) :], dtype=np.float32))
         end = max(end, start + len(window))

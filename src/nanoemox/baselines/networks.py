@@ -141,7 +141,7 @@ def voice_view(loudness: Tensor, steps: int, random: torch.Generator | None) -> 
 
 
 def face_views(pictures: Tensor, random: torch.Generator | None, side: int = 64) -> Tensor:
-    """Pictures [B, H, W] -> [B, 64, 64]: the middle; with `random`, mirrored, turned, moved, zoomed, brighter or
+    """VideoFrames [B, H, W] -> [B, 64, 64]: the middle; with `random`, mirrored, turned, moved, zoomed, brighter or
     darker, with a part erased."""
     count, height = pictures.shape[:2]
     if random is None:

@@ -1,9 +1,9 @@
-"""Published checkpoints into a model folder, and back.
+"""Official checkpoints into a model folder, and back.
 
 Nano-EmoX's phase checkpoints and AffectGPT's are PyTorch files `{"model": {name: tensor}}` that hold only what was
-trained, so they are laid over a base that `assemble` made; of several, later ones win (the release's `ckpt`, then
+trained, so they are laid over a base that `assemble` made; of several, later ones win (the official code's `ckpt`, then
 `ckpt_2`). Every tensor is used, dropped by name because nothing ever reads it, or an error. LoRA is merged into the
-language model and kept beside it in `lora/`. `write_published` is the way back, bit for bit.
+language model and kept beside it in `lora/`. `write_official` is the way back, bit for bit.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 logger = logging.getLogger(__name__)
 Say = Callable[[str], None]
 
-PUBLISHED_TEMPLATE = Path(__file__).with_name("chat_template_published.jinja")
-END_OF_TURN = "###"  # what ends an answer in the release
-# Buffers, and what the release loads but never uses.
+OFFICIAL_TEMPLATE = Path(__file__).with_name("chat_template_official.jinja")
+END_OF_TURN = "###"  # what ends an answer in the official code
+# Buffers, and what the official code loads but never uses.
 UNUSED = re.compile(
     r".*\.(position_ids|relative_position_index|num_batches_tracked|inv_freq)"
     r"|visual_encoder\.model\.(text_model\..*|(text|visual)_projection\.weight|logit_scale)"
@@ -54,13 +54,13 @@ UNUSED = re.compile(
 _ALIASES = (("affectgpt_proj.", "video_proj."), (".base_layer.", "."))  # AffectGPT's spelling; peft's
 _LORA = re.compile(r"llama_model\.base_model\.model\.(.+)\.lora_([AB])(?:\.default)?\.weight")
 _FORMS = {  # a name that only this form has -> the configuration it means
-    "video_query_tokens": ("video_adapter_form", "qformer"),
-    "video_attention_mlp.weight": ("video_adapter_form", "attention"),
-    "audio_query_tokens": ("audio_adapter_form", "qformer"),
-    "audio_attention_mlp.weight": ("audio_adapter_form", "attention"),
-    "multi_multiscale_fusion.gate_mlp.0.weight": ("fusion_form", "experts"),
-    "attention_mlp.weight": ("fusion_form", "attention"),
-    "multi_query_tokens": ("fusion_form", "qformer"),
+    "video_query_tokens": ("video_adapter_type", "qformer"),
+    "video_attention_mlp.weight": ("video_adapter_type", "attention"),
+    "audio_query_tokens": ("audio_adapter_type", "qformer"),
+    "audio_attention_mlp.weight": ("audio_adapter_type", "attention"),
+    "multi_multiscale_fusion.gate_mlp.0.weight": ("fusion_type", "experts"),
+    "attention_mlp.weight": ("fusion_type", "attention"),
+    "multi_query_tokens": ("fusion_type", "qformer"),
 }
 _COUNTS = {  # learned queries -> how many tokens there are of a kind
     "video_query_tokens": ("video_tokens", 1),
@@ -100,7 +100,7 @@ def convert(
     lora_alpha: int = LORA_ALPHA,
     say: Say = logger.info,
 ) -> Conversion:
-    """Lay published checkpoints over the model folder `base` and write `out`.
+    """Lay official checkpoints over the model folder `base` and write `out`.
 
     Args:
         checkpoints: `.pth` files in the order of loading; a later tensor replaces an earlier one of its name.
@@ -134,7 +134,7 @@ def convert(
                 _save_lora(new / "lora", plan.lora, lora_alpha)
             config.save_pretrained(new)
             skeleton_of(config).generation_config.save_pretrained(new)
-            _published_processor(processor, config).save_pretrained(new)
+            _official_processor(processor, config).save_pretrained(new)
             if (folder / "assembly.json").is_file():
                 (new / "assembly.json").write_bytes((folder / "assembly.json").read_bytes())
             (new / "conversion.json").write_text(json.dumps(vars(report), indent=2) + "\n", encoding="utf-8")
@@ -273,20 +273,20 @@ def _save_lora(folder: Path, lora: Mapping[str, Mapping[str, Stored]], alpha: in
     ).save_pretrained(folder)
 
 
-def _published_processor(processor: NanoEmoXProcessor, config: NanoEmoXConfig) -> NanoEmoXProcessor:
+def _official_processor(processor: NanoEmoXProcessor, config: NanoEmoXConfig) -> NanoEmoXProcessor:
     """The release's container, end of an answer and preparation of media."""
-    processor.chat_template = PUBLISHED_TEMPLATE.read_text(encoding="utf-8")
+    processor.chat_template = OFFICIAL_TEMPLATE.read_text(encoding="utf-8")
     processor.end_of_turn = END_OF_TURN
-    processor.compat = "published"
+    processor.compat = "official"
     processor.placeholder_counts = config.placeholder_counts
     return processor
 
 
 # ---------------------------------------------------------------------- the way back
-def published_state(
+def official_state(
     folder: str | Path, parts: Sequence[str] = ("video_adapter", "audio_adapter", "face_adapter", "fusion")
 ) -> dict[str, Tensor]:
-    """Parts of a model folder under the release's names, and its LoRA if there is a `lora/` beside them."""
+    """Parts of a model folder under the official code's names, and its LoRA if there is a `lora/` beside them."""
     folder = Path(folder)
     unknown = set(parts) - set(PARTS)
     if unknown:
@@ -313,15 +313,15 @@ def published_state(
     return state
 
 
-def write_published(folder: str | Path, path: str | Path) -> dict[str, int]:
-    """A `.pth` as the release writes one, for its code to load; returns the tensors of each part in it."""
+def write_official(folder: str | Path, path: str | Path) -> dict[str, int]:
+    """A `.pth` as the official code writes one, for its code to load; returns the tensors of each part in it."""
     path = Path(path)
     if path.exists():
         raise WeightsError(f"{path}: exists already; name a new file, or remove it")
     if not path.absolute().parent.is_dir():
         raise WeightsError(f"{path}: the folder {path.parent} does not exist; make it first")
     check_folder(Path(folder))
-    state = published_state(folder)
+    state = official_state(folder)
     if not state:
         raise WeightsError(
             f"{folder}: expected adapters, fusion or LoRA, found none; name a whole model folder"

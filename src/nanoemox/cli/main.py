@@ -93,7 +93,7 @@ def analyze(
             metavar="CLIP", help="A video, sound or picture file; put -- before a name with a dash."
         ),
     ] = None,
-    subtitle: Annotated[str | None, typer.Option(metavar="TEXT", help="What is said in the clip.")] = None,
+    text: Annotated[str | None, typer.Option(metavar="TEXT", help="What is said in the clip.")] = None,
     task: Annotated[
         list[str] | None,
         typer.Option("--task", "-t", metavar="NAME", help=f"Ask only this; repeatable: {TASK_NAMES}."),
@@ -103,12 +103,12 @@ def analyze(
         str | None,
         typer.Option("--json", metavar="FILE", help="Write the result as JSON (-: print it)."),
     ] = None,
-    report: Annotated[
-        str | None, typer.Option(metavar="FILE.html", help="Write a page to look at, in one file.")
+    html: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Write a page to look at, in one HTML file.")
     ] = None,
     start: Annotated[float | None, typer.Option(metavar="SECONDS", help="Begin here.")] = None,
     end: Annotated[float | None, typer.Option(metavar="SECONDS", help="End here.")] = None,
-    text_only: Annotated[bool, typer.Option("--text-only", help="No CLIP: answer from --subtitle.")] = False,
+    text_only: Annotated[bool, typer.Option("--text-only", help="No CLIP: answer from --text.")] = False,
     device: Annotated[str, typer.Option(metavar="NAME", help="Where torch computes, such as cuda.")] = "cpu",
 ) -> None:
     """Six answers about one clip: sentiment, emotion, every emotion, intent, reasons, an empathic reply."""
@@ -117,13 +117,11 @@ def analyze(
     unknown = [name for name in task or () if name not in TASKS]
     if unknown:
         raise ValueError(f"unknown task {', '.join(unknown)}: expected some of {', '.join(TASKS)}")
-    if text_only and (clip or not subtitle):
-        raise ValueError("--text-only: expected --subtitle and no CLIP; give the words, leave the clip out")
+    if text_only and (clip or not text):
+        raise ValueError("--text-only: expected --text and no CLIP; give the words, leave the clip out")
     if not text_only and not clip:
-        raise ValueError(
-            "CLIP is missing: name a video, sound or picture, or use --text-only --subtitle TEXT"
-        )
-    outputs = [Path(name) for name in (json_file, report) if name and name != "-"]
+        raise ValueError("CLIP is missing: name a video, sound or picture, or use --text-only --text TEXT")
+    outputs = [Path(name) for name in (json_file, html) if name and name != "-"]
     check_outputs(outputs, clip)
 
     from nanoemox.media.clip import empty_clip
@@ -145,7 +143,7 @@ def analyze(
     analyzer = EmotionAnalyzer.from_pretrained(model, device=device)
     if clip is not None and analyzer.processor.compat:  # a converted model hears other windows of the sound
         loaded = load_clip(clip, start_s=start, end_s=end, compat=analyzer.processor.compat)
-    analysis = analyzer.analyze(loaded, subtitle=subtitle, tasks=task)
+    analysis = analyzer.analyze(loaded, text=text, tasks=task)
     timing = {**analysis.timing_s, "load": round(load_s, 4)}
     timing["total"] = round(sum(timing.values()) - timing.get("total", 0.0), 4)
     analysis = replace(analysis, timing_s=timing)
@@ -154,10 +152,10 @@ def analyze(
     as_json = json.dumps(analysis.to_dict(), ensure_ascii=False, indent=2) + "\n"
     if json_file and json_file != "-":
         files[Path(json_file)] = as_json
-    if report:
+    if html:
         from nanoemox.inference.page import render_report
 
-        files[Path(report)] = render_report(analysis, subtitle, start or 0.0)
+        files[Path(html)] = render_report(analysis, text, start or 0.0)
     write_all(files)
     if json_file == "-":
         sys.stdout.write(as_json)
@@ -206,7 +204,7 @@ def evaluate(
         typer.Option(metavar="NAME", help="Give the model only this: text, video, audio; repeatable."),
     ] = None,
     alone: Annotated[bool, typer.Option("--alone", help="Also give it each of the three alone.")] = False,
-    constants_from: Annotated[
+    majority_from: Annotated[
         Path | None, typer.Option(metavar="MANIFEST", help="Read the best constant answers off this one.")
     ] = None,
     batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Clips at a time.")] = 16,
@@ -239,7 +237,7 @@ def evaluate(
         seed=seed,
         modalities=only,
         alone=alone,
-        baselines_train=constants_from,
+        majority_from=majority_from,
         limit=limit,
         device=device,
         dtype=dtype,
@@ -269,9 +267,9 @@ def info(
 
     sizes = parameter_report(load_config(model))
     if model == "nano":
-        from nanoemox.model.parts import PUBLISHED_NANO
+        from nanoemox.model.parts import OFFICIAL_NANO
 
-        sizes["published"] = PUBLISHED_NANO
+        sizes["official"] = OFFICIAL_NANO
     if as_json:
         sys.stdout.write(json.dumps(sizes, indent=2) + "\n")
         return

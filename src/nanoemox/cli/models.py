@@ -69,7 +69,7 @@ class Target(StrEnum):
     """What `convert` writes."""
 
     folder = "folder"
-    published = "published"
+    official = "official"
 
 
 def convert(
@@ -77,7 +77,7 @@ def convert(
         list[Path],
         typer.Argument(
             metavar="CHECKPOINT...",
-            help="Published .pth files in the order of loading; with --to published, one model folder.",
+            help="Published .pth files in the order of loading; with --to official, one model folder.",
         ),
     ],
     out: Annotated[Path, typer.Option(metavar="PATH", help="Folder (or .pth) to write; must not exist.")],
@@ -85,21 +85,21 @@ def convert(
         str | None, typer.Option(metavar="FOLDER_OR_ID", help="The backbones: what assemble wrote.")
     ] = None,
     to: Annotated[
-        Target, typer.Option(help="A model folder, or the way back: a .pth with the release's names.")
+        Target, typer.Option(help="A model folder, or the way back: a .pth with the official code's names.")
     ] = Target.folder,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=NUMBER", help="A number no tensor tells, such as video_tokens."),
     ] = None,
 ) -> None:
-    """Lay published checkpoints of Nano-EmoX or AffectGPT over their backbones; or back, with --to published."""
+    """Lay official checkpoints of Nano-EmoX or AffectGPT over their backbones; or back, with --to official."""
     from nanoemox.checkpoints import convert as converting
 
     say = _sayer()
-    if to is Target.published:
+    if to is Target.official:
         if len(sources) != 1 or base is not None or settings:
-            raise ValueError("--to published: expected one model folder and --out FILE.pth, and nothing else")
-        for part, count in converting.write_published(sources[0], out).items():
+            raise ValueError("--to official: expected one model folder and --out FILE.pth, and nothing else")
+        for part, count in converting.write_official(sources[0], out).items():
             say(f"{part}: {count} tensors")
         say(f"wrote {out}")
         return
@@ -129,8 +129,9 @@ def export(
     model: Annotated[Path, typer.Argument(metavar="MODEL", help="A folder that training wrote.")],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write; must not exist.")],
     dtype: Annotated[str, typer.Option(metavar="NAME", help="bfloat16, float16 or float32.")] = "bfloat16",
-    report: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="report.json of evaluate, for the card.")
+    figures: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="The report.json of evaluate; its figures go on the card."),
     ] = None,
 ) -> None:
     """Write a trained model in another float type, with a card, as others get it."""
@@ -139,7 +140,7 @@ def export(
 
     if dtype not in TORCH_DTYPES:
         raise ValueError(f"--dtype {dtype}: expected one of {', '.join(TORCH_DTYPES)}")
-    _sayer()(f"wrote {run(model, out, dtype, report)}")
+    _sayer()(f"wrote {run(model, out, dtype, figures)}")
 
 
 def _pairs(option: str, values: Sequence[str] | None, known: Sequence[str] | None = None) -> dict[str, str]:

@@ -30,7 +30,7 @@ def score(
         Path | None, typer.Option(metavar="JSONL", help="The truth; else a column `truth`.")
     ] = None,
     tables: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Word lists of the released scorer.")
+        Path | None, typer.Option(metavar="DIR", help="Word lists of the official scorer.")
     ] = None,
     mode: Annotated[str, typer.Option(metavar="MODE", help="standard, published or both.")] = "standard",
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write it all.")] = None,
@@ -53,8 +53,8 @@ def score(
         bool, typer.Option("--only-estimate", help="Tell what asking would cost, and ask nothing.")
     ] = False,
 ) -> None:
-    """Score any system's predictions: sound figures, the released scorer's, and where they differ."""
-    from nanoemox.cli.terminal import show_marks
+    """Score any system's predictions: sound figures, the official scorer's, and where they differ."""
+    from nanoemox.cli.terminal import show_file_scores
     from nanoemox.scoring.external import mark, to_json
 
     check_outputs([json_file] if json_file else [], str(predictions))
@@ -63,7 +63,7 @@ def score(
     report = mark(predictions, task, manifest, tables, mode, seed, helper)
     if only_estimate:
         return
-    show_marks(console, report)
+    show_file_scores(console, report)
     if json_file:
         write_all({json_file: to_json(report)})
 

@@ -101,7 +101,7 @@ def show_scores(console: Console, report: Mapping[str, Any]) -> None:
 NAMES_SHOWN = 5
 
 
-def show_marks(console: Console, report: Mapping[str, Any]) -> None:
+def show_file_scores(console: Console, report: Mapping[str, Any]) -> None:
     """Figures of somebody's predictions, where the two ways of scoring part, and every fault of the file."""
     _heading(console, f"{report['task']} · {report['n']} clips · {report['predictions']}")
     table = _narrow()
@@ -111,12 +111,12 @@ def show_marks(console: Console, report: Mapping[str, Any]) -> None:
     for name, row in ((report.get("judge") or {}).get("figures") or {}).items():
         table.add_row(f"{_spaced(name)} (1 to 10)", _number(row["value"]), _interval(row), str(row["n"]))
     table.add_section()
-    for name, value in (report.get("published") or {}).items():
+    for name, value in (report.get("official") or {}).items():
         table.add_row(f"published {_spaced(name)}", _number(value) or "undefined", "", "")
     console.print(table)
     for pair in report.get("differences") or ():
         theirs, ours = (_number(value) or "undefined" for value in pair["values"])
-        line = f"published {pair['published']} {theirs}, standard {pair['standard']} {ours}: {pair['why']}"
+        line = f"published {pair['official']} {theirs}, standard {pair['standard']} {ours}: {pair['why']}"
         console.print(f"[yellow]differ[/] {_safe(line)}", highlight=False, soft_wrap=True)
     for note in report.get("notes") or ():
         console.print(f"[yellow]note[/] {_safe(note)}", highlight=False, soft_wrap=True)
@@ -179,14 +179,14 @@ def show_systems(console: Console, report: Mapping[str, Any]) -> None:
 
 
 def show_sizes(console: Console, model: str, sizes: Mapping[str, Any]) -> None:
-    """Parameters of every part, and how many each phase trains; the released code's beside them if given."""
+    """Parameters of every part, and how many each phase trains; the official code's beside them if given."""
     table = _table(f"model {model}")
     table.add_column("Part", no_wrap=True)
     table.add_column("Parameters", justify="right")
-    published = sizes.get("published")
+    published = sizes.get("official")
     counts, trained = (published["parameters"], published["trainable"]) if published else ({}, {})
     if published:
-        table.add_column("released code", justify="right")
+        table.add_column("official code", justify="right")
     parts = sizes["parameters"]["parts"]
     _count_rows(table, parts, counts)
     _count_rows(table, {"never read": 0} if published else {}, counts)
@@ -195,7 +195,7 @@ def show_sizes(console: Console, model: str, sizes: Mapping[str, Any]) -> None:
     console.print(table)
 
 
-def show_rehearsal(console: Console, report: Any) -> None:
+def show_dry_run(console: Console, report: Any) -> None:
     """What a dry run found : the clips, the phases, what it takes, what is wrong."""
     if report.corpora:
         table = _table(f"{report.recipe} · clips to train on")

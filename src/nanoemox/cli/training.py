@@ -26,7 +26,7 @@ def train(
     Exit status 1 if clips could not be used that no quarantine list names; of a dry run 2 if it cannot run.
     """
     if dry_run:
-        _rehearse(recipe, phase, settings or [])
+        _dry_run(recipe, phase, settings or [])
         return
     from nanoemox.data.filtering import LeftOut
     from nanoemox.training.run import run_recipe
@@ -66,7 +66,7 @@ def features(
 
     Exit status 1 if clips could not be used that no quarantine list names.
     """
-    from nanoemox.data.extract_features import compute_features
+    from nanoemox.data.extract_features import extract_features
     from nanoemox.data.filtering import LeftOut, distinct, read_usable
     from nanoemox.inference.analyzer import EmotionAnalyzer
 
@@ -74,7 +74,7 @@ def features(
     groups = distinct({str(path): read_usable(path, left_out, quarantine) for path in manifests})
     records = list({record.id: record for rows in groups.values() for record in rows}.values())
     analyzer = EmotionAnalyzer.from_pretrained(model, device)
-    store = compute_features(
+    store = extract_features(
         records, analyzer.model, analyzer.processor, out, workers, batch_size, dtype=dtype
     )
     for manifest, rows in groups.items():
@@ -89,14 +89,14 @@ def features(
         raise typer.Exit(1)
 
 
-def _rehearse(recipe: str, phase: str | None, settings: list[str]) -> None:
+def _dry_run(recipe: str, phase: str | None, settings: list[str]) -> None:
     from rich.console import Console
 
-    from nanoemox.cli.terminal import show_rehearsal
-    from nanoemox.training.dry_run import rehearse
+    from nanoemox.cli.terminal import show_dry_run
+    from nanoemox.training.dry_run import dry_run
 
-    report = rehearse(recipe, phase, settings)
-    show_rehearsal(Console(), report)
+    report = dry_run(recipe, phase, settings)
+    show_dry_run(Console(), report)
     if not report.ok:
         raise typer.Exit(2)
 

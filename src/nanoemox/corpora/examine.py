@@ -117,17 +117,17 @@ def _contents(record: Record, clip: Clip, limits: Limits) -> list[tuple[str, str
         findings.append(("too_long", f"{clip.duration_s:.1f} s, expected at most {limits.longest_s:g} s"))
     if (record.video or record.frames_dir or record.image) and clip.frames is None:
         findings.append(("no_video", clip.modalities["video"]))
-    if record.video and clip.audio_clips is None:
+    if record.video and clip.audio_windows is None:
         findings.append(("no_audio", clip.modalities["audio"]))
     black, silent = _black(clip, limits), _silent(clip, limits)
     if black:
         findings.append(("black", "no picture is brighter than black"))
     if silent:
         findings.append(("silent", "nothing but zeros in the sound"))
-    if (black or clip.frames is None) and (silent or clip.audio_clips is None):
+    if (black or clip.frames is None) and (silent or clip.audio_windows is None):
         findings.append(("blank", "there is nothing to see and nothing to hear"))
     findings += [("damaged", text) for text in clip.warnings if "damaged" in text or "cut off" in text]
-    if record.text and clip.audio_clips is not None and not silent:
+    if record.text and clip.audio_windows is not None and not silent:
         sound_s = clip.duration_s
         findings += [("length_mismatch", text) for text in length_mismatch(record.text, sound_s)]
     return findings
@@ -158,12 +158,12 @@ def _fingerprint(clip: Clip, limits: Limits) -> bytes | None:
     """A digest of some of what is seen and heard, whatever the container; None where that is nothing."""
     digest = blake2b(digest_size=16)
     seen = clip.frames is not None and not _black(clip, limits)
-    heard = clip.audio_clips is not None and not _silent(clip, limits)
+    heard = clip.audio_windows is not None and not _silent(clip, limits)
     if seen and clip.frames is not None:
         step = max(1, min(clip.frames.shape[1:3]) // 48)
         digest.update(str(clip.frames.shape).encode() + clip.frames[:, ::step, ::step].tobytes())
-    if heard and clip.audio_clips is not None:
-        digest.update(np.round(clip.audio_clips * 32767).astype(np.int16).tobytes())
+    if heard and clip.audio_windows is not None:
+        digest.update(np.round(clip.audio_windows * 32767).astype(np.int16).tobytes())
     return digest.digest() if seen or heard else None
 
 

@@ -3,7 +3,7 @@
 A folder holds `frames.npy` uint8 [n, T, H, W, 3] at the encoders' size, `sound.npy` int16 [n, C, L] at 16 kHz,
 `times.npy` float32 [n, T] in seconds, `state.npy` uint8 [n] and `index.json`. Clips that cannot be read are named in
 `unreadable.json` and left out; they are never replaced by others.
-Letters: n clips, T frames, H, W pixels, C audio clips, L samples of one audio clip.
+Letters: n clips, T frames, H, W pixels, C audio windows, L samples of one audio window.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from nanoemox.data.records import load_record
-from nanoemox.media.clip import AUDIO_CLIP_S, AUDIO_CLIPS, FRAMES_PER_CLIP, SAMPLE_RATE_HZ
+from nanoemox.media.clip import AUDIO_WINDOW_S, AUDIO_WINDOWS, FRAMES_PER_CLIP, SAMPLE_RATE_HZ
 from nanoemox.media.untrusted import MediaError
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor, normalised_sound, picture_processor
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from nanoemox.data.schema import Record
 
 logger = logging.getLogger(__name__)
-WINDOW_SAMPLES = int(AUDIO_CLIP_S * SAMPLE_RATE_HZ)
+WINDOW_SAMPLES = int(AUDIO_WINDOW_S * SAMPLE_RATE_HZ)
 _WAITING, _READ, _UNREADABLE, _NO_VIDEO, _NO_AUDIO = 0, 1, 2, 4, 8
 
 
@@ -167,7 +167,7 @@ def _open_arrays(folder: Path, ids: list[str], side: int) -> tuple[np.memmap[Any
     n = len(ids)
     layout = {
         "frames": (np.uint8, (n, FRAMES_PER_CLIP, side, side, 3)),
-        "sound": (np.int16, (n, AUDIO_CLIPS, WINDOW_SAMPLES)),
+        "sound": (np.int16, (n, AUDIO_WINDOWS, WINDOW_SAMPLES)),
         "times": (np.float32, (n, FRAMES_PER_CLIP)),
         "state": (np.uint8, (n,)),
     }
@@ -229,8 +229,8 @@ def _decode(record: Record, side: int) -> _Decoded | str:
         frames = np.moveaxis(np.asarray(frames), 1, -1).round().astype(np.uint8)
         if len(frames) < FRAMES_PER_CLIP:
             frames = np.concatenate([frames, np.repeat(frames[-1:], FRAMES_PER_CLIP - len(frames), axis=0)])
-    if clip.audio_clips is not None:
-        sound = np.round(clip.audio_clips * 32767).clip(-32768, 32767).astype(np.int16)
+    if clip.audio_windows is not None:
+        sound = np.round(clip.audio_windows * 32767).clip(-32768, 32767).astype(np.int16)
     times = tuple(clip.frame_times_s) or (0.0,)
     times += times[-1:] * (FRAMES_PER_CLIP - len(times))
     return _Decoded(frames, times, sound)

@@ -32,7 +32,7 @@ _HASHING_THREADS = 8
 MediaOf = Callable[["Record"], Mapping[str, Tensor]]
 
 
-def compute_features(
+def extract_features(
     records: Sequence[Record],
     model: Any,
     processor: Any,

@@ -4,7 +4,7 @@ A store is a folder: `store.json` says whose features they are (hashes of the en
 and in which precision, shards `shard-*.safetensors` hold them one clip after another, each with the list of its clips
 in its own header, `aliases.json` names clips that came under several ids. A clip is known by the hash of its media,
 so a changed file, other encoders or another preparation are noticed and refused by name. `encoding` fills a store.
-Letters: n clips, T frames, C audio clips, D width.
+Letters: n clips, T frames, C audio windows, D width.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from torch import Tensor, nn
 
 from nanoemox.data.records import content_hash
 from nanoemox.media.clip import (
-    AUDIO_CLIP_S,
-    AUDIO_CLIPS,
+    AUDIO_WINDOW_S,
+    AUDIO_WINDOWS,
     FRAMES_PER_CLIP,
     SAMPLE_RATE_HZ,
 )
@@ -32,7 +32,7 @@ from nanoemox.model.parts import ENCODERS
 if TYPE_CHECKING:
     from nanoemox.data.schema import Record
 
-VERSION = 2
+VERSION = 3
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -58,11 +58,11 @@ def origin_of(model: nn.Module, processor: Any) -> Origin:
     layers = [
         config.vision_feature_layer,
         config.audio_feature_layers,
-        *config.vision_taps,
-        *config.audio_taps,
+        *config.vision_fusion_layers,
+        *config.audio_fusion_layers,
     ]
     digest.update(json.dumps(layers).encode())
-    prepared: list[Any] = [FRAMES_PER_CLIP, AUDIO_CLIPS, AUDIO_CLIP_S, SAMPLE_RATE_HZ, processor.compat]
+    prepared: list[Any] = [FRAMES_PER_CLIP, AUDIO_WINDOWS, AUDIO_WINDOW_S, SAMPLE_RATE_HZ, processor.compat]
     for name in ("image_processor", "face_image_processor", "feature_extractor"):
         settings = getattr(processor, name).to_dict().items()
         prepared.append(
@@ -77,9 +77,9 @@ def clip_shapes(config: NanoEmoXConfig) -> dict[str, tuple[int, int]]:
     video, audio = config.vision_config.hidden_size, config.audio_config.hidden_size
     shapes = {
         "video_features": (FRAMES_PER_CLIP, config.video_width),
-        "video_taps": (FRAMES_PER_CLIP, len(config.vision_taps) * video),
-        "audio_features": (AUDIO_CLIPS, audio),
-        "audio_taps": (AUDIO_CLIPS, len(config.audio_taps) * audio),
+        "video_fusion_features": (FRAMES_PER_CLIP, len(config.vision_fusion_layers) * video),
+        "audio_features": (AUDIO_WINDOWS, audio),
+        "audio_fusion_features": (AUDIO_WINDOWS, len(config.audio_fusion_layers) * audio),
     }
     if config.face_tokens:
         shapes["face_features"] = (FRAMES_PER_CLIP, config.face_feature_width)

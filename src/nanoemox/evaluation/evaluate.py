@@ -49,7 +49,7 @@ def evaluate(
     seed: int = 0,
     modalities: Collection[str] | None = None,
     alone: bool = False,
-    baselines_train: str | Path | None = None,
+    majority_from: str | Path | None = None,
     features: Features | str | Path | None = None,
     limit: int | None = None,
     device: str = "cpu",
@@ -65,7 +65,7 @@ def evaluate(
         seed: of the intervals; the answers are greedy.
         modalities: give the model only these of "text", "video", "audio".
         alone: also give it each modality alone (three more runs, in folders of `out`).
-        baselines_train: manifest the constant answers are read off; None, the evaluated manifest itself.
+        majority_from: manifest the constant answers are read off; None, the evaluated manifest itself.
         features: a feature store, its folder, or frozen features by clip id; other clips are read from files.
         limit: only the first clips of the manifest. split: only clips of "train", "val" or "test".
         quarantine: clips to leave out, beside those on the list next to the manifest.
@@ -85,7 +85,7 @@ def evaluate(
     chosen = [t for t in chosen if any(scoring.has_labels(known, t) for known in labels.values())]
     if not chosen:
         raise ValueError(f"{manifest}: expected labels of {', '.join(tasks or TASKS)}, but no line has any")
-    known = to_train_on(read_manifest(Path(baselines_train))) if baselines_train else None
+    known = to_train_on(read_manifest(Path(majority_from))) if majority_from else None
     train = None if known is None else [plain_labels(record) for record in known]
 
     analyzer = (
@@ -122,11 +122,11 @@ def evaluate(
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": f"{platform.machine()}, {platform.system()}, {analyzer.model.device}",
         "seconds": round(seconds, 1),
-        "world": getattr(analyzer.model.config, "world", None),
-        "world_note": analyzer.world_note,
+        "world": getattr(analyzer.model.config, "training_domain", None),
+        "world_note": analyzer.domain_note,
         "tasks": scoring.score(labels, predictions, speakers, chosen, seed),
         "baselines": {"majority": scoring.score(labels, constant_lines, speakers, chosen, seed)},
-        "majority_from": str(baselines_train or manifest),
+        "majority_from": str(majority_from or manifest),
         **break_down(labels, predictions, speakers, chosen, seed),
         "slowest": _slowest(read_times(out), labels),
         "errors": {"clips": len(broken), "ids": sorted(broken), "why": dict(sorted(broken.items()))},

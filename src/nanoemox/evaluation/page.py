@@ -1,6 +1,6 @@
 """An evaluation as one page to look at: a single HTML file that asks nothing of the network and runs no script.
 
-`evaluation.html.jinja` holds the words and the looks; this file turns a report into what the page shows: figures on
+`page.html.jinja` holds the words and the looks; this file turns a report into what the page shows: figures on
 a line from 0 to 1 with their intervals, shaded confusion matrices, reliability diagrams. Everything that
 comes from a file is escaped by the template, never marked safe.
 """

@@ -123,7 +123,7 @@ def _read_ahead(
     batches: Sequence[Batch],
     only: Collection[str] | None,
     features: Features | None,
-    compat: Literal["published"] | None = None,
+    compat: Literal["official"] | None = None,
 ) -> Iterator[tuple[Batch, list[Read]]]:
     """Each batch with its clips, which two threads read while the model works on the batch before."""
 

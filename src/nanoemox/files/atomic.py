@@ -29,7 +29,7 @@ def check_outputs(outputs: Sequence[Path], clip: str | None) -> None:
         if clip and path.exists() and Path(clip).exists() and path.samefile(clip):
             raise ValueError(f"{path}: this is the clip itself; choose another name to write to")
     if len({path.absolute() for path in outputs}) < len(outputs):
-        raise ValueError(f"{outputs[0]}: --json and --report name the same file; choose two names")
+        raise ValueError(f"{outputs[0]}: --json and --html name the same file; choose two names")
 
 
 def write_all(files: Mapping[Path, str]) -> None:

@@ -1,7 +1,7 @@
 """A clip in, up to six answers out: the facade over media, processor, model and tasks.
 
     analyzer = EmotionAnalyzer.from_pretrained("pico")
-    result = analyzer.analyze("clip.mp4", subtitle="…", tasks=["emotion", "intent"])
+    result = analyzer.analyze("clip.mp4", text="…", tasks=["emotion", "intent"])
     result["emotion"].label, result["emotion"].probabilities, result.modalities, result.experts
 
 A clip is encoded once and its part of the prompt is read once for all tasks. Answers are greedy, so the same
@@ -29,7 +29,7 @@ from nanoemox.model.processing_nanoemox import NanoEmoXProcessor, modality_of, s
 from nanoemox.tasks.task import Answer, Task, select
 
 LEFT_OUT = "left out on request"
-WORLD_NOTES = {
+DOMAIN_NOTES = {
     "affect_theatre": "this model knows only Affect Theatre, a generated world; "
     "of real people its answers mean nothing"
 }
@@ -63,15 +63,15 @@ class EmotionAnalyzer:
         return cls(model, processor, str(name_or_path))
 
     @property
-    def world_note(self) -> str | None:
+    def domain_note(self) -> str | None:
         """What everyone who reads an answer has to know about where this model comes from."""
-        world = getattr(self.model.config, "world", None)
-        return WORLD_NOTES.get(world, f"this model knows only {world}") if world else None
+        world = getattr(self.model.config, "training_domain", None)
+        return DOMAIN_NOTES.get(world, f"this model knows only {world}") if world else None
 
     def analyze(
         self,
         clip: str | Path | Clip | None,
-        subtitle: str | None = None,
+        text: str | None = None,
         tasks: Sequence[str] | None = None,
         dialogue: Dialogue | None = None,
         start_s: float | None = None,
@@ -82,7 +82,7 @@ class EmotionAnalyzer:
 
         Args:
             clip: a media file, a loaded `Clip`, or None when there are only words.
-            subtitle: what is said. dialogue: earlier turns, oldest first, each {"role", "text"}.
+            text: what is said. dialogue: earlier turns, oldest first, each {"role", "text"}.
             tasks: names of tasks; None asks all six.
             start_s, end_s: use this part of the file only.
             candidates: task -> labels to choose from, for "emotion", "intent" or "sentiment".
@@ -99,13 +99,13 @@ class EmotionAnalyzer:
                     if isinstance(clip, Clip)
                     else load_clip(clip, start_s=start_s, end_s=end_s, compat=compat)
                 )
-        if media.frames is None and media.audio_clips is None and not (subtitle or dialogue):
+        if media.frames is None and media.audio_windows is None and not (text or dialogue):
             raise ValueError(
-                f"{media.path or 'no clip'}: expected pictures, sound or words, got none; give a subtitle"
+                f"{media.path or 'no clip'}: expected pictures, sound or words, got none; give the text"
             )
-        answers = self.answer_batch([Request(media, subtitle, dialogue, tasks, candidates or {})], timing)[0]
+        answers = self.answer_batch([Request(media, text, dialogue, tasks, candidates or {})], timing)[0]
         timing["total"] = round(sum(timing.values()), 4)
-        notes = [self.world_note] if self.world_note else []
+        notes = [self.domain_note] if self.domain_note else []
         return Analysis(
             clip=media,
             model=self.name,
@@ -168,7 +168,7 @@ class EmotionAnalyzer:
             rows.append({n: v for n, v in tensors.items() if modality_of(n) in _given(modalities)})
         batch = {name: value.to(self.model.device) for name, value in stack_media(rows).items()}
         batch = {n: v.to(self.model.dtype) if v.is_floating_point() else v for n, v in batch.items()}
-        media = {name: batch.pop(name) for name in list(batch) if not name.endswith(("_features", "_taps"))}
+        media = {name: batch.pop(name) for name in list(batch) if not name.endswith("_features")}
         encoded = self.model.encode(**media)
         for name, value in encoded.items():  # a batch may hold both clips and stored features
             if name in batch:
@@ -254,16 +254,16 @@ def _media_warnings(request: Request, modalities: Mapping[str, str]) -> list[str
     if not isinstance(request.source, Clip):
         return warnings
     clip = request.source
-    if "audio" in _given(modalities) and clip.audio_clips is not None:
-        if not clip.audio_clips.any() and not any("silen" in warning for warning in clip.warnings):
+    if "audio" in _given(modalities) and clip.audio_windows is not None:
+        if not clip.audio_windows.any() and not any("silen" in warning for warning in clip.warnings):
             warnings.append("the sound track is silent")
         if (
-            clip.audio_heard is not None
-            and clip.audio_heard < 0.995
+            clip.audio_coverage is not None
+            and clip.audio_coverage < 0.995
             and not any("heard" in w for w in clip.warnings)
         ):
             warnings.append(
-                f"only {clip.audio_heard:.0%} of the sound was heard; cut the file to 16 s or less"
+                f"only {clip.audio_coverage:.0%} of the sound was heard; cut the file to 16 s or less"
             )
     return [*warnings, *clip.warnings]
 

@@ -1,6 +1,6 @@
 """Many questions about one clip for the price of one: the prompt up to the question is read once.
 
-All prompts of a clip begin alike (media, dialogue, subtitle), so that beginning goes through the language
+All prompts of a clip begin alike (media, dialogue, text), so that beginning goes through the language
 model once and every question continues from a copy of its cache: greedy answers row by row, and the
 likelihood of every candidate of a closed question. Rows that have ended leave the batch, so a long answer
 does not drag short ones along. Letters: B clips, R rows (one per clip and question), S text, V vocabulary.

@@ -1,8 +1,8 @@
 """An analysis as one page to look at: a single HTML file that asks nothing of the network and runs no script.
 
-`report.html.jinja` holds the words and the looks; this file turns an `Analysis` into what the page shows:
+`page.html.jinja` holds the words and the looks; this file turns an `Analysis` into what the page shows:
 frames as data URIs, the waveform and the valence gauge as SVG geometry, probabilities as sorted bars.
-Everything that comes from a file name, a subtitle or a model is escaped by the template, never marked safe.
+Everything that comes from a file name, a text or a model is escaped by the template, never marked safe.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from nanoemox import __version__
-from nanoemox.media.clip import AUDIO_CLIP_S
+from nanoemox.media.clip import AUDIO_WINDOW_S
 from nanoemox.tasks.task import SOURCES, SOURCES_OF, TASKS
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Bar:
         return "<\u202f1\u00a0%" if self.share < 0.01 else f"{100 * self.share:.0f}\u00a0%"
 
 
-def render_report(analysis: Analysis, subtitle: str | None = None, start_s: float = 0.0) -> str:
+def render_report(analysis: Analysis, text: str | None = None, start_s: float = 0.0) -> str:
     """The page as text; what was said and where the cut begins are as they were given to the analysis."""
     clip = analysis.clip
     emotion = analysis.get("emotion")
@@ -90,7 +90,7 @@ def render_report(analysis: Analysis, subtitle: str | None = None, start_s: floa
         warnings=[w for w in analysis.warnings if w not in notes and w not in absent]
         + [f"{TASKS[task].title}: {w}" for task, result in analysis.items() for w in result.warnings],
         modalities=analysis.modalities,
-        subtitle=subtitle,
+        text=text,
         hue=hue,
         saturation=saturation,
         tasks={task: analysis.get(task) for task in TASKS},
@@ -157,7 +157,7 @@ def _waveform(clip: Clip, start_s: float) -> dict[str, Any] | None:
     if clip.waveform is None or len(clip.waveform) < 2:
         return None
     duration_s = max(clip.duration_s, 1e-3)
-    width = AUDIO_CLIP_S / duration_s
+    width = AUDIO_WINDOW_S / duration_s
     lefts = [start / duration_s for start in clip.audio_starts_s]
     rows = _rows_without_overlap(lefts, width)
     moments = [(time_s - start_s) / duration_s for time_s in clip.frame_times_s]
@@ -172,13 +172,13 @@ def _waveform(clip: Clip, start_s: float) -> dict[str, Any] | None:
             if left < 1
         ],
         "windows_height": WINDOW_ROW_PX * rows,
-        "window_s": AUDIO_CLIP_S,
+        "window_s": AUDIO_WINDOW_S,
         "moments": [100 * moment for moment in moments if 0 <= moment <= 1],
         "ticks": [
             {"left": 100 * second / duration_s, "label": f"{start_s + second:g} s"}
             for second in range(0, math.ceil(0.94 * duration_s), step_s)
         ],
-        "heard": clip.audio_heard,
+        "heard": clip.audio_coverage,
     }
 
 

@@ -1,8 +1,8 @@
-"""Sound out of a file: mono at 16 kHz, in windows of 2 s that cover it from its beginning to its end.
+"""AudioWindows out of a file: mono at 16 kHz, in windows of 2 s that cover it from its beginning to its end.
 
 Window i of C begins at i * (D - 2) / (C - 1): the first at 0, the last ends with the sound. The published
-rule (pytorchvideo 0.1.5) divides by C instead and so misses the end; `compat="published"`
-keeps it, to the sample, and resamples as the release does (`resampling.py`).
+rule (pytorchvideo 0.1.5) divides by C instead and so misses the end; `compat="official"`
+keeps it, to the sample, and resamples as the official code does (`resampling.py`).
 Short sound is decoded whole; of a long one only the windows, by seeking. Letters: C windows, L samples.
 """
 
@@ -18,12 +18,12 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from nanoemox.media.clip import AUDIO_CLIP_S, AUDIO_CLIPS, SAMPLE_RATE_HZ
+from nanoemox.media.clip import AUDIO_WINDOW_S, AUDIO_WINDOWS, SAMPLE_RATE_HZ
 from nanoemox.media.container import Source, decoded, go_to, last_packet_s
 from nanoemox.media.resample import grid_step, resample
 from nanoemox.media.untrusted import refuse
 
-WINDOW = round(AUDIO_CLIP_S * SAMPLE_RATE_HZ)  # samples of one window
+WINDOW = round(AUDIO_WINDOW_S * SAMPLE_RATE_HZ)  # samples of one window
 DECODE_ALL_S = 120.0  # sound up to this long is decoded whole
 ENVELOPE_POINTS = 2000
 SILENCE = 1e-4  # peak, -80 dBFS: below the last bit of 14
@@ -34,15 +34,15 @@ _RATES_HZ = (1_000, 768_000)
 _OVERSHOOT = 2.0  # decoded peaks up to here are clipped, as codecs overshoot
 _OUTLIERS = 0.001  # and above, where they are a smaller share of the samples than this
 
-Compat = Literal["published"] | None
+Compat = Literal["official"] | None
 Samples = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Sound:
+class AudioWindows:
     """`clips` float32 [C, 32000] in [-1, 1]; `heard`: the share of the sound that lies inside them.
 
-    Under `compat="published"` what is louder than full scale stays so, as in the release.
+    Under `compat="official"` what is louder than full scale stays so, as in the official code.
     """
 
     clips: Samples
@@ -53,26 +53,26 @@ class Sound:
     warnings: tuple[str, ...] = ()
 
 
-def audio_clip_starts(num_samples: int, clips: int = AUDIO_CLIPS, compat: Compat = None) -> list[int]:
+def audio_window_starts(num_samples: int, clips: int = AUDIO_WINDOWS, compat: Compat = None) -> list[int]:
     """Where the windows of a sound of `num_samples` (16 kHz) begin, as sample offsets.
 
-    Shorter than 2 s counts as 2 s, as it is zero-padded. "published": floor of the exact rational that the
+    Shorter than 2 s counts as 2 s, as it is zero-padded. "official": floor of the exact rational that the
     double (D - 2) stands for, times i / C.
     """
     if clips < 1 or num_samples < 0:
         raise ValueError(
             f"expected at least one window of no less than 0 samples, got {clips}, {num_samples}"
         )
-    if compat not in (None, "published"):
-        raise ValueError(f'expected compat None or "published", got {compat!r}')
+    if compat not in (None, "official"):
+        raise ValueError(f'expected compat None or "official", got {compat!r}')
     spare = max(num_samples, WINDOW) - WINDOW
-    if compat == "published":
-        exact = Fraction(max(num_samples, WINDOW) / SAMPLE_RATE_HZ - AUDIO_CLIP_S)
+    if compat == "official":
+        exact = Fraction(max(num_samples, WINDOW) / SAMPLE_RATE_HZ - AUDIO_WINDOW_S)
         return [math.floor(exact * i / clips * SAMPLE_RATE_HZ) for i in range(clips)]
     return [i * spare // max(clips - 1, 1) for i in range(clips)]
 
 
-def share_heard(num_samples: int, starts: list[int]) -> float:
+def coverage(num_samples: int, starts: list[int]) -> float:
     """The share of a sound that lies inside windows at `starts` (rising)."""
     heard, end = 0, 0
     for start in starts:
@@ -81,9 +81,9 @@ def share_heard(num_samples: int, starts: list[int]) -> float:
     return heard / num_samples if num_samples else 1.0
 
 
-def read_sound(
+def read_audio(
     source: Source, clips: int, compat: Compat, start_s: float | None, end_s: float | None
-) -> Sound | None:
+) -> AudioWindows | None:
     """The windows of the sound between start_s and end_s (None: the whole file), or None if there is none."""
     lo, hi = start_s or 0.0, math.inf if end_s is None else end_s
     if source.sample_rate_hz == 0:
@@ -106,7 +106,7 @@ def read_sound(
 
 def _whole(
     source: Source, samples: Samples, clips: int, compat: Compat, stated_s: float | None
-) -> Sound | None:
+) -> AudioWindows | None:
     n = len(samples)
     if n == 0:
         return None
@@ -117,25 +117,25 @@ def _whole(
         warnings.append(
             f"the sound is damaged or cut off: {n / SAMPLE_RATE_HZ:.2f} s of {stated_s:.2f} s can be read"
         )
-    starts = audio_clip_starts(n, clips, compat)
+    starts = audio_window_starts(n, clips, compat)
     padded = np.pad(samples, (0, max(0, WINDOW - n)))
     windows = np.stack([padded[s : s + WINDOW] for s in starts])
     times = tuple(s / SAMPLE_RATE_HZ for s in starts)
-    heard = share_heard(n, starts)
-    return Sound(windows, times, n / SAMPLE_RATE_HZ, heard, _envelope(samples), tuple(warnings))
+    heard = coverage(n, starts)
+    return AudioWindows(windows, times, n / SAMPLE_RATE_HZ, heard, _envelope(samples), tuple(warnings))
 
 
-def _windows(source: Source, clips: int, compat: Compat, lo: float, hi: float) -> Sound | None:
+def _windows(source: Source, clips: int, compat: Compat, lo: float, hi: float) -> AudioWindows | None:
     """Only the windows of a long sound in [lo, hi), each found by seeking."""
     n = math.ceil((hi - lo) * SAMPLE_RATE_HZ - 1e-3)
     if n <= 0:
         return None
-    starts = audio_clip_starts(n, clips, compat)
+    starts = audio_window_starts(n, clips, compat)
     heard = np.zeros((clips, WINDOW), dtype=np.float32)
     with source.reading("audio") as (container, stream):
         for row, start in zip(heard, starts, strict=True):
             at = lo + start / SAMPLE_RATE_HZ
-            samples, _ = _decode(source, container, stream, at, at + AUDIO_CLIP_S, at > _MARGIN_S, compat)
+            samples, _ = _decode(source, container, stream, at, at + AUDIO_WINDOW_S, at > _MARGIN_S, compat)
             row[: len(samples)] = samples[:WINDOW]
     flat, warnings = _in_range(heard.reshape(-1), compat)
     windows = flat.reshape(clips, WINDOW)
@@ -147,7 +147,7 @@ def _windows(source: Source, clips: int, compat: Compat, lo: float, hi: float) -
         part = _envelope(row, last - first + 1)
         points[2 * first : 2 * first + len(part)] = part
     times = tuple(s / SAMPLE_RATE_HZ for s in starts)
-    return Sound(windows, times, n / SAMPLE_RATE_HZ, share_heard(n, starts), points, tuple(warnings))
+    return AudioWindows(windows, times, n / SAMPLE_RATE_HZ, coverage(n, starts), points, tuple(warnings))
 
 
 def _end_s(source: Source, lo: float, stated_s: float | None) -> float:

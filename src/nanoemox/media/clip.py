@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 FRAMES_PER_CLIP = 8
 SAMPLE_RATE_HZ = 16_000
-AUDIO_CLIPS = 8
-AUDIO_CLIP_S = 2.0
+AUDIO_WINDOWS = 8
+AUDIO_WINDOW_S = 2.0
 PRESENT = "present"
 
 
@@ -23,21 +23,21 @@ class Clip:
     """What was read of one clip.
 
     frames: uint8 [T, H, W, 3], RGB as shown, the longest side at most 1280 px; None without pictures.
-    audio_clips: float32 [C, 32000], mono 16 kHz in [-1, 1]; None without sound. Read with
-        compat="published" it may be louder than that.
+    audio_windows: float32 [C, 32000], mono 16 kHz in [-1, 1]; None without sound. Read with
+        compat="official" it may be louder than that.
     frame_times_s, audio_starts_s: where they lie, from the beginning of the file or, for sound, of the cut.
-    duration_s: length of what was read. audio_heard: share of the sound inside the windows.
+    duration_s: length of what was read. audio_coverage: share of the sound inside the windows.
     waveform: for drawing only: lowest and highest sample of up to 1000 stretches, in turn, [2 * stretches].
     modalities: {"video": "present" or why not, "audio": likewise}.
     """
 
     path: str
     frames: NDArray[np.uint8] | None
-    audio_clips: NDArray[np.float32] | None
+    audio_windows: NDArray[np.float32] | None
     frame_times_s: tuple[float, ...]
     audio_starts_s: tuple[float, ...]
     duration_s: float
-    audio_heard: float | None
+    audio_coverage: float | None
     waveform: NDArray[np.float32] | None
     modalities: dict[str, str]
     warnings: tuple[str, ...] = ()

@@ -1,9 +1,9 @@
-"""A media file -> `Clip`: eight pictures, eight windows of sound, and what the file does not have.
+"""A media file -> `Clip`: eight pictures, eight audio windows, and what the file does not have.
 
-`load_clip` reads whatever FFmpeg reads, with PyAV. Pictures come by the published rule, turned and scaled the
+`load_clip` reads whatever FFmpeg reads, with PyAV. VideoFrames come by the published rule, turned and scaled the
 way they are shown (`frames.py`); sound comes as mono at 16 kHz (`sound.py`); files are never trusted
 (`files.py`, `sources.py`). A picture, a sound file and a silent video are valid: the missing modality is
-stated, never made up. Letters: T frames, H, W pixels, C windows of sound.
+stated, never made up. Letters: T frames, H, W pixels, C audio windows.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from typing import Literal
 
 import numpy as np
 
-from nanoemox.media.audio import Sound, read_sound
+from nanoemox.media.audio import AudioWindows, read_audio
 from nanoemox.media.clip import (
-    AUDIO_CLIPS,
+    AUDIO_WINDOWS,
     FRAMES_PER_CLIP,
     PRESENT,
     Clip,
 )
 from nanoemox.media.container import Source, inspect
 from nanoemox.media.untrusted import refuse, shown
-from nanoemox.media.video import Pictures, frame_indices, read_folder, read_pictures
+from nanoemox.media.video import VideoFrames, frame_indices, read_folder, read_frames
 
 FOLDER_FPS = 25.0  # of a folder of pictures without sound
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
@@ -40,16 +40,16 @@ def load_clip(
     end_s: float | None = None,
     audio: str | os.PathLike[str] | None = None,
     frames: int = FRAMES_PER_CLIP,
-    audio_clips: int = AUDIO_CLIPS,
-    compat: Literal["published"] | None = None,
+    audio_windows: int = AUDIO_WINDOWS,
+    compat: Literal["official"] | None = None,
 ) -> Clip:
     """Read a video, a sound file, a picture or a folder of pictures.
 
     Args:
         start_s, end_s: read only this stretch, in seconds from the beginning of the file.
         audio: a sound file in place of the file's own sound, on the same clock.
-        frames, audio_clips: how many pictures (T) and windows of sound (C).
-        compat: "published" places the windows as the published code does, which misses the end, and resamples
+        frames, audio_windows: how many pictures (T) and audio windows (C).
+        compat: "official" places the windows as the official code does, which misses the end, and resamples
             as it does.
 
     Raises:
@@ -63,7 +63,7 @@ def load_clip(
             end_s=end_s,
             audio=audio,
             frames=frames,
-            audio_clips=audio_clips,
+            audio_windows=audio_windows,
             compat=compat,
         )
     _check_cut(path, start_s, end_s)
@@ -71,13 +71,13 @@ def load_clip(
     cut = (None, None) if source.picture else (start_s, end_s)
     if cut[0] is not None and source.duration_s is not None and cut[0] >= source.duration_s:
         refuse(path, f"ends at {source.stated}, before start_s = {cut[0]:g}", "choose an earlier start")
-    pictures = read_pictures(source, frames, *cut) if source.has_video else None
+    pictures = read_frames(source, frames, *cut) if source.has_video else None
     warnings: list[str] = []
-    sound: Sound | None = None
+    sound: AudioWindows | None = None
     if audio is not None:
-        sound, no_sound = _other_sound(Path(audio), audio_clips, compat, start_s, end_s), ""
+        sound, no_sound = _other_sound(Path(audio), audio_windows, compat, start_s, end_s), ""
     elif source.has_audio:
-        sound = read_sound(source, audio_clips, compat, *cut)
+        sound = read_audio(source, audio_windows, compat, *cut)
         no_sound = "the file's sound track holds no sound that can be decoded"
     else:
         no_sound = "a picture has no sound" if source.picture else "the file has no sound track"
@@ -111,8 +111,8 @@ def load_frames_dir(
     end_s: float | None = None,
     audio: str | os.PathLike[str] | None = None,
     frames: int = FRAMES_PER_CLIP,
-    audio_clips: int = AUDIO_CLIPS,
-    compat: Literal["published"] | None = None,
+    audio_windows: int = AUDIO_WINDOWS,
+    compat: Literal["official"] | None = None,
     fps: float | None = None,
 ) -> Clip:
     """Read a folder of pictures as the frames of a video, in the order of their numbers.
@@ -135,9 +135,9 @@ def load_frames_dir(
     if not names:
         refuse(path, "is a folder without pictures (expected a media file)", "name a file in it")
     names.sort(key=_natural)
-    sound: Sound | None = None
+    sound: AudioWindows | None = None
     if audio is not None:
-        sound = _other_sound(Path(audio), audio_clips, compat, start_s, end_s)
+        sound = _other_sound(Path(audio), audio_windows, compat, start_s, end_s)
     if fps is None:
         uncut = start_s is None and end_s is None
         fps = len(names) / sound.length_s if sound is not None and uncut else FOLDER_FPS
@@ -148,7 +148,7 @@ def load_frames_dir(
             path, f"holds {len(names)} pictures at {fps:g} a second, none in the cut", "choose another cut"
         )
     sources = [_lazy_source(path / name) for name in names[first:last]]
-    pictures = Pictures(
+    pictures = VideoFrames(
         frames=read_folder(sources, frames),
         times_s=tuple(round((first + i) / fps, 6) for i in frame_indices(last - first, frames)),
         length_s=(last - first) / fps,
@@ -158,8 +158,8 @@ def load_frames_dir(
 
 def _clip(
     path: Path,
-    pictures: Pictures | None,
-    sound: Sound | None,
+    pictures: VideoFrames | None,
+    sound: AudioWindows | None,
     no_video: str,
     no_sound: str,
     warnings: Sequence[str],
@@ -168,11 +168,11 @@ def _clip(
     return Clip(
         path=shown(path),
         frames=None if pictures is None else pictures.frames,
-        audio_clips=None if sound is None else sound.clips,
+        audio_windows=None if sound is None else sound.clips,
         frame_times_s=() if pictures is None else pictures.times_s,
         audio_starts_s=() if sound is None else sound.starts_s,
         duration_s=round(max(lengths, default=0.0), 6),
-        audio_heard=None if sound is None else sound.heard,
+        audio_coverage=None if sound is None else sound.heard,
         waveform=None if sound is None else sound.envelope,
         modalities={
             "video": no_video if pictures is None else PRESENT,
@@ -183,13 +183,13 @@ def _clip(
 
 
 def _other_sound(
-    path: Path, clips: int, compat: Literal["published"] | None, start_s: float | None, end_s: float | None
-) -> Sound:
+    path: Path, clips: int, compat: Literal["official"] | None, start_s: float | None, end_s: float | None
+) -> AudioWindows:
     """The sound of a file given for its sound alone."""
     if _is_folder(path):
         refuse(path, "is a folder (expected a sound file)", "name a file in it")
     source = inspect(path)
-    sound = read_sound(source, clips, compat, start_s, end_s) if source.has_audio else None
+    sound = read_audio(source, clips, compat, start_s, end_s) if source.has_audio else None
     if sound is None:
         refuse(path, "has no sound that can be decoded there (expected a sound file)", "give another file")
     return sound

@@ -1,4 +1,4 @@
-"""Pictures out of a video: which ones, found how, and turned the way they are shown.
+"""VideoFrames out of a video: which ones, found how, and turned the way they are shown.
 
 The rule is the published one: with m = min(n, vlen), the frames floor(i * vlen / m), i < m, then the last one
 again up to n. vlen is counted, not believed: short videos are decoded through. Long ones are sampled by
@@ -38,7 +38,7 @@ _SIDE_DATA_KINDS = 48  # more than FFmpeg has
 
 
 @dataclass(frozen=True)
-class Pictures:
+class VideoFrames:
     """`frames` uint8 [T, H, W, 3], the time of each, the length of what they were taken from."""
 
     frames: NDArray[np.uint8]
@@ -56,7 +56,7 @@ def frame_indices(vlen: int, n: int = FRAMES_PER_CLIP) -> list[int]:
     return indices + [indices[-1]] * (n - m)
 
 
-def read_pictures(source: Source, n: int, start_s: float | None, end_s: float | None) -> Pictures | None:
+def read_frames(source: Source, n: int, start_s: float | None, end_s: float | None) -> VideoFrames | None:
     """n frames between start_s and end_s (None: the whole file), or None where not one can be decoded."""
     if source.picture:
         return _still(source, n)
@@ -78,11 +78,11 @@ def read_pictures(source: Source, n: int, start_s: float | None, end_s: float | 
 # ---------------------------------------------------------------- one frame
 
 
-def _still(source: Source, n: int) -> Pictures | None:
+def _still(source: Source, n: int) -> VideoFrames | None:
     with source.reading("video") as (container, stream):
         for frame in _frames(container, stream):
             picture = _shown(frame, source)
-            return Pictures(np.repeat(picture[None], n, axis=0), (0.0,) * n, 0.0)
+            return VideoFrames(np.repeat(picture[None], n, axis=0), (0.0,) * n, 0.0)
     return None
 
 
@@ -148,7 +148,7 @@ def _without_unnamed(frame: Any) -> Any:
 
 
 def _stack(pictures: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Pictures -> uint8 [T, H, W, 3], all of the first one's size."""
+    """VideoFrames -> uint8 [T, H, W, 3], all of the first one's size."""
     height, width = pictures[0].shape[:2]
     for i, picture in enumerate(pictures):
         if picture.shape != pictures[0].shape:  # the video changes its size
@@ -180,7 +180,7 @@ def _packet_times(source: Source, lo: float, hi: float) -> list[float]:
     return sorted(times)
 
 
-def _decode_through(source: Source, n: int, lo: float, hi: float, expected: int) -> Pictures | None:
+def _decode_through(source: Source, n: int, lo: float, hi: float, expected: int) -> VideoFrames | None:
     """Decode all of [lo, hi), keeping the frames wanted if there are `expected`; again if there are not."""
     stated, rate = expected, source.frame_rate_hz
     for _ in range(3):
@@ -212,7 +212,7 @@ def _decode_through(source: Source, n: int, lo: float, hi: float, expected: int)
         warnings.append(f"the video is damaged or cut off: {count} of {stated} pictures could be decoded")
     frames = _stack([kept[i][1] for i in indices])
     times = tuple(round(kept[i][0], 6) for i in indices)
-    return Pictures(frames, times, last - first + 1 / rate, tuple(warnings))
+    return VideoFrames(frames, times, last - first + 1 / rate, tuple(warnings))
 
 
 # ---------------------------------------------------------------- long: seek
@@ -301,7 +301,9 @@ class _Walker:
         return True
 
 
-def _seek_through(source: Source, n: int, lo: float, hi: float, times: list[float] | None) -> Pictures | None:
+def _seek_through(
+    source: Source, n: int, lo: float, hi: float, times: list[float] | None
+) -> VideoFrames | None:
     """n frames of a long video, each by its time; `times` where they are known already."""
     warnings: list[str] = []
     with source.reading("video") as (container, stream):
@@ -319,7 +321,7 @@ def _seek_through(source: Source, n: int, lo: float, hi: float, times: list[floa
     if walker.stuck:
         warnings.append("key frames lie far apart, so some pictures are earlier than asked for")
     times_s = tuple(round(at, 6) for at, _ in found)
-    return Pictures(_stack(shown), times_s, length_s, tuple(warnings))
+    return VideoFrames(_stack(shown), times_s, length_s, tuple(warnings))
 
 
 def read_folder(sources: list[Source], n: int) -> NDArray[np.uint8]:
@@ -327,7 +329,7 @@ def read_folder(sources: list[Source], n: int) -> NDArray[np.uint8]:
     pictures: dict[int, NDArray[np.uint8]] = {}
     indices = frame_indices(len(sources), n)
     for i in dict.fromkeys(indices):
-        picture = read_pictures(sources[i], 1, None, None)
+        picture = read_frames(sources[i], 1, None, None)
         if picture is None:
             refuse(sources[i].path, "holds no picture that can be decoded", "remove it or export it again")
         pictures[i] = picture.frames[0]

@@ -1,8 +1,8 @@
 """Heterogeneous adapters: a Q-Former for the scene, another for the voice, temporal queries for the face.
 
 Each takes the features of one modality and returns that modality's tokens at the language model's width
-(paper, sec. 3.2; order of operations as in the released code).
-Letters: B batch, T time steps (frames or audio clips), N tokens, D width.
+(paper, sec. 3.2; order of operations as in the official code).
+Letters: B batch, T time steps (frames or audio windows), N tokens, D width.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class QFormerAdapter(nn.Module):
         if steps > max_steps:
             raise ValueError(
                 f"expected at most {max_steps} time steps, got {steps}; sample fewer of them, or raise "
-                "max_frames or max_audio_clips in the configuration"
+                "max_frames or max_audio_windows in the configuration"
             )
         memory = features + self.position_embedding.weight[:steps]
         queries = self.query_tokens.expand(len(features), -1, -1)

@@ -1,8 +1,8 @@
-"""AffectGPT's adapters and fusion (arXiv 2501.16566), for models converted from its published weights.
+"""AffectGPT's adapters and fusion (arXiv 2501.16566), for models converted from its official weights.
 
-They stand apart from adapters.py and fusion.py, and a configuration asks for them by name (`…_form`), so that
-whoever reads or trains the paper's model never meets them. Order of operations as in its released code.
-Letters: B batch, T time steps (frames or audio clips), C audio clips, N tokens, D width.
+They stand apart from adapters.py and fusion.py, and a configuration asks for them by name (`…_type`), so that
+whoever reads or trains the paper's model never meets them. Order of operations as in its official code.
+Letters: B batch, T time steps (frames or audio windows), C audio windows, N tokens, D width.
 """
 
 from __future__ import annotations

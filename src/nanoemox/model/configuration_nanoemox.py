@@ -28,10 +28,10 @@ PLACEHOLDERS: dict[str, str] = {
 }
 
 # What each branch may be; the first is the paper's, the others are AffectGPT's (affectgpt.py).
-FORMS: dict[str, tuple[str, ...]] = {
-    "video_adapter_form": ("qformer", "attention"),
-    "audio_adapter_form": ("qformer", "attention"),
-    "fusion_form": ("experts", "attention", "qformer"),
+TYPES: dict[str, tuple[str, ...]] = {
+    "video_adapter_type": ("qformer", "attention"),
+    "audio_adapter_type": ("qformer", "attention"),
+    "fusion_type": ("experts", "attention", "qformer"),
 }
 
 
@@ -40,20 +40,20 @@ class NanoEmoXConfig(PreTrainedConfig):
 
     Args:
         vision_config, audio_config, face_config, qformer_config, text_config: the parts' own configurations.
-        num_frames, num_audio_clips: T and C, how many frames and audio clips stand for one media clip.
-        max_frames, max_audio_clips: rows of the position embeddings (32 and 8 in the release).
+        max_frames, max_audio_windows: rows of the position embeddings (32 and 8 in the official code).
         video_tokens, audio_tokens, face_tokens, fusion_tokens: placeholders of each kind in a prompt;
             without face tokens there is no face branch.
         vision_feature_layer: the CLIP hidden state whose CLS is the scene feature (-2 in the paper).
         audio_feature_layers: how many of HuBERT's last hidden states are averaged into the voice feature.
-        vision_taps, audio_taps: the hidden states read by the three fusion experts (0 is the embedding).
+        vision_fusion_layers, audio_fusion_layers: the hidden states that the three fusion experts read (0 is the
+            embedding).
         fusion_width, fusion_heads, fusion_experts, fusion_dropout: the hierarchical expert fusion.
         face_feature_width, face_heads, face_hidden_width, face_dropout: fuse and temporal queries.
         fusion_token_id, audio_token_id, face_token_id, video_token_id: ids of the placeholders.
-        video_adapter_form, audio_adapter_form: "qformer", or AffectGPT's "attention".
-        fusion_form: "experts", or AffectGPT's "attention" or "qformer" (over features instead of taps).
+        video_adapter_type, audio_adapter_type: "qformer", or AffectGPT's "attention".
+        fusion_type: "experts", or AffectGPT's "attention" or "qformer" (over features instead of fusion features).
         vision_projected: the scene feature is CLIP's projected image feature, as in AffectGPT.
-        world: what the weights have seen, when that is not the real world ("affect_theatre").
+        training_domain: what the weights have seen, when that is not the real world ("affect_theatre").
     """
 
     model_type = "nanoemox"
@@ -71,18 +71,16 @@ class NanoEmoXConfig(PreTrainedConfig):
     face_config: SwinConfig = None
     qformer_config: Blip2QFormerConfig = None
     text_config: Qwen2Config = None
-    num_frames: int = 8
-    num_audio_clips: int = 8
     max_frames: int = 32
-    max_audio_clips: int = 8
+    max_audio_windows: int = 8
     video_tokens: int = 32
     audio_tokens: int = 32
     face_tokens: int = 4
     fusion_tokens: int = 1
     vision_feature_layer: int = -2
     audio_feature_layers: int = 4
-    vision_taps: list[int] | tuple[int, ...] = (12, 16, 22)
-    audio_taps: list[int] | tuple[int, ...] = (16, 18, 22)
+    vision_fusion_layers: list[int] | tuple[int, ...] = (12, 16, 22)
+    audio_fusion_layers: list[int] | tuple[int, ...] = (16, 18, 22)
     fusion_width: int = 512
     fusion_heads: int = 8
     fusion_experts: int = 3
@@ -95,26 +93,29 @@ class NanoEmoXConfig(PreTrainedConfig):
     audio_token_id: int = 151_666
     face_token_id: int = 151_667
     video_token_id: int = 151_668
-    video_adapter_form: str = "qformer"
-    audio_adapter_form: str = "qformer"
-    fusion_form: str = "experts"
+    video_adapter_type: str = "qformer"
+    audio_adapter_type: str = "qformer"
+    fusion_type: str = "experts"
     vision_projected: bool = False
     tie_word_embeddings: bool = True
-    world: str | None = None
+    training_domain: str | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
         super().__post_init__(**kwargs)
         self.tie_word_embeddings = self.text_config.tie_word_embeddings
-        for name, taps in (("vision_taps", self.vision_taps), ("audio_taps", self.audio_taps)):
-            layers = getattr(self, name.replace("taps", "config")).num_hidden_layers
-            if len(taps) != self.fusion_experts or not all(0 <= tap <= layers for tap in taps):
+        for name, read, encoder in (
+            ("vision_fusion_layers", self.vision_fusion_layers, self.vision_config),
+            ("audio_fusion_layers", self.audio_fusion_layers, self.audio_config),
+        ):
+            layers = encoder.num_hidden_layers
+            if len(read) != self.fusion_experts or not all(0 <= layer <= layers for layer in read):
                 raise ValueError(
                     f"{name}: expected {self.fusion_experts} hidden states from 0 to {layers}, one per "
-                    f"expert, got {list(taps)}; change {name} or fusion_experts"
+                    f"expert, got {list(read)}; change {name} or fusion_experts"
                 )
-        for name, forms in FORMS.items():
-            if getattr(self, name) not in forms:
-                raise ValueError(f"{name}: expected one of {', '.join(forms)}, got {getattr(self, name)!r}")
+        for name, types in TYPES.items():
+            if getattr(self, name) not in types:
+                raise ValueError(f"{name}: expected one of {', '.join(types)}, got {getattr(self, name)!r}")
 
     @property
     def video_width(self) -> int:
@@ -282,8 +283,8 @@ PRESETS: dict[str, dict[str, Any]] = {
         "video_tokens": 8,
         "audio_tokens": 8,
         "audio_feature_layers": 2,
-        "vision_taps": [3, 4, 5],
-        "audio_taps": [4, 5, 6],
+        "vision_fusion_layers": [3, 4, 5],
+        "audio_fusion_layers": [4, 5, 6],
         "fusion_width": 192,
         "face_feature_width": 96,
         "face_hidden_width": 192,
@@ -311,9 +312,9 @@ PRESETS["affectgpt"] = {
     "audio_tokens": 1,
     "face_tokens": 0,
     "fusion_tokens": 1,
-    "video_adapter_form": "attention",
-    "audio_adapter_form": "attention",
-    "fusion_form": "attention",
+    "video_adapter_type": "attention",
+    "audio_adapter_type": "attention",
+    "fusion_type": "attention",
     "vision_projected": True,
 }
 

@@ -3,10 +3,10 @@
     video --VisionEncoder--> features --QFormerAdapter--> 32 tokens --.
     sound --AudioEncoder---> features --QFormerAdapter--> 32 tokens --|
     faces --FaceEncoder----> features --FaceAdapter----->  4 tokens --+--> placeholders --> LM --> text
-    taps of video and sound ----------> FusionEncoder --->  1 token --'
+    fusion features of both ----------> FusionEncoder --->  1 token --'
 
 (arXiv 2603.02123, fig. 2.) A row of a batch has a modality exactly if its `input_ids` hold that modality's
-placeholders. Letters: B batch, T frames, C audio clips, N tokens, S text, D width.
+placeholders. Letters: B batch, T frames, C audio windows, N tokens, S text, D width.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ from nanoemox.model.parts import ENCODERS, PARTS, PHASES, parameter_counts
 from nanoemox.model.remote_code import bring_code
 
 MEDIA_NAMES = ("pixel_values_videos", "face_pixel_values", "input_values")
-# The paper's forms, and AffectGPT's where a configuration asks for them (NanoEmoXConfig, `…_form`).
-ADAPTER_FORMS: dict[str, Any] = {"qformer": QFormerAdapter, "attention": AttentionAdapter}
-FUSION_FORMS: dict[str, Any] = {
+# The paper's forms, and AffectGPT's where a configuration asks for them (NanoEmoXConfig, `…_type`).
+ADAPTER_TYPES: dict[str, Any] = {"qformer": QFormerAdapter, "attention": AttentionAdapter}
+FUSION_TYPES: dict[str, Any] = {
     "experts": FusionEncoder,
     "attention": AttentionFusion,
     "qformer": QFormerFusion,
 }
 NEEDED_FEATURES = {
-    "fusion": ("video_taps", "audio_taps"),
+    "fusion": ("video_fusion_features", "audio_fusion_features"),
     "audio": ("audio_features",),
     "face": ("face_features",),
     "video": ("video_features",),
@@ -76,14 +76,14 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
         self.audio_encoder = AudioEncoder(config)
         face: list[Any] = [FaceEncoder(config), FaceAdapter(config)] if config.face_tokens else [None, None]
         self.face_encoder: FaceEncoder = face[0]
-        self.video_adapter: QFormerAdapter = ADAPTER_FORMS[config.video_adapter_form](
+        self.video_adapter: QFormerAdapter = ADAPTER_TYPES[config.video_adapter_type](
             config, config.video_width, config.max_frames, config.video_tokens
         )
-        self.audio_adapter: QFormerAdapter = ADAPTER_FORMS[config.audio_adapter_form](
-            config, config.audio_config.hidden_size, config.max_audio_clips, config.audio_tokens
+        self.audio_adapter: QFormerAdapter = ADAPTER_TYPES[config.audio_adapter_type](
+            config, config.audio_config.hidden_size, config.max_audio_windows, config.audio_tokens
         )
         self.face_adapter: FaceAdapter = face[1]
-        self.fusion: FusionEncoder = FUSION_FORMS[config.fusion_form](config)
+        self.fusion: FusionEncoder = FUSION_TYPES[config.fusion_type](config)
         self.language_model = Qwen2ForCausalLM(config.text_config)
         self.generation_config.suppress_tokens = list(config.placeholder_ids.values())
         self.post_init()
@@ -98,9 +98,9 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
         face_pixel_values: Tensor | None = None,
         input_values: Tensor | None = None,
         video_features: Tensor | None = None,
-        video_taps: Tensor | None = None,
+        video_fusion_features: Tensor | None = None,
         audio_features: Tensor | None = None,
-        audio_taps: Tensor | None = None,
+        audio_fusion_features: Tensor | None = None,
         face_features: Tensor | None = None,
         logits_to_keep: int | Tensor = 0,
         **kwargs: Any,
@@ -110,7 +110,8 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
         Args:
             input_ids, attention_mask, labels: [B, S]; labels are -100 outside the answer.
             pixel_values_videos, face_pixel_values: [B, T, 3, H, W]. input_values: [B, C, L].
-            video_features, video_taps, audio_features, audio_taps, face_features: as `encode` returns them.
+            video_features, video_fusion_features, audio_features, audio_fusion_features, face_features: as `encode`
+                returns them.
             kwargs: whatever else the language model takes (past_key_values, position_ids, use_cache, …).
         """
         features = self.encode(
@@ -118,7 +119,7 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
             face_pixel_values if face_features is None else None,
             input_values if audio_features is None else None,
         )
-        given = (video_features, video_taps, audio_features, audio_taps, face_features)
+        given = (video_features, video_fusion_features, audio_features, audio_fusion_features, face_features)
         features |= {name: x for name, x in zip(FEATURE_NAMES, given, strict=True) if x is not None}
         gate = None
         if input_ids is not None:
@@ -142,9 +143,11 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
         """Media tensors -> frozen features [B, T or C, D] by name; those of absent media are missing."""
         features: dict[str, Tensor] = {}
         if pixel_values_videos is not None:
-            features["video_features"], features["video_taps"] = self.vision_encoder(pixel_values_videos)
+            features["video_features"], features["video_fusion_features"] = self.vision_encoder(
+                pixel_values_videos
+            )
         if input_values is not None:
-            features["audio_features"], features["audio_taps"] = self.audio_encoder(input_values)
+            features["audio_features"], features["audio_fusion_features"] = self.audio_encoder(input_values)
         if face_pixel_values is not None and self.face_encoder is not None:
             features["face_features"] = self.face_encoder(face_pixel_values)
         return features
@@ -161,12 +164,16 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
         """Face features [B, T, D] -> tokens [B, N, D of the language model]."""
         return self.face_adapter(_as_read(face_features, self.face_adapter))
 
-    def get_fusion_features(self, video_taps: Tensor, audio_taps: Tensor) -> tuple[Tensor, Tensor | None]:
+    def get_fusion_features(
+        self, video_fusion_features: Tensor, audio_fusion_features: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
         """Taps [B, T, 3 D] and [B, C, 3 D] -> tokens [B, N, D of the language model], gate [B, 3].
 
         AffectGPT's forms take features [B, T, D] and [B, C, D] instead, and have no gate (None).
         """
-        return self.fusion(_as_read(video_taps, self.fusion), _as_read(audio_taps, self.fusion))
+        return self.fusion(
+            _as_read(video_fusion_features, self.fusion), _as_read(audio_fusion_features, self.fusion)
+        )
 
     def merge(self, input_ids: Tensor, features: dict[str, Tensor]) -> tuple[Tensor, Tensor | None]:
         """Ids [B, S] -> embeddings [B, S, D] with the modalities' tokens in place, gate [B, 3] or None."""
@@ -195,7 +202,7 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
     def _needed_features(self, kind: str) -> tuple[str, ...]:
         """Names of the features that make the tokens of this kind."""
-        if kind == "fusion" and self.config.fusion_form != "experts":
+        if kind == "fusion" and self.config.fusion_type != "experts":
             return ("video_features", "audio_features")
         return NEEDED_FEATURES[kind]
 

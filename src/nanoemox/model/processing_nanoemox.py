@@ -2,7 +2,7 @@
 
 The prompt's container is the chat template saved with each model (ours is ChatML). What was seen, heard and
 said comes first and the question last, so everything before it is the same for all six tasks of a clip.
-Letters: B batch, T frames, C audio clips, L samples of one audio clip, S text, H, W pixels.
+Letters: B batch, T frames, C audio windows, L samples of one audio window, S text, H, W pixels.
 """
 
 from __future__ import annotations
@@ -62,16 +62,16 @@ def picture_processor(side: int, mean: Sequence[float], std: Sequence[float]) ->
     )
 
 
-def normalised_sound(audio_clips: NDArray[np.float32], feature_extractor: Any) -> Tensor:
+def normalised_sound(audio_windows: NDArray[np.float32], feature_extractor: Any) -> Tensor:
     """Sound [..., L] of one file -> the same with mean 0 and variance 1 over all of it (not over a batch)."""
-    whole = np.asarray(audio_clips, dtype=np.float32).reshape(-1)
+    whole = np.asarray(audio_windows, dtype=np.float32).reshape(-1)
     values = feature_extractor(whole, sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt")["input_values"]
-    return values.reshape(audio_clips.shape)
+    return values.reshape(audio_windows.shape)
 
 
-def centred(audio_clips: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Sound [..., L] minus the mean of each audio clip: a side effect of the release's log-mel step."""
-    return audio_clips - audio_clips.mean(axis=-1, keepdims=True)
+def centred(audio_windows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Sound [..., L] minus the mean of each audio window: a side effect of the official code's log-mel step."""
+    return audio_windows - audio_windows.mean(axis=-1, keepdims=True)
 
 
 class NanoEmoXProcessor(ProcessorMixin):
@@ -79,11 +79,11 @@ class NanoEmoXProcessor(ProcessorMixin):
 
     Args:
         image_processor, face_image_processor: resize the shortest side, crop the centre, normalise.
-        feature_extractor: its `do_normalize` is applied over all audio clips of one file together.
+        feature_extractor: its `do_normalize` is applied over all audio windows of one file together.
         tokenizer: one that has been through `prepare_tokenizer`.
         placeholder_counts: placeholders of each kind for one clip, from the model's configuration.
         end_of_turn: what ends an answer.
-        compat: "published" where `media` is to do as the release does unless told otherwise.
+        compat: "official" where `media` is to do as the official code does unless told otherwise.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class NanoEmoXProcessor(ProcessorMixin):
         placeholder_counts: dict[str, int] | None = None,
         end_of_turn: str = END_OF_TURN,
         chat_template: str | None = None,
-        compat: Literal["published"] | None = None,
+        compat: Literal["official"] | None = None,
     ) -> None:
         self.compat = compat
         self.placeholder_counts = placeholder_counts or NanoEmoXConfig().placeholder_counts
@@ -141,25 +141,25 @@ class NanoEmoXProcessor(ProcessorMixin):
             cls._load_tokenizer_from_pretrained("tokenizer", pretrained_model_name_or_path, **kwargs),
         ]
 
-    def media(self, clip: Clip, compat: Literal["published"] | None = None) -> dict[str, Tensor]:
+    def media(self, clip: Clip, compat: Literal["official"] | None = None) -> dict[str, Tensor]:
         """One clip -> pixel_values_videos, face_pixel_values [T, 3, H, W], input_values [C, L], if there.
 
-        `compat="published"` does as the release does: frames squeezed to a square, faces neither scaled nor
-        normalised (0 to 255), the mean of each audio clip subtracted.
+        `compat="official"` does as the official code does: frames squeezed to a square, faces neither scaled nor
+        normalised (0 to 255), the mean of each audio window subtracted.
         """
-        if (compat or self.compat) == "published":
-            return self._published_media(clip)
+        if (compat or self.compat) == "official":
+            return self._official_media(clip)
         tensors: dict[str, Tensor] = {}
         if clip.frames is not None:
             frames = list(clip.frames)
             layout = {"input_data_format": "channels_last", "return_tensors": "pt"}
             tensors["pixel_values_videos"] = self.image_processor(frames, **layout)["pixel_values"]
             tensors["face_pixel_values"] = self.face_image_processor(frames, **layout)["pixel_values"]
-        if clip.audio_clips is not None:
-            tensors["input_values"] = normalised_sound(clip.audio_clips, self.feature_extractor)
+        if clip.audio_windows is not None:
+            tensors["input_values"] = normalised_sound(clip.audio_windows, self.feature_extractor)
         return tensors
 
-    def _published_media(self, clip: Clip) -> dict[str, Tensor]:
+    def _official_media(self, clip: Clip) -> dict[str, Tensor]:
         tensors: dict[str, Tensor] = {}
         if clip.frames is not None:
             size = dict(self.image_processor.crop_size)
@@ -168,8 +168,8 @@ class NanoEmoXProcessor(ProcessorMixin):
             tensors["pixel_values_videos"] = self.image_processor(frames, return_tensors="pt")["pixel_values"]
             squares = torch.from_numpy(np.stack([np.asarray(frame) for frame in frames]))
             tensors["face_pixel_values"] = squares.permute(0, 3, 1, 2).float()
-        if clip.audio_clips is not None:
-            tensors["input_values"] = normalised_sound(centred(clip.audio_clips), self.feature_extractor)
+        if clip.audio_windows is not None:
+            tensors["input_values"] = normalised_sound(centred(clip.audio_windows), self.feature_extractor)
         return tensors
 
     def prefix(
@@ -196,7 +196,7 @@ class NanoEmoXProcessor(ProcessorMixin):
         Args:
             question: what a task asks.
             modalities: which of "video" and "audio" the clip has; only these get placeholders.
-            text: the subtitle. dialogue: earlier turns, oldest first, each with "role" and "text".
+            text: what is said. dialogue: earlier turns, oldest first, each with "role" and "text".
         """
         before, after = self._container(modalities, text, dialogue)
         ending = "" if answer is None else self._plain(answer) + self.end_of_turn

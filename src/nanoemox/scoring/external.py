@@ -1,6 +1,6 @@
-"""Any system's predictions against the truth: sound figures, the released scorer's, and where they part.
+"""Any system's predictions against the truth: sound figures, the official scorer's, and where they part.
 
-`standard` figures are those of `scoring`. `published` repeats the released scorer with the word lists of a
+`standard` figures are those of `scoring`. `published` repeats the official scorer with the word lists of a
 folder (`word_lists`). Every clip of the manifest counts in the standard figures: without a prediction it is
 wrong. Whatever is odd about the file is counted and listed by name.
 """
@@ -22,7 +22,7 @@ from nanoemox.scoring.verdicts import LABELLED, Server, judge_reasons, labels_by
 from nanoemox.scoring.word_lists import WordLists
 from nanoemox.tasks.task import POLARITIES, TASKS, parse_labels
 
-MODES = ("standard", "published", "both")
+MODES = ("standard", "official", "both")
 MATTERS = 0.005  # a difference of half a point is told
 # Published figure -> the standard one that answers the same question, and why they may differ.
 PAIRS = {
@@ -56,10 +56,10 @@ def mark(
     """Score a file of predictions.
 
     Args:
-        predictions: csv, tsv, jsonl, json or the published npz.
+        predictions: csv, tsv, jsonl, json or the official npz.
         task: which of the six tasks it answers.
         manifest: the truth; None, a column such as `truth` or `gt` of the predictions.
-        tables: the released scorer's word lists, for `published` hit rates, set scores and AvaMERG figures.
+        tables: the official scorer's word lists, for `published` hit rates, set scores and AvaMERG figures.
         mode: standard, published or both.
         server: judges reasons, or reads labels from answers in running text.
     """
@@ -102,7 +102,7 @@ def mark(
         report["judge"] = judge_reasons(server, labels, said, speakers, faults, seed)
     elif server:
         report["server"] = labels_by_server(server, said, routes, faults)
-    if mode != "published":
+    if mode != "official":
         report["standard"] = scoring.score(labels, said.values(), speakers, [task], seed)[task]
         report["notes"] = [
             f"{name} is 0, as precision and recall are both 0"
@@ -111,10 +111,10 @@ def mark(
         ]
     if mode != "standard":
         words = WordLists.read(tables) if tables else None
-        report["published"], notes = released(labels, said, task, words)
+        report["official"], notes = released(labels, said, task, words)
         report["notes"] = report.get("notes", []) + notes
     if mode == "both":
-        report["differences"] = differences(report["published"], report["standard"])
+        report["differences"] = differences(report["official"], report["standard"])
     report["routes"] = dict(Counter(routes.values()))
     report["faults"] = {kind: {"n": len(names), "names": names} for kind, names in faults.found.items()}
     return report
@@ -162,7 +162,7 @@ def _example(rows: Sequence[Mapping[str, Any]]) -> str:
     return repr(rows[0]["id"]) if rows else "none"
 
 
-# ---------------------------------------------------------------- the released scorer
+# ---------------------------------------------------------------- the official scorer
 
 
 def released(
@@ -171,7 +171,7 @@ def released(
     task: str,
     words: WordLists | None,
 ) -> tuple[dict[str, float | None], list[str]]:
-    """The released scorer's figures as fractions, and what has to be known about them."""
+    """The official scorer's figures as fractions, and what has to be known about them."""
     truth = {name: known[task] for name, known in labels.items()}
     notes: list[str] = []
     if task in ("emotion", "open_vocabulary", "empathy") and words is None:
@@ -191,7 +191,7 @@ def released(
         ), notes
     if task == "reasoning":
         raise ValueError(
-            "reasoning: the released scorer asks a judge; leave --mode out and give --server URL for one"
+            "reasoning: the official scorer asks a judge; leave --mode out and give --server URL for one"
         )
     assert words is not None
     if task == "emotion":
@@ -216,7 +216,7 @@ def released(
     try:
         figures = official_scorers.avamerg(official_scorers.projected_truth(raw, tables), responses, tables)
     except KeyError as error:
-        notes.append(f"the released scorer stops with KeyError: {error.args[0]!r} is not in its table")
+        notes.append(f"the official scorer stops with KeyError: {error.args[0]!r} is not in its table")
         replies = [official_scorers.without_think(text) for text in responses.values()]
         return _clean({f"dist_{n}": official_scorers.dist(replies, n) for n in (1, 2)}), notes
     keys = {
@@ -248,7 +248,7 @@ def differences(
             continue
         a, b = theirs[name], ours[standard]["value"]
         if (a is None) != (b is None) or (a is not None and b is not None and abs(a - b) >= MATTERS):
-            found.append({"published": name, "standard": standard, "values": [a, b], "why": why})
+            found.append({"official": name, "standard": standard, "values": [a, b], "why": why})
     return found
 
 

@@ -1,9 +1,9 @@
-"""The figures of the released scorers, digit for digit, with their quirks.
+"""The figures of the official scorers, digit for digit, with their quirks.
 
 Every function takes a mapping of clip names to the truth and one to what was said, and gives plain floats in
-the scale of the release: fractions for hit rates, set scores and sentiment, percent rounded to two digits for
-intents and AvaMERG. NaN stands where the release gives NaN. Sources: `evaluation-scoreonly.py`, `evaluation/`
-and `my_affectgpt/evaluation/` of the release (commit b08f985). What is unsound here is told in
+the scale of the official code: fractions for hit rates, set scores and sentiment, percent rounded to two digits for
+intents and AvaMERG. NaN stands where the official code gives NaN. Sources: `evaluation-scoreonly.py`, `evaluation/`
+and `my_affectgpt/evaluation/` of the official code (commit b08f985). What is unsound here is told in
 docs/scoring.md and left as it is; the sound definitions are in `metrics` and `scoring`.
 """
 
@@ -21,7 +21,7 @@ Said = str | Sequence[str]  # "[a, b]", "a, b" or a list
 
 
 def label_list(text: Said) -> list[str]:
-    """What the release reads as a list of labels: one pair of brackets off, commas, blanks and quotes."""
+    """What the official code reads as a list of labels: one pair of brackets off, commas, blanks and quotes."""
     if not isinstance(text, str):
         return list(text)
     text = text.strip()
@@ -207,7 +207,7 @@ def spoken_emotion(response: str, tables: AvaMergTables, mapping: Mapping[str, s
 def emotion_rates(
     truth: Mapping[str, str], said: Mapping[str, str], tables: AvaMergTables
 ) -> tuple[float, float]:
-    """Hit rate (equal after the eight-way projection) and accuracy in percent; KeyError as in the release."""
+    """Hit rate (equal after the eight-way projection) and accuracy in percent; KeyError as in the official code."""
     names = [name for name in truth if name in said]
     project = tables.eight_way
     hit = [project[truth[name]] == project[said[name]] for name in names]
@@ -233,7 +233,7 @@ def dist(responses: Sequence[str], n: int) -> float:
 
 
 def projected_truth(truth: Mapping[str, str], tables: AvaMergTables) -> dict[str, str]:
-    """What the release takes for the truth: the label passed once through a table of two mixed levels.
+    """What the official code takes for the truth: the label passed once through a table of two mixed levels.
 
     The answer is not passed through it, so that an answer equal to the raw label may count as wrong.
     """

@@ -1,4 +1,4 @@
-"""Any system's predictions as rows: csv, tsv, jsonl, json and the published npz, with every fault by name.
+"""Any system's predictions as rows: csv, tsv, jsonl, json and the official npz, with every fault by name.
 
 Files of other groups are read as they are. Nothing is dropped and nothing is guessed: a line that cannot be
 read, an id that comes twice, bytes that are not UTF-8 are kept in `Faults`, counted and listed.

@@ -1,4 +1,4 @@
-"""The word lists of the released scorer, read from a folder of the user's; none of them ships with the package.
+"""The word lists of the official scorer, read from a folder of the user's; none of them ships with the package.
 
 The folder holds the files of the released repositories as they are (AffectGPT, Nano-EmoX): `wheel1.xlsx` to
 `wheel5.xlsx` (level1, level2, level3; a blank cell inherits from above), `synonym.xlsx` (word_run1 and
@@ -62,7 +62,7 @@ class WordLists:
         missing = [name for name in names if not (folder / name).is_file()]
         if missing:
             raise ValueError(
-                f"{folder}: expected the word lists of the released scorer, but {', '.join(missing)} "
+                f"{folder}: expected the word lists of the official scorer, but {', '.join(missing)} "
                 "cannot be found there; give --tables the folder that holds them"
             )
         words = [_wheel_rows(folder / f"wheel{i}.xlsx") for i in range(1, WHEELS + 1)]
@@ -95,7 +95,7 @@ class WordLists:
         return self._found[key]
 
     def first_synonym(self, label: str) -> str | None:
-        """The released scorer's other mapping: the first wheel word of the first base word that has one."""
+        """The official scorer's other mapping: the first wheel word of the first base word that has one."""
         for base in self.base_words(label):
             if base in self.synonyms:
                 return min(self.synonyms[base])

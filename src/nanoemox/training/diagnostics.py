@@ -42,8 +42,10 @@ def token_cosines(
     if "video_features" in batch:
         tokens["face"] = model.get_face_features(batch["face_features"])
         tokens["video"] = model.get_video_features(batch["video_features"])
-        if "audio_taps" in batch:
-            tokens["fusion"] = model.get_fusion_features(batch["video_taps"], batch["audio_taps"])[0]
+        if "audio_fusion_features" in batch:
+            tokens["fusion"] = model.get_fusion_features(
+                batch["video_fusion_features"], batch["audio_fusion_features"]
+            )[0]
     found = {}
     for name, value in tokens.items():  # [B, N, D]
         found[name] = {
@@ -64,7 +66,7 @@ def _mean_cosine(vectors: Tensor) -> float:
     return round(float((total / (number * (number - 1))).mean()), 4)
 
 
-def check_health(
+def diagnose(
     model: NanoEmoXForConditionalGeneration,
     processor: NanoEmoXProcessor,
     records: Sequence[Record],

@@ -67,7 +67,7 @@ class PhaseRow(NamedTuple):
 
 
 @dataclass
-class Rehearsal:
+class DryRun:
     """What was found; with any of `problems` the recipe cannot run."""
 
     recipe: str
@@ -90,7 +90,7 @@ class Timed(NamedTuple):
     memory_bytes: int
 
 
-def rehearse(recipe_path: str | Path, only: str | None = None, overrides: Sequence[str] = ()) -> Rehearsal:
+def dry_run(recipe_path: str | Path, only: str | None = None, overrides: Sequence[str] = ()) -> DryRun:
     """Check a recipe of the curriculum, or one phase of it. Errors: RecipeError for a recipe that cannot be read."""
     recipe = load_recipe(recipe_path, overrides)
     if isinstance(recipe, BackboneRecipe):
@@ -103,7 +103,7 @@ def rehearse(recipe_path: str | Path, only: str | None = None, overrides: Sequen
         raise RecipeError(
             f"unknown phase {only!r}; phases of {recipe.name} are: {', '.join(p.name for p in recipe.phases)}"
         )
-    report = Rehearsal(recipe.name)
+    report = DryRun(recipe.name)
     records = _records(recipe, phases, report)
     model = _model(recipe, report)
     tried: dict[str, Mapping[str, Tensor] | str] = {}
@@ -130,7 +130,7 @@ def rehearse(recipe_path: str | Path, only: str | None = None, overrides: Sequen
 # ---------------------------------------------------------------- what there is
 
 
-def _records(recipe: P2ERecipe, phases: Sequence[Phase], report: Rehearsal) -> dict[str, list[Record]]:
+def _records(recipe: P2ERecipe, phases: Sequence[Phase], report: DryRun) -> dict[str, list[Record]]:
     """Training records by manifest; what is wrong with a manifest is a problem."""
     validation = [recipe.validation] if isinstance(recipe.validation, str) else recipe.validation or []
     wanted = dict.fromkeys([*(m for p in phases for m in p.manifests or recipe.manifests)])
@@ -182,7 +182,7 @@ def _is_there(record: Record) -> bool:
 
 
 def _model(
-    recipe: P2ERecipe, report: Rehearsal
+    recipe: P2ERecipe, report: DryRun
 ) -> tuple[NanoEmoXForConditionalGeneration, NanoEmoXProcessor] | None:
     if not (Path(recipe.model) / "config.json").is_file():
         name = Path(recipe.model).name
@@ -211,22 +211,22 @@ def _phase(
     rows: Sequence[Record],
     model: tuple[NanoEmoXForConditionalGeneration, NanoEmoXProcessor] | None,
     tried: dict[str, Mapping[str, Tensor] | str],
-    report: Rehearsal,
+    report: DryRun,
 ) -> float:
     """Plan and time one phase; returns the seconds that a clip takes to decode and encode."""
     try:
-        turns = schedule(rows, phase, recipe.seed + recipe.phases.index(phase)) if rows else []
+        scheduled = schedule(rows, phase, recipe.seed + recipe.phases.index(phase)) if rows else []
     except ValueError as error:
         report.problems.append(f"phase {phase.name}: {error}")
-        turns = []
-    counts = realised(turns, rows) if turns else {}
-    clips = len({turn.record for turn in turns})
+        scheduled = []
+    counts = realised(scheduled, rows) if scheduled else {}
+    clips = len({example.record for example in scheduled})
     row = PhaseRow(phase.name, phase.steps, phase.batch_size, clips, counts, 0, None)
     encode_s = 0.0
-    if model is not None and turns:
-        first = turns[: TIMED_STEPS * phase.batch_size]
-        encode_s = _encode([rows[turn.record] for turn in first], *model, recipe, tried)
-        readable = [turn for turn in first if not isinstance(tried[rows[turn.record].id], str)]
+    if model is not None and scheduled:
+        first = scheduled[: TIMED_STEPS * phase.batch_size]
+        encode_s = _encode([rows[example.record] for example in first], *model, recipe, tried)
+        readable = [example for example in first if not isinstance(tried[rows[example.record].id], str)]
         readable = readable[: len(readable) // phase.batch_size * phase.batch_size]
         if readable:
             whole: Any = start_model(recipe, phase.model_copy(update={"after": []}))
@@ -307,7 +307,7 @@ def time_steps(model: nn.Module, examples: Examples, phase: Phase) -> Timed:
 def _corpora(
     records: Mapping[str, Sequence[Record]],
     tried: Mapping[str, Mapping[str, Tensor] | str],
-    report: Rehearsal,
+    report: DryRun,
 ) -> None:
     """Which of the clips that were tried cannot be read."""
     for i, row in enumerate(report.corpora):
@@ -321,7 +321,7 @@ def _corpora(
                 )
 
 
-def _memory(recipe: P2ERecipe, phase: Phase, trained: int, measured: int, report: Rehearsal) -> None:
+def _memory(recipe: P2ERecipe, phase: Phase, trained: int, measured: int, report: DryRun) -> None:
     device = _device()
     weights = _weights_bytes(Path(recipe.model))
     least = weights + trained * ADAM_BYTES
@@ -345,7 +345,7 @@ def _disk(
     phases: Sequence[Phase],
     needed: Mapping[str, Record],
     model: NanoEmoXForConditionalGeneration,
-    report: Rehearsal,
+    report: DryRun,
 ) -> None:
     stored, dtype = 0, recipe.features_dtype or "float32"
     if recipe.features and (Path(recipe.features) / "store.json").is_file():

@@ -1,8 +1,8 @@
 """P2E, the curriculum from perception to empathy (paper sec. 3.4), run from a recipe.
 
-A phase trains some parts on some tasks through some senses; all else is frozen, the encoders always. Each phase
-leaves a folder that loads like any model, with `phase.json` (settings, realised counts, versions), `health.json` and
-`log.jsonl` beside the weights. Phases build on the trained parts of those named under `after`.
+A phase trains some parts on some tasks through some modalities; all else is frozen, the encoders always. Each
+phase leaves a folder that loads like any model, with `phase.json` (settings, realised counts, versions),
+`diagnostics.json` and `log.jsonl` beside the weights. Phases build on the trained parts of those named under `after`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from nanoemox import __version__
 from nanoemox.checkpoints.load import BUNDLED, locate
 from nanoemox.checkpoints.weight_files import Weights, open_weights, raise_problems
 from nanoemox.data.decoded_clips import DecodedClips, LiveMedia, Tensors, decode_clips
-from nanoemox.data.extract_features import compute_features
+from nanoemox.data.extract_features import extract_features
 from nanoemox.data.feature_store import FeatureStore, StaleStoreError, origin_of
 from nanoemox.data.filtering import LeftOut, distinct, read_usable, to_train_on, to_validate_on
 from nanoemox.data.schema import Record
@@ -33,7 +33,7 @@ from nanoemox.files.atomic import write_json, written_whole
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.model.parts import LORA_TARGETS, PARTS, part_of, trainable_parts
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
-from nanoemox.training.diagnostics import check_health, table
+from nanoemox.training.diagnostics import diagnose, table
 from nanoemox.training.mixture import Examples, realised, schedule
 from nanoemox.training.recipe import P2ERecipe, Phase, RecipeError
 from nanoemox.training.trainer import ByLength, fit
@@ -91,15 +91,17 @@ def with_bundled(recipe: P2ERecipe) -> P2ERecipe:
 
 
 def read_records(recipe: P2ERecipe, left_out: LeftOut) -> tuple[dict[str, list[Record]], list[Record]]:
-    """Usable training records by manifest, and the first `health_clips` to validate on, evenly of each manifest."""
+    """Usable training records by manifest, and the first `diagnostic_clips` to validate on, evenly of each manifest."""
     training = dict.fromkeys([*recipe.manifests, *(m for p in recipe.phases for m in p.manifests or [])])
     validation = [recipe.validation] if isinstance(recipe.validation, str) else recipe.validation or []
     usable = distinct(
         {path: read_usable(path, left_out, recipe.quarantine) for path in [*training, *validation]}
     )
     several = [to_validate_on(usable[path]) for path in validation]
-    turns = (r for row in zip_longest(*several) for r in row if r is not None)
-    return {path: to_train_on(usable[path]) for path in training}, list(islice(turns, recipe.health_clips))
+    scheduled = (r for row in zip_longest(*several) for r in row if r is not None)
+    return {path: to_train_on(usable[path]) for path in training}, list(
+        islice(scheduled, recipe.diagnostic_clips)
+    )
 
 
 def _tensors(
@@ -123,7 +125,7 @@ def _tensors(
         def media(record: Record) -> Mapping[str, Tensor]:
             return clips.media(record.id, processor)
 
-    store = compute_features(
+    store = extract_features(
         records,
         model,
         processor,
@@ -174,8 +176,8 @@ def _run_phase(
 
     trained = trainable_parts(model, phase.train)
     seed = recipe.seed + recipe.phases.index(phase)
-    turns = schedule(records, phase, seed)
-    examples = Examples(records, turns, store, processor)
+    scheduled = schedule(records, phase, seed)
+    examples = Examples(records, scheduled, store, processor)
     say(f"phase {phase.name}: {phase.steps} steps of {phase.batch_size}; training {trained}")
     work = folder.with_name(f".{phase.name}.work")
     extra = diversity_loss(phase.diversity) if phase.diversity else None
@@ -183,7 +185,7 @@ def _run_phase(
     ordered = ByLength(examples, examples.length, phase.batch_size, seed, batches)
 
     def counts(step: int) -> dict[str, dict[str, int]]:
-        return realised([turns[i] for i in ordered.first(step * phase.batch_size)], records)
+        return realised([scheduled[i] for i in ordered.first(step * phase.batch_size)], records)
 
     fit(model, ordered, examples.collate, phase, work, seed, resume, rates, extra, counts)
     with written_whole(folder) as new:
@@ -194,10 +196,10 @@ def _run_phase(
         processor.save_pretrained(new)
         shutil.copy(work / "log.jsonl", new / "log.jsonl")
         model.to("cpu")
-        report = check_health(model, processor, validation, store) if validation else {}
+        report = diagnose(model, processor, validation, store) if validation else {}
         if report:
             say(f"phase {phase.name}: {table(report)}")
-            write_json(new / "health.json", report)
+            write_json(new / "diagnostics.json", report)
         write_json(
             new / "phase.json",
             {
@@ -205,7 +207,7 @@ def _run_phase(
                 "settings": phase.model_dump(),
                 "seed": seed,
                 "trained_parameters": trained,
-                "realised": realised(turns, records),
+                "realised": realised(scheduled, records),
                 "records": len(records),
                 "encoders": origin.encoders,
                 "seconds": round(time.perf_counter() - started, 1),

@@ -77,10 +77,10 @@ class Phase(Schedule):
     """One phase of P2E: which parts learn, from which tasks, through which senses.
 
     `tasks` are shares of the examples, and so are `corpora` (by the manifests' `source`) where they are given; with
-    the mixture `subset_uniform` `corpora` are the ratios of the released code, see `nanoemox.training.mixture`;
-    `after` names the phases whose trained parts this one starts from; `without` is the share of examples in which a
-    modality is left out, so that answers survive its absence; `diversity` weighs a penalty on tokens of one clip
-    that point the same way.
+    the mixture `subset_uniform` `corpora` are the ratios of the official code, see `nanoemox.training.mixture`;
+    `after` names the phases whose trained parts this one starts from; `modality_dropout` is the share of examples in
+    which a modality is left out, so that answers survive its absence; `diversity` weighs a penalty on tokens of one
+    clip that point the same way.
     """
 
     name: str
@@ -90,7 +90,7 @@ class Phase(Schedule):
     mixture: Literal["share", "subset_uniform"] = "share"
     modalities: list[str] = list(MODALITIES)
     after: list[str] = []
-    without: dict[str, float] = {}
+    modality_dropout: dict[str, float] = {}
     diversity: float = Field(0.0, ge=0)
     lora: Lora | None = None
     manifests: list[str] | None = None
@@ -120,7 +120,7 @@ class Phase(Schedule):
     def _modalities_exist(cls, value: list[str]) -> list[str]:
         return _known(value, list(MODALITIES), "modality")
 
-    @field_validator("without")
+    @field_validator("modality_dropout")
     @classmethod
     def _absences_exist(cls, value: dict[str, float]) -> dict[str, float]:
         _known(list(value), list(MODALITIES), "modality")
@@ -156,7 +156,7 @@ class P2ERecipe(Section):
     clips: str | None = None
     workers: int = Field(2, ge=0)
     seed: int = 42
-    health_clips: int = Field(200, ge=0)
+    diagnostic_clips: int = Field(200, ge=0)
     phases: list[Phase]
 
     @model_validator(mode="after")

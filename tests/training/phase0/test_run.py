@@ -168,11 +168,11 @@ def test_from_nothing_to_a_trained_model(tmp_path: Path) -> None:
     manifest = str(tmp_path / "train" / "manifest.jsonl")
     overrides = [
         f"model={model}", f"output={tmp_path / 'p2e'}", f"manifests=[{manifest}]", f"validation={manifest}",
-        f"features={tmp_path / 'features'}", f"clips={tmp_path / 'decoded'}", "health_clips=4", "workers=0",
+        f"features={tmp_path / 'features'}", f"clips={tmp_path / 'decoded'}", "diagnostic_clips=4", "workers=0",
         *(f"phases.{phase}.{key}=2" for phase in ("1a", "1b", "2", "3") for key in ("steps", "batch_size")),
     ]  # fmt: skip
     folder = run_recipe("p2e_pico", overrides=overrides)
-    health = json.loads((folder / "health.json").read_text())
+    health = json.loads((folder / "diagnostics.json").read_text())
     assert health["clips"] == 4 and set(health["tasks"]) == set(TASKS)
     with pytest.raises(RecipeError, match="assemble"):
         run_recipe(path, phase="nonsense")

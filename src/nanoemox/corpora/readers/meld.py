@@ -19,7 +19,7 @@ _FOLDERS = {
 }
 _FAULTS = {
     "train_dia125_utt3": "the file is corrupt",
-    "dev_dia110_utt7": "the file is missing from the release",
+    "dev_dia110_utt7": "the file is missing from the official code",
     "test_dia279_utt15": "the file is faulty",
     "test_dia38_utt4": "cut wrongly: minutes long",
     "test_dia220_utt0": "cut wrongly: minutes long",

@@ -33,7 +33,7 @@ def read_ov_merd(folder: Folder) -> Iterator[Line]:
         return
     folder.need("track2_train_ovmerd.csv", "ovlabel.csv")
     folder.assume(
-        "track2_train_ovmerd.csv is both trained and evaluated on by the published code: split is train"
+        "track2_train_ovmerd.csv is both trained and evaluated on by the official code: split is train"
     )
     yield from _both_tracks(folder, "ovmerd", "train")
 
@@ -71,7 +71,7 @@ def _open(
     name = row["name"]
     found = listed(row.get("openset"))
     if not found and not bare:
-        folder.assume("empty lists of labels count as neutral, as in the published code")
+        folder.assume("empty lists of labels count as neutral, as in the official code")
         found = ["neutral"]
     labels: dict[str, Any] = {"open_vocabulary": {"labels": found}} if found else {}
     if name in reasons:

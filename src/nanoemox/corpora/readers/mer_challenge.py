@@ -13,7 +13,7 @@ from nanoemox.corpora.readers.mer2025 import EMOTIONS
 from nanoemox.corpora.tables import Row
 
 _NOTHING = -10.0  # valence of a clip that has none
-_SPLITS = {"train": "train", "test1": "test"}  # what the published code trains and evaluates on
+_SPLITS = {"train": "train", "test1": "test"}  # what the official code trains and evaluates on
 _TABLES23 = {
     "train": ("train-label.csv",),
     "test1": ("test1-label.csv", "test-multi-label.csv"),

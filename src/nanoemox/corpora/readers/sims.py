@@ -24,7 +24,7 @@ def read(folder: Folder) -> Iterator[Line]:
 
 
 def read2(folder: Folder) -> Iterator[Line]:
-    """`meta.csv` of the release, or the published preparation."""
+    """`meta.csv` of the official code, or the published preparation."""
     yield from _read(folder, "simsv2-process", "meta.csv", "label.csv")
 
 

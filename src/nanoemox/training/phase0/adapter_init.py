@@ -45,8 +45,8 @@ def calibrate(model: NanoEmoXForConditionalGeneration, media: Sequence[Mapping[s
     bias.sub_(weight @ mean["face_features"])
     fusion = model.fusion
     for projection, name in (
-        (fusion.video_projection, "video_taps"),
-        (fusion.audio_projection, "audio_taps"),
+        (fusion.video_projection, "video_fusion_features"),
+        (fusion.audio_projection, "audio_fusion_features"),
     ):
         depths = model.config.fusion_experts  # one projection for all depths: their mean statistics
         shift, scale = mean[name].view(depths, -1).mean(dim=0), std[name].view(depths, -1).mean(dim=0)

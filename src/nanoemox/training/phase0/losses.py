@@ -6,7 +6,7 @@ Scene: pictures and captions that belong together, as CLIP (arXiv 2103.00020), w
 The extra targets sit on the very layers that adapters will read. They are read through a standardisation, so that
 what differs between clips is learned early, however large the part that all clips share; `backbones.assemble` folds
 the same standardisation into the adapters, since a large common part makes every token of a Q-Former alike.
-Letters: B batch, T frames, C audio clips, L samples, U time steps of an audio clip, D width, S text.
+Letters: B batch, T frames, C audio windows, L samples, U time steps of an audio window, D width, S text.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ class VoiceObjective(nn.Module):
 
 
 class SceneObjective(nn.Module):
-    """Pictures and captions find each other; the tapped layer names place, prop and light.
+    """VideoFrames and captions find each other; the tapped layer names place, prop and light.
 
     The prop, which is small, is also named by the patches, whichever shows it best: without this term the tapped
     token takes far longer to find it.

@@ -75,7 +75,7 @@ def make_backbones(
         say("tokenizer: training")
         tokenizer = train_tokenizer(theatre_texts(recipe.tokenizer_scripts, recipe.seed), recipe.vocabulary)
         config = NanoEmoXConfig.preset(recipe.preset, tokenizer)
-        config.world = "affect_theatre"
+        config.training_domain = "affect_theatre"
         with written_whole(output / "tokenizer") as new:
             NanoEmoXProcessor.from_config(config, tokenizer).save_pretrained(new)
             config.save_pretrained(new)

@@ -1,7 +1,7 @@
 """What phase 0 shows to the three small encoders: views of decoded Theatre clips with targets from their scripts.
 
-Every example is fixed by its index, the random view included. Letters: B batch, T frames, C audio clips, L samples,
-U time steps of an audio clip (99 in 2 s), K tracks or units, Q cues.
+Every example is fixed by its index, the random view included. Letters: B batch, T frames, C audio windows, L samples,
+U time steps of an audio window (99 in 2 s), K tracks or units, Q cues.
 """
 
 from __future__ import annotations

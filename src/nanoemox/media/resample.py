@@ -18,7 +18,7 @@ _STEPS = 1 << 14  # computed at once: each takes a copy of all that its kernels 
 
 
 def resample(samples: NDArray[np.float32], from_hz: int, to_hz: int) -> NDArray[np.float32]:
-    """AudioWindows [..., L] at `from_hz` -> [..., ceil(L * to_hz / from_hz)] at `to_hz`."""
+    """Samples [..., L] at `from_hz` -> [..., ceil(L * to_hz / from_hz)] at `to_hz`."""
     if from_hz < 1 or to_hz < 1:
         raise ValueError(f"expected sample rates of at least 1 Hz, got {from_hz} and {to_hz}")
     if from_hz == to_hz:

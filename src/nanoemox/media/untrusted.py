@@ -14,7 +14,9 @@ from typing import IO, NoReturn
 
 from nanoemox.files.errors import NanoEmoXError
 
-MAX_PIXELS = 40_000_000  # of one picture: above 8K video (33 million), below what would fill the memory
+MAX_PIXELS = (
+    40_000_000  # of one picture or frame: above 8K video (33 million), below what would fill the memory
+)
 MAX_VIDEO_SIDE = 16_384  # pixels
 HEAD_BYTES = 4096
 _OPEN_FLAGS = os.O_RDONLY
@@ -118,7 +120,7 @@ def check_size(path: Path, width: int, height: int, moving: bool = False) -> Non
         wrong = f"unpacks to {width} x {height} pixels (expected at most {MAX_PIXELS // 1_000_000} million)"
         refuse(path, wrong, "scale it down")
     if moving and max(width, height) > MAX_VIDEO_SIDE:
-        wrong = f"claims pictures of {width} x {height} pixels (expected sides of at most {MAX_VIDEO_SIDE})"
+        wrong = f"claims frames of {width} x {height} pixels (expected sides of at most {MAX_VIDEO_SIDE})"
         refuse(path, wrong, "scale it down, or export it again if it is damaged")
 
 

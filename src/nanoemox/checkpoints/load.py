@@ -30,7 +30,7 @@ def load_model(
 ) -> tuple[NanoEmoXForConditionalGeneration, NanoEmoXProcessor]:
     """Load "pico" (bundled), a folder, or a Hub id; dtype is that of the files on a CPU, else bfloat16."""
     name = str(name_or_path)
-    _check_device(device)
+    check_device(device)
     place = locate(name)
     if Path(place).is_dir():
         check_folder(Path(place))
@@ -100,7 +100,8 @@ def locate(name: str) -> str:
     return str(folder)
 
 
-def _check_device(device: str | torch.device) -> None:
+def check_device(device: str | torch.device) -> None:
+    """Raise ModelError unless torch can compute on this device here."""
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:  # PyTorch without CUDA only asserts

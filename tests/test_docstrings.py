@@ -1,6 +1,7 @@
 """Every public function with three or more arguments says what they are, what comes back, and what it raises.
 
-ruff (D417) and pydoclint compare the names in the sections with the signature; this test asks that the sections are there.
+ruff (D417) and pydoclint compare the names in the sections with the signature; this test asks that the sections
+are there.
 """
 
 from __future__ import annotations

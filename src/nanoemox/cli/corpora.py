@@ -130,10 +130,10 @@ def doctor(
 
 def _tell(report: Any, json_file: Path | None) -> None:
     """The report in words, and the whole of it in a file if one is named; status 1 unless all is well."""
-    from nanoemox.files.atomic import write_all
+    from nanoemox.files.atomic import write_json
 
     if json_file is not None:
-        write_all({json_file: json.dumps(report.to_dict(), ensure_ascii=False, indent=2) + "\n"})
+        write_json(json_file, report.to_dict())
     typer.echo(report.summary())
     if not report.ok:
         raise typer.Exit(1)

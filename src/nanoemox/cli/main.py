@@ -25,7 +25,7 @@ from nanoemox.cli.corpora import corpora
 from nanoemox.cli.models import assemble, classify, convert, export
 from nanoemox.cli.scores import TASK_NAMES, compare, score
 from nanoemox.cli.training import features, train
-from nanoemox.files.atomic import check_outputs, write_all
+from nanoemox.files.atomic import check_outputs, write_texts
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -156,7 +156,7 @@ def analyze(
         from nanoemox.inference.page import render_report
 
         files[Path(html)] = render_report(analysis, text, start or 0.0)
-    write_all(files)
+    write_texts(files)
     if json_file == "-":
         sys.stdout.write(as_json)
         return

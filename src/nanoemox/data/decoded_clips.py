@@ -23,6 +23,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from nanoemox.data.records import load_record
+from nanoemox.files.atomic import write_json
 from nanoemox.media.clip import AUDIO_WINDOW_S, AUDIO_WINDOWS, FRAMES_PER_CLIP, SAMPLE_RATE_HZ
 from nanoemox.media.untrusted import MediaError
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor, normalised_sound, picture_processor
@@ -159,7 +160,7 @@ def decode_clips(
     for array in (frames, sound, times, state):
         array.flush()
     if unreadable:
-        (folder / "unreadable.json").write_text(json.dumps(unreadable, indent=2), encoding="utf-8")
+        write_json(folder / "unreadable.json", unreadable)
     return DecodedClips(folder)
 
 
@@ -188,9 +189,7 @@ def _open_arrays(folder: Path, ids: list[str], side: int) -> tuple[np.memmap[Any
         for name, (dtype, shape) in layout.items()
     )
     if fresh:
-        temporary = index.with_suffix(".unfinished")
-        temporary.write_text(json.dumps(wanted), encoding="utf-8")
-        temporary.replace(index)
+        write_json(index, wanted)
     return arrays
 
 

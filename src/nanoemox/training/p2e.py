@@ -29,7 +29,7 @@ from nanoemox.data.extract_features import extract_features
 from nanoemox.data.feature_store import FeatureStore, StaleStoreError, origin_of
 from nanoemox.data.filtering import LeftOut, distinct, read_usable, to_train_on, to_validate_on
 from nanoemox.data.schema import Record
-from nanoemox.files.atomic import write_json, written_whole
+from nanoemox.files.atomic import whole_folder, write_json
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.model.parts import LORA_TARGETS, PARTS, part_of, trainable_parts
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
@@ -188,7 +188,7 @@ def _run_phase(
         return realised([scheduled[i] for i in ordered.first(step * phase.batch_size)], records)
 
     fit(model, ordered, examples.collate, phase, work, seed, resume, rates, extra, counts)
-    with written_whole(folder) as new:
+    with whole_folder(folder, replace=True) as new:
         if phase.lora is not None:
             model.save_pretrained(new / "lora")
             model = model.merge_and_unload()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import io
 import json
 import logging
 import os
@@ -263,15 +262,10 @@ def test_nothing_asked_gets_help(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_disk_that_is_full_names_the_file(
     refused: Any, tmp_path: Path, analyzer: type[Analyzer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Full(io.StringIO):
-        def write(self, _: str) -> int:
-            raise OSError(errno.ENOSPC, "No space left on device")
+    def full(*_: Any, **__: Any) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    def fdopen(handle: int, *_: Any, **__: Any) -> Full:
-        os.close(handle)
-        return Full()
-
-    monkeypatch.setattr("nanoemox.files.atomic.os.fdopen", fdopen)
+    monkeypatch.setattr(Path, "write_text", full)
     assert "r.json: could not be written (No space left" in refused(
         "analyze", "a.mp4", "--json", tmp_path / "r.json"
     )

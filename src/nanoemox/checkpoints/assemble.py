@@ -8,7 +8,6 @@ language model's table (Qwen2.5: 151,936 rows, the tokenizer ends at 151,664), s
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from collections.abc import Callable, Mapping
@@ -30,8 +29,8 @@ from nanoemox.checkpoints.weight_files import (
     WeightsError,
     check_dtype,
     open_weights,
-    whole_folder,
 )
+from nanoemox.files.atomic import whole_folder, write_json
 from nanoemox.files.errors import ArgumentError
 from nanoemox.model.configuration_nanoemox import PRESETS, NanoEmoXConfig
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
@@ -248,7 +247,7 @@ def _write_model(
     for each in (config, *(getattr(config, name) for name in config.sub_configs_defaults)):
         each.dtype = dtype
     count = sum(math.prod(shape) for shape in parameter_shapes(skeleton).values())
-    with whole_folder(out, count * TORCH_DTYPES[dtype].itemsize) as new:
+    with whole_folder(out, needed_bytes=count * TORCH_DTYPES[dtype].itemsize) as new:
         writer = ShardWriter(new)
         write(writer)
         writer.close()
@@ -261,6 +260,6 @@ def _write_model(
             "dtype": dtype,
             "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
         }
-        (new / "assembly.json").write_text(json.dumps(assembly, indent=2) + "\n", encoding="utf-8")
+        write_json(new / "assembly.json", assembly)
         complete(new)
     return out

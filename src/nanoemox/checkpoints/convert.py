@@ -9,7 +9,6 @@ language model and kept beside it in `lora/`. `write_official` is the way back, 
 from __future__ import annotations
 
 import copy
-import json
 import logging
 import re
 from collections import Counter
@@ -21,6 +20,7 @@ from typing import Any
 
 import peft
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from nanoemox.checkpoints.assemble import parameter_shapes, skeleton_of
@@ -34,9 +34,8 @@ from nanoemox.checkpoints.weight_files import (
     WeightsError,
     open_weights,
     raise_problems,
-    save_tensors,
-    whole_folder,
 )
+from nanoemox.files.atomic import whole_file, whole_folder, write_json
 from nanoemox.files.errors import ArgumentError
 from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
 from nanoemox.model.parts import LORA_ALPHA, LORA_DROPOUT, LORA_TARGETS, PARTS, part_of
@@ -168,7 +167,8 @@ def convert(
 
         # Write the folder tensor by tensor.
         size = sum(torch.Size(shape).numel() for shape in plan.shapes.values()) * 4
-        with whole_folder(Path(out), min(size, 2 * sum(_bytes(t) for t in stored_base.values()))) as new:
+        needed_bytes = min(size, 2 * sum(_bytes(t) for t in stored_base.values()))
+        with whole_folder(out, needed_bytes=needed_bytes) as new:
             logger.info("writing %s", out)
             writer = ShardWriter(new)
             for name in plan.shapes:
@@ -181,8 +181,7 @@ def convert(
             _official_processor(processor, config).save_pretrained(new)
             if (folder / "assembly.json").is_file():
                 (new / "assembly.json").write_bytes((folder / "assembly.json").read_bytes())
-            text = json.dumps(report.to_dict(), indent=2) + "\n"
-            (new / "conversion.json").write_text(text, encoding="utf-8")
+            write_json(new / "conversion.json", report.to_dict())
             complete(new)
     return report
 
@@ -307,7 +306,7 @@ def _save_lora(folder: Path, lora: Mapping[str, Mapping[str, Stored]], alpha: in
         for letter, stored in pair.items():
             tensors[f"base_model.model.{module}.lora_{letter}.weight"] = stored.read().clone()
         rank = pair["A"].shape[0]
-    save_tensors(tensors, folder / "adapter_model.safetensors")
+    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
     peft.LoraConfig(
         r=rank, lora_alpha=alpha, lora_dropout=LORA_DROPOUT, target_modules=LORA_TARGETS, inference_mode=True
     ).save_pretrained(folder)
@@ -373,14 +372,7 @@ def write_official(folder: str | Path, path: str | Path) -> dict[str, int]:
         raise WeightsError(
             f"{folder}: expected adapters, fusion or LoRA, found none; name a whole model folder"
         )
-    temporary = path.with_name(f".{path.name}.unfinished")
-    try:
+    with whole_file(path) as temporary:
         torch.save({"model": state}, temporary)
-        temporary.rename(path)
-    except (OSError, RuntimeError) as error:  # PyTorch tells a full disk in its own words
-        reason = " ".join(str(error).split())[:160]
-        raise WeightsError(f"{path}: could not be written ({reason}); is the disk full? make room") from error
-    finally:
-        temporary.unlink(missing_ok=True)
     lora = sum(".lora_" in name for name in state)
     return {"adapters and fusion": len(state) - lora, "LoRA": lora}

@@ -7,7 +7,8 @@ import shutil
 from pathlib import Path
 
 from nanoemox.checkpoints.model_card import write_card
-from nanoemox.checkpoints.weight_files import TORCH_DTYPES, WeightsError, check_dtype, whole_folder
+from nanoemox.checkpoints.weight_files import TORCH_DTYPES, WeightsError, check_dtype
+from nanoemox.files.atomic import whole_folder
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 

@@ -7,10 +7,8 @@ index of shards), one safetensors file, and one `.pth`. Nothing is unpickled but
 
 from __future__ import annotations
 
-import errno
 import json
 import re
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -183,16 +181,6 @@ def listed(names: Iterable[str], most: int = LISTED) -> str:
     return ", ".join(every[:most]) + more
 
 
-def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Write one safetensors file."""
-    try:
-        save_file(dict(tensors), path, metadata={"format": "pt"})
-    except SafetensorError as error:
-        full = "os error 28" in str(error) or "No space" in str(error)
-        remedy = "the disk is full; make room" if full else "check the disk"
-        raise WeightsError(f"{path}: could not be written ({error}); {remedy}") from error
-
-
 class ShardWriter:
     """Writes tensors as they come into safetensors shards; holds one shard in memory."""
 
@@ -213,7 +201,8 @@ class ShardWriter:
         self.total_bytes += size
 
     def _flush(self) -> None:
-        save_tensors(self._pending, self.folder / f"shard-{len(self._shards) + 1:05}.safetensors")
+        path = self.folder / f"shard-{len(self._shards) + 1:05}.safetensors"
+        save_file(self._pending, path, metadata={"format": "pt"})
         self._shards.append(list(self._pending))
         self._pending, self._size = {}, 0
 
@@ -225,45 +214,12 @@ class ShardWriter:
         weight_map: dict[str, str] = {}
         for number, names in enumerate(self._shards, start=1):
             whole = "model.safetensors" if count == 1 else f"model-{number:05}-of-{count:05}.safetensors"
-            path = (self.folder / f"shard-{number:05}.safetensors").rename(self.folder / whole)
-            path.chmod(self.folder.stat().st_mode & 0o666)  # safetensors writes for the owner alone
+            (self.folder / f"shard-{number:05}.safetensors").rename(self.folder / whole)
             weight_map |= dict.fromkeys(names, whole)
         if count > 1:
             index = {"metadata": {"total_size": self.total_bytes}, "weight_map": weight_map}
             text = json.dumps(index, indent=2) + "\n"
             (self.folder / "model.safetensors.index.json").write_text(text, encoding="utf-8")
-
-
-@contextmanager
-def whole_folder(out: Path, needed_bytes: int = 0) -> Iterator[Path]:
-    """A new folder that appears as `out` only when all is written; what is unfinished is removed.
-
-    A killed run leaves a hidden `.NAME.unfinished` beside it, which the next run removes first.
-    """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise WeightsError(f"{out}: exists already and is not empty; name a new folder, or remove it")
-    parent = out.absolute().parent
-    if not parent.is_dir():
-        raise WeightsError(f"{out}: the folder {parent} does not exist; make it first")
-    temporary = parent / f".{out.name}.unfinished"
-    shutil.rmtree(temporary, ignore_errors=True)
-    free = shutil.disk_usage(parent).free
-    if free < needed_bytes:
-        raise WeightsError(
-            f"{out}: expected {needed_bytes / 1e9:.1f} GB of room on its disk, found {free / 1e9:.1f}; make room"
-        )
-    temporary.mkdir()
-    try:
-        yield temporary
-        if out.exists():
-            out.rmdir()
-        temporary.rename(out)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise WeightsError(f"{out}: the disk is full; make room and run it again") from error
-        raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def raise_problems(place: Path, problems: Sequence[str], remedy: str) -> None:

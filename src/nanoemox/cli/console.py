@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nanoemox.files.atomic import check_outputs, write_all
+from nanoemox.files.atomic import check_outputs, write_texts
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -106,7 +106,7 @@ def write_result(
     files = dict(others or {})
     if json_file and json_file != STANDARD_OUTPUT:
         files[Path(json_file)] = text
-    write_all(files)
+    write_texts(files)
     for path in files:
         note(f"wrote {path}")
     if json_file == STANDARD_OUTPUT:

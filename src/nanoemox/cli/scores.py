@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nanoemox.files.atomic import check_outputs, write_all
+from nanoemox.files.atomic import check_outputs, write_json, write_texts
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -65,7 +64,7 @@ def score(
         return
     show_file_scores(console, report)
     if json_file:
-        write_all({json_file: to_json(report)})
+        write_texts({json_file: to_json(report)})
 
 
 def compare(
@@ -86,7 +85,7 @@ def compare(
     report = run(a, b, manifest, task, seed)
     show_comparison(_console(), report)
     if json_file:
-        write_all({json_file: json.dumps(report, ensure_ascii=False, indent=2) + "\n"})
+        write_json(json_file, report)
 
 
 def _server(

@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from nanoemox.data.feature_store import StaleStoreError
 from nanoemox.data.records import load_record
+from nanoemox.files.atomic import write_json
 from nanoemox.files.errors import ArgumentError
 from nanoemox.media.clip import AUDIO_WINDOW_S, AUDIO_WINDOWS, FRAMES_PER_CLIP, SAMPLE_RATE_HZ
 from nanoemox.media.untrusted import MediaError
@@ -161,7 +162,7 @@ def decode_clips(
     for array in (frames, sound, times, state):
         array.flush()
     if unreadable:
-        (folder / "unreadable.json").write_text(json.dumps(unreadable, indent=2), encoding="utf-8")
+        write_json(folder / "unreadable.json", unreadable)
     return DecodedClips(folder)
 
 
@@ -190,9 +191,7 @@ def _open_arrays(folder: Path, ids: list[str], side: int) -> tuple[np.memmap[Any
         for name, (dtype, shape) in layout.items()
     )
     if fresh:
-        temporary = index.with_suffix(".unfinished")
-        temporary.write_text(json.dumps(wanted), encoding="utf-8")
-        temporary.replace(index)
+        write_json(index, wanted)
     return arrays
 
 

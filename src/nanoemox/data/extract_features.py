@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from nanoemox.data.feature_store import DTYPES, VERSION, FeatureStore, Origin, StaleStoreError, origin_of
 from nanoemox.data.records import content_hash, load_record
+from nanoemox.files.atomic import UNFINISHED, whole_file, write_json
 from nanoemox.files.errors import ArgumentError
 from nanoemox.media.untrusted import MediaError
 from nanoemox.model.encoders import FEATURE_NAMES
@@ -87,10 +88,12 @@ def _opened(out_dir: Path, origin: Origin, dtype: str | None) -> FeatureStore:
     if dtype is not None and dtype not in DTYPES:
         raise ArgumentError(f"dtype {dtype}: expected one of {', '.join(DTYPES)}")
     out_dir.mkdir(parents=True, exist_ok=True)
-    for left in out_dir.glob("*.unfinished"):
+    for left in out_dir.glob(f"*{UNFINISHED}"):
         left.unlink()
     if not (out_dir / "store.json").is_file():
-        _write(out_dir / "store.json", {"version": VERSION, **origin._asdict(), "dtype": dtype or "float32"})
+        write_json(
+            out_dir / "store.json", {"version": VERSION, **origin._asdict(), "dtype": dtype or "float32"}
+        )
     store = FeatureStore(out_dir, origin)
     if dtype is not None and dtype != store.header["dtype"]:
         raise StaleStoreError(
@@ -130,14 +133,14 @@ def _closed(out_dir: Path, contents: Mapping[str, str], unreadable: dict[str, st
     if aliases:
         path = out_dir / "aliases.json"
         known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        _write(path, known | aliases)
+        write_json(path, known | aliases)
         store.content |= aliases
     for record_id, content in contents.items():
         if not store.knows(content):  # the file was exchanged for one that cannot be read
             store.content.pop(record_id, None)
             unreadable.setdefault(record_id, "a clip with the same content cannot be read")
     if unreadable:
-        _write(out_dir / "unreadable.json", unreadable)
+        write_json(out_dir / "unreadable.json", unreadable)
     store.unreadable = unreadable
     return store
 
@@ -217,10 +220,8 @@ def _write_shard(path: Path, clips: Sequence[tuple[dict[str, str], dict[str, Ten
         parts = [features[name] for _, features in clips if name in features]
         if parts:
             tensors[name] = torch.cat(parts).to(DTYPES[dtype])
-    temporary = path.with_suffix(".unfinished")
-    save_file(tensors, temporary, metadata={"clips": json.dumps(entries)})
-    temporary.chmod(path.parent.stat().st_mode & 0o666)  # safetensors writes for the owner alone
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        save_file(tensors, temporary, metadata={"clips": json.dumps(entries)})
 
 
 def _batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
@@ -232,9 +233,3 @@ def _batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
             batch = []
     if batch:
         yield batch
-
-
-def _write(path: Path, value: Any) -> None:
-    temporary = path.with_name(f".{path.name}.unfinished")
-    temporary.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
-    temporary.replace(path)

@@ -29,7 +29,7 @@ from nanoemox.data.manifest import read_manifest
 from nanoemox.data.schema import plain_labels
 from nanoemox.evaluation.page import render_evaluation
 from nanoemox.evaluation.predict import Features, Took, predict, read_times
-from nanoemox.files.atomic import write_all
+from nanoemox.files.atomic import write_texts
 from nanoemox.inference.analyzer import EmotionAnalyzer
 from nanoemox.scoring import score as scoring
 from nanoemox.scoring.class_report import break_down
@@ -142,7 +142,7 @@ def evaluate(
                 records, analyzer, out / modality, chosen, batch_size, {modality}, features, digest
             )
             report["baselines"][f"{modality}_only"] = scoring.score(labels, lines, speakers, chosen, seed)
-    write_all(
+    write_texts(
         {
             out / "report.json": json.dumps(report, ensure_ascii=False, indent=2) + "\n",
             out / "report.html": render_evaluation(report),

@@ -23,7 +23,7 @@ from nanoemox.data.feature_store import FeatureStore
 from nanoemox.data.manifest import read_predictions
 from nanoemox.data.records import load_record
 from nanoemox.data.schema import Prediction, Record, plain_labels, turns_of
-from nanoemox.files.atomic import write_all, write_jsonl
+from nanoemox.files.atomic import write_json, write_jsonl
 from nanoemox.inference.analyzer import EmotionAnalyzer
 from nanoemox.inference.results import Answers, Request
 from nanoemox.media.clip import Clip, empty_clip
@@ -215,7 +215,7 @@ def _resume(path: Path, run: Mapping[str, Any]) -> dict[tuple[str, str], dict[st
     found = read_predictions(path, unfinished=True) if path.exists() else []
     good = [p for p in found if p.error is None and p.task_version == TASKS[p.task].version]
     write_jsonl(path, good)
-    write_all({note: json.dumps(run, ensure_ascii=False, indent=2) + "\n"})
+    write_json(note, run)
     return {(p.id, p.task): _line(p) for p in good}
 
 

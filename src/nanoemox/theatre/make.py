@@ -7,7 +7,6 @@ older drawing is made anew, not taken for the one asked for. A repeated run leav
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import time
@@ -33,6 +32,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from nanoemox.files.atomic import write_jsonl
 from nanoemox.files.errors import NanoEmoXError
 from nanoemox.theatre.render import render
 from nanoemox.theatre.script import SPLITS, Script, stage_script
@@ -193,9 +193,5 @@ def make_theatre(
         )
     manifest = out / "manifest.jsonl"
     records.sort(key=lambda record: str(record["id"]))
-    part = manifest.with_name(".manifest.jsonl.part")
-    part.write_text(
-        "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records), encoding="utf-8"
-    )
-    part.replace(manifest)
+    write_jsonl(manifest, records)
     return MakeReport(manifest, clips, made, clips - made, time.perf_counter() - start)

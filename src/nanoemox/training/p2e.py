@@ -31,7 +31,7 @@ from nanoemox.data.extract_features import extract_features
 from nanoemox.data.feature_store import FeatureStore, StaleStoreError, origin_of
 from nanoemox.data.filtering import LeftOut, read_usable_manifests, to_train_on, to_validate_on
 from nanoemox.data.schema import Record
-from nanoemox.files.atomic import write_json, written_whole
+from nanoemox.files.atomic import whole_folder, write_json
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.model.parts import LORA_TARGETS, PARTS, part_of, trainable_parts
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
@@ -251,7 +251,7 @@ def _run_phase(run: _Run, phase: Phase, records: Sequence[Record], folder: Path)
     fit(plan, work, run.resume, counts)
 
     # The folder: weights, log, diagnostics on clips to validate on, and a note of how it came about.
-    with written_whole(folder) as new:
+    with whole_folder(folder, replace=True) as new:
         if phase.lora is not None:
             model.save_pretrained(new / "lora")
             model = model.merge_and_unload()

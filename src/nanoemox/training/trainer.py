@@ -33,7 +33,7 @@ from transformers import (
     set_seed,
 )
 
-from nanoemox.files.atomic import write_json
+from nanoemox.files.atomic import write_json, write_texts
 from nanoemox.training.recipe import RecipeError, Schedule
 
 logger = logging.getLogger(__name__)
@@ -54,8 +54,7 @@ class JsonLines(TrainerCallback):
         if self.path.exists() and state.global_step:
             lines = self.path.read_text(encoding="utf-8").splitlines()
             kept = [line for line in lines if json.loads(line)["step"] <= state.global_step]
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        write_texts({self.path: "".join(f"{line}\n" for line in kept)})
 
     def on_log(
         self,

@@ -28,7 +28,7 @@ from tqdm import tqdm
 from nanoemox.data.decoded_clips import DecodedClips, decode_clips
 from nanoemox.data.manifest import read_manifest
 from nanoemox.data.schema import Record
-from nanoemox.files.atomic import write_json, written_whole
+from nanoemox.files.atomic import whole_folder, write_json
 from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
@@ -86,7 +86,7 @@ def make_backbones(
         tokenizer = train_tokenizer(theatre_texts(recipe.tokenizer_scripts, recipe.seed), recipe.vocabulary)
         config = NanoEmoXConfig.preset(recipe.preset, tokenizer)
         config.training_domain = "affect_theatre"
-        with written_whole(output / "tokenizer") as new:
+        with whole_folder(output / "tokenizer", replace=True) as new:
             NanoEmoXProcessor.from_config(config, tokenizer).save_pretrained(new)
             config.save_pretrained(new)
     if "decode" in wanted:
@@ -218,7 +218,7 @@ def train_job(recipe: BackboneRecipe, job: str, resume: bool, device: str | None
     torch.manual_seed(seed)
     model, examples, collate = _JOBS[job](recipe, settings, config, processor, seed)
     fit(TrainingPlan(model, examples, collate, settings, seed, device=device), work, resume)
-    with written_whole(output / job) as new:
+    with whole_folder(output / job, replace=True) as new:
         if job == "lm":
             model.save_pretrained(new)
         else:
@@ -299,7 +299,7 @@ def assemble(recipe: BackboneRecipe) -> Path:
     records, clips = _training_clips(recipe)
     processor = _processor(recipe)
     calibrate(model.eval(), [clips.media(record.id, processor) for record in records[:CALIBRATION_CLIPS]])
-    with written_whole(output / "model") as new:
+    with whole_folder(output / "model", replace=True) as new:
         model.eval().save_pretrained(new)
         processor.save_pretrained(new)
     return output / "model"

@@ -21,6 +21,7 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from nanoemox.data.decoded_clips import DecodedClips, normalised_pixels
+from nanoemox.files.atomic import whole_file
 from nanoemox.media.clip import SAMPLE_RATE_HZ
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor, picture_processor
 from nanoemox.theatre import world
@@ -84,10 +85,8 @@ def action_units(
     ]
     with ProcessPoolExecutor(max(1, workers), mp_context=get_context("spawn")) as pool:
         units = np.stack(list(pool.map(_units, jobs, chunksize=32)))
-    temporary = folder / ".units.unfinished.npy"
-    folder.mkdir(parents=True, exist_ok=True)
-    np.save(temporary, units)
-    temporary.replace(path)
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        np.save(file, units)
     return units
 
 
@@ -112,10 +111,8 @@ def stills(number: int, seed: int, side: int, folder: Path, workers: int) -> NDA
             made = tqdm(pool.map(_still, jobs, chunksize=32), total=number, desc="stills", unit="picture")
             for index, picture in enumerate(made):
                 drawn[index] = picture
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / ".stills.unfinished.npy"
-        np.save(temporary, drawn)
-        temporary.replace(path)
+        with whole_file(path) as temporary, temporary.open("wb") as file:
+            np.save(file, drawn)
     return np.load(path, mmap_mode="r")
 
 

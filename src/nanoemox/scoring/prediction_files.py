@@ -110,7 +110,14 @@ def _decoded(path: Path, faults: Faults) -> str:
 
 
 def _from_table(path: Path, comma: str, faults: Faults) -> list[Row]:
-    csv.field_size_limit(2**31 - 1)
+    before = csv.field_size_limit(2**31 - 1)  # for the whole process, so it is set back
+    try:
+        return _table_rows(path, comma, faults)
+    finally:
+        csv.field_size_limit(before)
+
+
+def _table_rows(path: Path, comma: str, faults: Faults) -> list[Row]:
     reader = csv.DictReader(io.StringIO(_decoded(path, faults), newline=""), delimiter=comma)
     names = [name.strip() for name in reader.fieldnames or () if name]
     if not any(n.casefold() in ID for n in names):
@@ -166,7 +173,7 @@ def _from_json(path: Path, faults: Faults) -> list[Row]:
 
 
 def _from_npz(path: Path) -> list[Row]:
-    arrays = read_npz(path)
+    arrays = read_npz(path, "name2reason, or filenames and fileitems")
     if isinstance(arrays.get("name2reason"), Mapping):
         return [_pair(name, item) for name, item in arrays["name2reason"].items()]
     if "filenames" in arrays and "fileitems" in arrays:

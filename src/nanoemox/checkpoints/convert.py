@@ -25,6 +25,7 @@ from torch import Tensor
 
 from nanoemox.checkpoints.assemble import parameter_shapes, skeleton_of
 from nanoemox.checkpoints.hub import check_folder, complete, find_part, public_name
+from nanoemox.checkpoints.load import load_config, load_processor
 from nanoemox.checkpoints.official_names import NEVER_REACHED, official_name
 from nanoemox.checkpoints.weight_files import (
     FLOATS,
@@ -141,7 +142,7 @@ def convert(
     """
     folder = find_part(str(base))
     check_folder(folder)
-    processor = NanoEmoXProcessor.from_pretrained(folder)
+    processor = load_processor(folder)
     with ExitStack() as stack:
         # Open the checkpoints, and give every tensor its place or refuse all of them.
         state: dict[str, Stored] = {}
@@ -150,7 +151,7 @@ def convert(
             weights = stack.enter_context(open_weights(Path(path), "model"))
             ignored += weights.others
             state |= {_common_name(name): stored for name, stored in weights.items()}
-        before = NanoEmoXConfig.from_pretrained(folder)
+        before = load_config(folder)
         config, forms = _configuration(before, state, dict(settings or {}))
         plan = _plan(Path(checkpoints[-1]), config, state)
         stored_base = stack.enter_context(open_weights(folder))

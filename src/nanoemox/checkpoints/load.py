@@ -56,10 +56,7 @@ def load_model(
     if dtype is None:
         dtype = "auto" if torch.device(device).type == "cpu" else torch.bfloat16
     config = _read_config(name, place, revision)
-    try:
-        processor = NanoEmoXProcessor.from_pretrained(place, revision=revision)
-    except _WRONG_FILES as error:
-        raise ModelError(_loading_failed(name, error)) from error
+    processor = load_processor(place, revision)
     try:
         model, report = NanoEmoXForConditionalGeneration.from_pretrained(
             place,
@@ -78,6 +75,15 @@ def load_model(
     return model.to(device), processor
 
 
+def load_processor(place: str | Path, revision: str | None = None) -> NanoEmoXProcessor:
+    """The processor of a model folder or Hub id. Raises ModelError if its files are missing or wrong."""
+    try:
+        processor: NanoEmoXProcessor = NanoEmoXProcessor.from_pretrained(place, revision=revision)
+    except _WRONG_FILES as error:
+        raise ModelError(_loading_failed(str(place), error)) from error
+    return processor
+
+
 def load_config(name_or_path: str | Path) -> NanoEmoXConfig:
     """The configuration of any model that `load_model` takes, or of a preset such as "nano"."""
     name = str(name_or_path)
@@ -86,16 +92,19 @@ def load_config(name_or_path: str | Path) -> NanoEmoXConfig:
         if not (folder / "config.json").is_file():
             return NanoEmoXConfig.preset(name)
     place = locate(name)
-    if Path(place).is_dir() and (Path(place) / "config.json").is_file():
+    if Path(place).is_dir():
+        if not (Path(place) / "config.json").is_file():
+            raise ModelError(f"{name}: expected a model folder with config.json, found none; check the path")
         check_kind(Path(place) / "config.json")
     return _read_config(name, place)
 
 
 def _read_config(name: str, place: str, revision: str | None = None) -> NanoEmoXConfig:
     try:
-        return NanoEmoXConfig.from_pretrained(place, revision=revision or "main")
+        config: NanoEmoXConfig = NanoEmoXConfig.from_pretrained(place, revision=revision or "main")
     except _WRONG_FILES as error:
         raise ModelError(_loading_failed(name, error)) from error
+    return config
 
 
 def _loading_failed(name: str, error: Exception) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
@@ -343,7 +344,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
             stream.reconfigure(errors="backslashreplace")
     words = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        with show_log():
+        with show_log(), warnings.catch_warnings():
+            if not sys.warnoptions:  # what transformers will change is no news for who runs a command
+                warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers\.")
             sys.exit(app(args=words, prog_name="nanoemox", standalone_mode=False) or 0)
     except (NanoEmoXError, OSError) as error:  # OSError: files that are missing, forbidden, on a full disk
         if os.environ.get("NANOEMOX_DEBUG"):

@@ -129,7 +129,8 @@ def normalised_pixels(pixels: Tensor, image_processor: Any) -> Tensor:
     """uint8 [..., 3, H, W] -> float32, as the image processor normalises them."""
     mean = torch.tensor(image_processor.image_mean).view(3, 1, 1)
     std = torch.tensor(image_processor.image_std).view(3, 1, 1)
-    return (pixels.float() * image_processor.rescale_factor - mean) / std
+    scale: float = image_processor.rescale_factor
+    return (pixels.float() * scale - mean) / std
 
 
 def decode_clips(

@@ -188,7 +188,9 @@ class _Files(Dataset[Any]):
 
     def __getitem__(self, index: int) -> Mapping[str, Tensor] | str:
         try:
-            return self.processor.media(load_record(self.records[index], self.processor.compat))
+            clip = load_record(self.records[index], self.processor.compat)
+            tensors: Mapping[str, Tensor] = self.processor.media(clip)
+            return tensors
         except MediaError as error:
             return str(error)
         except OSError as error:  # locked, or gone since it was hashed

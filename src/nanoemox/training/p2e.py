@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from nanoemox import __version__
 from nanoemox.checkpoints.hub import check_folder
-from nanoemox.checkpoints.load import BUNDLED, load_model, locate
+from nanoemox.checkpoints.load import BUNDLED, load_model, load_processor, locate
 from nanoemox.checkpoints.weight_files import Weights, open_weights, raise_problems
 from nanoemox.data.decoded_clips import DecodedClips, LiveMedia, Tensors, decode_clips
 from nanoemox.data.extract_features import extract_features
@@ -90,7 +90,7 @@ def train_p2e(
         )
     # Read everything that the phases need: the records, and what each of them looks and sounds like.
     check_folder(Path(recipe.model))
-    processor = NanoEmoXProcessor.from_pretrained(recipe.model)
+    processor = load_processor(recipe.model)
     output = Path(recipe.output)
     records, validation, left_out = read_records(recipe)
     needed = list({r.id: r for rows in (*records.values(), validation) for r in rows}.values())
@@ -365,7 +365,8 @@ def with_lora(model: NanoEmoXForConditionalGeneration, phase: Phase) -> nn.Modul
         target_modules=LORA_TARGETS,
         modules_to_save=saved,
     )
-    return get_peft_model(model, config)
+    wrapped: nn.Module = get_peft_model(model, config)
+    return wrapped
 
 
 def diversity_loss(weight: float) -> Callable[[nn.Module, Mapping[str, Tensor]], Tensor]:

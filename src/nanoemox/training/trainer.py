@@ -105,7 +105,7 @@ class OrderedTrainer(Trainer):
         self._rates, self._extra_loss = rates, extra_loss
         self._parts: dict[str, list[float]] = defaultdict(list)
 
-    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> SequentialSampler:
+    def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> SequentialSampler:
         return SequentialSampler(cast(Sized, train_dataset or self.train_dataset))
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:

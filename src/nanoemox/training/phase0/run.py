@@ -119,7 +119,8 @@ def _records(recipe: BackboneRecipe) -> list[Record]:
 
 
 def _processor(recipe: BackboneRecipe) -> NanoEmoXProcessor:
-    return NanoEmoXProcessor.from_pretrained(Path(recipe.output) / "tokenizer")
+    processor: NanoEmoXProcessor = NanoEmoXProcessor.from_pretrained(Path(recipe.output) / "tokenizer")
+    return processor
 
 
 def _stills(recipe: BackboneRecipe) -> NDArray[np.uint8]:

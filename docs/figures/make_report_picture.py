@@ -6,7 +6,6 @@ It needs Chromium (Debian: `apt install chromium`) and looks best with the fonts
 Run it:  make picture
 """
 
-import os
 import shutil
 import subprocess
 import sys
@@ -35,7 +34,9 @@ def find_browser() -> str:
     """The path of Chromium or Chrome."""
     found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
     if found is None:
-        sys.exit(f"expected one of {', '.join(BROWSERS)} on the PATH, found none; on Debian: apt install chromium")
+        sys.exit(
+            f"expected one of {', '.join(BROWSERS)} on the PATH, found none; on Debian: apt install chromium"
+        )
     return found
 
 
@@ -84,7 +85,7 @@ def main() -> None:
     if part.stat().st_size > MOST_BYTES:
         part.unlink()
         sys.exit(f"the picture is over {MOST_BYTES:,} bytes; lower SCALE or COLOURS")
-    os.replace(part, PICTURE)
+    part.replace(PICTURE)
     sys.stdout.write(f"wrote {PICTURE}: {page.width} × {page.height}, {PICTURE.stat().st_size:,} bytes\n")
 
 

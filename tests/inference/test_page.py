@@ -118,7 +118,14 @@ def test_bars_are_sorted_and_an_unlikely_label_is_not_impossible() -> None:
     assert rows[0].leads and not any(row.leads for row in rows[1:])
     assert rows[-1].percent.startswith("<")
     shown = {share: Bar("", share).percent for share in (0.0, 0.0099, 0.5, 0.9899, 0.9951, 1.0)}
-    assert list(shown.values()) == ["<\u202f1\u00a0%", "<\u202f1\u00a0%", "50\u00a0%", "99\u00a0%", ">\u202f99\u00a0%", "100\u00a0%"]
+    assert list(shown.values()) == [
+        "<\u202f1\u00a0%",
+        "<\u202f1\u00a0%",
+        "50\u00a0%",
+        "99\u00a0%",
+        ">\u202f99\u00a0%",
+        "100\u00a0%",
+    ]
     assert bars(None) == [] and bars(TaskResult("empathy", "", "")) == []
 
 

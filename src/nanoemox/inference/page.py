@@ -70,7 +70,7 @@ class Bar:
 
     @property
     def percent(self) -> str:
-        """For reading: whole per cent, but never "0 %" for what is merely unlikely, nor "100 %" for what is not sure."""
+        """For reading: whole per cent, but no "0 %" for what is possible and no "100 %" for what is not certain."""
         if self.share < 0.01:
             return "<\u202f1\u00a0%"
         return ">\u202f99\u00a0%" if 0.99 < self.share < 1 else f"{100 * self.share:.0f}\u00a0%"

@@ -29,7 +29,7 @@ def row(analyzer: EmotionAnalyzer, clip: Path) -> dict[str, object]:
     return {
         "file": clip.name,
         "emotion": emotion.label,
-        "probability": emotion.probabilities[emotion.label],
+        "probability": max(emotion.probabilities.values()),  # that of the label
         "valence": result["sentiment"].score,  # from -1, unpleasant, to 1, pleasant
         "warnings": "; ".join(map(str, result.warnings)),
     }

@@ -10,6 +10,7 @@ import torch
 from safetensors import SafetensorError
 
 from nanoemox.checkpoints.hub import check_folder, check_kind
+from nanoemox.files.errors import NanoEmoXError
 from nanoemox.model.configuration_nanoemox import PRESETS, NanoEmoXConfig
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
@@ -17,7 +18,7 @@ from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 BUNDLED = ("pico",)
 
 
-class ModelError(ValueError):
+class ModelError(NanoEmoXError):
     """A model that cannot be loaded; the message is one line with the remedy."""
 
 

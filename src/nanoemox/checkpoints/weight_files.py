@@ -22,6 +22,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from nanoemox.files.errors import NanoEmoXError
+
 SHARD_BYTES = 500_000_000
 LISTED = 12  # names that an error lists before it only counts
 TORCH_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
@@ -30,7 +32,7 @@ _SINGLE = ("model.safetensors", "pytorch_model.bin")
 _DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 
-class WeightsError(ValueError):
+class WeightsError(NanoEmoXError):
     """Weights that cannot be used; one line: "<path>: what is wrong (expected …); what to do"."""
 
 

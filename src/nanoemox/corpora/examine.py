@@ -24,6 +24,7 @@ _USUAL_WORDS_HZ, _USUAL_SIGNS_HZ = 2.5, 4.5
 _SLACK_S = 0.5  # cuts are not exact
 _PAUSES = 8.0  # times the usual length, and then _PAUSE_S more, is still no mismatch
 _PAUSE_S = 10.0
+_DAMAGE = {"video_damaged", "audio_damaged", "file_cut_off"}  # codes of media/clip
 
 
 class _TooSlow(BaseException):
@@ -126,7 +127,7 @@ def _contents(record: Record, clip: Clip, limits: Limits) -> list[tuple[str, str
         findings.append(("silent", "nothing but zeros in the sound"))
     if (black or clip.frames is None) and (silent or clip.audio_windows is None):
         findings.append(("blank", "there is nothing to see and nothing to hear"))
-    findings += [("damaged", text) for text in clip.warnings if "damaged" in text or "cut off" in text]
+    findings += [("damaged", warning.text) for warning in clip.warnings if warning.code in _DAMAGE]
     if record.text and clip.audio_windows is not None and not silent:
         sound_s = clip.duration_s
         findings += [("length_mismatch", text) for text in length_mismatch(record.text, sound_s)]

@@ -16,16 +16,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from nanoemox.files.errors import NanoEmoXError
+
 LARGEST_BYTES = 1 << 30  # of a table
 _LEFTOVERS = {code: bytes([code]).decode("cp1252", "ignore") or " " for code in range(0x80, 0xA0)}
 _STRAIGHT = {**dict.fromkeys(map(ord, "‘’‚‛ʼ"), "'"), **dict.fromkeys(map(ord, "“”„‟"), '"'), 0xFEFF: ""}
 
 
-class CorpusError(ValueError):
+class CorpusError(NanoEmoXError):
     """A corpus that cannot be read at all. One line: file, what is wrong, what was expected."""
 
 
-class RowError(ValueError):
+class RowError(NanoEmoXError):
     """A row that cannot be used; it is reported and left out."""
 
 

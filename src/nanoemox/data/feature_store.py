@@ -20,6 +20,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from nanoemox.data.records import content_hash
+from nanoemox.files.errors import NanoEmoXError
 from nanoemox.media.clip import (
     AUDIO_WINDOW_S,
     AUDIO_WINDOWS,
@@ -36,7 +37,7 @@ VERSION = 3
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
-class StaleStoreError(ValueError):
+class StaleStoreError(NanoEmoXError):
     """Stored features that do not belong to this model or to these files; the message names the store."""
 
 

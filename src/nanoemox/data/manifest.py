@@ -15,11 +15,12 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from nanoemox.data.schema import MEDIA, Prediction, Record
+from nanoemox.files.errors import NanoEmoXError
 
 LONGEST_LINE_BYTES = 16 << 20  # a media file named as a manifest has lines without end
 
 
-class ManifestError(ValueError):
+class ManifestError(NanoEmoXError):
     """A manifest or predictions that cannot be used. One line: file, line, what is wrong, what to do."""
 
 

@@ -22,7 +22,7 @@ from torch import Tensor
 from nanoemox.checkpoints.load import load_model
 from nanoemox.inference import decoding
 from nanoemox.inference.results import Analysis, Answers, Dialogue, Request, TaskResult
-from nanoemox.media.clip import PRESENT, Clip, empty_clip
+from nanoemox.media.clip import PRESENT, Clip, CodedWarning, empty_clip
 from nanoemox.media.load import load_clip
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor, modality_of, stack_media
@@ -153,7 +153,8 @@ class EmotionAnalyzer:
             experts = None
             if gate is not None and {"video", "audio"} <= _given(heard[i]):
                 experts = tuple(round(float(weight), 6) for weight in gate[i])
-            answers.append(Answers(mine, heard[i], experts, (*_media_warnings(request, heard[i]), *cuts[i])))
+            about_media = [warning.text for warning in _media_warnings(request, heard[i])]
+            answers.append(Answers(mine, heard[i], experts, (*about_media, *cuts[i])))
         return answers
 
     @torch.inference_mode()
@@ -248,23 +249,23 @@ def _given(modalities: Mapping[str, str]) -> set[str]:
     return {name for name, state in modalities.items() if state == PRESENT}
 
 
-def _media_warnings(request: Request, modalities: Mapping[str, str]) -> list[str]:
-    """What the reader of an answer has to know about the clip."""
-    warnings = [f"no {name}: {why}" for name, why in modalities.items() if why not in (PRESENT, LEFT_OUT)]
+def _media_warnings(request: Request, modalities: Mapping[str, str]) -> list[CodedWarning]:
+    """What the reader of an answer has to know about the clip: `no_…`, `audio_cut` and the codes of media/clip."""
+    warnings = [
+        CodedWarning(f"no_{name}", f"no {name}: {why}")
+        for name, why in modalities.items()
+        if why not in (PRESENT, LEFT_OUT)
+    ]
     if not isinstance(request.source, Clip):
         return warnings
     clip = request.source
     if "audio" in _given(modalities) and clip.audio_windows is not None:
-        if not clip.audio_windows.any() and not any("silen" in warning for warning in clip.warnings):
-            warnings.append("the sound track is silent")
-        if (
-            clip.audio_coverage is not None
-            and clip.audio_coverage < 0.995
-            and not any("heard" in w for w in clip.warnings)
-        ):
-            warnings.append(
-                f"only {clip.audio_coverage:.0%} of the sound was heard; cut the file to 16 s or less"
-            )
+        codes = {warning.code for warning in clip.warnings}
+        if not clip.audio_windows.any() and "audio_silent" not in codes:
+            warnings.append(CodedWarning("audio_silent", "the sound track is silent"))
+        if clip.audio_coverage is not None and clip.audio_coverage < 0.995:
+            text = f"only {clip.audio_coverage:.0%} of the sound was heard; cut the file to 16 s or less"
+            warnings.append(CodedWarning("audio_cut", text))
     return [*warnings, *clip.warnings]
 
 

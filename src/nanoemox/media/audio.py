@@ -18,7 +18,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from nanoemox.media.clip import AUDIO_WINDOW_S, AUDIO_WINDOWS, SAMPLE_RATE_HZ
+from nanoemox.media.clip import AUDIO_WINDOW_S, AUDIO_WINDOWS, SAMPLE_RATE_HZ, CodedWarning
 from nanoemox.media.container import Source, decoded, go_to, last_packet_s
 from nanoemox.media.resample import grid_step, resample
 from nanoemox.media.untrusted import refuse
@@ -37,6 +37,8 @@ _OUTLIERS = 0.001  # and above, where they are a smaller share of the samples th
 Compat = Literal["official"] | None
 Samples = NDArray[np.float32]
 
+_SILENT = CodedWarning("audio_silent", "the sound track is silent: nothing in it but zeros")
+
 
 @dataclass(frozen=True)
 class AudioWindows:
@@ -50,7 +52,7 @@ class AudioWindows:
     length_s: float
     heard: float
     envelope: Samples
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[CodedWarning, ...] = ()
 
 
 def audio_window_starts(num_samples: int, clips: int = AUDIO_WINDOWS, compat: Compat = None) -> list[int]:
@@ -112,11 +114,12 @@ def _whole(
         return None
     samples, warnings = _in_range(samples, compat)
     if float(np.abs(samples).max()) < SILENCE:
-        warnings.append("the sound track is silent: nothing in it but zeros")
+        warnings.append(_SILENT)
     if stated_s is not None and stated_s - n / SAMPLE_RATE_HZ > max(0.5, 0.02 * stated_s):
-        warnings.append(
+        damage = (
             f"the sound is damaged or cut off: {n / SAMPLE_RATE_HZ:.2f} s of {stated_s:.2f} s can be read"
         )
+        warnings.append(CodedWarning("audio_damaged", damage))
     starts = audio_window_starts(n, clips, compat)
     padded = np.pad(samples, (0, max(0, WINDOW - n)))
     windows = np.stack([padded[s : s + WINDOW] for s in starts])
@@ -140,7 +143,7 @@ def _windows(source: Source, clips: int, compat: Compat, lo: float, hi: float) -
     flat, warnings = _in_range(heard.reshape(-1), compat)
     windows = flat.reshape(clips, WINDOW)
     if float(np.abs(windows).max()) < SILENCE:
-        warnings.append("the sound track is silent: nothing in it but zeros")
+        warnings.append(_SILENT)
     points = np.zeros(ENVELOPE_POINTS // 2 * 2, dtype=np.float32)  # zero between the windows
     for row, start in zip(windows, starts, strict=True):
         first, last = (x * (len(points) // 2) // n for x in (start, min(start + WINDOW, n) - 1))
@@ -281,7 +284,7 @@ class _PublishedResampler:
         return [resample(np.concatenate(block), self.rate_hz, SAMPLE_RATE_HZ)] if block else []
 
 
-def _in_range(samples: Samples, compat: Compat) -> tuple[Samples, list[str]]:
+def _in_range(samples: Samples, compat: Compat) -> tuple[Samples, list[CodedWarning]]:
     """Samples inside [-1, 1]: a few outliers are clipped, sound too loud throughout is scaled down."""
     if compat:
         return samples, []
@@ -291,7 +294,8 @@ def _in_range(samples: Samples, compat: Compat) -> tuple[Samples, list[str]]:
         return samples, []
     if peak <= _OVERSHOOT or np.count_nonzero(size > 1.0) < _OUTLIERS * len(samples):
         return np.clip(samples, -1.0, 1.0), []
-    return samples / np.float32(peak), [f"the sound exceeds full scale {peak:.3g} times; it was scaled down"]
+    scaled = f"the sound exceeds full scale {peak:.3g} times; it was scaled down"
+    return samples / np.float32(peak), [CodedWarning("audio_scaled", scaled)]
 
 
 def _envelope(samples: Samples, bins: int = ENVELOPE_POINTS // 2) -> Samples:

@@ -1,12 +1,26 @@
 """What was read of one file: `Clip`, eight frames and eight audio windows, and what the file does not have.
 
 This file imports no PyAV, so that saved models can travel with it. Letters: T frames, H, W pixels, C audio windows.
+
+The warnings of a clip have codes, so that no program has to look for words in a sentence:
+
+| code | when |
+|---|---|
+| `video_unreadable` | the file has a video track, but not one frame of it can be decoded |
+| `video_damaged` | fewer frames can be decoded than the file states |
+| `frames_early` | key frames lie so far apart that some frames come from before the time that was wanted |
+| `audio_unreadable` | the file has an audio track, but no sample of it can be decoded |
+| `audio_damaged` | less audio can be decoded than the file states |
+| `audio_silent` | the audio windows hold nothing but zeros |
+| `audio_scaled` | the audio was too loud for [-1, 1] and was scaled down |
+| `file_cut_off` | the file is shorter than it states |
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +30,16 @@ SAMPLE_RATE_HZ = 16_000
 AUDIO_WINDOWS = 8
 AUDIO_WINDOW_S = 2.0
 PRESENT = "present"
+
+
+class CodedWarning(NamedTuple):
+    """One thing that a reader of a result has to know: a short code for programs, a sentence for people."""
+
+    code: str
+    text: str
+
+    def __str__(self) -> str:
+        return self.text
 
 
 @dataclass(frozen=True)
@@ -40,7 +64,7 @@ class Clip:
     audio_coverage: float | None
     waveform: NDArray[np.float32] | None
     modalities: dict[str, str]
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[CodedWarning, ...] = ()
 
 
 def empty_clip(reason: str, path: str = "") -> Clip:

@@ -23,6 +23,7 @@ from nanoemox.media.clip import (
     FRAMES_PER_CLIP,
     PRESENT,
     Clip,
+    CodedWarning,
 )
 from nanoemox.media.container import Source, inspect
 from nanoemox.media.untrusted import refuse, shown
@@ -72,7 +73,7 @@ def load_clip(
     if cut[0] is not None and source.duration_s is not None and cut[0] >= source.duration_s:
         refuse(path, f"ends at {source.stated}, before start_s = {cut[0]:g}", "choose an earlier start")
     pictures = read_frames(source, frames, *cut) if source.has_video else None
-    warnings: list[str] = []
+    warnings: list[CodedWarning] = []
     sound: AudioWindows | None = None
     if audio is not None:
         sound, no_sound = _other_sound(Path(audio), audio_windows, compat, start_s, end_s), ""
@@ -87,11 +88,11 @@ def load_clip(
         if pictures is None and sound is None:
             _refuse_nothing(source, cut)
         if pictures is None:
-            warnings.append(no_video)
+            warnings.append(CodedWarning("video_unreadable", no_video))
     elif sound is None:
         _refuse_nothing(source, cut)
     if source.has_audio and audio is None and sound is None:
-        warnings.append(no_sound)
+        warnings.append(CodedWarning("audio_unreadable", no_sound))
     clip = _clip(path, pictures, sound, no_video, no_sound, warnings)
     whole = cut == (None, None) and audio is None and not source.picture
     if (
@@ -100,7 +101,7 @@ def load_clip(
         and (source.duration_s or 0) - clip.duration_s > max(1.0, 0.05 * clip.duration_s)
     ):
         cut_off = f"the file is cut off: {clip.duration_s:.2f} s of {source.stated} can be read"
-        return replace(clip, warnings=(cut_off,))
+        return replace(clip, warnings=(CodedWarning("file_cut_off", cut_off),))
     return clip
 
 
@@ -162,7 +163,7 @@ def _clip(
     sound: AudioWindows | None,
     no_video: str,
     no_sound: str,
-    warnings: Sequence[str],
+    warnings: Sequence[CodedWarning],
 ) -> Clip:
     lengths = [part.length_s for part in (pictures, sound) if part is not None]
     return Clip(

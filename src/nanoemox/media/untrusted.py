@@ -12,6 +12,8 @@ import struct
 from pathlib import Path
 from typing import IO, NoReturn
 
+from nanoemox.files.errors import NanoEmoXError
+
 MAX_PIXELS = 40_000_000  # of one picture: above 8K video (33 million), below what would fill the memory
 MAX_VIDEO_SIDE = 16_384  # pixels
 HEAD_BYTES = 4096
@@ -38,7 +40,7 @@ _POINTERS = {  # how files begin that only point to other files
 _POINTERS_WITHIN = {b"<svg": "an SVG drawing", b"<MPD": "a streaming manifest", b"<smil": "a playlist"}
 
 
-class MediaError(ValueError):
+class MediaError(NanoEmoXError):
     """A file that cannot be read. One line: "<path>: what is wrong (expected …); what to do"."""
 
 

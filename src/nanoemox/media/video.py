@@ -21,7 +21,7 @@ import numpy as np
 from av.sidedata.sidedata import Type as SideDataType
 from numpy.typing import NDArray
 
-from nanoemox.media.clip import FRAMES_PER_CLIP
+from nanoemox.media.clip import FRAMES_PER_CLIP, CodedWarning
 from nanoemox.media.container import Source, decoded, go_to, last_packet_s, packets
 from nanoemox.media.untrusted import MAX_PIXELS, refuse
 
@@ -44,7 +44,7 @@ class VideoFrames:
     frames: NDArray[np.uint8]
     times_s: tuple[float, ...]
     length_s: float
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[CodedWarning, ...] = ()
 
 
 def frame_indices(vlen: int, n: int = FRAMES_PER_CLIP) -> list[int]:
@@ -209,7 +209,8 @@ def _decode_through(source: Source, n: int, lo: float, hi: float, expected: int)
     indices += [indices[-1]] * (n - len(indices))
     warnings = []
     if stated - count > max(2, 0.02 * stated):
-        warnings.append(f"the video is damaged or cut off: {count} of {stated} pictures could be decoded")
+        damage = f"the video is damaged or cut off: {count} of {stated} pictures could be decoded"
+        warnings.append(CodedWarning("video_damaged", damage))
     frames = _stack([kept[i][1] for i in indices])
     times = tuple(round(kept[i][0], 6) for i in indices)
     return VideoFrames(frames, times, last - first + 1 / rate, tuple(warnings))
@@ -305,7 +306,7 @@ def _seek_through(
     source: Source, n: int, lo: float, hi: float, times: list[float] | None
 ) -> VideoFrames | None:
     """n frames of a long video, each by its time; `times` where they are known already."""
-    warnings: list[str] = []
+    warnings: list[CodedWarning] = []
     with source.reading("video") as (container, stream):
         vlen, time_of = (len(times), times.__getitem__) if times else _timetable(source, stream, lo, hi)
         if vlen < 1:
@@ -317,9 +318,11 @@ def _seek_through(
     if len(shown) < n:
         return None
     if lo < 0 and hi == math.inf and source.frames - vlen > max(2, 0.02 * source.frames):
-        warnings.append(f"the video is damaged or cut off: {vlen} of {source.frames} pictures are there")
+        damage = f"the video is damaged or cut off: {vlen} of {source.frames} pictures are there"
+        warnings.append(CodedWarning("video_damaged", damage))
     if walker.stuck:
-        warnings.append("key frames lie far apart, so some pictures are earlier than asked for")
+        early = "key frames lie far apart, so some pictures are earlier than asked for"
+        warnings.append(CodedWarning("frames_early", early))
     times_s = tuple(round(at, 6) for at, _ in found)
     return VideoFrames(_stack(shown), times_s, length_s, tuple(warnings))
 

@@ -33,6 +33,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from nanoemox.files.errors import NanoEmoXError
 from nanoemox.theatre.render import render
 from nanoemox.theatre.script import SPLITS, Script, stage_script
 
@@ -48,7 +49,7 @@ _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THR
 _ERRORS_SHOWN = 5
 
 
-class MakeError(RuntimeError):
+class MakeError(NanoEmoXError):
     """Some clips could not be made; the finished ones are kept. The message names the failed ones."""
 
 

@@ -23,13 +23,14 @@ from pydantic import (
     model_validator,
 )
 
+from nanoemox.files.errors import NanoEmoXError
 from nanoemox.model.parts import PARTS
 from nanoemox.tasks.task import TASKS
 
 MODALITIES = ("video", "audio", "text")
 
 
-class RecipeError(ValueError):
+class RecipeError(NanoEmoXError):
     """A recipe that cannot be used; the message is one line with the remedy."""
 
 

@@ -1,0 +1,11 @@
+"""What a user can cause and mend: every error of ours has one parent, and its message is one line."""
+
+from __future__ import annotations
+
+
+class NanoEmoXError(ValueError):
+    """A fault of what a user gave. One line: what, where, what was expected, what was got, and what to do."""
+
+
+class ArgumentError(NanoEmoXError):
+    """An argument or option with a value that cannot be used, such as an unknown task, or one that is missing."""

@@ -11,7 +11,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from nanoemox.scoring.external import mark
+from nanoemox.scoring.external import score_file
 
 TRUE = ["anger", "fear", "happiness", "sadness", "surprise", "neutral"] * 5
 
@@ -40,12 +40,12 @@ def main() -> None:
         answers, manifest = options.answers, options.manifest
         if answers is None:
             answers, manifest = make_files(Path(folder))
-        report = mark(answers, options.task, manifest)
-    print(f"{report['n']} labelled clips")
-    for name, figure in report["standard"].items():
+        report = score_file(answers, options.task, manifest)
+    print(f"{report.n} labelled clips")
+    for name, figure in (report.standard or {}).items():
         if figure["value"] is not None:
             print(f"{name:<20} {figure['value']:.3f}  (95 %: {figure['low']:.3f} to {figure['high']:.3f})")
-    for kind, fault in report["faults"].items():
+    for kind, fault in (report.faults or {}).items():
         print(f"{kind}: {', '.join(fault['names'])}")
 
 

@@ -19,9 +19,12 @@ import pytest
 from nanoemox import __version__
 from nanoemox.cli import main as cli
 from nanoemox.cli.scores import TASK_NAMES
+from nanoemox.evaluation.report import EvaluationReport
 from nanoemox.inference.results import Analysis
+from nanoemox.metrics.bootstrap import Figure
+from nanoemox.scoring.score import Scores
 from nanoemox.tasks.task import TASKS
-from tests.made_up import HOSTILE, make_analysis, make_clip
+from tests.made_up import HOSTILE, make_analysis, make_clip, make_report
 
 HEAVY = ("torch", "transformers", "numpy", "av", "PIL", "pydantic", "yaml")
 
@@ -308,12 +311,24 @@ def test_evaluate_passes_its_options_on(
 ) -> None:
     asked: dict[str, Any] = {}
 
-    def evaluate(manifest: Path, **options: Any) -> dict[str, Any]:
+    def evaluate(manifest: Path, **options: Any) -> EvaluationReport:
         asked.update(manifest=manifest, **options)
-        return {"n": 2, "model": "pico", "tasks": {"emotion": {"accuracy": {"value": 0.5, "n": 2}}}}
+        return make_report(tasks=Scores({"emotion": {"accuracy": Figure(value=0.5, low=0.0, high=1.0, n=2)}}))
 
     monkeypatch.setattr("nanoemox.evaluation.evaluate.evaluate", evaluate)
-    run("evaluate", "m.jsonl", "--out", "o", "--task", "emotion", "--only", "text", "--alone", "--seed", "7")
+    run(
+        "evaluate",
+        "m.jsonl",
+        "--out",
+        "o",
+        "--task",
+        "emotion",
+        "--modalities",
+        "text",
+        "--alone",
+        "--seed",
+        "7",
+    )
     assert asked["manifest"] == Path("m.jsonl") and asked["out"] == Path("o")
     assert asked["tasks"] == ["emotion"] and asked["modalities"] == ["text"]
     assert asked["alone"] is True and asked["seed"] == 7 and asked["limit"] is None

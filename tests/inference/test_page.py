@@ -13,8 +13,7 @@ import pytest
 from PIL import Image
 
 from nanoemox.inference.page import Bar, _gauge, _rows_without_overlap, bars, outline, render_report
-from nanoemox.inference.results import TaskResult
-from tests.made_up import HOSTILE, make_analysis
+from tests.made_up import HOSTILE, make_analysis, result
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 
@@ -126,15 +125,15 @@ def test_bars_are_sorted_and_an_unlikely_label_is_not_impossible() -> None:
         ">\u202f99\u00a0%",
         "100\u00a0%",
     ]
-    assert bars(None) == [] and bars(TaskResult("empathy", "", "")) == []
+    assert bars(result("empathy")) == []
 
 
 @pytest.mark.parametrize(("value", "x", "y"), [(-1, 38, 100), (0, 100, 38), (1, 162, 100), (7, 162, 100)])
 def test_the_needle_points_where_the_valence_is(value: float, x: float, y: float) -> None:
-    gauge = _gauge(TaskResult("sentiment", "", "", score=value))
+    gauge = _gauge(result("sentiment", score=value))
     assert gauge is not None
     assert (gauge["x"], gauge["y"]) == pytest.approx((x, y))
-    assert _gauge(TaskResult("sentiment", "", "")) is None
+    assert _gauge(result("sentiment")) is None
 
 
 @pytest.mark.parametrize("points", [2, 3, 50, 2000])

@@ -199,7 +199,7 @@ def evaluate(
         typer.Option("--task", "-t", metavar="NAME", help=f"Score only this; repeatable: {TASK_NAMES}."),
     ] = None,
     limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Only the first N clips.")] = None,
-    only: Annotated[
+    modalities: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="Give the model only this: text, video, audio; repeatable."),
     ] = None,
@@ -235,7 +235,7 @@ def evaluate(
         tasks=task,
         batch_size=batch_size,
         seed=seed,
-        modalities=only,
+        modalities=modalities,
         alone=alone,
         majority_from=majority_from,
         limit=limit,
@@ -247,11 +247,11 @@ def evaluate(
     )
     console = _console()
     show_scores(console, report)
-    for line in report.get("left_out") or ():
+    for line in report.left_out:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     for name in ("report.json", "report.html"):
         console.print(f"[dim]wrote[/] {out / name}", soft_wrap=True, highlight=False)
-    if (report.get("errors") or {}).get("clips"):
+    if report.errors["clips"]:
         raise typer.Exit(1)
 
 

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from nanoemox.files.atomic import check_outputs, write_all
+from nanoemox.files.errors import ArgumentError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from nanoemox.scoring.compare import ComparisonReport
+    from nanoemox.scoring.external import FileReport
     from nanoemox.scoring.verdicts import Server
 
 # As `tasks.TASKS` has them, written out: reading the tasks' files would slow every --help down.
@@ -32,7 +35,7 @@ def score(
     tables: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Word lists of the official scorer.")
     ] = None,
-    mode: Annotated[str, typer.Option(metavar="MODE", help="standard, published or both.")] = "standard",
+    mode: Annotated[str, typer.Option(metavar="MODE", help="standard, official or both.")] = "standard",
     json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write it all.")] = None,
     seed: Annotated[int, typer.Option(metavar="S", min=0, help="Of the intervals.")] = 0,
     server: Annotated[
@@ -55,17 +58,17 @@ def score(
 ) -> None:
     """Score any system's predictions: sound figures, the official scorer's, and where they differ."""
     from nanoemox.cli.terminal import show_file_scores
-    from nanoemox.scoring.external import mark, to_json
+    from nanoemox.scoring.external import score_file
 
     check_outputs([json_file] if json_file else [], str(predictions))
     console = _console()
     helper = _server(server, server_model, cache, prices, only_estimate, console)
-    report = mark(predictions, task, manifest, tables, mode, seed, helper)
+    report = score_file(predictions, task, manifest, tables, mode, seed, helper)
     if only_estimate:
         return
     show_file_scores(console, report)
     if json_file:
-        write_all({json_file: to_json(report)})
+        write_all({json_file: _as_json(report)})
 
 
 def compare(
@@ -86,7 +89,11 @@ def compare(
     report = run(a, b, manifest, task, seed)
     show_comparison(_console(), report)
     if json_file:
-        write_all({json_file: json.dumps(report, ensure_ascii=False, indent=2) + "\n"})
+        write_all({json_file: _as_json(report)})
+
+
+def _as_json(report: FileReport | ComparisonReport) -> str:
+    return json.dumps(report.to_dict(), ensure_ascii=False, indent=2) + "\n"
 
 
 def _server(
@@ -99,10 +106,10 @@ def _server(
 ) -> Server | None:
     if url is None:
         if only_estimate:
-            raise ValueError("--only-estimate: expected --server URL, whose questions are to be counted")
+            raise ArgumentError("--only-estimate: expected --server URL, whose questions are to be counted")
         return None
     if not model:
-        raise ValueError("--server: expected --server-model NAME, the model to ask there")
+        raise ArgumentError("--server: expected --server-model NAME, the model to ask there")
     from nanoemox.scoring.judge import Judge
     from nanoemox.scoring.verdicts import Server
 

@@ -26,7 +26,7 @@ from nanoemox.data.filtering import LeftOut, distinct, read_usable, to_train_on
 from nanoemox.data.manifest import ManifestError
 from nanoemox.data.quarantine import quarantine_path
 from nanoemox.data.records import load_record
-from nanoemox.data.schema import MEDIA, Record, plain_labels
+from nanoemox.data.schema import MEDIA, Record
 from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.model.parts import trainable_parts
@@ -148,7 +148,7 @@ def _records(recipe: P2ERecipe, phases: Sequence[Phase], report: DryRun) -> dict
             report.notes.append(f"{path}: the doctor has not been here; `nanoemox corpora doctor {path}`")
     records = {path: to_train_on(rows) for path, rows in distinct(usable).items() if path in wanted}
     for path, rows in records.items():
-        labelled = {t: sum(bool(TASKS[t].target(plain_labels(r))) for r in rows) for t in TASKS}
+        labelled = {t: sum(bool(TASKS[t].target(r.labels)) for r in rows) for t in TASKS}
         missing = [record.id for record in rows if not _is_there(record)]
         if missing:
             shown = ", ".join(missing[:5]) + (" …" if len(missing) > 5 else "")

@@ -33,7 +33,7 @@ from nanoemox.files.atomic import write_json, written_whole
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.model.parts import LORA_TARGETS, PARTS, part_of, trainable_parts
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
-from nanoemox.training.diagnostics import diagnose, table
+from nanoemox.training.diagnostics import diagnose
 from nanoemox.training.mixture import Examples, realised, schedule
 from nanoemox.training.recipe import P2ERecipe, Phase, RecipeError
 from nanoemox.training.trainer import ByLength, fit
@@ -196,10 +196,10 @@ def _run_phase(
         processor.save_pretrained(new)
         shutil.copy(work / "log.jsonl", new / "log.jsonl")
         model.to("cpu")
-        report = diagnose(model, processor, validation, store) if validation else {}
-        if report:
-            say(f"phase {phase.name}: {table(report)}")
-            write_json(new / "diagnostics.json", report)
+        if validation:
+            report = diagnose(model, processor, validation, store)
+            say(f"phase {phase.name}: {report.table()}")
+            write_json(new / "diagnostics.json", report.to_dict())
         write_json(
             new / "phase.json",
             {

@@ -222,7 +222,7 @@ def evaluate(
     limit: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Score only the first N clips.")
     ] = None,
-    modality: Annotated[
+    modalities: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME",
@@ -281,7 +281,7 @@ def evaluate(
         tasks=task,
         batch_size=batch_size,
         seed=seed,
-        modalities=modality,
+        modalities=modalities,
         alone=alone,
         majority_from=majority_from,
         limit=limit,
@@ -291,15 +291,15 @@ def evaluate(
         features=store,
         quarantine=quarantine,
     )
-    if not write_result(report, json_file):
+    if not write_result(report.to_dict(), json_file):
         from nanoemox.cli.terminal import show_scores
 
         show_scores(console(), report)
-    for line in report.get("left_out") or ():
+    for line in report.left_out:
         note(line)
     for name in ("report.json", "report.html"):
         note(f"wrote {out / name}")
-    if (report.get("errors") or {}).get("clips"):
+    if report.errors["clips"]:
         raise typer.Exit(1)
 
 

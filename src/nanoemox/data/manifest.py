@@ -1,4 +1,4 @@
-"""A corpus is a manifest: UTF-8 JSONL, one clip a line, and what is known about it for any of the six tasks.
+"""A corpus is a manifest: UTF-8 JSONL, one clip a line, and what is known about it for any of the tasks.
 
 Keys are checked, all of them: an unknown one is refused by name with its line, since a misspelt label that is
 silently skipped costs more than an error. Paths are relative to the manifest's folder and stay inside it.
@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from nanoemox.data.schema import MEDIA, Prediction, Record
 from nanoemox.files.errors import NanoEmoXError
+from nanoemox.tasks.labels import Labels, labels_form
 
 LONGEST_LINE_BYTES = 16 << 20  # a media file named as a manifest has lines without end
 
@@ -24,14 +25,6 @@ class ManifestError(NanoEmoXError):
     """A manifest or predictions that cannot be used. One line: file, line, what is wrong, what to do."""
 
 
-# ---------------------------------------------------------------- labels of the six tasks
-
-
-# ---------------------------------------------------------------- lines
-
-
-# ---------------------------------------------------------------- reading and writing
-
 _Line = TypeVar("_Line", Record, Prediction)
 
 
@@ -39,11 +32,12 @@ def read_manifest(path: str | os.PathLike[str], *, allow_outside: bool | None = 
     """The clips of a manifest, in its order, with their paths resolved.
 
     Args:
+        path: the manifest.
         allow_outside: accept absolute paths and paths that lead out of the manifest's folder; None, only where
             the environment says NANOEMOX_ALLOW_OUTSIDE=1.
 
     Raises:
-        ManifestError: naming the line and the key, for anything that is not as MANIFEST.md describes it.
+        ManifestError: naming the line and the key, for anything that is not as docs/manifest.md describes it.
     """
     path = Path(path)
     records: list[Record] = []
@@ -94,8 +88,8 @@ def manifest_lines(path: Path) -> Iterator[tuple[int, bytes]]:
         while raw := file.readline(LONGEST_LINE_BYTES + 1):
             number += 1
             if len(raw) > LONGEST_LINE_BYTES:
-                told = f"is longer than {LONGEST_LINE_BYTES >> 20} MiB, expected one JSON object"
-                _refuse(path, number, told, "check that the file is JSONL")
+                wrong = f"is longer than {LONGEST_LINE_BYTES >> 20} MiB, expected one JSON object"
+                _refuse(path, number, wrong, "check that the file is JSONL")
             raw = raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw
             if raw.strip():
                 yield number, raw
@@ -151,7 +145,7 @@ def _keys(form: type[BaseModel], parents: list[Any]) -> list[str]:
         inner = [k for k in _types(kinds) if isinstance(k, type) and issubclass(k, BaseModel)]
         if not inner:
             return []
-        form = inner[0]
+        form = labels_form() if inner[0] is Labels else inner[0]
     return list(form.model_fields)
 
 
@@ -173,5 +167,5 @@ def leads_outside(path: Path) -> bool:
 
 
 def may_lead_outside(allowed: bool | None) -> bool:
-    """Whether paths out of the manifest's folder are allowed: as said, else as the environment says."""
+    """Whether paths out of the manifest's folder are allowed: as `allowed` has it, else as the environment does."""
     return os.environ.get("NANOEMOX_ALLOW_OUTSIDE") == "1" if allowed is None else allowed

@@ -186,7 +186,7 @@ def test_what_is_missing_is_said(analyzer: EmotionAnalyzer) -> None:
     assert result.experts is None
     assert "no video: the file has no pictures" in result.warnings
     assert "no text: no words were given" in result.warnings
-    assert any("only 40% of the sound" in warning for warning in result.warnings)
+    assert any("only 40% of the audio was read" in warning for warning in result.warnings)
     silent = make_clip(video=False, audio_windows=np.zeros((3, 8000), np.float32))
     assert any("silent" in warning for warning in analyzer.analyze(silent, tasks=["emotion"]).warnings)
     words = analyzer.analyze(None, text="I am so happy.", tasks=["emotion"])

@@ -2,7 +2,7 @@
 
 A recipe is a YAML file of one of two kinds: `p2e` (the three phases of the curriculum, paper sec. 3.4) and `backbones`
 (phase 0, which makes the small encoders and the small language model that `pico` has nowhere to download from).
-Errors: RecipeError, one line that names the file, the key, and what exists.
+What is wrong with a recipe is a RecipeError, one line that names the file, the key, and what exists.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from pydantic import (
 )
 
 from nanoemox.files.errors import NanoEmoXError
+from nanoemox.model.configuration_nanoemox import PRESETS
 from nanoemox.model.parts import PARTS
 from nanoemox.tasks.task import TASKS
 
@@ -205,6 +206,11 @@ class BackboneRecipe(Section):
     scene: Job
     lm: Job
 
+    @field_validator("preset")
+    @classmethod
+    def _preset_exists(cls, value: str) -> str:
+        return _known([value], list(PRESETS), "preset")[0]
+
 
 Recipe: TypeAlias = Annotated[Union[P2ERecipe, BackboneRecipe], Field(discriminator="kind")]  # noqa: UP007
 _KINDS: dict[str, type[Section]] = {"p2e": P2ERecipe, "backbones": BackboneRecipe}
@@ -278,23 +284,28 @@ def _override(data: dict[str, Any], override: str) -> None:
             )
     if isinstance(place, list):
         raise RecipeError(f"{override!r}: {'.'.join(path)} is a list; name one of its entries")
-    place[last] = yaml.safe_load(text)
+    try:
+        place[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(
+            f"{override!r}: expected a value in YAML, but {' '.join(str(error).split())}"
+        ) from error
 
 
 def _explain(error: ValidationError, model: type[Section]) -> str:
     """The first things wrong, in one line; for an unknown key the keys that exist."""
-    told = []
+    problems = []
     for problem in error.errors()[:3]:
         location = [part for part in problem["loc"] if part not in _KINDS]
         where = ".".join(map(str, location))
         if problem["type"] == "extra_forbidden":
             section = _section_at(model, location[:-1])
-            told.append(f"unknown key {where!r}; keys here are: {', '.join(section.model_fields)}")
+            problems.append(f"unknown key {where!r}; keys here are: {', '.join(section.model_fields)}")
         else:
-            told.append(
+            problems.append(
                 f"{where}: {problem['msg'].removeprefix('Value error, ')}" if where else problem["msg"]
             )
-    return "; ".join(told)
+    return "; ".join(problems)
 
 
 def _section_at(model: type[Section], location: Sequence[Any]) -> type[Section]:

@@ -159,8 +159,8 @@ def sign_flip_p(differences: NDArray[np.float64], seed: int = 0) -> float:
     other than 0, all ways to set the signs are counted, so that p is exact; above, FLIPS of them are drawn.
     """
     moved = differences[differences != 0]  # a difference of 0 has no sign to flip
-    if not len(moved):
-        return 1.0
+    if len(moved) < 2:
+        return 1.0  # with either sign it is as far from 0
 
     def distance(flipped: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
         return np.abs(flipped.sum(axis=axis)).round(9)  # sums that differ by rounding alone are equal

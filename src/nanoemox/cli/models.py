@@ -1,4 +1,4 @@
-"""`assemble`, `convert`, `export`: model folders in and out; `classify`: small encoders from nothing."""
+"""`assemble`, `convert`, `export`: model folders in and out; `classify`: small networks from nothing."""
 
 from __future__ import annotations
 
@@ -213,7 +213,9 @@ def classify(
     out: Annotated[
         Path, typer.Option(metavar="DIR", help="The folder that gets report.json and predictions.jsonl.")
     ],
-    sense: Annotated[str, typer.Option(metavar="NAME", help="What the network reads: voice, face or words.")],
+    modality: Annotated[
+        str, typer.Option(metavar="NAME", help="What the network reads: audio, video (one frame) or text.")
+    ],
     task: Annotated[
         str,
         typer.Option("--task", "-t", metavar="NAME", help="What it answers: emotion, sentiment or intent."),
@@ -251,10 +253,10 @@ def classify(
     from nanoemox.training.trainer import threads as using
 
     with using(threads):
-        report = run(manifest, sense, task, out, test, folds, seed, steps)
-    if not write_result(report, json_file):
+        report = run(manifest, modality, task, out, test, folds, seed, steps)
+    if not write_result(report.to_dict(), json_file):
         from nanoemox.cli.terminal import show_systems
 
         show_systems(console(), report)
-    if report["skipped"]:
+    if report.left_out:
         raise typer.Exit(1)

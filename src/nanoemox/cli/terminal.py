@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -21,6 +21,9 @@ from nanoemox.scoring.external import FileReport
 from nanoemox.scoring.prediction_files import FaultNames
 from nanoemox.tasks.base import Figures
 from nanoemox.tasks.task import TASKS
+
+if TYPE_CHECKING:
+    from nanoemox.baselines.classify import ClassifierReport
 
 LABELS_SHOWN = 3
 INTERVAL = "95 %\ninterval"
@@ -164,22 +167,22 @@ def show_comparison(console: Console, report: ComparisonReport) -> None:
         _show_faults(console, faults, f"{side.upper()}: ")
 
 
-def show_systems(console: Console, report: Mapping[str, Any]) -> None:
-    """A small network beside classical ones, and every clip that was left out."""
-    table = _table(f"{report['task']} by {report['sense']} · {report['n']} clips · {report['manifest']}")
+def show_systems(console: Console, report: ClassifierReport) -> None:
+    """A small network beside classical classifiers, and every clip that was left out."""
+    table = _table(f"{report.task} by {report.modality} · {report.n} clips · {report.manifest}")
     table.add_column("System", no_wrap=True)
     for heading in ("Accuracy", "Recall (UAR)", "Weighted F1"):
         table.add_column(heading, justify="right")
-    for name, figures in report["systems"].items():
+    for name, figures in report.systems.items():
         table.add_row(
             _safe(name), *(f"{_number(row['value'])} ({_interval(row)})" for row in figures.values())
         )
     console.print(table)
-    skipped = list(report["skipped"].items())
-    for name, why in skipped[:NAMES_SHOWN]:
+    left_out = list(report.left_out.items())
+    for name, why in left_out[:NAMES_SHOWN]:
         console.print(f"[yellow]left out[/] {_safe(f'{name}: {why}')}", highlight=False, soft_wrap=True)
-    if skipped:
-        console.print(f"left out in all: {len(skipped)}", highlight=False)
+    if left_out:
+        console.print(f"left out in all: {len(left_out)}", highlight=False)
 
 
 def show_sizes(console: Console, model: str, sizes: Mapping[str, Any]) -> None:

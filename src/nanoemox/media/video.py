@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import struct
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -239,9 +240,11 @@ def _timetable(source: Source, stream: Any, lo: float, hi: float) -> tuple[int, 
         def at(k: int) -> float:
             return (entries[k].timestamp - origin) * tb + first_s
 
-        whole = _first(len(entries), lambda k: entries[k].pos + entries[k].size > source.size)
-        k_lo = _first(whole, lambda k: at(k) >= lo - _EPSILON_S)
-        k_hi = _first(whole, lambda k: at(k) >= hi - _EPSILON_S)
+        # A file that was cut off still has its whole index: only the entries that end inside the file count.
+        indices = range(len(entries))
+        whole = bisect_left(indices, True, key=lambda k: entries[k].pos + entries[k].size > source.size)
+        k_lo = bisect_left(indices, lo - _EPSILON_S, hi=whole, key=at)
+        k_hi = bisect_left(indices, hi - _EPSILON_S, hi=whole, key=at)
         return k_hi - k_lo, lambda k: at(k_lo + k)
     begin, rate = max(lo, first_s), source.frame_rate_hz
     end = (
@@ -254,18 +257,6 @@ def _timetable(source: Source, stream: Any, lo: float, hi: float) -> tuple[int, 
             source, "video", begin
         )  # its stated length is wrong or not there: read on to the end
     return round((min(end, hi) - begin) * rate), lambda k: begin + k / rate
-
-
-def _first(n: int, true_from: Callable[[int], bool]) -> int:
-    """The smallest k < n for which the monotone `true_from(k)` holds, else n."""
-    low, high = 0, n
-    while low < high:
-        middle = (low + high) // 2
-        if true_from(middle):
-            high = middle
-        else:
-            low = middle + 1
-    return low
 
 
 class _Walker:

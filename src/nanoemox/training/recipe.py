@@ -76,7 +76,7 @@ class Lora(Section):
 
 
 class Phase(Schedule):
-    """One phase of P2E: which parts learn, from which tasks, through which senses.
+    """One phase of P2E: which parts learn, from which tasks, through which modalities.
 
     `tasks` are shares of the examples, and so are `corpora` (by the manifests' `source`) where they are given; with
     the mixture `subset_uniform` `corpora` are the ratios of the official code, see `nanoemox.training.mixture`;

@@ -1,9 +1,9 @@
-"""The small language model's schooling: chats about Theatre scripts in which senses are told in words.
+"""The small language model's schooling: chats about Theatre scripts in which words stand for audio and video.
 
 Where a clip's placeholders will stand, the model reads what the script says of face, voice and scene, in one of two
 forms: as text, cues in any order; or as one vector for each placeholder, a noisy mixture of cues, each the
 sum of its words' embeddings. The second is what an adapter can learn to write, so that the three phases only have
-to align media to words the model knows. All six kinds of question are asked, with senses missing at random.
+to align media to words the model knows. All six kinds of question are asked, with modalities missing at random.
 Letters: B batch, S text, P placeholders in a batch, M words mixed into one vector, D width.
 """
 
@@ -28,8 +28,8 @@ from nanoemox.theatre import words, world
 from nanoemox.theatre.script import Script, stage_script
 from nanoemox.training.mixture import spread
 
-SENSES = {"audio": ("voice",), "face": ("face",), "video": ("scene",), "fusion": ("voice", "scene")}
-TEXT_SHARE = 0.3  # of chats whose senses are told as text
+CUES_FOR = {"audio": ("voice",), "face": ("face",), "video": ("scene",), "fusion": ("voice", "scene")}
+TEXT_SHARE = 0.3  # of chats in which cues stand as text
 ABSENCE = {"video": 0.15, "audio": 0.15, "text": 0.1}  # how often a modality is missing
 LONGEST_MIXTURE = 24
 LOUDEST = 12.0  # how much longer than a word vector an adapter's token may be
@@ -90,7 +90,7 @@ class Chats(Dataset[Chat]):
         if as_text:
             told = script.describe(rng)
             for kind, token in PLACEHOLDERS.items():
-                said = "" if kind == "fusion" else ", ".join(told[sense] for sense in SENSES[kind])
+                said = "" if kind == "fusion" else ", ".join(told[cues] for cues in CUES_FOR[kind])
                 prompt = prompt.replace(token * self.processor.placeholder_counts[kind], said)
         answer = (
             task.target(Labels(**script.record()["labels"]), present) or ""
@@ -115,7 +115,7 @@ class Chats(Dataset[Chat]):
     ) -> list[list[tuple[int, float]]]:
         """For each placeholder of a kind: words and their weights. Every cue is in at least one of them."""
         told = script.cues()
-        cues = [cue for sense in SENSES[kind] for cue in told[sense]]
+        cues = [cue for group in CUES_FOR[kind] for cue in told[group]]
         visible = script.face not in ("still", "hidden") if kind == "face" else script.voice != "drowned"
         if kind in ("face", "audio") and visible:
             cues.append(script.strength_name)

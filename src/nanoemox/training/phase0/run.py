@@ -44,7 +44,7 @@ from nanoemox.training.phase0.views import (
     SceneViews,
     VoiceViews,
     action_units,
-    sound_clusters,
+    audio_clusters,
     stack,
     stills,
 )
@@ -252,7 +252,7 @@ def _voice(
     recipe: BackboneRecipe, settings: Job, config: NanoEmoXConfig, processor: NanoEmoXProcessor, seed: int
 ) -> _Made:
     records, clips = _training_clips(recipe)
-    centres = sound_clusters(records, clips, seed)
+    centres = audio_clusters(records, clips, seed)
     audio = config.audio_config
     audio.layerdrop = audio.hidden_dropout = audio.attention_dropout = audio.feat_proj_dropout = 0.0
     audio.activation_dropout = 0.0  # the sound itself is noisy enough, and dropout is slow here

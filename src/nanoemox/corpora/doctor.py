@@ -23,9 +23,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from nanoemox.corpora.examine import Limits, Result, examine
-from nanoemox.data.manifest import ManifestError, leads_outside, manifest_lines, may_lead_outside
+from nanoemox.data.manifest import ELSEWHERE, ManifestError, leads_outside, manifest_lines, may_lead_outside
 from nanoemox.data.quarantine import quarantine_path, write_quarantine
 from nanoemox.data.schema import MEDIA, Record
+from nanoemox.files.validation import first_wrong
 
 _AHEAD = 4  # clips given to each process at once
 _RETIRE_AFTER = 5000  # clips, so that whatever a decoder leaks is given back
@@ -196,7 +197,7 @@ def _clips(
         try:
             record = Record.model_validate_json(raw, strict=True)
         except ValidationError as error:
-            wrong = Finding(number, _id_in(raw), "malformed", _told(error))
+            wrong = Finding(number, _id_in(raw), "malformed", first_wrong(error, Record, ELSEWHERE))
         else:
             outside = [k for k in MEDIA if (path := getattr(record, k)) and leads_outside(path)]
             if record.id in lines:
@@ -218,14 +219,6 @@ def _id_in(raw: bytes) -> str:
         return str(json.loads(raw)["id"])
     except (ValueError, KeyError, TypeError, RecursionError):
         return ""
-
-
-def _told(error: ValidationError) -> str:
-    """The first thing that is wrong, in one line."""
-    first, *others = error.errors(include_url=False)
-    where = ".".join(str(part) for part in first["loc"])
-    more = f" (and {len(others)} more)" if others else ""
-    return f"{where + ': ' if where else ''}{' '.join(first['msg'].split())}{more}"
 
 
 # ---------------------------------------------------------------- many clips at once

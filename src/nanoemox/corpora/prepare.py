@@ -43,8 +43,10 @@ from nanoemox.corpora.readers import (
     sims,
 )
 from nanoemox.corpora.tables import CorpusError
+from nanoemox.data.manifest import ELSEWHERE
 from nanoemox.data.schema import MEDIA, Record
 from nanoemox.files.atomic import write_jsonl
+from nanoemox.files.validation import first_wrong
 
 CORPORA: dict[str, Corpus] = {
     corpus.name: corpus
@@ -230,9 +232,7 @@ def _lines(
         try:
             record = Record.model_validate({**common, **values})
         except ValidationError as error:
-            wrong = error.errors(include_url=False)[0]
-            place = ".".join(str(part) for part in wrong["loc"])
-            folder.skip(where, f"{place}: {wrong['msg']}" if place else wrong["msg"])
+            folder.skip(where, first_wrong(error, Record, ELSEWHERE))
             continue
         if record.id in seen:
             folder.skip(where, f"its id {record.id!r} was taken by {seen[record.id]}")

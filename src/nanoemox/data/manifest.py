@@ -10,27 +10,21 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PureWindowsPath
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from nanoemox.data.schema import MEDIA, Prediction, Record
 from nanoemox.files.errors import NanoEmoXError
+from nanoemox.files.validation import first_wrong
 
+ELSEWHERE = "anything else goes under extra"  # of a manifest line
 LONGEST_LINE_BYTES = 16 << 20  # a media file named as a manifest has lines without end
 
 
 class ManifestError(NanoEmoXError):
     """A manifest or predictions that cannot be used. One line: file, line, what is wrong, what to do."""
 
-
-# ---------------------------------------------------------------- labels of the six tasks
-
-
-# ---------------------------------------------------------------- lines
-
-
-# ---------------------------------------------------------------- reading and writing
 
 _Line = TypeVar("_Line", Record, Prediction)
 
@@ -110,54 +104,13 @@ def _read(path: Path, form: type[_Line], unfinished: bool = False) -> Iterable[t
             except ValidationError as error:
                 if unfinished:
                     continue
-                _refuse(path, number, _wrong(error, form), "correct the line")
+                elsewhere = ELSEWHERE if form is Record else ""
+                _refuse(path, number, first_wrong(error, form, elsewhere), "correct the line")
     except OSError as error:
         reason = (error.strerror or type(error).__name__).casefold()
         raise ManifestError(
             f"{path}: cannot be read ({reason}); expected a JSONL file, check the path"
         ) from error
-
-
-def _wrong(error: ValidationError, form: type[BaseModel]) -> str:
-    """The first thing that is wrong with a line, and how many more there are."""
-    found = sorted(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
-    first, *others = found  # a misspelt key before the one that is missing for it
-    where = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        parents = list(first["loc"][:-1])
-        known = ", ".join(_keys(form, parents))
-        wrong = f"unknown key {where!r} (known: {known})"
-        if not parents and form is Record:
-            wrong += "; anything else goes under extra"
-        return wrong + _more(others)
-    message = first["msg"].removeprefix("Value error, ")
-    message = message[0].lower() + message[1:]
-    got = (
-        "" if first["type"] in ("missing", "value_error", "json_invalid") else f", got {first['input']!r:.60}"
-    )
-    return f"{where + ': ' if where else ''}{message}{got}{_more(others)}"
-
-
-def _more(others: list[Any]) -> str:
-    return f" (and {len(others)} more)" if others else ""
-
-
-def _keys(form: type[BaseModel], parents: list[Any]) -> list[str]:
-    """The keys that are known at a place in a form."""
-    for name in parents:
-        if isinstance(name, int):
-            continue
-        kinds = form.model_fields[name].annotation
-        inner = [k for k in _types(kinds) if isinstance(k, type) and issubclass(k, BaseModel)]
-        if not inner:
-            return []
-        form = inner[0]
-    return list(form.model_fields)
-
-
-def _types(annotation: Any) -> list[Any]:
-    inside = getattr(annotation, "__args__", ())
-    return [annotation, *(found for part in inside for found in _types(part))]
 
 
 def _refuse(path: Path, number: int, wrong: str, remedy: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import os
 import re
 import subprocess
@@ -17,9 +18,12 @@ import pytest
 
 from nanoemox import __version__
 from nanoemox.cli import main as cli
-from nanoemox.cli.scores import TASK_NAMES
+from nanoemox.cli.options import TASK_NAMES
+from nanoemox.data.filtering import LeftOut
+from nanoemox.files.errors import ArgumentError
 from nanoemox.inference.results import Analysis
 from nanoemox.tasks.task import TASKS
+from nanoemox.training.p2e import TrainingResult
 from tests.made_up import HOSTILE, make_analysis, make_clip
 
 HEAVY = ("torch", "transformers", "numpy", "av", "PIL", "pydantic", "yaml")
@@ -113,9 +117,13 @@ def test_analyze_shows_a_table_and_writes_both_files(
 ) -> None:
     wanted = ["--json", tmp_path / "out.json", "--html", tmp_path / "out.html"]
     run("analyze", "clip.mp4", "--text", "Oh no.", *wanted)
-    out = capsys.readouterr().out
-    for shown in ("sadness", "70%", "a plant has died", "I am so sorry.", "Affect Theatre", "out.html"):
+    out, err = capsys.readouterr()
+    for shown in ("sadness", "70%", "a plant has died", "I am so sorry.", "Affect Theatre"):
         assert shown in " ".join(out.split()), shown
+    assert sorted(err.split("\n")) == [
+        "",
+        *(f"wrote {tmp_path / f'out.{kind}'}" for kind in ("html", "json")),
+    ]
     written = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
     assert set(written) >= {"clip", "model", "modalities", "tasks", "warnings", "timing_s"}
     assert written["tasks"]["emotion"]["label"] == "sadness"
@@ -128,8 +136,9 @@ def test_json_to_standard_output_is_nothing_but_json(
     analyzer: type[Analyzer], capsys: pytest.CaptureFixture[str]
 ) -> None:
     run("analyze", "clip.mp4", "--json", "-", "--task", "emotion", "--task", "reasoning")
-    written = json.loads(capsys.readouterr().out)
-    assert list(written["tasks"]) == ["emotion", "reasoning"]
+    out, err = capsys.readouterr()
+    written = json.loads(out)
+    assert err == "" and list(written["tasks"]) == ["emotion", "reasoning"]
     assert HOSTILE in written["tasks"]["reasoning"]["text"]
 
 
@@ -204,7 +213,7 @@ def test_nothing_is_written_when_one_file_cannot_be(
     analyzer: type[Analyzer], refused: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: Any) -> str:
-        raise ValueError("no page today")
+        raise ArgumentError("no page today")
 
     monkeypatch.setattr("nanoemox.inference.page.render_report", broken)
     (tmp_path / "a.json").write_text("before")
@@ -279,22 +288,28 @@ def test_train_passes_its_options_on(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked: dict[str, Any] = {}
+    faults: dict[str, Any] = {}
 
-    def run_recipe(recipe: str, **options: Any) -> Path:
-        options.pop("say")("phase 1a [3/9]")
-        assert options.pop("left_out").ok
+    def train(recipe: str, **options: Any) -> TrainingResult:
         asked.update(recipe=recipe, **options)
-        return Path("runs/x")
+        logging.getLogger("nanoemox.training.p2e").info("phase %s [3/9]", "1a")
+        return TrainingResult(Path("runs/x"), LeftOut(faults=faults))
 
-    monkeypatch.setattr("nanoemox.training.run.run_recipe", run_recipe)
-    run("train", "p2e_pico", "--phase", "1a", "--resume", "--set", "phases.1a.steps=3")
+    monkeypatch.setattr("nanoemox.training.run.train", train)
+    options = ["--phase", "1a", "--resume", "--set", "phases.1a.steps=3", "--workers", "4", "--device", "cpu"]
+    run("train", "p2e_pico", *options)
     assert asked == {
         "recipe": "p2e_pico",
         "phase": "1a",
         "resume": True,
-        "overrides": ["phases.1a.steps=3"],
+        "overrides": ["phases.1a.steps=3", "workers=4"],
+        "device": "cpu",
     }
-    assert capsys.readouterr().out == f"phase 1a [3/9]\nwrote {Path('runs/x')}\n"
+    assert capsys.readouterr() == ("", f"phase 1a [3/9]\nwrote {Path('runs/x')}\n")
+    faults["m.jsonl"] = {"a": "gone"}
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["train", "p2e_pico"])
+    assert ended.value.code == 1
 
 
 def test_evaluate_passes_its_options_on(
@@ -311,8 +326,11 @@ def test_evaluate_passes_its_options_on(
     assert asked["manifest"] == Path("m.jsonl") and asked["out"] == Path("o")
     assert asked["tasks"] == ["emotion"] and asked["modalities"] == ["text"]
     assert asked["alone"] is True and asked["seed"] == 7 and asked["limit"] is None
-    out = capsys.readouterr().out
-    assert "emotion" in out and "accuracy" in out and "report.html" in out
+    out, err = capsys.readouterr()
+    assert "emotion" in out and "accuracy" in out and "report.html" not in out
+    assert err == f"wrote {Path('o/report.json')}\nwrote {Path('o/report.html')}\n"
+    run("evaluate", "m.jsonl", "--out", "o", "--json", "-")
+    assert json.loads(capsys.readouterr().out)["n"] == 2
 
 
 def test_theatre_passes_its_options_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -341,6 +359,8 @@ def test_other_commands_refuse_in_one_line_too(
 def test_corpora_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     run("corpora", "list")
     assert "crema_d" in capsys.readouterr().out
+    run("corpora", "list", "--json", "-")
+    assert json.loads(capsys.readouterr().out)["crema_d"]["title"] == "CREMA-D"
 
 
 def test_the_doctor_says_by_its_status_whether_clips_have_to_be_left_out(
@@ -357,7 +377,7 @@ def test_the_doctor_says_by_its_status_whether_clips_have_to_be_left_out(
 
 # ---------------------------------------------------------------------- info
 def test_info_names_every_part_of_the_papers_model(capsys: pytest.CaptureFixture[str]) -> None:
-    run("info", "--model", "nano", "--json")
+    run("info", "--model", "nano", "--json", "-")
     sizes = json.loads(capsys.readouterr().out)
     assert sizes["parameters"]["total"] == 2_319_130_683
     assert sum(sizes["parameters"]["parts"].values()) == sizes["parameters"]["total"]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import platform
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -35,7 +35,6 @@ from nanoemox.media.untrusted import MediaError
 from nanoemox.metrics import classification
 
 logger = logging.getLogger(__name__)
-Say = Callable[[str], None]
 SENSES = ("voice", "face", "words")
 TASKS = ("emotion", "sentiment", "intent")
 LEAST = (1, 2, 2)  # lines that have to have an n-gram: of words, of pieces, of words before
@@ -82,7 +81,6 @@ def classify(
     folds: int = 4,
     seed: int = 0,
     steps: int | None = None,
-    say: Say = logger.info,
 ) -> dict[str, Any]:
     """Train, label every tested clip, and write `out`/report.json and predictions.jsonl; returns the report.
 
@@ -104,7 +102,8 @@ def classify(
     learnt = _examples(Path(manifest), sense, task, skipped)
     tested = _examples(Path(test), sense, task, skipped) if test else []
     examples = [*learnt, *tested]
-    say(f"{len(examples)} clips, {len({e.group for e in examples})} speakers, {len(skipped)} left out")
+    speakers = len({example.group for example in examples})
+    logger.info("%d clips, %d speakers, %d left out", len(examples), speakers, len(skipped))
     said: dict[str, list[str | None]] = {"network": [None] * len(examples)}
     for train, rows in _parts(learnt, tested, folds, seed):
         part, asked = [examples[i] for i in train], [examples[i] for i in rows]
@@ -119,7 +118,7 @@ def classify(
             n: np.mean([a == e.label for a, e in zip(v, asked, strict=True)]) for n, v in answers.items()
         }
         told = ", ".join(f"{name} {share:.3f}" for name, share in right.items())
-        say(f"trained on {len(part)}, tested on {len(asked)}: accuracy {told}")
+        logger.info("trained on %d, tested on %d: accuracy %s", len(part), len(asked), told)
     report = {
         "manifest": Path(manifest).name,
         "test": Path(test).name if test else f"{folds} folds of speakers",

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from nanoemox.checkpoints.model_card import write_card
-from nanoemox.checkpoints.weight_files import TORCH_DTYPES, WeightsError
+from nanoemox.checkpoints.weight_files import TORCH_DTYPES, WeightsError, check_dtype
 from nanoemox.files.atomic import whole_folder
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
@@ -23,6 +23,7 @@ def export(
             for the card.
     Errors: WeightsError naming what is missing.
     """
+    check_dtype(dtype)
     model, out = Path(model), Path(out)
     if not (model / "config.json").is_file():
         raise WeightsError(f"{model}: expected a model folder with config.json; name what training wrote")
@@ -46,7 +47,7 @@ def _check_report(path: Path) -> None:
         raise WeightsError(f"{path}: expected the report.json of `nanoemox evaluate`; there is no such file")
     try:
         keys = set(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError) as error:  # not JSON, not UTF-8, or a single number
         raise WeightsError(f"{path}: expected the report.json of `nanoemox evaluate`, but {error}") from error
     if missing := {"n", "command", "tasks"} - keys:
         raise WeightsError(

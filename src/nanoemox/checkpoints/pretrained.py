@@ -24,7 +24,7 @@ from transformers import (
 )
 from transformers.models.swin.modeling_swin import SwinRelativePositionBias
 
-from nanoemox.checkpoints.hub import find_part, told
+from nanoemox.checkpoints.hub import find_part, public_name
 from nanoemox.checkpoints.official_names import official_name
 from nanoemox.checkpoints.weight_files import Weights, WeightsError, raise_problems
 
@@ -92,7 +92,7 @@ def hub_part(part: str, name: str, revision: str | None) -> Part:
         config = {"clip_vision_model": CLIPVisionConfig, "hubert": HubertConfig, "qwen2": Qwen2Config}[
             kind
         ].from_dict(fields)
-    return Part(part, Source(told(name), revision), place, config=config)
+    return Part(part, Source(public_name(name), revision), place, config=config)
 
 
 def load_tokenizer(place: Path) -> Any:

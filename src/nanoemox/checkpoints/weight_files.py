@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from nanoemox.files.errors import NanoEmoXError
+from nanoemox.files.errors import ArgumentError, NanoEmoXError
 
 SHARD_BYTES = 500_000_000
 LISTED = 12  # names that an error lists before it only counts
@@ -32,6 +32,12 @@ _DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF
 
 class WeightsError(NanoEmoXError):
     """Weights that cannot be used; one line: "<path>: what is wrong (expected …); what to do"."""
+
+
+def check_dtype(dtype: str) -> None:
+    """Raise ArgumentError unless weights can be written in this type."""
+    if dtype not in TORCH_DTYPES:
+        raise ArgumentError(f"dtype {dtype}: expected one of {', '.join(TORCH_DTYPES)}")
 
 
 @dataclass(frozen=True)
@@ -162,8 +168,8 @@ def load_pickle(path: Path) -> Any:
                 ) from error
             if mapped:  # files from before PyTorch 1.6 cannot be mapped
                 continue
-            said = str(error) if isinstance(error, RuntimeError) else type(error).__name__
-            reason = " ".join(re.split(r"[.\n]", said, maxsplit=1)[0].split())
+            message = str(error) if isinstance(error, RuntimeError) else type(error).__name__
+            reason = " ".join(re.split(r"[.\n]", message, maxsplit=1)[0].split())
             raise WeightsError(f"{path}: is no whole PyTorch file ({reason}); copy it again") from error
     raise AssertionError("unreachable")
 

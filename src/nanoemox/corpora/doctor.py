@@ -134,11 +134,15 @@ def doctor(
     """Decode every clip of a manifest; report what is wrong and write the quarantine list.
 
     Args:
-        workers: processes; None, one a core; 0, none: in this process, which a crashing decoder then ends.
+        manifest: the file to check.
+        workers: processes; None, one for each core; 0, this process alone, which a crashing decoder then ends.
         quarantine: where to write the list; None, beside the manifest, where training and evaluation look.
         limits: what counts as too long, too slow, black and silent.
         allow_outside: accept paths that lead out of the manifest's folder; as in `read_manifest`.
         progress: show a bar on standard error.
+
+    Returns:
+        What was found, by clip.
 
     Raises:
         ManifestError: if the manifest cannot be opened. What is wrong inside it is in the report.

@@ -151,10 +151,16 @@ def list_corpora() -> list[Corpus]:
 def prepare(
     name: str, root: str | os.PathLike[str], out: str | os.PathLike[str], splits: Collection[str] = ()
 ) -> PrepareReport:
-    """Write the manifest of the corpus `name`, unpacked below `root`, to `out`; all of it or nothing.
+    """Write the manifest of an unpacked corpus; all of it or nothing.
 
     Args:
+        name: the corpus, as `list_corpora` names it.
+        root: the folder that it was unpacked into.
+        out: the manifest to write.
         splits: write only these of train, val, test; all of them if none is named.
+
+    Returns:
+        What was written, and what was left out and why.
 
     Raises:
         CorpusError: for a name, a folder or a table that cannot be read at all, in one line.
@@ -172,11 +178,20 @@ def prepare_own(
     where: Sequence[str] = (),
     splits: Collection[str] = (),
 ) -> PrepareReport:
-    """Write the manifest of your own clips: a table, and the files it names below its folder.
+    """Write the manifest of your own clips from a table and the files that it names below its folder.
 
     Args:
+        table: CSV, TSV, XLSX or JSONL.
+        out: the manifest to write.
         columns: `emotion=label` reads our `emotion` from the table's `label` (names: `own.COLUMNS`).
-        where: `set=ravdess` or `label!=fear` keeps the rows of which all of these hold.
+        where: `set=ravdess` or `label!=fear` keeps the rows for which all of these are true.
+        splits: write only these of train, val, test; all of them if none is named.
+
+    Returns:
+        What was written, and what was left out and why.
+
+    Raises:
+        CorpusError: if the table cannot be read at all, or `out` is the table itself.
     """
     path = Path(table)
     if not path.is_file():

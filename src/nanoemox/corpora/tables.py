@@ -35,6 +35,13 @@ class Row:
     """One row of a table. Names of columns do not depend on case; `fault`: why it cannot be used at all."""
 
     def __init__(self, values: Mapping[str, Any], where: str, fault: str = "") -> None:
+        """One row of a table. The names of columns do not depend on upper and lower case.
+
+        Args:
+            values: column -> cell.
+            where: file and line, for errors.
+            fault: why the row cannot be used at all; empty if it can.
+        """
         self.where, self.fault = where, fault
         self.values = {str(key).strip().lower(): value for key, value in values.items()}
 

@@ -22,8 +22,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
+from nanoemox.data.feature_store import StaleStoreError
 from nanoemox.data.records import load_record
 from nanoemox.files.atomic import write_json
+from nanoemox.files.errors import ArgumentError
 from nanoemox.media.clip import AUDIO_WINDOW_S, AUDIO_WINDOWS, FRAMES_PER_CLIP, SAMPLE_RATE_HZ
 from nanoemox.media.untrusted import MediaError
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor, normalised_sound, picture_processor
@@ -57,7 +59,7 @@ class DecodedClips:
         self.folder = Path(folder)
         index = self.folder / "index.json"
         if not index.is_file():
-            raise FileNotFoundError(
+            raise ArgumentError(
                 f"{self.folder}: expected decoded clips, but there is no index.json; decode first"
             )
         self.ids: list[str] = json.loads(index.read_text(encoding="utf-8"))["ids"]
@@ -131,8 +133,8 @@ def decode_clips(
     folder = Path(folder)
     side = int(processor.image_processor.crop_size["height"])
     if int(processor.face_image_processor.crop_size["height"]) != side:
-        raise ValueError(
-            f"expected pictures of one size, got {side} px for the scene and "
+        raise ArgumentError(
+            f"{folder}: expected frames of one size, got {side} px for the scene and "
             f"{processor.face_image_processor.crop_size['height']} px for the face; compute features from the files"
         )
     ids = [record.id for record in records]
@@ -176,7 +178,7 @@ def _open_arrays(folder: Path, ids: list[str], side: int) -> tuple[np.memmap[Any
     wanted = {"ids": ids, "side": side}
     fresh = not index.is_file()
     if not fresh and json.loads(index.read_text(encoding="utf-8")) != wanted:
-        raise ValueError(
+        raise StaleStoreError(
             f"{folder}: holds the clips of another manifest; remove the folder or name another one"
         )
     folder.mkdir(parents=True, exist_ok=True)

@@ -22,6 +22,7 @@ from tqdm import tqdm
 from nanoemox.data.feature_store import DTYPES, VERSION, FeatureStore, Origin, StaleStoreError, origin_of
 from nanoemox.data.records import content_hash, load_record
 from nanoemox.files.atomic import UNFINISHED, whole_file, write_json
+from nanoemox.files.errors import ArgumentError
 from nanoemox.media.untrusted import MediaError
 from nanoemox.model.encoders import FEATURE_NAMES
 
@@ -85,7 +86,7 @@ def extract_features(
 def _opened(out_dir: Path, origin: Origin, dtype: str | None) -> FeatureStore:
     """The store, made if there is none, without what a killed run left behind."""
     if dtype is not None and dtype not in DTYPES:
-        raise ValueError(f"dtype {dtype}: expected one of {', '.join(DTYPES)}")
+        raise ArgumentError(f"dtype {dtype}: expected one of {', '.join(DTYPES)}")
     out_dir.mkdir(parents=True, exist_ok=True)
     for left in out_dir.glob(f"*{UNFINISHED}"):
         left.unlink()
@@ -162,7 +163,7 @@ def _media(
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
-        raise ValueError(
+        raise MediaError(
             "a clip made its decoder crash, or memory ran out; `nanoemox corpora doctor` finds and quarantines "
             "such clips, --workers 1 needs less memory"
         ) from error

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from nanoemox.data.feature_store import FeatureStore, origin_of
-from nanoemox.data.filtering import LeftOut, read_usable, to_train_on
+from nanoemox.data.filtering import read_usable, to_train_on
 from nanoemox.data.manifest import read_manifest
 from nanoemox.data.schema import plain_labels
 from nanoemox.evaluation.page import render_evaluation
@@ -76,8 +76,7 @@ def evaluate(
     if dtype not in DTYPES:
         raise ValueError(f"dtype: expected one of {', '.join(DTYPES)}, got {dtype!r}")
     manifest, out = Path(manifest), Path(out)
-    left_out = LeftOut()
-    records = read_usable(manifest, left_out, quarantine)
+    records, left_out = read_usable(manifest, quarantine)
     records = [record for record in records if split in (None, record.split)][:limit]
     if not records:
         raise ValueError(f"{manifest}: no clip is in the split {split}; expected train, val or test")
@@ -130,7 +129,7 @@ def evaluate(
         **break_down(labels, predictions, speakers, chosen, seed),
         "slowest": _slowest(read_times(out), labels),
         "errors": {"clips": len(broken), "ids": sorted(broken), "why": dict(sorted(broken.items()))},
-        "quarantined": left_out.quarantined.get(str(manifest), {}),
+        "quarantined": dict(left_out.quarantined.get(str(manifest), {})),
         "left_out": left_out.summary(),
     }
     if records and all(record.factors for record in records):

@@ -63,10 +63,21 @@ def check_compat(compat: object) -> None:
 
 
 def audio_window_starts(num_samples: int, windows: int = AUDIO_WINDOWS, compat: Compat = None) -> list[int]:
-    """Where the windows of an audio track of `num_samples` (16 kHz) begin, as sample offsets.
+    """Where the audio windows of a track begin, as sample offsets at 16 kHz.
 
-    Shorter than 2 s counts as 2 s, as it is zero-padded. "official": floor of the exact rational that the
-    double (D - 2) stands for, times i / C.
+    A track shorter than 2 s counts as 2 s, because it is padded with zeros.
+
+    Args:
+        num_samples: length of the track in samples.
+        windows: how many windows (C).
+        compat: None spreads the windows so that the last one ends with the track. "official" takes the floor of the
+            exact rational number that the double (D - 2) stands for, times i / C, as the official code does.
+
+    Returns:
+        C offsets in ascending order.
+
+    Raises:
+        ValueError: for less than one window or a negative length.
     """
     if windows < 1 or num_samples < 0:
         raise ValueError(
@@ -92,14 +103,20 @@ def coverage(num_samples: int, starts: list[int]) -> float:
 def read_audio(
     source: Source, windows: int, compat: Compat, start_s: float | None, end_s: float | None
 ) -> AudioWindows | None:
-    """The windows of the audio between start_s and end_s (None: the whole file), or None if there is none.
+    """The audio windows between start_s and end_s.
 
     Args:
-        source: the file. windows: how many (C). compat: "official" or None, as in `audio_window_starts`.
-        start_s, end_s: seconds from the beginning of the file.
+        source: the file.
+        windows: how many windows (C).
+        compat: "official" or None, as in `audio_window_starts`.
+        start_s: begin here, in seconds from the beginning of the file; None, at the beginning.
+        end_s: end here, likewise; None, at the end.
+
+    Returns:
+        The windows, or None if the file has no audio there.
 
     Raises:
-        MediaError: where the samples are not numbers, or their rate is none that occurs.
+        MediaError: if the samples are not numbers, or their rate is none that occurs.
     """
     lo, hi = start_s or 0.0, math.inf if end_s is None else end_s
     if source.sample_rate_hz == 0:

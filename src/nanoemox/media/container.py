@@ -173,7 +173,14 @@ def audio_stream(container: InputContainer) -> Any:
 
 
 def go_to(container: InputContainer, stream: Any, source: Source, at_s: float) -> None:
-    """Go to the key frame at or before `at_s`. Where that cannot be, times tell what to skip."""
+    """Seek to the key frame at or before `at_s`. Where seeking fails, the times of the frames tell what to skip.
+
+    Args:
+        container: the open file.
+        stream: the stream that is read.
+        source: what is known about the file; its clock starts at `source.start_s`.
+        at_s: seconds from the beginning of the file.
+    """
     offset = round((at_s + source.start_s) / float(stream.time_base))
     try:
         container.seek(offset, stream=stream, backward=True)
@@ -182,7 +189,16 @@ def go_to(container: InputContainer, stream: Any, source: Source, at_s: float) -
 
 
 def last_packet_s(source: Source, kind: str, from_s: float) -> float:
-    """When the last packet of "video" or "audio" after `from_s` ends, undecoded; `from_s` without one."""
+    """When the last packet of a stream ends; nothing is decoded.
+
+    Args:
+        source: the file.
+        kind: "video" or "audio".
+        from_s: only packets after this time count, in seconds.
+
+    Returns:
+        Seconds from the beginning of the file; `from_s` if there is no such packet.
+    """
     end = from_s
     with source.reading(kind) as (container, stream):
         if from_s > 0:

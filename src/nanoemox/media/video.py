@@ -57,7 +57,17 @@ def frame_indices(vlen: int, n: int = FRAMES_PER_CLIP) -> list[int]:
 
 
 def read_frames(source: Source, n: int, start_s: float | None, end_s: float | None) -> VideoFrames | None:
-    """n frames between start_s and end_s (None: the whole file), or None where not one can be decoded."""
+    """Frames at equal steps between start_s and end_s.
+
+    Args:
+        source: the file.
+        n: how many frames (T).
+        start_s: begin here, in seconds from the beginning of the file; None, at the beginning.
+        end_s: end here, likewise; None, at the end.
+
+    Returns:
+        The frames, or None where not one of them can be decoded.
+    """
     if source.picture:
         return _still(source, n)
     lo, hi = -math.inf if start_s is None else start_s, math.inf if end_s is None else end_s

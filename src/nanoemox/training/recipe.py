@@ -2,7 +2,7 @@
 
 A recipe is a YAML file of one of two kinds: `p2e` (the three phases of the curriculum, paper sec. 3.4) and `backbones`
 (phase 0, which makes the small encoders and the small language model that `pico` has nowhere to download from).
-Errors: RecipeError, one line that names the file, the key, and what exists.
+What is wrong with a recipe is a RecipeError, one line that names the file, the key, and what exists.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from pydantic import (
 
 from nanoemox.files.errors import NanoEmoXError
 from nanoemox.files.validation import first_wrong
+from nanoemox.model.configuration_nanoemox import PRESETS
 from nanoemox.model.parts import PARTS
 from nanoemox.tasks.task import TASKS
 
@@ -205,6 +206,11 @@ class BackboneRecipe(Section):
     scene: Job
     lm: Job
 
+    @field_validator("preset")
+    @classmethod
+    def _preset_exists(cls, value: str) -> str:
+        return _known([value], list(PRESETS), "preset")[0]
+
 
 Recipe: TypeAlias = P2ERecipe | BackboneRecipe
 _KINDS: dict[str, type[Recipe]] = {"p2e": P2ERecipe, "backbones": BackboneRecipe}
@@ -279,4 +285,9 @@ def _override(data: dict[str, Any], override: str) -> None:
             )
     if isinstance(place, list):
         raise RecipeError(f"{override!r}: {'.'.join(path)} is a list; name one of its entries")
-    place[last] = yaml.safe_load(text)
+    try:
+        place[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(
+            f"{override!r}: expected a value in YAML, but {' '.join(str(error).split())}"
+        ) from error

@@ -54,7 +54,18 @@ def _read(folder: Folder, which: str) -> Iterator[Line]:
 def prepared(
     folder: Folder, words: dict[str, Row], split: str, valence_range: tuple[float, float], row: Row
 ) -> dict[str, Any]:
-    """A line of a published preparation with a score."""
+    """A line of an official preparation with a score.
+
+    Args:
+        folder: the folder of the corpus.
+        words: clip -> its row in the table of transcripts.
+        split: the split of the clip.
+        valence_range: lowest and highest score of the corpus.
+        row: the clip's row in the label archive.
+
+    Returns:
+        The manifest line.
+    """
     told = said(words.get(row["name"]))
     return {
         "id": row["name"],

@@ -50,6 +50,14 @@ class Chats(Dataset[Chat]):
     def __init__(
         self, processor: NanoEmoXProcessor, number: int, seed: int, shares: Mapping[str, float] | None = None
     ) -> None:
+        """Endless chats that are fixed by seed and index. Scripts come from the training split only.
+
+        Args:
+            processor: writes the prompts.
+            number: how many chats there are.
+            seed: of the scripts and of what is left out.
+            shares: task -> its share of the chats; None, the usual shares.
+        """
         self.processor, self.number, self.seed = processor, number, seed
         self.tasks = spread(shares or dict.fromkeys(TASKS, 1.0), number)
         self.tokenizer = processor.tokenizer
@@ -230,9 +238,20 @@ class SchooledLM(Qwen2ForCausalLM):
         loudness: Tensor | None = None,
         **kwargs: Any,
     ) -> CausalLMOutputWithPast:
-        """Ids [B, S] with P placeholders, mixtures [P, M] of words for them -> loss over the answers.
+        """The loss over the answers, with mixtures of words in place of the media's tokens.
 
-        noise [P] is added, in units of a word vector's spread; loudness [P] multiplies the whole.
+        Args:
+            input_ids: [B, S], with P placeholders in all.
+            attention_mask: [B, S].
+            labels: [B, S], -100 outside the answers.
+            mixture_ids: [P, M], words that are mixed for each placeholder.
+            mixture_weights: [P, M], their weights.
+            noise: [P], noise that is added, in units of a word vector's spread.
+            loudness: [P], a factor on the whole.
+            **kwargs: whatever else the language model takes.
+
+        Returns:
+            The language model's output, with its loss.
         """
         if (
             mixture_ids is None

@@ -15,6 +15,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nanoemox.data.manifest import read_manifest
+    from nanoemox.evaluation.evaluate import evaluate
+    from nanoemox.files.errors import NanoEmoXError
     from nanoemox.inference.analyzer import EmotionAnalyzer
     from nanoemox.inference.results import Analysis
     from nanoemox.media.clip import Clip
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
     from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
     from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
+    from nanoemox.training.run import train
 
 __version__ = "0.1.0"
 
@@ -32,9 +36,13 @@ _HOMES = {
     "EmotionAnalyzer": "inference.analyzer",
     "MediaError": "media.untrusted",
     "NanoEmoXConfig": "model.configuration_nanoemox",
+    "NanoEmoXError": "files.errors",
     "NanoEmoXForConditionalGeneration": "model.modeling_nanoemox",
     "NanoEmoXProcessor": "model.processing_nanoemox",
+    "evaluate": "evaluation.evaluate",
     "load_clip": "media.load",
+    "read_manifest": "data.manifest",
+    "train": "training.run",
 }
 
 __all__ = [
@@ -43,10 +51,14 @@ __all__ = [
     "EmotionAnalyzer",
     "MediaError",
     "NanoEmoXConfig",
+    "NanoEmoXError",
     "NanoEmoXForConditionalGeneration",
     "NanoEmoXProcessor",
     "__version__",
+    "evaluate",
     "load_clip",
+    "read_manifest",
+    "train",
 ]
 
 

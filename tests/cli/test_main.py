@@ -20,11 +20,12 @@ from nanoemox import __version__
 from nanoemox.cli import main as cli
 from nanoemox.cli.options import TASK_NAMES
 from nanoemox.data.filtering import LeftOut
-from nanoemox.files.errors import ArgumentError
+from nanoemox.files.errors import ArgumentError, NanoEmoXError
 from nanoemox.inference.results import Analysis
 from nanoemox.tasks.task import TASKS
 from nanoemox.training.p2e import TrainingResult
 from tests.made_up import HOSTILE, make_analysis, make_clip
+from tests.media_files import make_media
 
 HEAVY = ("torch", "transformers", "numpy", "av", "PIL", "pydantic", "yaml")
 
@@ -184,7 +185,7 @@ def test_a_fault_is_one_line(
 def test_the_clip_itself_is_never_overwritten(refused: Any, tmp_path: Path) -> None:
     clip = tmp_path / "clip.mp4"
     clip.write_bytes(b"precious")
-    assert "the clip itself" in refused("analyze", clip, "--json", clip)
+    assert "the file that is read" in refused("analyze", clip, "--json", clip)
     assert clip.read_bytes() == b"precious"
 
 
@@ -283,6 +284,71 @@ def test_a_traceback_is_there_for_those_who_ask(monkeypatch: pytest.MonkeyPatch)
         cli.main(["analyze"])
 
 
+# ---------------------------------------------------------------------- a fault, and a bug
+@pytest.mark.parametrize("error", sorted(NanoEmoXError.__subclasses__(), key=lambda error: error.__name__))
+def test_every_error_of_ours_is_one_line(
+    error: type[NanoEmoXError], refused: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        raise error("m.jsonl: cannot be used; use another")
+
+    monkeypatch.setattr("nanoemox.evaluation.evaluate.evaluate", broken)
+    line = refused("evaluate", "m.jsonl", "--out", "o")
+    assert line == "nanoemox: m.jsonl: cannot be used; use another\n"
+
+
+def test_a_file_that_may_not_be_read_is_one_line(refused: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def locked(*_: Any, **__: Any) -> Any:
+        raise PermissionError(errno.EACCES, "Permission denied", "m.jsonl")
+
+    monkeypatch.setattr("nanoemox.evaluation.evaluate.evaluate", locked)
+    assert refused("evaluate", "m.jsonl", "--out", "o") == "nanoemox: m.jsonl: Permission denied\n"
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyError, TypeError, RuntimeError, AssertionError])
+def test_a_bug_is_not_told_as_a_fault_of_the_user(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        raise error("a bug of ours")
+
+    monkeypatch.setattr("nanoemox.evaluation.evaluate.evaluate", broken)
+    with pytest.raises(error, match="a bug of ours"):
+        cli.main(["evaluate", "m.jsonl", "--out", "o"])
+    assert "nanoemox:" not in capsys.readouterr().err
+
+
+def test_a_value_error_of_numpy_shows_its_traceback(tmp_path: Path) -> None:
+    make_media(tmp_path / "clip.mp4", 1.0)
+    code = (
+        "import sys, numpy\n"
+        "def broken(*args, **kwargs): raise ValueError('operands could not be broadcast together')\n"
+        "numpy.concatenate = numpy.stack = broken\n"
+        "from nanoemox.cli.main import main\n"
+        "main(['analyze', sys.argv[1]])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "clip.mp4")], capture_output=True, text=True
+    )
+    assert done.returncode == 1 and done.stdout == ""
+    assert "Traceback (most recent call last)" in done.stderr
+    assert done.stderr.rstrip().endswith("ValueError: operands could not be broadcast together")
+
+
+def test_the_module_is_the_command() -> None:
+    done = subprocess.run([sys.executable, "-m", "nanoemox", "analyze"], capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.startswith("nanoemox: CLIP is missing")
+
+
+def test_a_shell_is_told_the_commands() -> None:
+    asked = {"_NANOEMOX_COMPLETE": "complete_bash", "COMP_WORDS": "nanoemox eval", "COMP_CWORD": "1"}
+    code = "from nanoemox.cli.main import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, **asked}
+    )
+    assert done.stdout.split() == ["evaluate"]
+
+
 # ---------------------------------------------------------------------- what the other commands pass on
 def test_train_passes_its_options_on(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -322,7 +388,19 @@ def test_evaluate_passes_its_options_on(
         return {"n": 2, "model": "pico", "tasks": {"emotion": {"accuracy": {"value": 0.5, "n": 2}}}}
 
     monkeypatch.setattr("nanoemox.evaluation.evaluate.evaluate", evaluate)
-    run("evaluate", "m.jsonl", "--out", "o", "--task", "emotion", "--only", "text", "--alone", "--seed", "7")
+    run(
+        "evaluate",
+        "m.jsonl",
+        "--out",
+        "o",
+        "--task",
+        "emotion",
+        "--modality",
+        "text",
+        "--alone",
+        "--seed",
+        "7",
+    )
     assert asked["manifest"] == Path("m.jsonl") and asked["out"] == Path("o")
     assert asked["tasks"] == ["emotion"] and asked["modalities"] == ["text"]
     assert asked["alone"] is True and asked["seed"] == 7 and asked["limit"] is None

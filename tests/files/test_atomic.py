@@ -391,7 +391,7 @@ def test_outputs_are_checked_before_the_work(tmp_path: Path) -> None:
     for outputs, wrong in (
         ([tmp_path], "this is a folder"),
         ([tmp_path / "no" / "a"], "the folder .*no does not exist; make it first"),
-        ([clip], "this is the clip itself"),
+        ([clip], "this is the file that is read"),
         ([tmp_path / "a", tmp_path / "a"], "name the same file; choose two names"),
     ):
         with pytest.raises(ArgumentError, match=wrong):

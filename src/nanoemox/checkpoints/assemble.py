@@ -54,7 +54,7 @@ def assemble(
     revisions: Mapping[str, str] | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> Path:
-    """Build the model folder `out`; returns it.
+    """Build a model folder from pretrained backbones.
 
     Args:
         out: The folder to write; it must not exist yet.
@@ -67,6 +67,9 @@ def assemble(
         seed: Of the untrained parts.
         revisions: Part -> branch, tag or commit.
         settings: Fields of the configuration to change.
+
+    Returns:
+        The folder `out`.
 
     Raises:
         ArgumentError: For an unknown preset or dtype.
@@ -136,6 +139,9 @@ def assemble_random(
         seed: Of the weights and of the texts that the tokenizer is trained on.
         settings: Fields of the configuration to change.
 
+    Returns:
+        The folder `out`.
+
     Raises:
         ArgumentError: For an unknown preset or dtype.
         WeightsError: If the folder cannot be written.
@@ -166,7 +172,16 @@ def _known(preset: str) -> str:
 
 
 def fit_placeholders(config: NanoEmoXConfig, tokenizer: Any, name: str) -> None:
-    """Add our special tokens in spare rows of the language model's table, which keeps its size."""
+    """Add our special tokens in spare rows of the language model's table, which keeps its size.
+
+    Args:
+        config: Gets the ids of the tokens.
+        tokenizer: Gets the tokens.
+        name: The language model, for the error.
+
+    Raises:
+        WeightsError: If the table has too few rows.
+    """
     rows = config.text_config.vocab_size
     prepare_tokenizer(tokenizer)
     needed = max(tokenizer.get_vocab().values()) + 1

@@ -41,6 +41,9 @@ def load_model(
         dtype: Of the weights; None takes that of the files on a CPU, and bfloat16 elsewhere.
         revision: Branch, tag or commit of a Hub id.
 
+    Returns:
+        The model, ready to answer, and its processor.
+
     Raises:
         ModelError: If there is no such model, or it does not fit together.
         WeightsError: If its folder is not whole.

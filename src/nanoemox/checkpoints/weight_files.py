@@ -192,7 +192,13 @@ class ShardWriter:
         self.total_bytes = 0
 
     def add(self, name: str, tensor: Tensor, dtype: torch.dtype | None = None) -> None:
-        """Take one tensor in, as `dtype` if given; it is copied, so that no shard holds on to a mapped file."""
+        """Take one tensor in; it is copied, so that no shard holds on to a mapped file.
+
+        Args:
+            name: Of the tensor in the model.
+            tensor: Its values.
+            dtype: The type to store it in; None keeps its own.
+        """
         size = tensor.numel() * (dtype or tensor.dtype).itemsize
         if self._pending and self._size + size > self.shard_bytes:
             self._flush()
@@ -223,7 +229,16 @@ class ShardWriter:
 
 
 def raise_problems(place: Path, problems: Sequence[str], remedy: str) -> None:
-    """Raise one error that lists every problem, if there are any."""
+    """Raise one error that lists every problem, if there are any.
+
+    Args:
+        place: The file or folder.
+        problems: What is wrong, one short sentence each.
+        remedy: What was expected, or what to do.
+
+    Raises:
+        WeightsError: If there is a problem.
+    """
     if problems:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise WeightsError(f"{place}: {count}: {listed(problems)}; {remedy}")

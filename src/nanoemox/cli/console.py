@@ -17,7 +17,7 @@ from nanoemox.files.atomic import check_outputs, write_texts
 if TYPE_CHECKING:
     from rich.console import Console
 
-STANDARD_OUTPUT = "-"
+STANDARD_OUTPUT = "-"  # what --json says to print the result
 JsonOption = Annotated[
     str | None,
     typer.Option(

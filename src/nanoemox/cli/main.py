@@ -221,7 +221,7 @@ def evaluate(
     limit: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Score only the first N clips.")
     ] = None,
-    only: Annotated[
+    modality: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME",
@@ -280,7 +280,7 @@ def evaluate(
         tasks=task,
         batch_size=batch_size,
         seed=seed,
-        modalities=only,
+        modalities=modality,
         alone=alone,
         majority_from=majority_from,
         limit=limit,
@@ -305,7 +305,7 @@ def evaluate(
 # ---------------------------------------------------------------------- info
 @app.command()
 def info(model: ModelOption = "pico", json_file: JsonOption = None) -> None:
-    """Show how many parameters each part has and each phase trains. `nano` is the paper's model of 2.2 B."""
+    """Show how many parameters each part has and each phase trains. `nano` is the paper's model."""
     check_json(json_file)
 
     from nanoemox.checkpoints.load import load_config

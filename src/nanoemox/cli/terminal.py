@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from nanoemox.cli.console import printable
 from nanoemox.evaluation.page import CEILINGS
 from nanoemox.inference.results import Analysis, TaskResult
 from nanoemox.media.clip import PRESENT
@@ -267,7 +268,7 @@ def _table(title: str, show_lines: bool = False) -> Table:
 
 def _safe(text: str) -> str:
     """Text of files and models: neither markup nor commands to the terminal."""
-    return escape("".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text))
+    return escape(printable(text))
 
 
 def _number(value: float | None) -> str:

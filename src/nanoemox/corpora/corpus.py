@@ -123,7 +123,7 @@ def preparation(folder: Folder, process: str, archive: str) -> Path | None:
     return None if other else path
 
 
-def subtitles(folder: Folder, *names: str, encoding: str = "gb18030") -> dict[str, Row]:
+def transcripts_of(folder: Folder, *names: str, encoding: str = "gb18030") -> dict[str, Row]:
     """name -> row of `chinese` and `english`, from a table of transcripts; empty without one."""
     path = folder.file(*names)
     if path is None:
@@ -138,7 +138,7 @@ def subtitles(folder: Folder, *names: str, encoding: str = "gb18030") -> dict[st
     return known
 
 
-def said(row: Row | None, prefer: str = "english") -> dict[str, Any]:
+def text_fields(row: Row | None, prefer: str = "english") -> dict[str, Any]:
     """`text` and `language` from a row of transcripts; the other language goes to `extra`."""
     if row is None:
         return {}

@@ -35,6 +35,7 @@ _RETIRE_AFTER = 5000  # clips, so that whatever a decoder leaks is given back
 KINDS = {
     "malformed": False,  # a line of the manifest, not a clip
     "duplicate_id": False,
+    "bug": False,  # of ours, not of the clip
     "outside": True,
     "missing": True,
     "empty": True,
@@ -83,7 +84,7 @@ class DoctorReport:
     def ok(self) -> bool:
         """Whether nothing has to be left out and every line could be read."""
         return not self.quarantined and not any(
-            f.kind in ("malformed", "duplicate_id") for f in self.findings
+            f.kind in ("malformed", "duplicate_id", "bug") for f in self.findings
         )
 
     @property
@@ -99,16 +100,16 @@ class DoctorReport:
 
     def summary(self, most: int = 20) -> str:
         """The report in lines a person reads, with up to `most` of the findings."""
-        told = [
+        shown = [
             f"{self.manifest}: {self.checked} clips of {self.lines} lines checked in {self.seconds:.1f} s "
             f"({self.workers} processes, {self.clips_per_core_hour:,.0f} clips an hour and core)"
         ]
-        told += [f"  {kind}: {n}" + " (quarantined)" * KINDS[kind] for kind, n in self.counts.items()]
-        told += [f"  line {f.line}, {f.id or '?'}: {f.kind}: {f.detail}" for f in self.findings[:most]]
+        shown += [f"  {kind}: {n}" + " (quarantined)" * KINDS[kind] for kind, n in self.counts.items()]
+        shown += [f"  line {f.line}, {f.id or '?'}: {f.kind}: {f.detail}" for f in self.findings[:most]]
         if len(self.findings) > most:
-            told.append(f"  … and {len(self.findings) - most} more")
-        told.append(f"  {len(self.quarantined)} clips to be left out are listed in {self.quarantine}")
-        return "\n".join(told)
+            shown.append(f"  … and {len(self.findings) - most} more")
+        shown.append(f"  {len(self.quarantined)} clips to be left out are listed in {self.quarantine}")
+        return "\n".join(shown)
 
     def to_dict(self) -> dict[str, Any]:
         """The whole report for a JSON file."""
@@ -158,8 +159,16 @@ def doctor(
     started = perf_counter()
     with _bar(progress) as bar:
         task = bar.add_task("decoding", total=total)
-        clips = _clips(manifest, allow_outside, findings, lambda: bar.advance(task))
-        for number, record, result in _examined(clips, workers, limits):
+
+        def readable() -> Iterator[tuple[int, Record]]:
+            for line in _lines(manifest, allow_outside):
+                if isinstance(line, Finding):
+                    findings.append(line)
+                    bar.advance(task)
+                else:
+                    yield line
+
+        for number, record, result in _examined(readable(), workers, limits):
             findings += [Finding(number, record.id, kind, detail) for kind, detail in result.findings]
             if result.fingerprint is not None:
                 seen.add(result.fingerprint, number, record)
@@ -191,10 +200,8 @@ def _count(manifest: Path) -> int:
         raise ManifestError(f"{manifest}: cannot be read ({reason}); expected a JSONL file") from error
 
 
-def _clips(
-    manifest: Path, allow_outside: bool | None, findings: list[Finding], done: Any
-) -> Iterator[tuple[int, Record]]:
-    """Lines that can be checked, one by one; the others become findings."""
+def _lines(manifest: Path, allow_outside: bool | None) -> Iterator[Finding | tuple[int, Record]]:
+    """The number and record of each line whose clip can be looked at; of other lines, what is wrong with them."""
     lines: dict[str, int] = {}
     for number, raw in manifest_lines(manifest):
         wrong = None
@@ -211,8 +218,7 @@ def _clips(
                 wrong = Finding(number, record.id, "outside", where)
             lines.setdefault(record.id, number)
         if wrong:
-            findings.append(wrong)
-            done()
+            yield wrong
             continue
         paths = {kind: manifest.parent / path for kind in MEDIA if (path := getattr(record, kind))}
         yield number, record.model_copy(update=paths)

@@ -212,7 +212,7 @@ class Folder:
 
     def rows(self, path: Path, columns: Iterable[str] = (), **options: Any) -> Iterator[Row]:
         """The rows of a table (`tables.rows`); what had to be assumed about it is noted."""
-        return rows(path, columns, told=self.assume, **{"fallback": self.encoding, **options})
+        return rows(path, columns, assume=self.assume, **{"fallback": self.encoding, **options})
 
     def each(self, rows: Iterable[Row], make: Callable[[Row], dict[str, Any] | None]) -> Iterator[Line]:
         """Lines out of rows; a row that `make` cannot use is reported. None means: not part of the corpus."""

@@ -111,24 +111,24 @@ class PrepareReport:
 
     def summary(self, most: int = 20) -> str:
         """The report in lines a person reads, with up to `most` of the problems."""
-        told = [f"{self.corpus} ({self.layout}): {self.lines} lines in {self.manifest}"]
+        shown = [f"{self.corpus} ({self.layout}): {self.lines} lines in {self.manifest}"]
         for name, counts in (("splits", self.splits), ("tasks", self.tasks), ("with", self.media)):
-            told.append(f"  {name}: " + ", ".join(f"{key} {count}" for key, count in counts.items()))
+            shown.append(f"  {name}: " + ", ".join(f"{key} {count}" for key, count in counts.items()))
         for split, count in self.expected.items():
             if self.splits.get(split, 0) != count:
-                told.append(f"  {split}: {self.splits.get(split, 0)} of the {count} lines published")
-        told += [f"  assumed: {what}" + f" ({n} times)" * (n > 1) for what, n in self.assumptions.items()]
+                shown.append(f"  {split}: {self.splits.get(split, 0)} of the {count} lines published")
+        shown += [f"  assumed: {what}" + f" ({n} times)" * (n > 1) for what, n in self.assumptions.items()]
         if self.outside:
-            told.append(
+            shown.append(
                 "  the manifest lies outside the corpus, and so its paths lead out of its own folder, "
                 "which is refused unless allowed; write it into the corpus folder"
             )
-        told += [f"  known fault: {fault.where}: {fault.what}" for fault in self.faults]
-        told += [f"  skipped {where}: {what}" for where, what in self.skipped[:most]]
+        shown += [f"  known fault: {fault.where}: {fault.what}" for fault in self.faults]
+        shown += [f"  skipped {where}: {what}" for where, what in self.skipped[:most]]
         if len(self.skipped) > most:
-            told.append(f"  … and {len(self.skipped) - most} more")
-        told.append(f"  skipped in all: {len(self.skipped)}" if self.skipped else "  nothing was skipped")
-        return "\n".join(told)
+            shown.append(f"  … and {len(self.skipped) - most} more")
+        shown.append(f"  skipped in all: {len(self.skipped)}" if self.skipped else "  nothing was skipped")
+        return "\n".join(shown)
 
     def to_dict(self) -> dict[str, Any]:
         """The whole report for a JSON file."""

@@ -102,7 +102,13 @@ class DecodedClips:
 
 
 class LiveMedia:
-    """Media tensors by record id, decoded whenever they are asked for. Errors: MediaError naming the file."""
+    """Media tensors by record id, decoded whenever they are asked for. Raises MediaError naming the file.
+
+    Args:
+        records: The clips that can be asked for.
+        processor: Makes tensors of them.
+        clips: Decoded clips to read instead of the files.
+    """
 
     def __init__(
         self, records: Sequence[Record], processor: NanoEmoXProcessor, clips: DecodedClips | None = None
@@ -129,7 +135,21 @@ def normalised_pixels(pixels: Tensor, image_processor: Any) -> Tensor:
 def decode_clips(
     records: Sequence[Record], processor: NanoEmoXProcessor, folder: str | Path, workers: int = 4
 ) -> DecodedClips:
-    """Decode the clips of `records` that `folder` does not hold yet. A killed run goes on where it stopped."""
+    """Decode the clips of `records` that `folder` does not hold yet. A killed run goes on where it stopped.
+
+    Args:
+        records: Manifest lines.
+        processor: Says how large the frames are.
+        folder: Where the decoded clips lie, or will lie.
+        workers: Processes that decode; 0 decodes in this process.
+
+    Returns:
+        The clips of `records`. Those that cannot be read are in its `unreadable`.
+
+    Raises:
+        ArgumentError: If the model's encoders read frames of different sizes.
+        StaleStoreError: If `folder` holds the clips of other records.
+    """
     folder = Path(folder)
     side = int(processor.image_processor.crop_size["height"])
     if int(processor.face_image_processor.crop_size["height"]) != side:

@@ -48,12 +48,22 @@ def extract_features(
     """Encode the clips that the store does not hold yet.
 
     Args:
-        records: manifest lines. workers: processes that decode files (0: this one).
-        media: record -> tensors for `model.encode`, when the clips are decoded already.
-        bf16: compute in bfloat16 where that is safe (autocast), about twice as fast.
-        dtype: store "float32" or "bfloat16"; None, as the store that is there, else float32.
-    Errors: StaleStoreError if `out_dir` holds features of other encoders, or in another precision. Clips that
-    cannot be read are in `unreadable` of the returned store, and in `unreadable.json`.
+        records: Manifest lines.
+        model: The model whose frozen encoders compute.
+        processor: Makes tensors of clips, as that model needs them.
+        out_dir: The store; it is made if it is not there.
+        workers: Processes that decode files; 0 decodes in this process.
+        batch_size: How many clips are encoded at once.
+        media: Record -> tensors for `model.encode`, when the clips are decoded already.
+        bf16: Compute in bfloat16 where that is safe (autocast), about twice as fast.
+        dtype: Store "float32" or "bfloat16"; None, as the store that is there, else float32.
+
+    Returns:
+        The store. Clips that cannot be read are in its `unreadable`, and in `unreadable.json`.
+
+    Raises:
+        StaleStoreError: If `out_dir` holds features of other encoders, or in another precision.
+        MediaError: If a clip made its decoder crash.
     """
     out_dir = Path(out_dir)
     store = _opened(out_dir, origin_of(model, processor), dtype)

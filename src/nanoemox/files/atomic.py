@@ -32,16 +32,16 @@ _WRAPPED = re.compile(
 )
 
 
-def check_outputs(outputs: Sequence[Path], clip: str | None) -> None:
-    """Before any work: can these files be written, and is none of them the clip itself? Errors: ArgumentError."""
+def check_outputs(outputs: Sequence[Path], source: str | None) -> None:
+    """Before any work: can these files be written, and is none of them the source? Errors: ArgumentError."""
     for path in outputs:
         _check_place(path)
         if not path.absolute().parent.is_dir():
             raise ArgumentError(f"{path}: the folder {path.parent} does not exist; make it first")
-        if clip and path.exists() and Path(clip).exists() and path.samefile(clip):
-            raise ArgumentError(f"{path}: this is the clip itself; choose another name to write to")
+        if source and path.exists() and Path(source).exists() and path.samefile(source):
+            raise ArgumentError(f"{path}: this is the file that is read; choose another name to write to")
     if len({path.absolute() for path in outputs}) < len(outputs):
-        raise ArgumentError(f"{outputs[0]}: --json and --html name the same file; choose two names")
+        raise ArgumentError(f"{outputs[0]}: two options name the same file; choose two names")
 
 
 def write_texts(files: Mapping[Path, str]) -> None:

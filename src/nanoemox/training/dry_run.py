@@ -117,6 +117,9 @@ def dry_run(
         overrides: Changes of the recipe as `key=value` with dots.
         device: "cpu" or "cuda"; None takes a GPU where there is one.
 
+    Returns:
+        What was found.
+
     Raises:
         RecipeError: If the recipe itself cannot be used. What it needs and lacks is among the `problems`.
     """
@@ -289,7 +292,7 @@ def _phase(
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
     short = phase.model_copy(update={"steps": steps})
-    seconds = time_steps(plan_phase(whole, examples, short, seed, device))
+    seconds = time_steps(plan_phase(whole, examples, short, seed, device)).seconds
     step_s = statistics.median_high(seconds[1:] or seconds)  # the first one warms up
     found += _memory(recipe, phase, trained, _most_memory_bytes(device), device)
     return _CheckedPhase(row._replace(trained=trained, step_s=step_s), encode_s, tried, found)

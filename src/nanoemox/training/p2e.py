@@ -202,7 +202,17 @@ def _tensors(
 def decoded_clips(
     folder: str, records: Sequence[Record], processor: NanoEmoXProcessor, workers: int
 ) -> DecodedClips:
-    """Clips that are decoded already, or else decoded now."""
+    """Clips that are decoded already, or else decoded now.
+
+    Args:
+        folder: Where decoded clips lie.
+        records: The clips that are needed.
+        processor: Makes tensors of them.
+        workers: How many processes decode.
+
+    Returns:
+        Decoded clips that hold at least those of `records` that can be read.
+    """
     if (Path(folder) / "index.json").is_file():
         clips = DecodedClips(folder)
         if all(record.id in clips.row for record in records) and clips.complete:
@@ -221,6 +231,9 @@ def plan_phase(
         phase: The settings.
         seed: Of the order of the examples, and of everything random in a step.
         device: As in `train_p2e`.
+
+    Returns:
+        What the trainer trains.
     """
     lora = phase.lora
     batches = 8 if phase.mixture == "share" else 1  # the other makes each batch of one corpus

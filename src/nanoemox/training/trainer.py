@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -148,6 +148,13 @@ class ByLength(Dataset[Any]):
     """The same examples, in batches of similar length: sorted within windows of a few batches, the batches shuffled.
 
     Padding costs as much as text does. The order depends on the seed alone, and a window is made when it is needed.
+
+    Args:
+        examples: The examples in their own order.
+        length: Example -> about how long it is.
+        batch_size: How many examples a batch has.
+        seed: Of the order of the batches.
+        batches: How many batches a window has.
     """
 
     def __init__(
@@ -289,12 +296,20 @@ def fit(
     shutil.rmtree(checkpoints, ignore_errors=True)
 
 
-def time_steps(plan: TrainingPlan) -> list[float]:
-    """Train for all steps of a (short) schedule and keep nothing; returns the seconds that each step took."""
+class TimedSteps(NamedTuple):
+    """What was measured of a few steps: the seconds that each took, and the losses that the Trainer logged."""
+
+    seconds: list[float]
+    losses: list[float]
+
+
+def time_steps(plan: TrainingPlan) -> TimedSteps:
+    """Train for all steps of a (short) schedule, exactly as `fit` does, and keep nothing but the figures."""
     times = StepTimes()
     with tempfile.TemporaryDirectory(prefix="nanoemox-") as folder, threads(plan.schedule.threads):
-        _trainer(plan, Path(folder), [times], save=False).train()
-    return times.seconds
+        trainer = _trainer(plan, Path(folder), [times], save=False)
+        trainer.train()
+    return TimedSteps(times.seconds, [line["loss"] for line in trainer.state.log_history if "loss" in line])
 
 
 def _trainer(

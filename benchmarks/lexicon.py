@@ -19,10 +19,9 @@ from pathlib import Path
 from scipy.stats import kendalltau
 from sklearn.metrics import cohen_kappa_score
 
-from nanoemox.metrics import emotion_lexicon, label_sets
+from nanoemox.metrics import emotion_lexicon, label_sets, official_scorers
 from nanoemox.metrics.emotion_mentions import emotions
-from nanoemox.scoring import official_scorers
-from nanoemox.scoring.word_lists import WordLists
+from nanoemox.metrics.word_lists import WordLists
 
 
 def read(path: Path, key: str) -> dict[str, str]:

@@ -20,11 +20,14 @@ from nanoemox import __version__
 from nanoemox.cli import main as cli
 from nanoemox.cli.options import TASK_NAMES
 from nanoemox.data.filtering import LeftOut
+from nanoemox.evaluation.report import EvaluationReport
 from nanoemox.files.errors import ArgumentError, NanoEmoXError
 from nanoemox.inference.results import Analysis
+from nanoemox.metrics.bootstrap import Figure
+from nanoemox.scoring.score import Scores
 from nanoemox.tasks.task import TASKS
 from nanoemox.training.p2e import TrainingResult
-from tests.made_up import HOSTILE, make_analysis, make_clip
+from tests.made_up import HOSTILE, make_analysis, make_clip, make_report
 from tests.media_files import make_media
 
 HEAVY = ("torch", "transformers", "numpy", "av", "PIL", "pydantic", "yaml")
@@ -383,9 +386,9 @@ def test_evaluate_passes_its_options_on(
 ) -> None:
     asked: dict[str, Any] = {}
 
-    def evaluate(manifest: Path, **options: Any) -> dict[str, Any]:
+    def evaluate(manifest: Path, **options: Any) -> EvaluationReport:
         asked.update(manifest=manifest, **options)
-        return {"n": 2, "model": "pico", "tasks": {"emotion": {"accuracy": {"value": 0.5, "n": 2}}}}
+        return make_report(tasks=Scores({"emotion": {"accuracy": Figure(value=0.5, low=0.0, high=1.0, n=2)}}))
 
     monkeypatch.setattr("nanoemox.evaluation.evaluate.evaluate", evaluate)
     run(

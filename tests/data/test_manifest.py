@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from nanoemox.data.manifest import LONGEST_LINE_BYTES, ManifestError, read_manifest, read_predictions
-from nanoemox.data.schema import Labels, Prediction, Record, json_schema
+from nanoemox.data.schema import Prediction, Record, json_schema
 from nanoemox.files.atomic import write_jsonl
+from nanoemox.tasks.labels import Labels
 from nanoemox.tasks.task import TASKS
 from nanoemox.theatre.script import stage_script
 
@@ -62,7 +63,7 @@ def test_a_line_with_everything(tmp_path: Path) -> None:
         "labels": {**FULL["labels"], "sentiment": {"polarity": "positive", "valence": 0.8, "range": [-1, 1]}}
     }
     for task in TASKS.values():
-        assert task.target(record.labels.model_dump(exclude_none=True))
+        assert task.target(record.labels)
 
 
 def test_theatre_writes_manifest_lines(tmp_path: Path) -> None:
@@ -187,7 +188,7 @@ def test_predictions(tmp_path: Path) -> None:
     write_jsonl(path, lines)
     first, second = read_predictions(path)
     assert first.label == "anger" and second.error
-    write_jsonl(path, [first, second])
+    write_jsonl(path, [first.line(), second.line()])
     assert read_predictions(path) == [first, second]
     write_jsonl(path, [*lines, lines[0]])
     with pytest.raises(ManifestError, match=r"line 3: 'a' has an answer to emotion on line 1"):

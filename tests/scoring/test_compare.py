@@ -33,7 +33,7 @@ def files(tmp_path: Path) -> tuple[Path, Path, Path]:
 
 def test_a_clear_difference_is_found(files: tuple[Path, Path, Path]) -> None:
     manifest, a, b = files
-    row = compare(a, b, manifest, "emotion")["tasks"]["emotion"]
+    row = compare(a, b, manifest, "emotion").tasks["emotion"]
     assert (row["a"], row["b"], row["b_better"], row["a_better"]) == (0.5, 0.875, 15, 0)
     assert row["p"] < 0.001 and row["low"] > 0
     assert [clip["id"] for clip in row["clips"]] == [f"c{i}" for i in range(20, 35)]
@@ -41,7 +41,7 @@ def test_a_clear_difference_is_found(files: tuple[Path, Path, Path]) -> None:
 
 def test_no_difference_has_p_one(files: tuple[Path, Path, Path]) -> None:
     manifest, a, _ = files
-    assert compare(a, a, manifest, "emotion")["tasks"]["emotion"]["p"] == 1.0
+    assert compare(a, a, manifest, "emotion").tasks["emotion"]["p"] == 1.0
 
 
 def test_chance_gives_small_p_about_as_often_as_it_says() -> None:
@@ -58,14 +58,14 @@ def test_what_one_system_has_not_answered_is_named(files: tuple[Path, Path, Path
     a.write_text("id,label\nc0,anger\nc0,fear\nc1,\nzzz,anger\n")
     b.write_text("id,label\nc0,anger\nc1,anger\nc2,anger\n")
     report = compare(a, b, manifest, "emotion")
-    row = report["tasks"]["emotion"]
+    row = report.tasks["emotion"]
     assert (row["n"], row["answered_by_neither"], row["b_better"]) == (3, 37, 2)
-    names = {kind: fault["names"] for kind, fault in report["faults"]["a"].items()}
+    names = {kind: fault["names"] for kind, fault in report.faults["a"].items()}
     assert names["emotion: no prediction (counts as wrong)"] == ["c2"]
     assert names["emotion: duplicate id (the first one counts)"] == ["c0"]
     assert names["emotion: id without a label (not compared)"] == ["zzz"]
     assert names["emotion: empty answer"] == ["c1"]
-    assert report["faults"]["b"] == {}
+    assert report.faults["b"] == {}
     b.write_text("id,label\nq,anger\n")
     a.write_text("id,label\nq,anger\n")
     with pytest.raises(ValueError, match="none of their ids"):

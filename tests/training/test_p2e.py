@@ -15,6 +15,8 @@ from nanoemox.data.manifest import ManifestError
 from nanoemox.data.schema import Record
 from nanoemox.files.atomic import write_jsonl
 from nanoemox.media.clip import AUDIO_WINDOWS, FRAMES_PER_CLIP
+from nanoemox.tasks.closed import EMOTION, INTENT
+from nanoemox.tasks.labels import Labels
 from nanoemox.tasks.task import TASKS
 from nanoemox.training import p2e, run, trainer
 from nanoemox.training.mixture import realised, schedule_by_share, schedule_uniformly, spread
@@ -151,19 +153,18 @@ def test_a_task_without_labels_is_an_error(tmp_path: Path) -> None:
 
 
 def test_targets_keep_to_what_is_shown() -> None:
-    labels = {"emotion": {"label": "fear"}, **LABELS}
+    labels = Labels(**{"emotion": {"label": "fear"}, **LABELS})
     told = TASKS["reasoning"].target(labels, {"audio", "text"})
     assert told is not None and "slow pace" in told and "wide eyes" not in told
 
 
 def test_labels_are_spelt_as_they_are_offered() -> None:
-    intent, emotion = TASKS["intent"], TASKS["emotion"]
-    assert intent.target(LABELS) == "Ask for help"
-    same = [name.upper() for name in intent.defaults]  # the usual ones are not listed, whatever their case
-    assert intent.target({"intent": {"label": "ASK FOR HELP", "candidates": same}}) == "Ask for help"
+    assert INTENT.target(Labels(**LABELS)) == "Ask for help"
+    same = [name.upper() for name in INTENT.defaults]  # the usual ones are not listed, whatever their case
+    assert INTENT.target(Labels(intent={"label": "ASK FOR HELP", "candidates": same})) == "Ask for help"
     own = ["Anger", "Boredom"]
-    assert "Anger" in (emotion.target({"emotion": {"label": "anger", "candidates": own}}) or "")
-    assert "Boredom" in emotion.answer_for("boredom", own) and "anger" in emotion.answer_for("Anger")
+    assert "Anger" in (EMOTION.target(Labels(emotion={"label": "anger", "candidates": own})) or "")
+    assert "Boredom" in EMOTION.answer_for("boredom", own) and "anger" in EMOTION.answer_for("Anger")
 
 
 def _corpora(folder: Path) -> list[Record]:

@@ -154,13 +154,12 @@ def test_a_model_without_a_face_branch_goes_all_the_way(workplace: Path) -> None
         report = json.loads((out / name / "diagnostics.json").read_text(encoding="utf-8"))
         assert set(report["token_cosines"]) <= {"audio", "video", "fusion"}
     assert set(report["token_cosines"]) == {"audio", "video", "fusion"}
-    assert set(
-        diagnose(model, processor, read_manifest(workplace / "manifest.jsonl"), store)["tasks"]
-    ) == set(TASKS)
+    found_now = diagnose(model, processor, read_manifest(workplace / "manifest.jsonl"), store)
+    assert set(found_now.tasks) == set(TASKS)
 
     # And it answers.
-    scores = evaluate(workplace / "manifest.jsonl", last, workplace / "scores", batch_size=2)
-    assert scores["n"] == 4 and set(scores["tasks"]) == set(TASKS)
+    report = evaluate(workplace / "manifest.jsonl", last, workplace / "scores", batch_size=2)
+    assert report.n == 4 and set(report.tasks) == set(TASKS)
     analysis = EmotionAnalyzer.from_pretrained(last).analyze(workplace / "both.mp4", text="words 0")
     assert set(analysis.tasks) == set(TASKS) and analysis["emotion"].probabilities
 

@@ -290,15 +290,15 @@ def evaluate(
         features=store,
         quarantine=quarantine,
     )
-    if not write_result(report, json_file):
+    if not write_result(report.to_dict(), json_file):
         from nanoemox.cli.terminal import show_scores
 
         show_scores(console(), report)
-    for line in report.get("left_out") or ():
+    for line in report.left_out:
         note(line)
     for name in ("report.json", "report.html"):
         note(f"wrote {out / name}")
-    if (report.get("errors") or {}).get("clips"):
+    if report.errors["clips"]:
         raise typer.Exit(1)
 
 

@@ -78,12 +78,12 @@ def score(
     check_json(json_file, source=str(predictions))
     helper = _server(server, server_model, cache, prices, only_estimate)
 
-    from nanoemox.scoring.external import mark
+    from nanoemox.scoring.external import score_file
 
-    report = mark(predictions, task, manifest, tables, mode, seed, helper)
+    report = score_file(predictions, task, manifest, tables, mode, seed, helper)
     if only_estimate:
         return
-    if not write_result(report, json_file):
+    if not write_result(report.to_dict(), json_file):
         from nanoemox.cli.terminal import show_file_scores
 
         show_file_scores(console(), report)
@@ -111,7 +111,7 @@ def compare(
     from nanoemox.scoring.compare import compare as run
 
     report = run(a, b, manifest, task, seed)
-    if not write_result(report, json_file):
+    if not write_result(report.to_dict(), json_file):
         from nanoemox.cli.terminal import show_comparison
 
         show_comparison(console(), report)

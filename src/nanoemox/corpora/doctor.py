@@ -23,10 +23,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from nanoemox.corpora.examine import Limits, Result, examine
-from nanoemox.data.manifest import ELSEWHERE, ManifestError, leads_outside, manifest_lines, may_lead_outside
+from nanoemox.data.manifest import (
+    ManifestError,
+    leads_outside,
+    manifest_lines,
+    may_lead_outside,
+    wrong_line,
+)
 from nanoemox.data.quarantine import quarantine_path, write_quarantine
 from nanoemox.data.schema import MEDIA, Record
-from nanoemox.files.validation import first_wrong
 
 _AHEAD = 4  # clips given to each process at once
 _RETIRE_AFTER = 5000  # clips, so that whatever a decoder leaks is given back
@@ -208,7 +213,7 @@ def _lines(manifest: Path, allow_outside: bool | None) -> Iterator[Finding | tup
         try:
             record = Record.model_validate_json(raw, strict=True)
         except ValidationError as error:
-            wrong = Finding(number, _id_in(raw), "malformed", first_wrong(error, Record, ELSEWHERE))
+            wrong = Finding(number, _id_in(raw), "malformed", wrong_line(error, Record))
         else:
             outside = [k for k in MEDIA if (path := getattr(record, k)) and leads_outside(path)]
             if record.id in lines:

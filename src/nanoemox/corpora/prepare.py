@@ -43,10 +43,9 @@ from nanoemox.corpora.readers import (
     sims,
 )
 from nanoemox.corpora.tables import CorpusError
-from nanoemox.data.manifest import ELSEWHERE
+from nanoemox.data.manifest import wrong_line
 from nanoemox.data.schema import MEDIA, Record
 from nanoemox.files.atomic import write_jsonl
-from nanoemox.files.validation import first_wrong
 
 CORPORA: dict[str, Corpus] = {
     corpus.name: corpus
@@ -247,7 +246,7 @@ def _lines(
         try:
             record = Record.model_validate({**common, **values})
         except ValidationError as error:
-            folder.skip(where, first_wrong(error, Record, ELSEWHERE))
+            folder.skip(where, wrong_line(error, Record))
             continue
         if record.id in seen:
             folder.skip(where, f"its id {record.id!r} was taken by {seen[record.id]}")

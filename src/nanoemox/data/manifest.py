@@ -1,4 +1,4 @@
-"""A corpus is a manifest: UTF-8 JSONL, one clip a line, and what is known about it for any of the six tasks.
+"""A corpus is a manifest: UTF-8 JSONL, one clip a line, and what is known about it for any of the tasks.
 
 Keys are checked, all of them: an unknown one is refused by name with its line, since a misspelt label that is
 silently skipped costs more than an error. Paths are relative to the manifest's folder and stay inside it.
@@ -12,13 +12,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PureWindowsPath
 from typing import TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from nanoemox.data.schema import MEDIA, Prediction, Record
 from nanoemox.files.errors import NanoEmoXError
 from nanoemox.files.validation import first_wrong
+from nanoemox.tasks.labels import Labels, labels_form
 
-ELSEWHERE = "anything else goes under extra"  # of a manifest line
 LONGEST_LINE_BYTES = 16 << 20  # a media file named as a manifest has lines without end
 
 
@@ -33,11 +33,12 @@ def read_manifest(path: str | os.PathLike[str], *, allow_outside: bool | None = 
     """The clips of a manifest, in its order, with their paths resolved.
 
     Args:
+        path: the manifest.
         allow_outside: accept absolute paths and paths that lead out of the manifest's folder; None, only where
             the environment says NANOEMOX_ALLOW_OUTSIDE=1.
 
     Raises:
-        ManifestError: naming the line and the key, for anything that is not as MANIFEST.md describes it.
+        ManifestError: naming the line and the key, for anything that is not as docs/manifest.md describes it.
     """
     path = Path(path)
     records: list[Record] = []
@@ -88,8 +89,8 @@ def manifest_lines(path: Path) -> Iterator[tuple[int, bytes]]:
         while raw := file.readline(LONGEST_LINE_BYTES + 1):
             number += 1
             if len(raw) > LONGEST_LINE_BYTES:
-                told = f"is longer than {LONGEST_LINE_BYTES >> 20} MiB, expected one JSON object"
-                _refuse(path, number, told, "check that the file is JSONL")
+                wrong = f"is longer than {LONGEST_LINE_BYTES >> 20} MiB, expected one JSON object"
+                _refuse(path, number, wrong, "check that the file is JSONL")
             raw = raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw
             if raw.strip():
                 yield number, raw
@@ -104,13 +105,18 @@ def _read(path: Path, form: type[_Line], unfinished: bool = False) -> Iterable[t
             except ValidationError as error:
                 if unfinished:
                     continue
-                elsewhere = ELSEWHERE if form is Record else ""
-                _refuse(path, number, first_wrong(error, form, elsewhere), "correct the line")
+                _refuse(path, number, wrong_line(error, form), "correct the line")
     except OSError as error:
         reason = (error.strerror or type(error).__name__).casefold()
         raise ManifestError(
             f"{path}: cannot be read ({reason}); expected a JSONL file, check the path"
         ) from error
+
+
+def wrong_line(error: ValidationError, form: type[BaseModel]) -> str:
+    """The first thing that is wrong with a line of a manifest or of predictions, and how many more there are."""
+    elsewhere = "anything else goes under extra" if form is Record else ""
+    return first_wrong(error, form, elsewhere, {Labels: labels_form()})
 
 
 def _refuse(path: Path, number: int, wrong: str, remedy: str) -> None:
@@ -126,5 +132,5 @@ def leads_outside(path: Path) -> bool:
 
 
 def may_lead_outside(allowed: bool | None) -> bool:
-    """Whether paths out of the manifest's folder are allowed: as said, else as the environment says."""
+    """Whether paths out of the manifest's folder are allowed: as `allowed` has it, else as the environment does."""
     return os.environ.get("NANOEMOX_ALLOW_OUTSIDE") == "1" if allowed is None else allowed

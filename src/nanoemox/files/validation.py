@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -12,13 +12,19 @@ _SHOWN = 60  # characters of a wrong value
 _WITHOUT_VALUE = {"missing", "value_error", "json_invalid"}
 
 
-def first_wrong(error: ValidationError, form: type[BaseModel], elsewhere: str = "") -> str:
+def first_wrong(
+    error: ValidationError,
+    form: type[BaseModel],
+    elsewhere: str = "",
+    checked_by: Mapping[type[BaseModel], type[BaseModel]] | None = None,
+) -> str:
     """Say what is wrong first, with its place and the value that was found, and how many more things are.
 
     Args:
         error: what pydantic raised.
         form: the class that was to be filled; for an unknown key, the keys that it knows at that place are listed.
         elsewhere: where a key that is unknown at the top belongs, such as "anything else goes under extra".
+        checked_by: for a class that lets another one check its content, that other one.
 
     Returns:
         One line, without a full stop.
@@ -29,7 +35,7 @@ def first_wrong(error: ValidationError, form: type[BaseModel], elsewhere: str = 
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
         parents = first["loc"][:-1]
-        wrong = f"unknown key {place!r} (known: {', '.join(_keys(form, parents))})"
+        wrong = f"unknown key {place!r} (known: {', '.join(_keys(form, parents, checked_by or {}))})"
         wrong += f"; {elsewhere}" if elsewhere and not parents else ""
     else:
         message = first["msg"].removeprefix("Value error, ")
@@ -39,7 +45,11 @@ def first_wrong(error: ValidationError, form: type[BaseModel], elsewhere: str = 
     return " ".join(f"{wrong}{more}".split())
 
 
-def _keys(form: type[BaseModel], parents: Sequence[int | str]) -> list[str]:
+def _keys(
+    form: type[BaseModel],
+    parents: Sequence[int | str],
+    checked_by: Mapping[type[BaseModel], type[BaseModel]],
+) -> list[str]:
     """The keys that are known at a place in a form."""
     for name in parents:
         if isinstance(name, int):
@@ -50,7 +60,7 @@ def _keys(form: type[BaseModel], parents: Sequence[int | str]) -> list[str]:
         ]
         if not inner:
             return []
-        form = inner[0]
+        form = checked_by.get(inner[0], inner[0])
     return list(form.model_fields)
 
 

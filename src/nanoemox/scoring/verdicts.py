@@ -12,13 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from nanoemox.data.schema import Prediction
 from nanoemox.metrics import bootstrap
 from nanoemox.scoring.judge import Judge, estimate, question_for_labels, questions_about
-from nanoemox.scoring.prediction_files import Faults
+from nanoemox.scoring.prediction_files import OWN_ROUTE, FileFault
+from nanoemox.tasks.grammar import GRAMMAR, LIST
 
 logger = logging.getLogger(__name__)
-BY_RULE = ("answer grammar", "label list", "own fields")  # routes that need no second opinion
-LABELLED = ("emotion", "open_vocabulary")
+BY_RULE = (GRAMMAR, LIST, OWN_ROUTE)  # routes that need no second opinion
 LOWEST = 1.0  # of the judge's scale
 
 
@@ -47,24 +48,28 @@ class Server:
 
 def judge_reasons(
     server: Server,
-    labels: Mapping[str, Mapping[str, Any]],
-    said: Mapping[str, Mapping[str, Any]],
+    references: Mapping[str, str],
+    answers: Mapping[str, str],
     speakers: Mapping[str, str],
-    faults: Faults,
     seed: int = 0,
-) -> dict[str, Any]:
-    """Mean overlap of clues and of labels, 1 to 10, with intervals; a clip without an answer has the lowest."""
-    truth = {
-        name: known["reasoning"]["text"] for name, known in labels.items() if known["reasoning"].get("text")
-    }
-    pairs = {name: (text, str((said.get(name) or {}).get("text") or "")) for name, text in truth.items()}
+) -> tuple[dict[str, Any], list[FileFault]]:
+    """Mean overlap of clues and of labels, 1 to 10, with intervals; a clip without an answer has the lowest.
+
+    Args:
+        server: the judge.
+        references: clip id -> the true reasons.
+        answers: clip id -> the reasons of the system.
+        speakers: clip id -> who speaks, for intervals over speakers.
+        seed: of the intervals.
+    """
+    pairs = {name: (text, answers.get(name, "")) for name, text in references.items()}
     asked = {name: pair for name, pair in pairs.items() if pair[1].strip()}
     report = server.announce([question for pair in asked.values() for question in questions_about(*pair)])
     if server.only_estimate:
-        return report
+        return report, []
     scores = server.judge.scores(asked)
-    for name, why in server.judge.failed.items():
-        faults.add("no verdict of the judge (not in its means)", f"{name}: {why}")
+    kind = "no verdict of the judge (not in its means)"
+    faults = [FileFault(kind, f"{name}: {why}") for name, why in server.judge.failed.items()]
     scores |= {name: {"clues": LOWEST, "labels": LOWEST} for name in pairs if name not in asked}
     kept = [name for name in pairs if name in scores]
     who = [speakers.get(name) or name for name in kept]
@@ -73,25 +78,36 @@ def judge_reasons(
         for part in ("clues", "labels")
     }
     unasked = len(pairs) - len(asked)
-    return report | {"figures": figures, "scores": scores, "unanswered": unasked, "asked": server.judge.asked}
+    asked_now = server.judge.asked
+    return report | {"figures": figures, "scores": scores, "unanswered": unasked, "asked": asked_now}, faults
 
 
 def labels_by_server(
-    server: Server, said: Mapping[str, dict[str, Any]], routes: dict[str, str], faults: Faults
-) -> dict[str, Any]:
-    """Put the server's labels in place of those that a rule took from running text; `routes` follows."""
+    server: Server, answers: Mapping[str, Prediction], routes: Mapping[str, str]
+) -> tuple[dict[str, Prediction], dict[str, str], dict[str, Any], list[FileFault]]:
+    """Answers and routes with the server's labels in place of those that a rule took from running text.
+
+    Args:
+        server: the server to ask.
+        answers: clip id -> the answer.
+        routes: clip id -> the rule by which its labels were read.
+    """
     texts = {
-        name: str(said[name]["text"])
+        name: answers[name].text
         for name, route in routes.items()
-        if route not in BY_RULE and str(said[name].get("text") or "").strip()
+        if route not in BY_RULE and answers[name].text.strip()
     }
+    found, found_routes = dict(answers), dict(routes)
     report = server.announce([question_for_labels(text) for text in texts.values()])
     if server.only_estimate:
-        return report
+        return found, found_routes, report, []
+    faults = []
     for name, text in texts.items():
         try:
-            said[name]["labels"] = tuple(server.judge.labels(text))
-            routes[name] = "server"
+            labels = tuple(server.judge.labels(text))
+            found[name] = answers[name].model_copy(update={"labels": labels})
+            found_routes[name] = "server"
         except (ConnectionError, ValueError) as error:
-            faults.add("no labels from the server (those found by rule count)", f"{name}: {error}")
-    return report | {"asked": server.judge.asked}
+            kind = "no labels from the server (those found by rule count)"
+            faults.append(FileFault(kind, f"{name}: {error}"))
+    return found, found_routes, report | {"asked": server.judge.asked}, faults

@@ -28,7 +28,7 @@ from nanoemox.data.feature_store import FeatureStore, clip_bytes, origin_of
 from nanoemox.data.filtering import distinct, read_usable, to_train_on
 from nanoemox.data.quarantine import quarantine_path
 from nanoemox.data.records import load_record
-from nanoemox.data.schema import MEDIA, Record, plain_labels
+from nanoemox.data.schema import MEDIA, Record
 from nanoemox.files.errors import NanoEmoXError
 from nanoemox.media.untrusted import MediaError
 from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
@@ -343,7 +343,7 @@ def _corpora(
     corpora: list[CorpusRow] = []
     problems: list[str] = []
     for path, rows in records.items():
-        labelled = {t: sum(bool(TASKS[t].target(plain_labels(r))) for r in rows) for t in TASKS}
+        labelled = {t: sum(bool(TASKS[t].target(r.labels)) for r in rows) for t in TASKS}
         missing = [record.id for record in rows if not _is_there(record)]
         of_path = [record.id for record in rows if record.id in tried]
         unreadable = {name: why for name in of_path if isinstance(why := tried[name], str)}

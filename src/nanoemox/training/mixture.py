@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from nanoemox.data.decoded_clips import Tensors
-from nanoemox.data.schema import Record, plain_labels, turns_of
+from nanoemox.data.schema import Record
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor, modality_of
 from nanoemox.tasks.task import TASKS
 from nanoemox.training.recipe import Phase, RecipeError
@@ -150,7 +150,7 @@ def corpus_of(record: Record) -> str:
 
 def _labelled(records: Sequence[Record], tasks: Iterable[str]) -> dict[str, list[int]]:
     """Numbers of the records that have labels for each task."""
-    return {t: [i for i, r in enumerate(records) if TASKS[t].target(plain_labels(r))] for t in tasks}
+    return {t: [i for i, r in enumerate(records) if TASKS[t].target(r.labels)] for t in tasks}
 
 
 def _some(task: str, rows: Sequence[int]) -> bool:
@@ -233,14 +233,13 @@ class Examples(Dataset[PreparedExample]):
         }
         present = {modality_of(name) for name in features}
         text = record.text if "text" in example.modalities else None
-        labels = plain_labels(record)
         prompt = self.processor.prompt(
-            task.question(labels.get(task.name, {}).get("candidates")),
+            task.question(task.candidates(record.labels)),
             modalities=present,
             text=text,
-            dialogue=turns_of(record) if "text" in example.modalities else None,
+            dialogue=record.turns if "text" in example.modalities else None,
         )
-        answer = task.target(labels, present | ({"text"} if text else set()))
+        answer = task.target(record.labels, present | ({"text"} if text else set()))
         return PreparedExample(prompt, answer or "", features)
 
     @staticmethod

@@ -36,7 +36,7 @@ from nanoemox.files.atomic import whole_folder, write_json
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.model.parts import LORA_TARGETS, PARTS, part_of, trainable_parts
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
-from nanoemox.training.diagnostics import diagnose, table
+from nanoemox.training.diagnostics import diagnose
 from nanoemox.training.mixture import Examples, realised, schedule
 from nanoemox.training.recipe import P2ERecipe, Phase, RecipeError
 from nanoemox.training.trainer import ByLength, TrainingPlan, fit, on_cpu
@@ -291,10 +291,10 @@ def _run_phase(run: _Run, phase: Phase, records: Sequence[Record], folder: Path)
         processor.save_pretrained(new)
         shutil.copy(work / "log.jsonl", new / "log.jsonl")
         model.to("cpu")
-        report = diagnose(model, processor, run.validation, run.store) if run.validation else {}
-        if report:
-            logger.info("phase %s: %s", phase.name, table(report))
-            write_json(new / "diagnostics.json", report)
+        if run.validation:
+            report = diagnose(model, processor, run.validation, run.store)
+            logger.info("phase %s: %s", phase.name, report.table())
+            write_json(new / "diagnostics.json", report.to_dict())
         write_json(
             new / "phase.json",
             {

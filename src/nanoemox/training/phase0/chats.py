@@ -22,6 +22,7 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from nanoemox.model.configuration_nanoemox import PLACEHOLDERS
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
+from nanoemox.tasks.labels import Labels
 from nanoemox.tasks.task import TASKS
 from nanoemox.theatre import words, world
 from nanoemox.theatre.script import Script, stage_script
@@ -91,7 +92,9 @@ class Chats(Dataset[Chat]):
             for kind, token in PLACEHOLDERS.items():
                 said = "" if kind == "fusion" else ", ".join(told[sense] for sense in SENSES[kind])
                 prompt = prompt.replace(token * self.processor.placeholder_counts[kind], said)
-        answer = (task.target(script.record()["labels"], present) or "") + self.processor.end_of_turn
+        answer = (
+            task.target(Labels(**script.record()["labels"]), present) or ""
+        ) + self.processor.end_of_turn
         prompt_ids, answer_ids = self.tokenizer([prompt, answer], add_special_tokens=False)["input_ids"]
         mixtures: list[list[tuple[int, float]]] = []
         noise: list[float] = []

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from nanoemox.scoring.word_lists import AvaMergTables, WordLists
+from nanoemox.metrics.word_lists import AvaMergTables, WordLists
 
 Said = str | Sequence[str]  # "[a, b]", "a, b" or a list
 

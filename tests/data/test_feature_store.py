@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from nanoemox.checkpoints.load import load_model
 from nanoemox.data import extract_features as extraction
 from nanoemox.data.extract_features import extract_features
 from nanoemox.data.feature_store import FeatureStore, StaleStoreError, clip_bytes, clip_shapes, origin_of
@@ -100,6 +101,11 @@ def test_adapters_do_not_change_the_hash(model: Any, processor: Any) -> None:
     with torch.no_grad():
         model.video_adapter.query_tokens.add_(1)
     assert origin_of(model, processor) == before
+
+
+def test_the_hash_of_the_bundled_encoders_stays() -> None:
+    """Where it changes, every store that anybody has computed is stale."""
+    assert origin_of(*load_model("pico")).encoders == "396a56b923f9fda05c3dfc1a9465b849"
 
 
 def test_errors_say_what_to_do(model: Any, processor: Any, records: list[Record], tmp_path: Path) -> None:

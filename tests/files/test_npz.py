@@ -17,7 +17,7 @@ import pytest
 from nanoemox.corpora.archives import labels_in
 from nanoemox.corpora.tables import CorpusError
 from nanoemox.files.npz import ArchiveError, read_npz
-from nanoemox.scoring.prediction_files import Faults, read_rows
+from nanoemox.scoring.prediction_files import read_rows
 
 
 def archive(path: Path, *, name: str = "name2reason", shape: tuple[int, ...] = (), raw: bytes) -> Path:
@@ -80,14 +80,10 @@ def test_every_protocol_of_pickle(tmp_path: Path, protocol: int) -> None:
 # ---------------------------------------------------------------- what is refused
 
 
-def through_predictions(path: Path) -> object:
-    return read_rows(path, Faults())
-
-
 ROUTES: dict[str, tuple[Callable[[Path], object], type[ValueError]]] = {
     "read_npz": (lambda path: read_npz(path, "anything"), ArchiveError),
     "labels": (labels_in, CorpusError),
-    "predictions": (through_predictions, ArchiveError),
+    "predictions": (read_rows, ArchiveError),
 }
 
 

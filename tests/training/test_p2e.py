@@ -86,6 +86,7 @@ def test_unknown_key_lists_what_exists(tmp_path: Path) -> None:
         ("phases.9.steps=3", "9"),
         ("phases.3.train=[fusion]", "lora"),
         ("nonsense", "key=value"),
+        ("kind=backbones", "kind: input should be 'p2e', got 'backbones'; correct the recipe"),
         ("seed=[", "expected a value in YAML"),
     ],
 )

@@ -23,7 +23,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from nanoemox.corpora.examine import Limits, Result, examine
-from nanoemox.data.manifest import ManifestError, leads_outside, manifest_lines, may_lead_outside
+from nanoemox.data.manifest import (
+    ManifestError,
+    leads_outside,
+    manifest_lines,
+    may_lead_outside,
+    wrong_line,
+)
 from nanoemox.data.quarantine import quarantine_path, write_quarantine
 from nanoemox.data.schema import MEDIA, Record
 
@@ -207,7 +213,7 @@ def _lines(manifest: Path, allow_outside: bool | None) -> Iterator[Finding | tup
         try:
             record = Record.model_validate_json(raw, strict=True)
         except ValidationError as error:
-            wrong = Finding(number, _id_in(raw), "malformed", _in_one_line(error))
+            wrong = Finding(number, _id_in(raw), "malformed", wrong_line(error, Record))
         else:
             outside = [k for k in MEDIA if (path := getattr(record, k)) and leads_outside(path)]
             if record.id in lines:
@@ -228,14 +234,6 @@ def _id_in(raw: bytes) -> str:
         return str(json.loads(raw)["id"])
     except (ValueError, KeyError, TypeError, RecursionError):
         return ""
-
-
-def _in_one_line(error: ValidationError) -> str:
-    """The first thing that is wrong, in one line."""
-    first, *others = error.errors(include_url=False)
-    where = ".".join(str(part) for part in first["loc"])
-    more = f" (and {len(others)} more)" if others else ""
-    return f"{where + ': ' if where else ''}{' '.join(first['msg'].split())}{more}"
 
 
 # ---------------------------------------------------------------- many clips at once

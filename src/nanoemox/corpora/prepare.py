@@ -43,6 +43,7 @@ from nanoemox.corpora.readers import (
     sims,
 )
 from nanoemox.corpora.tables import CorpusError
+from nanoemox.data.manifest import wrong_line
 from nanoemox.data.schema import MEDIA, Record
 from nanoemox.files.atomic import write_jsonl
 
@@ -245,9 +246,7 @@ def _lines(
         try:
             record = Record.model_validate({**common, **values})
         except ValidationError as error:
-            wrong = error.errors(include_url=False)[0]
-            place = ".".join(str(part) for part in wrong["loc"])
-            folder.skip(where, f"{place}: {wrong['msg']}" if place else wrong["msg"])
+            folder.skip(where, wrong_line(error, Record))
             continue
         if record.id in seen:
             folder.skip(where, f"its id {record.id!r} was taken by {seen[record.id]}")

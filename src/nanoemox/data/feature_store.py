@@ -13,11 +13,11 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
+from torch import Tensor
 
 from nanoemox.data.records import content_hash
 from nanoemox.files.errors import ArgumentError, NanoEmoXError
@@ -32,6 +32,7 @@ from nanoemox.model.parts import ENCODERS
 
 if TYPE_CHECKING:
     from nanoemox.data.schema import Record
+    from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 
 VERSION = 3
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -48,14 +49,17 @@ class Origin(NamedTuple):
     preparation: str
 
 
-def origin_of(model: nn.Module, processor: Any) -> Origin:
+def origin_of(model: NanoEmoXForConditionalGeneration, processor: Any) -> Origin:
     """Hashes of the encoders' weights and the layers read from them, and of what makes tensors of a clip."""
     digest = hashlib.sha256()
+    parts = model.parts()
     for part in ENCODERS:
-        for name, value in sorted(getattr(model, part).state_dict().items()):
+        if part not in parts:  # a model without a face branch
+            continue
+        for name, value in sorted(parts[part].state_dict().items()):
             digest.update(f"{part}.{name} {tuple(value.shape)}".encode())
             digest.update(value.detach().float().cpu().contiguous().numpy().tobytes())
-    config = cast(NanoEmoXConfig, model.config)
+    config = model.config
     layers = [
         config.vision_feature_layer,
         config.audio_feature_layers,

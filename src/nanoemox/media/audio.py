@@ -70,8 +70,8 @@ def audio_window_starts(num_samples: int, windows: int = AUDIO_WINDOWS, compat: 
     Args:
         num_samples: length of the track in samples.
         windows: how many windows (C).
-        compat: None spreads the windows so that the last one ends with the track. "official" takes the floor of the exact
-            rational number that the double (D - 2) stands for, times i / C, as the official code does.
+        compat: None spreads the windows so that the last one ends with the track. "official" takes the floor of the
+            exact rational number that the double (D - 2) stands for, times i / C, as the official code does.
 
     Returns:
         C offsets in ascending order.

@@ -37,7 +37,7 @@ from nanoemox.model.parts import trainable_parts
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 from nanoemox.tasks.task import TASKS
 from nanoemox.training.mixture import Examples, realised, schedule
-from nanoemox.training.p2e import plan_phase, start_model, with_bundled, with_lora
+from nanoemox.training.p2e import check_parts, plan_phase, start_model, with_bundled, with_lora
 from nanoemox.training.recipe import BackboneRecipe, P2ERecipe, Phase, RecipeError, load_recipe
 from nanoemox.training.trainer import on_cpu, time_steps
 
@@ -138,7 +138,7 @@ def dry_run(
 
     # What is there: manifests and their records, and the model to start from.
     records, quarantined, found = _records(recipe, phases)
-    loaded, trouble = _load(recipe, device)
+    loaded, trouble = _load(recipe, phases, device)
     found += trouble
 
     # What each phase will do, and how long its steps take.
@@ -222,7 +222,7 @@ def _is_there(record: Record) -> bool:
         return False
 
 
-def _load(recipe: P2ERecipe, device: str) -> tuple[Loaded | None, _Found]:
+def _load(recipe: P2ERecipe, phases: Sequence[Phase], device: str) -> tuple[Loaded | None, _Found]:
     """The model to start from, or what is wrong with it or with the features that are stored for it."""
     if not (Path(recipe.model) / "config.json").is_file():
         name = Path(recipe.model).name
@@ -232,6 +232,7 @@ def _load(recipe: P2ERecipe, device: str) -> tuple[Loaded | None, _Found]:
         )
     try:
         model, processor = load_model(recipe.model, device, dtype="auto")
+        check_parts(recipe.model, phases, model.parts())
         if recipe.features and (Path(recipe.features) / "store.json").is_file():
             FeatureStore(recipe.features, origin_of(model, processor))
     except NanoEmoXError as error:

@@ -11,7 +11,7 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, zip_longest
 from pathlib import Path
@@ -23,8 +23,9 @@ from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 
 from nanoemox import __version__
+from nanoemox.checkpoints.assemble import skeleton_of
 from nanoemox.checkpoints.hub import check_folder
-from nanoemox.checkpoints.load import BUNDLED, load_model, load_processor, locate
+from nanoemox.checkpoints.load import BUNDLED, load_config, load_model, load_processor, locate
 from nanoemox.checkpoints.weight_files import Weights, open_weights, raise_problems
 from nanoemox.data.decoded_clips import DecodedClips, LiveMedia, Tensors, decode_clips
 from nanoemox.data.extract_features import extract_features
@@ -88,8 +89,11 @@ def train_p2e(
         raise RecipeError(
             f"{recipe.model}: expected a model folder to start from, but there is none; make it first"
         )
-    # Read everything that the phases need: the records, and what each of them looks and sounds like.
     check_folder(Path(recipe.model))
+    running = [phase for phase in recipe.phases if only in (None, phase.name)]
+    check_parts(recipe.model, running, skeleton_of(load_config(recipe.model)).parts())
+
+    # Read everything that the phases need: the records, and what each of them looks and sounds like.
     processor = load_processor(recipe.model)
     output = Path(recipe.output)
     records, validation, left_out = read_records(recipe)
@@ -105,9 +109,7 @@ def train_p2e(
     # Train the phases, one model folder each.
     run = _Run(recipe, processor, store, validation, resume, device)
     folder = output
-    for phase in recipe.phases:
-        if only is not None and phase.name != only:
-            continue
+    for phase in running:
         folder = output / phase.name
         if resume and _is_done(folder, phase):
             logger.info("phase %s: already there (%s)", phase.name, folder)
@@ -117,6 +119,23 @@ def train_p2e(
     for line in left_out.summary():
         logger.info("%s", line)
     return TrainingResult(folder, left_out)
+
+
+def check_parts(model: str, phases: Sequence[Phase], parts: Collection[str]) -> None:
+    """Raise RecipeError where a phase trains a part that the model lacks: the face adapter, if it has no face branch.
+
+    Args:
+        model: The name of the model, for the message.
+        phases: What is to be trained.
+        parts: The names of the parts that the model has.
+    """
+    for phase in phases:
+        missing = [part for part in phase.train if part not in (*parts, "lora")]
+        if missing:
+            raise RecipeError(
+                f"phase {phase.name}: trains {', '.join(missing)}, but {model} has no such part; leave it out of "
+                "`train`"
+            )
 
 
 def with_bundled(recipe: P2ERecipe) -> P2ERecipe:

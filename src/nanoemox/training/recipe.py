@@ -10,20 +10,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias, Union, get_args
+from typing import Any, Literal, TypeAlias
 
 import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    TypeAdapter,
     ValidationError,
     field_validator,
     model_validator,
 )
 
 from nanoemox.files.errors import NanoEmoXError
+from nanoemox.files.validation import first_wrong
 from nanoemox.model.configuration_nanoemox import PRESETS
 from nanoemox.model.parts import PARTS
 from nanoemox.tasks.task import TASKS
@@ -212,8 +212,8 @@ class BackboneRecipe(Section):
         return _known([value], list(PRESETS), "preset")[0]
 
 
-Recipe: TypeAlias = Annotated[Union[P2ERecipe, BackboneRecipe], Field(discriminator="kind")]  # noqa: UP007
-_KINDS: dict[str, type[Section]] = {"p2e": P2ERecipe, "backbones": BackboneRecipe}
+Recipe: TypeAlias = P2ERecipe | BackboneRecipe
+_KINDS: dict[str, type[Recipe]] = {"p2e": P2ERecipe, "backbones": BackboneRecipe}
 
 
 def _known(names: list[str], existing: Sequence[str], what: str) -> list[str]:
@@ -245,7 +245,7 @@ def find_recipe(name_or_path: str | Path) -> Path:
     )
 
 
-def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> P2ERecipe | BackboneRecipe:
+def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read and check a recipe. `overrides` are `key=value` with dots (`phases.1a.steps=100`); values are YAML."""
     path = find_recipe(name_or_path)
     try:
@@ -257,12 +257,13 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> P2ER
         raise RecipeError(
             f"{path}: expected `kind: {'` or `kind: '.join(_KINDS)}`, got {found!r}; add the line"
         )
+    form = _KINDS[data["kind"]]
     for override in overrides:
         _override(data, override)
     try:
-        return TypeAdapter(Recipe).validate_python(data)
+        return form.model_validate(data)
     except ValidationError as error:
-        raise RecipeError(f"{path}: {_explain(error, _KINDS[data['kind']])}") from error
+        raise RecipeError(f"{path}: {first_wrong(error, form)}; correct the recipe") from error
 
 
 def _override(data: dict[str, Any], override: str) -> None:
@@ -290,36 +291,3 @@ def _override(data: dict[str, Any], override: str) -> None:
         raise RecipeError(
             f"{override!r}: expected a value in YAML, but {' '.join(str(error).split())}"
         ) from error
-
-
-def _explain(error: ValidationError, model: type[Section]) -> str:
-    """The first things wrong, in one line; for an unknown key the keys that exist."""
-    problems = []
-    for problem in error.errors()[:3]:
-        location = [part for part in problem["loc"] if part not in _KINDS]
-        where = ".".join(map(str, location))
-        if problem["type"] == "extra_forbidden":
-            section = _section_at(model, location[:-1])
-            problems.append(f"unknown key {where!r}; keys here are: {', '.join(section.model_fields)}")
-        else:
-            problems.append(
-                f"{where}: {problem['msg'].removeprefix('Value error, ')}" if where else problem["msg"]
-            )
-    return "; ".join(problems)
-
-
-def _section_at(model: type[Section], location: Sequence[Any]) -> type[Section]:
-    """The section class that a location in the recipe belongs to."""
-    for part in location:
-        if not isinstance(part, str):
-            continue
-        found = [t for t in _types(model.model_fields[part].annotation) if issubclass(t, Section)]
-        model = found[0] if found else model
-    return model
-
-
-def _types(annotation: Any) -> list[type]:
-    inner = get_args(annotation)
-    if not inner:
-        return [annotation] if isinstance(annotation, type) else []
-    return [found for part in inner for found in _types(part)]

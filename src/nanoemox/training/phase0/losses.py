@@ -120,7 +120,7 @@ class VoiceObjective(nn.Module):
         styles: int,
         weights: dict[str, float],
     ) -> None:
-        """Cluster ids of masked steps, loudness and pitch of every step, and the manner of the clip from pooled features.
+        """Cluster ids of masked steps, loudness and pitch of every step, and the clip's manner from pooled features.
 
         Args:
             config: sizes of the encoder.
@@ -201,8 +201,8 @@ class SceneObjective(nn.Module):
     ) -> None:
         """Frames and captions find each other; the fusion layers name place, prop and light.
 
-        The prop, which is small, is also named by the patches, whichever shows it best: without this term the token that
-        the fusion reads takes far longer to find it.
+        The prop, which is small, is also named by the patches, whichever shows it best: without this term the token
+        that the fusion reads takes far longer to find it.
 
         Args:
             config: sizes of the encoder.

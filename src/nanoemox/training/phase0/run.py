@@ -25,6 +25,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from tqdm import tqdm
 
+from nanoemox.checkpoints.assemble import skeleton_of
 from nanoemox.data.decoded_clips import DecodedClips, decode_clips
 from nanoemox.data.manifest import read_manifest
 from nanoemox.data.schema import Record
@@ -73,10 +74,17 @@ def make_backbones(
         The model folder, `OUTPUT/model`.
 
     Raises:
-        RecipeError: For an unknown stage, or a finished backbone that was trained with other settings.
+        RecipeError: For an unknown stage, a preset without one of the backbones, or a finished backbone that was
+            trained with other settings.
     """
     if only is not None and only not in STAGES:
         raise RecipeError(f"unknown phase {only!r}; phases of {recipe.name} are: {', '.join(STAGES)}")
+    parts = skeleton_of(NanoEmoXConfig.preset(recipe.preset)).parts()
+    if missing := [part for part in PART_OF_JOB.values() if part not in parts]:
+        raise RecipeError(
+            f"{recipe.name}: trains {', '.join(missing)}, but preset {recipe.preset} has no such part; name another "
+            "preset"
+        )
     output = Path(recipe.output)
     wanted = STAGES if only is None else (only,)
     if "theatre" in wanted:

@@ -19,9 +19,8 @@ from pathlib import Path
 from scipy.stats import kendalltau
 from sklearn.metrics import cohen_kappa_score
 
-from nanoemox.metrics import emotion_lexicon, label_sets
+from nanoemox.metrics import emotion_lexicon, label_sets, official_scorers
 from nanoemox.metrics.emotion_mentions import emotions
-from nanoemox.metrics import official_scorers
 from nanoemox.metrics.word_lists import WordLists
 
 

@@ -52,7 +52,6 @@ def lines(folder: Path, number: int = 36, kind: str = "audio") -> Path:
     return folder / f"{kind}.jsonl"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("sense", "kind"), [("voice", "audio"), ("face", "image"), ("words", "text")])
 def test_what_can_be_told_is_told_of_people_never_met(tmp_path: Path, sense: str, kind: str) -> None:
     steps = {"voice": 25, "face": 20, "words": 40}[sense]

@@ -72,8 +72,10 @@ class Bar:
 
     @property
     def percent(self) -> str:
-        """For reading: whole per cent, but never a "0 %" for what is merely unlikely."""
-        return "<\u202f1\u00a0%" if self.share < 0.01 else f"{100 * self.share:.0f}\u00a0%"
+        """For reading: whole per cent, but no "0 %" for what is possible and no "100 %" for what is not certain."""
+        if self.share < 0.01:
+            return "<\u202f1\u00a0%"
+        return ">\u202f99\u00a0%" if 0.99 < self.share < 1 else f"{100 * self.share:.0f}\u00a0%"
 
 
 def render_report(analysis: Analysis, text: str | None = None, start_s: float = 0.0) -> str:

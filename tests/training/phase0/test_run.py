@@ -135,7 +135,6 @@ def test_stills_are_repeatable_and_their_props_do_not_depend_on_the_place(tmp_pa
     assert [p.name for p in (tmp_path / "a").iterdir()] == ["stills-1-3-32.npy"]
 
 
-@pytest.mark.slow
 def test_from_nothing_to_a_trained_model(tmp_path: Path) -> None:
     jobs = {"steps": 2, "batch_size": 4, "learning_rate": "1e-3", "threads": 1, "log_every": 1}
     recipe = {

@@ -83,7 +83,7 @@ def render_report(analysis: Analysis, text: str | None = None, start_s: float = 
 
     Args:
         analysis: the answers about one clip.
-        text: what is said in the clip, as it was given to the analysis.
+        text: what the person says, as it was given to the analysis.
         start_s: where the cut begins, likewise.
     """
     clip = analysis.clip

@@ -1,6 +1,6 @@
 """Scores of answers against labels, each with the interval that its sample supports (`intervals`).
 
-Signatures are (truth, said, clusters, seed) as in scikit-learn, with who speaks in each clip beside them; a figure
+Signatures are (truth, predicted, clusters, seed) as in scikit-learn, with who speaks in each clip beside them; a figure
 is {"value", "low", "high", "n"}, fractions of 1. Nothing here knows tensors.
 """
 
@@ -25,15 +25,15 @@ from nanoemox.metrics.bootstrap import (
 
 
 def hit_rate(
-    truth: Sequence[str], said: Sequence[Collection[str]], clusters: Clusters = None, seed: int = 0
+    truth: Sequence[str], predicted: Sequence[Collection[str]], clusters: Clusters = None, seed: int = 0
 ) -> dict[str, Figure]:
-    """Share of clips where the basic emotion of the truth is among those said, with precision and label count.
+    """Share of clips where the basic emotion of the truth is among those predicted, with precision and label count.
 
     Both sides are projected alike; a word that the lexicon lacks stands for itself, so no clip drops out. More
     labels never lower the hit rate, hence the other two beside it.
     """
     rows = []
-    for label, labels in zip(truth, said, strict=True):
+    for label, labels in zip(truth, predicted, strict=True):
         mine = basic_emotions(labels)
         hit = float(bool(basic_emotions([label]) & mine))
         rows.append((hit, hit / len(mine) if mine else 0.0, float(len(labels)), 1.0))
@@ -65,7 +65,7 @@ def basic_emotions(labels: Collection[str]) -> frozenset[str]:
 
 def set_scores(
     truth: Sequence[Collection[str]],
-    said: Sequence[Collection[str]],
+    predicted: Sequence[Collection[str]],
     clusters: Clusters = None,
     seed: int = 0,
 ) -> dict[str, Figure]:
@@ -74,7 +74,7 @@ def set_scores(
     Clips without a true label are left out; an empty answer has precision and recall 0.
     """
     rows, who = [], []
-    for i, (true, mine) in enumerate(zip(truth, said, strict=True)):
+    for i, (true, mine) in enumerate(zip(truth, predicted, strict=True)):
         if true:
             hits = len(set(true) & set(mine))
             rows.append((hits / len(set(mine)) if mine else 0.0, hits / len(set(true)), 1.0))
@@ -90,7 +90,7 @@ def set_scores(
 
 def wheel_scores(
     truth: Sequence[Collection[str]],
-    said: Sequence[Collection[str]],
+    predicted: Sequence[Collection[str]],
     clusters: Clusters = None,
     seed: int = 0,
 ) -> dict[str, Figure]:
@@ -102,7 +102,7 @@ def wheel_scores(
     """
     names = emotion_lexicon.WHEELS
     rows, who = [], []
-    for i, (true, mine) in enumerate(zip(truth, said, strict=True)):
+    for i, (true, mine) in enumerate(zip(truth, predicted, strict=True)):
         expected, given = _on_wheels(true), _on_wheels(mine)
         if not expected[0]:
             continue

@@ -15,7 +15,7 @@ from nanoemox.metrics.bootstrap import Clusters, Figure, estimate, mean, ratio
 
 def cue_f1(
     truth: Sequence[Mapping[str, Collection[str]]],
-    said: Sequence[Mapping[str, Collection[str]]],
+    predicted: Sequence[Mapping[str, Collection[str]]],
     source: str | None = None,
     clusters: Clusters = None,
     seed: int = 0,
@@ -29,7 +29,7 @@ def cue_f1(
         return {(s, _plain(c)) for s, found in cues.items() if source in (None, s) for c in found}
 
     rows, who = [], []
-    for i, (true, mine) in enumerate(zip(map(pairs, truth), map(pairs, said), strict=True)):
+    for i, (true, mine) in enumerate(zip(map(pairs, truth), map(pairs, predicted), strict=True)):
         if true or mine:
             rows.append((len(true & mine), len(true), len(mine)))
             who.append(clusters[i] if clusters is not None else str(i))

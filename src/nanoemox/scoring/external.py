@@ -33,7 +33,7 @@ from nanoemox.tasks.labels import Labels
 from nanoemox.tasks.task import TASKS
 
 MODES = ("standard", "official", "both")
-MATTERS = 0.005  # a difference of half a point is told
+MATTERS = 0.005  # a difference of half a point is reported
 
 
 class Difference(TypedDict):

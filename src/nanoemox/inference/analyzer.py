@@ -235,7 +235,8 @@ class EmotionAnalyzer:
 
     def _answer_ids(self, task: ClosedTask[Any], labels: Sequence[str]) -> list[list[int]]:
         answers = [task.answer_for(label, labels) + self.processor.end_of_turn for label in labels]
-        return self.processor.tokenizer(answers, add_special_tokens=False)["input_ids"]
+        ids: list[list[int]] = self.processor.tokenizer(answers, add_special_tokens=False)["input_ids"]
+        return ids
 
 
 # ---------------------------------------------------------------- pieces

@@ -94,7 +94,10 @@ def _number(value: float) -> float | None:
 
 def ratio(top: Rows, bottom: Rows) -> Rows:
     """top / bottom, NaN where bottom is 0."""
-    return np.divide(top, bottom, out=np.full(np.shape(bottom), np.nan), where=np.asarray(bottom) > 0)
+    quotient: Rows = np.divide(
+        top, bottom, out=np.full(np.shape(bottom), np.nan), where=np.asarray(bottom) > 0
+    )
+    return quotient
 
 
 def harmonic(precision: Rows, recall: Rows) -> Rows:

@@ -64,6 +64,7 @@ lint: setup-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy src
+	$(BIN)/pydoclint src/nanoemox
 	$(BIN)/lint-imports
 
 format: setup-dev

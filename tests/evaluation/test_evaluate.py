@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from nanoemox.data.manifest import read_manifest, read_predictions
 from nanoemox.data.schema import Prediction
 from nanoemox.evaluation import predict as predictions
 from nanoemox.evaluation.evaluate import evaluate
+from nanoemox.files.errors import ArgumentError, NanoEmoXError
 from nanoemox.inference.analyzer import EmotionAnalyzer
 from nanoemox.media.untrusted import MediaError
 from nanoemox.scoring.score import majority, score
@@ -259,19 +261,40 @@ def test_a_store_on_disk_is_read_and_quarantined_clips_are_left_out(
         evaluate(manifest, analyzer, tmp_path / "none", split="val")
 
 
-def test_one_clip_that_breaks_the_model_does_not_spoil_its_batch(
-    analyzer: EmotionAnalyzer, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("error", [ArgumentError("too long"), torch.OutOfMemoryError("the GPU is full")])
+def test_one_clip_that_cannot_be_answered_does_not_spoil_its_batch(
+    analyzer: EmotionAnalyzer,
+    manifest: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
 ) -> None:
     answer_batch = EmotionAnalyzer.answer_batch
 
     def fragile(self: EmotionAnalyzer, requests: Any) -> Any:
         if any(request.source.path == "clip-1.mp4" for request in requests):
-            raise RuntimeError("out of something")
+            raise error
         return answer_batch(self, requests)
 
     monkeypatch.setattr(EmotionAnalyzer, "answer_batch", fragile)
     report = evaluate(manifest, analyzer, tmp_path / "out", tasks=["emotion"])
     assert report.errors["ids"] == ["clip-01", "clip-02"]
+
+
+@pytest.mark.parametrize("place", ["answer_batch", "load_record"])
+def test_a_bug_is_not_filed_as_a_clip_that_cannot_be_read(
+    analyzer: EmotionAnalyzer, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        raise ValueError("operands could not be broadcast together")
+
+    if place == "answer_batch":
+        monkeypatch.setattr(EmotionAnalyzer, place, broken)
+    else:
+        monkeypatch.setattr("nanoemox.evaluation.predict.load_record", broken)
+    with pytest.raises(ValueError, match="broadcast") as caught:
+        evaluate(manifest, analyzer, tmp_path / "out", tasks=["emotion"])
+    assert not isinstance(caught.value, NanoEmoXError)
 
 
 # ---------------------------------------------------------------- figures

@@ -187,7 +187,7 @@ def test_what_is_missing_is_said(analyzer: EmotionAnalyzer) -> None:
     assert result.experts is None
     assert ("no_video", "no video: the file has no pictures") in result.warnings
     assert ("no_text", "no text: no words were given") in result.warnings
-    assert "only 40%" in {warning.code: warning.text for warning in result.warnings}["audio_cut"]
+    assert "only 40% of the audio" in {warning.code: warning.text for warning in result.warnings}["audio_cut"]
     silent = make_clip(video=False, audio_windows=np.zeros((3, 8000), np.float32))
     assert "audio_silent" in {w.code for w in analyzer.analyze(silent, tasks=["emotion"]).warnings}
     words = analyzer.analyze(None, text="I am so happy.", tasks=["emotion"])

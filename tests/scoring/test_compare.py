@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from nanoemox.cli.main import main
-from nanoemox.scoring.compare import compare, paired
+from nanoemox.scoring.compare import FLIPS, compare, paired, sign_flip_p
 
 
 @pytest.fixture
@@ -42,6 +45,30 @@ def test_a_clear_difference_is_found(files: tuple[Path, Path, Path]) -> None:
 def test_no_difference_has_p_one(files: tuple[Path, Path, Path]) -> None:
     manifest, a, _ = files
     assert compare(a, a, manifest, "emotion").tasks["emotion"]["p"] == 1.0
+
+
+def test_few_differences_have_an_exact_p() -> None:
+    rng = np.random.default_rng(0)
+    for number in (1, 2, 5, 9, 13):
+        differences = rng.choice([-1.0, -0.5, 2 / 3, 1.0], size=number)
+        sums = np.array(list(product((-1, 1), repeat=number))) @ differences
+        exact = float((np.abs(sums) >= abs(differences.sum()) - 1e-9).mean())
+        padded = np.append(differences, np.zeros(40))  # clips on which both systems are worth the same
+        assert sign_flip_p(differences, 1) == sign_flip_p(padded, 2) == pytest.approx(exact, abs=1e-12)
+
+
+def test_many_differences_have_a_p_within_the_error_of_drawing() -> None:
+    for ahead, behind in ((220, 180), (260, 240)):
+        n = ahead + behind
+        exact = binomtest(ahead, n).pvalue  # of differences of one size, the sign test counts all flips
+        drawn = [sign_flip_p(np.repeat([1.0, -1.0], [ahead, behind]), seed) for seed in range(4)]
+        error = math.sqrt(exact * (1 - exact) / FLIPS)
+        assert all(abs(p - exact) < 4 * error for p in drawn), (exact, drawn)
+        assert len(set(drawn)) > 1  # the seed decides what is drawn ...
+        assert (
+            sign_flip_p(np.repeat([1.0, -1.0], [ahead, behind]), 3) == drawn[3]
+        )  # ... and nothing else does
+    assert sign_flip_p(np.ones(60)) == pytest.approx(1 / (FLIPS + 1))  # never 0: the observed signs count
 
 
 def test_chance_gives_small_p_about_as_often_as_it_says() -> None:

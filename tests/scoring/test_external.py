@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 from pathlib import Path
@@ -107,6 +108,13 @@ def test_the_truth_may_come_in_a_column(tmp_path: Path) -> None:
     assert report.standard["accuracy"]["value"] == 1.0
     assert report.official["intent_accuracy"] == 0.0
     assert report.differences[0]["official"] == "intent_accuracy"
+
+
+def test_a_long_answer_in_a_table_leaves_the_limit_of_csv_as_it_was(tmp_path: Path) -> None:
+    before = csv.field_size_limit()
+    path = write(tmp_path / "p.csv", f"name,text\na,{'x' * 200_000}\n")
+    assert len(read_rows(path)[0][0]["text"]) == 200_000
+    assert csv.field_size_limit() == before
 
 
 @pytest.mark.parametrize("form", ["name2reason", "pairs", "strings"])

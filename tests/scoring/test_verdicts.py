@@ -70,10 +70,10 @@ def test_a_judge_of_reasons(tmp_path: Path, url: str, capsys: pytest.CaptureFixt
     truth = manifest(tmp_path, {"reasoning": {"text": REASON}})
     (tmp_path / "p.csv").write_text("id,text\na,He is angry and loud.\nb,nonsense\nc,crash\nd,\n")
     assert not score(tmp_path, "reasoning", truth, "--server", url, "--only-estimate", "--prices", "1", "2")
-    told = capsys.readouterr().out
+    told = capsys.readouterr().err
     assert "6 questions" in told and "cost 0.0" in told and Handler.asked == []
     report = score(tmp_path, "reasoning", truth, "--server", url)
-    assert "6 questions" in capsys.readouterr().out
+    assert "6 questions" in capsys.readouterr().err
     clues, labels = (report["judge"]["figures"][f"judge_{part}"] for part in ("clues", "labels"))
     assert (clues["value"], labels["value"], clues["n"]) == (4.0, 2.0, 2)  # d has no answer and gets a 1
     names = report["faults"]["no verdict of the judge (not in its means)"]["names"]

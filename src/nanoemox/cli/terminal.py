@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from nanoemox.cli.console import printable
 from nanoemox.evaluation.report import EvaluationReport
 from nanoemox.inference.results import Analysis, TaskResult
 from nanoemox.media.clip import PRESENT
@@ -20,6 +21,9 @@ from nanoemox.scoring.external import FileReport
 from nanoemox.scoring.prediction_files import FaultNames
 from nanoemox.tasks.base import Figures
 from nanoemox.tasks.task import TASKS
+
+if TYPE_CHECKING:
+    from nanoemox.baselines.classify import ClassifierReport
 
 LABELS_SHOWN = 3
 INTERVAL = "95 %\ninterval"
@@ -163,22 +167,22 @@ def show_comparison(console: Console, report: ComparisonReport) -> None:
         _show_faults(console, faults, f"{side.upper()}: ")
 
 
-def show_systems(console: Console, report: Mapping[str, Any]) -> None:
-    """A small network beside classical ones, and every clip that was left out."""
-    table = _table(f"{report['task']} by {report['sense']} · {report['n']} clips · {report['manifest']}")
+def show_systems(console: Console, report: ClassifierReport) -> None:
+    """A small network beside classical classifiers, and every clip that was left out."""
+    table = _table(f"{report.task} by {report.modality} · {report.n} clips · {report.manifest}")
     table.add_column("System", no_wrap=True)
     for heading in ("Accuracy", "Recall (UAR)", "Weighted F1"):
         table.add_column(heading, justify="right")
-    for name, figures in report["systems"].items():
+    for name, figures in report.systems.items():
         table.add_row(
             _safe(name), *(f"{_number(row['value'])} ({_interval(row)})" for row in figures.values())
         )
     console.print(table)
-    skipped = list(report["skipped"].items())
-    for name, why in skipped[:NAMES_SHOWN]:
+    left_out = list(report.left_out.items())
+    for name, why in left_out[:NAMES_SHOWN]:
         console.print(f"[yellow]left out[/] {_safe(f'{name}: {why}')}", highlight=False, soft_wrap=True)
-    if skipped:
-        console.print(f"left out in all: {len(skipped)}", highlight=False)
+    if left_out:
+        console.print(f"left out in all: {len(left_out)}", highlight=False)
 
 
 def show_sizes(console: Console, model: str, sizes: Mapping[str, Any]) -> None:
@@ -270,7 +274,7 @@ def _table(title: str, show_lines: bool = False) -> Table:
 
 def _safe(text: str) -> str:
     """Text of files and models: neither markup nor commands to the terminal."""
-    return escape("".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text))
+    return escape(printable(text))
 
 
 def _number(value: float | None) -> str:

@@ -43,7 +43,19 @@ class Table:
 
 
 def table_of(path: Path, columns: Sequence[str] = (), where: Sequence[str] = ()) -> Table:
-    """A Table from what is written on a command line: `emotion=label`, `set=ravdess`, `label!=fear`."""
+    """A table from what is written on a command line: `emotion=label`, `set=ravdess`, `label!=fear`.
+
+    Args:
+        path: the table's file.
+        columns: NAME=COLUMN reads our NAME from the table's COLUMN.
+        where: COLUMN=VALUE or COLUMN!=VALUE chooses rows.
+
+    Returns:
+        The table, not read yet.
+
+    Raises:
+        CorpusError: for an entry that has another form.
+    """
     named = {}
     for text in columns:
         ours, sign, theirs = (part.strip() for part in text.partition("="))

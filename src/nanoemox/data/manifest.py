@@ -10,12 +10,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PureWindowsPath
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from nanoemox.data.schema import MEDIA, Prediction, Record
 from nanoemox.files.errors import NanoEmoXError
+from nanoemox.files.validation import first_wrong
 from nanoemox.tasks.labels import Labels, labels_form
 
 LONGEST_LINE_BYTES = 16 << 20  # a media file named as a manifest has lines without end
@@ -104,7 +105,7 @@ def _read(path: Path, form: type[_Line], unfinished: bool = False) -> Iterable[t
             except ValidationError as error:
                 if unfinished:
                     continue
-                _refuse(path, number, _wrong(error, form), "correct the line")
+                _refuse(path, number, wrong_line(error, form), "correct the line")
     except OSError as error:
         reason = (error.strerror or type(error).__name__).casefold()
         raise ManifestError(
@@ -112,46 +113,10 @@ def _read(path: Path, form: type[_Line], unfinished: bool = False) -> Iterable[t
         ) from error
 
 
-def _wrong(error: ValidationError, form: type[BaseModel]) -> str:
-    """The first thing that is wrong with a line, and how many more there are."""
-    found = sorted(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
-    first, *others = found  # a misspelt key before the one that is missing for it
-    where = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        parents = list(first["loc"][:-1])
-        known = ", ".join(_keys(form, parents))
-        wrong = f"unknown key {where!r} (known: {known})"
-        if not parents and form is Record:
-            wrong += "; anything else goes under extra"
-        return wrong + _more(others)
-    message = first["msg"].removeprefix("Value error, ")
-    message = message[0].lower() + message[1:]
-    got = (
-        "" if first["type"] in ("missing", "value_error", "json_invalid") else f", got {first['input']!r:.60}"
-    )
-    return f"{where + ': ' if where else ''}{message}{got}{_more(others)}"
-
-
-def _more(others: list[Any]) -> str:
-    return f" (and {len(others)} more)" if others else ""
-
-
-def _keys(form: type[BaseModel], parents: list[Any]) -> list[str]:
-    """The keys that are known at a place in a form."""
-    for name in parents:
-        if isinstance(name, int):
-            continue
-        kinds = form.model_fields[name].annotation
-        inner = [k for k in _types(kinds) if isinstance(k, type) and issubclass(k, BaseModel)]
-        if not inner:
-            return []
-        form = labels_form() if inner[0] is Labels else inner[0]
-    return list(form.model_fields)
-
-
-def _types(annotation: Any) -> list[Any]:
-    inside = getattr(annotation, "__args__", ())
-    return [annotation, *(found for part in inside for found in _types(part))]
+def wrong_line(error: ValidationError, form: type[BaseModel]) -> str:
+    """The first thing that is wrong with a line of a manifest or of predictions, and how many more there are."""
+    elsewhere = "anything else goes under extra" if form is Record else ""
+    return first_wrong(error, form, elsewhere, {Labels: labels_form()})
 
 
 def _refuse(path: Path, number: int, wrong: str, remedy: str) -> None:

@@ -24,12 +24,12 @@ from pathlib import Path
 from typing import Any
 
 from nanoemox.data.feature_store import FeatureStore, origin_of
-from nanoemox.data.filtering import LeftOut, read_usable, to_train_on
+from nanoemox.data.filtering import read_usable, to_train_on
 from nanoemox.data.manifest import read_manifest
 from nanoemox.evaluation.page import render_evaluation
 from nanoemox.evaluation.predict import Features, Took, predict, read_times
 from nanoemox.evaluation.report import EvaluationReport, SlowClip
-from nanoemox.files.atomic import write_all
+from nanoemox.files.atomic import write_texts
 from nanoemox.files.errors import ArgumentError
 from nanoemox.inference.analyzer import EmotionAnalyzer
 from nanoemox.scoring.class_report import break_down
@@ -87,8 +87,7 @@ def evaluate(
     if dtype not in DTYPES:
         raise ArgumentError(f"dtype: expected one of {', '.join(DTYPES)}, got {dtype!r}")
     manifest, out = Path(manifest), Path(out)
-    left_out = LeftOut()
-    records = read_usable(manifest, left_out, quarantine)
+    records, left_out = read_usable(manifest, quarantine)
     records = [record for record in records if split in (None, record.split)][:limit]
     if not records:
         raise ArgumentError(f"{manifest}: no clip is in the split {split}; expected train, val or test")
@@ -158,11 +157,11 @@ def evaluate(
         by_modalities=breakdown.by_modalities,
         slowest=_slowest(read_times(out), labels),
         errors={"clips": len(broken), "ids": sorted(broken), "why": dict(sorted(broken.items()))},
-        quarantined=left_out.quarantined.get(str(manifest), {}),
+        quarantined=dict(left_out.quarantined.get(str(manifest), {})),
         left_out=left_out.summary(),
         ceilings=ceilings() if all(record.factors for record in records) else None,
     )
-    write_all(
+    write_texts(
         {
             out / "report.json": json.dumps(report.to_dict(), ensure_ascii=False, indent=2) + "\n",
             out / "report.html": render_evaluation(report),

@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+import torch
 from torch import Tensor
 from tqdm import tqdm
 
@@ -23,15 +24,19 @@ from nanoemox.data.feature_store import FeatureStore
 from nanoemox.data.manifest import read_predictions
 from nanoemox.data.records import load_record
 from nanoemox.data.schema import Prediction, Record
-from nanoemox.files.atomic import write_all, write_jsonl
-from nanoemox.files.errors import ArgumentError
+from nanoemox.files.atomic import write_json, write_jsonl
+from nanoemox.files.errors import ArgumentError, NanoEmoXError
 from nanoemox.inference.analyzer import EmotionAnalyzer
 from nanoemox.inference.results import Answers, Request
 from nanoemox.media.clip import Clip, empty_clip
+from nanoemox.media.untrusted import MediaError
 from nanoemox.tasks.grammar import NO_ANSWER
 from nanoemox.tasks.task import TASKS
 
 logger = logging.getLogger(__name__)
+
+# What a clip itself can cause while it is answered; anything else is a bug, and ends the run with its traceback.
+CLIP_FAULTS = (NanoEmoXError, torch.OutOfMemoryError, MemoryError)
 
 FILE, NOTE, TIMES = "predictions.jsonl", "run.json", "times.jsonl"
 Features: TypeAlias = FeatureStore | Mapping[str, Mapping[str, Tensor]]  # clip id -> frozen features
@@ -146,7 +151,7 @@ def _read_ahead(
             return empty_clip("")
         try:
             return load_record(record, compat)
-        except (ValueError, OSError) as error:
+        except (MediaError, OSError) as error:  # of this clip; anything else is a bug
             return error
 
     def read(record: Record) -> Read:
@@ -182,7 +187,7 @@ def _answer(
         return
     try:
         answers: Sequence[Answers | Exception] = analyzer.answer_batch(requests)
-    except (ValueError, RuntimeError) as error:
+    except CLIP_FAULTS as error:
         logger.warning("a batch of %d clips failed (%s); asking them one by one", len(requests), error)
         answers = [_ask_alone(analyzer, request) for request in requests]
     for (record, tasks), answer in zip(asked, answers, strict=True):
@@ -208,7 +213,7 @@ def prediction_of(clip: str, task: str, answers: Answers) -> Prediction:
 def _ask_alone(analyzer: EmotionAnalyzer, request: Request) -> Answers | Exception:
     try:
         return analyzer.answer_batch([request])[0]
-    except (ValueError, RuntimeError) as error:
+    except CLIP_FAULTS as error:
         return error
 
 
@@ -234,7 +239,7 @@ def _resume(path: Path, run: Mapping[str, Any]) -> dict[tuple[str, str], Predict
     found = read_predictions(path, unfinished=True) if path.exists() else []
     good = [p for p in found if p.error is None and p.task_version == TASKS[p.task].version]
     write_jsonl(path, (prediction.line() for prediction in good))
-    write_all({note: json.dumps(run, ensure_ascii=False, indent=2) + "\n"})
+    write_json(note, run)
     return {(p.id, p.task): p for p in good}
 
 

@@ -276,9 +276,9 @@ def _media_warnings(request: Request, modalities: Mapping[str, str]) -> list[Cod
     if "audio" in _given(modalities) and clip.audio_windows is not None:
         codes = {warning.code for warning in clip.warnings}
         if not clip.audio_windows.any() and "audio_silent" not in codes:
-            warnings.append(CodedWarning("audio_silent", "the sound track is silent"))
+            warnings.append(CodedWarning("audio_silent", "the audio track is silent"))
         if clip.audio_coverage is not None and clip.audio_coverage < 0.995:
-            text = f"only {clip.audio_coverage:.0%} of the sound was heard; cut the file to 16 s or less"
+            text = f"only {clip.audio_coverage:.0%} of the audio was read; cut the file to 16 s or less"
             warnings.append(CodedWarning("audio_cut", text))
     return [*warnings, *clip.warnings]
 

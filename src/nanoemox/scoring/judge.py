@@ -21,6 +21,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nanoemox.files.errors import ArgumentError
+
 LETTERS_A_TOKEN = 4  # a rule of thumb for English
 TOKENS_A_REPLY = 8
 RETRY = {408, 409, 425, 429, 500, 502, 503, 504}
@@ -69,7 +71,9 @@ class Judge:
 
     def __post_init__(self) -> None:
         if not re.match(r"https?://", self.url):
-            raise ValueError(f"judge: expected a URL that begins with http:// or https://, got {self.url!r}")
+            raise ArgumentError(
+                f"judge: expected a URL that begins with http:// or https://, got {self.url!r}"
+            )
 
     def ask(self, question: str) -> str:
         """The reply to one question, from disk if it was asked before; raises when every attempt failed."""

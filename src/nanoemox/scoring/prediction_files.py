@@ -132,7 +132,14 @@ def _decoded(path: Path) -> tuple[str, list[FileFault]]:
 
 
 def _from_table(path: Path, comma: str) -> tuple[list[Row], list[FileFault]]:
-    csv.field_size_limit(2**31 - 1)
+    before = csv.field_size_limit(2**31 - 1)  # for the whole process, so it is set back
+    try:
+        return _table_rows(path, comma)
+    finally:
+        csv.field_size_limit(before)
+
+
+def _table_rows(path: Path, comma: str) -> tuple[list[Row], list[FileFault]]:
     text, faults = _decoded(path)
     reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=comma)
     names = [name.strip() for name in reader.fieldnames or () if name]
@@ -190,7 +197,7 @@ def _from_json(path: Path) -> tuple[list[Row], list[FileFault]]:
 
 
 def _from_npz(path: Path) -> list[Row]:
-    arrays = read_npz(path)
+    arrays = read_npz(path, "name2reason, or filenames and fileitems")
     if isinstance(arrays.get("name2reason"), Mapping):
         return [_pair(name, item) for name, item in arrays["name2reason"].items()]
     if "filenames" in arrays and "fileitems" in arrays:

@@ -7,7 +7,8 @@ server fails at is a fault with its clip's name: a reason without a verdict is l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,29 +18,30 @@ from nanoemox.scoring.judge import Judge, estimate, question_for_labels, questio
 from nanoemox.scoring.prediction_files import OWN_ROUTE, FileFault
 from nanoemox.tasks.grammar import GRAMMAR, LIST
 
+logger = logging.getLogger(__name__)
 BY_RULE = (GRAMMAR, LIST, OWN_ROUTE)  # routes that need no second opinion
 LOWEST = 1.0  # of the judge's scale
 
 
 @dataclass
 class Server:
-    """A judge, what it costs, and who is told."""
+    """A judge, and what it costs. What asking will cost is logged before anything is sent."""
 
     judge: Judge
     per_million_in: float = 0.0
     per_million_out: float = 0.0
     only_estimate: bool = False
-    say: Callable[[str], None] = lambda line: None
 
     def announce(self, questions: list[str]) -> dict[str, Any]:
         """Tell what asking will cost; what is on disk already costs nothing."""
         new = [question for question in questions if not self.judge.knows(question)]
         cost = estimate(new, self.per_million_in, self.per_million_out)
         priced = self.per_million_in or self.per_million_out
-        self.say(
+        logger.info(
+            "%s",
             f"{self.judge.url} is to answer {cost['calls']:,} questions ({len(questions) - len(new):,} more are "
             f"known): about {cost['tokens_in']:,} tokens in and {cost['tokens_out']:,} out"
-            + (f", cost {cost['cost']:,}" if priced else "; give --prices for the cost")
+            + (f", cost {cost['cost']:,}" if priced else "; give --prices for the cost"),
         )
         return {"url": self.judge.url, "model": self.judge.model, "known": len(questions) - len(new), **cost}
 

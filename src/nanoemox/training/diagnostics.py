@@ -36,16 +36,16 @@ def token_cosines(
     model.eval()
     batch = {name: value.to(model.device) for name, value in stack_media(features).items()}
     batch |= model.encode(**{name: batch.pop(name) for name in MEDIA_NAMES if name in batch})
-    tokens = {}
+    tokens: dict[str, Tensor] = {}
     if "audio_features" in batch:
         tokens["audio"] = model.get_audio_features(batch["audio_features"])
     if "video_features" in batch:
-        tokens["face"] = model.get_face_features(batch["face_features"])
+        if "face_adapter" in model.parts():
+            tokens["face"] = model.get_face_features(batch["face_features"])
         tokens["video"] = model.get_video_features(batch["video_features"])
-        if "audio_fusion_features" in batch:
-            tokens["fusion"] = model.get_fusion_features(
-                batch["video_fusion_features"], batch["audio_fusion_features"]
-            )[0]
+    video, audio = model.needed_features("fusion")
+    if video in batch and audio in batch:
+        tokens["fusion"] = model.get_fusion_features(batch[video], batch[audio])[0]
     found = {}
     for name, value in tokens.items():  # [B, N, D]
         found[name] = {

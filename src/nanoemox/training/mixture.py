@@ -19,7 +19,7 @@ from nanoemox.data.decoded_clips import Tensors
 from nanoemox.data.schema import Record
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor, modality_of
 from nanoemox.tasks.task import TASKS
-from nanoemox.training.recipe import Phase
+from nanoemox.training.recipe import Phase, RecipeError
 
 
 class Example(NamedTuple):
@@ -64,7 +64,7 @@ def schedule_by_share(
     Every task goes through all its records before it sees one again. With shares of `corpora` these hold exactly,
     and the tasks' shares hold within each corpus among the tasks that it has labels for.
     `modality_dropout` is the share of examples that leave a modality out; the last one left is never taken away.
-    Errors: ValueError naming a task for which no record has labels, or a corpus that has none of the tasks'.
+    Raises RecipeError naming a task for which no record has labels, or a corpus that has none of the tasks'.
     """
     rng = random.Random(seed)
     shares = {task: share for task, share in shares.items() if share}
@@ -125,7 +125,7 @@ def schedule_uniformly(
         ratio = min(1.0, (corpora or {}).get(name, 1.0))
         subsets[name] = rng.sample(rows, int(len(rows) * ratio))
         if not subsets[name]:
-            raise ValueError(
+            raise RecipeError(
                 f"corpus {name}: a ratio of {ratio:g} leaves none of its {len(rows)} clips; raise it"
             )
     waiting: dict[str, list[int]] = {name: [] for name in subsets}
@@ -155,7 +155,7 @@ def _labelled(records: Sequence[Record], tasks: Iterable[str]) -> dict[str, list
 
 def _some(task: str, rows: Sequence[int]) -> bool:
     if not rows:
-        raise ValueError(
+        raise RecipeError(
             f"no record has labels for {task}; leave the task out or add a manifest that has them"
         )
     return True
@@ -164,14 +164,14 @@ def _some(task: str, rows: Sequence[int]) -> bool:
 def _by_corpus(
     records: Sequence[Record], labelled: Mapping[str, Sequence[int]], corpora: Mapping[str, Any]
 ) -> dict[str, dict[str, list[int]]]:
-    """Corpus -> task -> numbers of records. Errors: ValueError for a corpus without any."""
+    """Corpus -> task -> numbers of records. Raises RecipeError for a corpus without any."""
     found: dict[str, dict[str, list[int]]] = {}
     for name in corpora:
         of_task = {t: [i for i in rows if corpus_of(records[i]) == name] for t, rows in labelled.items()}
         found[name] = {task: rows for task, rows in of_task.items() if rows}
         if not found[name]:
             there = ", ".join(sorted({corpus_of(record) for record in records}))
-            raise ValueError(
+            raise RecipeError(
                 f"corpus {name}: no clip with labels of {', '.join(labelled)}; the manifests' corpora are: {there}"
             )
     return found

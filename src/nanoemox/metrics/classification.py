@@ -16,7 +16,17 @@ from nanoemox.metrics.bootstrap import Clusters, Figure, Rows, estimate, mean, r
 def accuracy(
     truth: Sequence[str], predicted: Sequence[str | None], clusters: Clusters = None, seed: int = 0
 ) -> Figure:
-    """Share of equal labels; no answer (None) counts as wrong."""
+    """Share of equal labels; no answer (None) counts as wrong.
+
+    Args:
+        truth: The true label of each clip.
+        predicted: The predicted label of each clip; None where there is none.
+        clusters: Who speaks in each clip, for intervals over speakers. None resamples clips.
+        seed: The seed of the resamples.
+
+    Returns:
+        The figure with its 95 % interval.
+    """
     return mean([float(t == s) for t, s in zip(truth, predicted, strict=True)], clusters, seed)
 
 
@@ -42,7 +52,17 @@ def _class_f1(sums: Rows, size: int) -> tuple[Rows, Rows]:
 def weighted_f1(
     truth: Sequence[str], predicted: Sequence[str | None], clusters: Clusters = None, seed: int = 0
 ) -> Figure:
-    """F1 of each true class, weighted by how often it is true (scikit-learn's "weighted")."""
+    """F1 of each true class, weighted by how often it is true (scikit-learn's "weighted").
+
+    Args:
+        truth: The true label of each clip.
+        predicted: The predicted label of each clip; None where there is none.
+        clusters: Who speaks in each clip, for intervals over speakers. None resamples clips.
+        seed: The seed of the resamples.
+
+    Returns:
+        The figure with its 95 % interval.
+    """
     rows, size = _confusion(truth, predicted)
 
     def statistic(sums: Rows) -> Rows:
@@ -55,7 +75,17 @@ def weighted_f1(
 def macro_f1(
     truth: Sequence[str], predicted: Sequence[str | None], clusters: Clusters = None, seed: int = 0
 ) -> Figure:
-    """Plain mean of F1 over the classes that are true at least once."""
+    """Plain mean of F1 over the classes that are true at least once.
+
+    Args:
+        truth: The true label of each clip.
+        predicted: The predicted label of each clip; None where there is none.
+        clusters: Who speaks in each clip, for intervals over speakers. None resamples clips.
+        seed: The seed of the resamples.
+
+    Returns:
+        The figure with its 95 % interval.
+    """
     rows, size = _confusion(truth, predicted)
 
     def statistic(sums: Rows) -> Rows:
@@ -69,7 +99,17 @@ def macro_f1(
 def weighted_precision(
     truth: Sequence[str], predicted: Sequence[str | None], clusters: Clusters = None, seed: int = 0
 ) -> Figure:
-    """Precision of each true class, weighted by how often it is true; 0 for a class that is never predicted."""
+    """Precision of each true class, weighted by how often it is true; 0 for a class that is never predicted.
+
+    Args:
+        truth: The true label of each clip.
+        predicted: The predicted label of each clip; None where there is none.
+        clusters: Who speaks in each clip, for intervals over speakers. None resamples clips.
+        seed: The seed of the resamples.
+
+    Returns:
+        The figure with its 95 % interval.
+    """
     rows, size = _confusion(truth, predicted)
 
     def statistic(sums: Rows) -> Rows:
@@ -84,7 +124,17 @@ def weighted_precision(
 def unweighted_recall(
     truth: Sequence[str], predicted: Sequence[str | None], clusters: Clusters = None, seed: int = 0
 ) -> Figure:
-    """Plain mean of recall over the true classes (UAR); WAR is `accuracy`."""
+    """Plain mean of recall over the true classes (UAR); WAR is `accuracy`.
+
+    Args:
+        truth: The true label of each clip.
+        predicted: The predicted label of each clip; None where there is none.
+        clusters: Who speaks in each clip, for intervals over speakers. None resamples clips.
+        seed: The seed of the resamples.
+
+    Returns:
+        The figure with its 95 % interval.
+    """
     rows, size = _confusion(truth, predicted)
 
     def statistic(sums: Rows) -> Rows:

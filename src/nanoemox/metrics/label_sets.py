@@ -31,6 +31,15 @@ def hit_rate(
 
     Both sides are projected alike; a word that the lexicon lacks stands for itself, so no clip drops out. More
     labels never lower the hit rate, hence the other two beside it.
+
+    Args:
+        truth: The true label of each clip.
+        predicted: The predicted labels of each clip.
+        clusters: Who speaks in each clip, for intervals over speakers. None resamples clips.
+        seed: The seed of the resamples.
+
+    Returns:
+        `hit_rate`, `hit_precision` and `labels_per_answer`.
     """
     rows = []
     for label, labels in zip(truth, predicted, strict=True):
@@ -72,6 +81,15 @@ def set_scores(
     """Mean precision and recall over clips, and their harmonic mean (the rule for open vocabularies).
 
     Clips without a true label are left out; an empty answer has precision and recall 0.
+
+    Args:
+        truth: The true labels of each clip.
+        predicted: The predicted labels of each clip.
+        clusters: Who speaks in each clip, for intervals over speakers. None resamples clips.
+        seed: The seed of the resamples.
+
+    Returns:
+        `f1`, `precision` and `recall`.
     """
     rows, who = [], []
     for i, (true, mine) in enumerate(zip(truth, predicted, strict=True)):
@@ -99,6 +117,15 @@ def wheel_scores(
     The rule of MER-UniBench for open vocabularies, with our wheels in place of its five: F1 of each wheel
     from mean precision and recall, then the mean F1. Both sides are projected alike; a word that the lexicon
     lacks stands for itself.
+
+    Args:
+        truth: The true labels of each clip.
+        predicted: The predicted labels of each clip.
+        clusters: Who speaks in each clip, for intervals over speakers. None resamples clips.
+        seed: The seed of the resamples.
+
+    Returns:
+        `f1`, `precision` and `recall`, and `f1_…` of each wheel.
     """
     names = emotion_lexicon.WHEELS
     rows, who = [], []

@@ -38,7 +38,16 @@ def _unquoted(part: str) -> str:
 
 
 def clusters(labels: LabelText, words: WordLists, level: int = 1) -> tuple[frozenset[str], ...]:
-    """The set of clusters of some labels, one set a wheel; labels that a wheel lacks are dropped."""
+    """The set of clusters of some labels, one set a wheel; labels that a wheel lacks are dropped.
+
+    Args:
+        labels: A list of labels, or a text that holds one.
+        words: The word lists of the official scorer.
+        level: The level of the wheels, 1 or 2.
+
+    Returns:
+        One set of clusters a wheel.
+    """
     mapped = [words.clusters(label, level) for label in label_list(labels)]
     return tuple(frozenset(m[i] for m in mapped if m[i] is not None) for i in range(len(words.wheels)))  # type: ignore[misc]
 
@@ -49,7 +58,17 @@ def clusters(labels: LabelText, words: WordLists, level: int = 1) -> tuple[froze
 def precision_recall(
     truth: Mapping[str, LabelText], predicted: Mapping[str, LabelText], words: WordLists, level: int = 1
 ) -> dict[str, list[tuple[float, float] | None]]:
-    """(precision, recall) of each clip on each wheel; None where the truth has no cluster on a wheel."""
+    """(precision, recall) of each clip on each wheel; None where the truth has no cluster on a wheel.
+
+    Args:
+        truth: Clip name -> the true labels.
+        predicted: Clip name -> the predicted labels.
+        words: The word lists of the official scorer.
+        level: The level of the wheels, 1 or 2.
+
+    Returns:
+        Clip name -> the pair (precision, recall) on each wheel, or None.
+    """
     scores: dict[str, list[tuple[float, float] | None]] = {}
     for name, labels in truth.items():
         row: list[tuple[float, float] | None] = []
@@ -65,7 +84,17 @@ def precision_recall(
 def open_vocabulary(
     truth: Mapping[str, LabelText], predicted: Mapping[str, LabelText], words: WordLists, level: int = 1
 ) -> tuple[float, float, float]:
-    """Mean F, precision and recall over the wheels; F is NaN if any wheel has neither precision nor recall."""
+    """Mean F, precision and recall over the wheels; F is NaN if any wheel has neither precision nor recall.
+
+    Args:
+        truth: Clip name -> the true labels.
+        predicted: Clip name -> the predicted labels.
+        words: The word lists of the official scorer.
+        level: The level of the wheels, 1 or 2.
+
+    Returns:
+        F, precision and recall.
+    """
     return set_means(precision_recall(truth, predicted, words, level))
 
 
@@ -93,6 +122,14 @@ def hits(
 
     `mscore` divides the hit by the number of clusters predicted that any candidate label has; candidates are
     looked up as they are spelt, so that "Happy" has no cluster there.
+
+    Args:
+        truth: Clip name -> the true label.
+        predicted: Clip name -> the predicted labels.
+        words: The word lists of the official scorer.
+
+    Returns:
+        Clip name -> the pair (hit, mscore) on each wheel, or None.
     """
     candidates = [frozenset[str]()] * len(words.wheels)
     for label in set(truth.values()):
@@ -121,13 +158,31 @@ def _as_spelt(label: str, words: WordLists) -> tuple[str | None, ...]:
 def hit_rate(
     truth: Mapping[str, str], predicted: Mapping[str, LabelText], words: WordLists
 ) -> tuple[float, float, list[tuple[float, float]]]:
-    """Mean hit rate and mscore over the wheels, and both on each wheel."""
+    """Mean hit rate and mscore over the wheels, and both on each wheel.
+
+    Args:
+        truth: Clip name -> the true label.
+        predicted: Clip name -> the predicted labels.
+        words: The word lists of the official scorer.
+
+    Returns:
+        Hit rate, mscore, and the pair of both on each wheel.
+    """
     per_wheel = wheel_means(hits(truth, predicted, words))
     return _mean([h for h, _ in per_wheel]), _mean([m for _, m in per_wheel]), per_wheel
 
 
 def hit_or_not(truth: LabelText, predicted: LabelText, words: WordLists) -> bool:
-    """Whether two lists share a label as spelt, or a cluster on any wheel; an empty list stands for neutral."""
+    """Whether two lists share a label as spelt, or a cluster on any wheel; an empty list stands for neutral.
+
+    Args:
+        truth: The true labels.
+        predicted: The predicted labels.
+        words: The word lists of the official scorer.
+
+    Returns:
+        Whether it is a hit.
+    """
     true, mine = (label_list(side) or ["neutral"] for side in (truth, predicted))
     if set(true) & set(mine):
         return True
@@ -156,6 +211,14 @@ def intent(
     """Accuracy, weighted F1 and weighted precision in percent; clips without an answer are left out.
 
     `mapping` renames the predictions, not the truth.
+
+    Args:
+        truth: Clip name -> the true label.
+        predicted: Clip name -> the prediction.
+        mapping: Predicted label -> the label that it stands for.
+
+    Returns:
+        The three figures by their official names.
     """
     kept = [name for name in truth if name in predicted]
     mapping = mapping or {}
@@ -193,7 +256,16 @@ _THINK = re.compile(r"<think>(.*?)</think>", re.DOTALL)
 
 
 def spoken_emotion(response: str, tables: AvaMergTables, mapping: Mapping[str, str] | None = None) -> str:
-    """The emotion a response states inside its think block, else the first keyword found anywhere in it."""
+    """The emotion a response states inside its think block, else the first keyword found anywhere in it.
+
+    Args:
+        response: What the model wrote.
+        tables: The tables of AvaMERG.
+        mapping: Label found -> the label that it stands for.
+
+    Returns:
+        The label, or "unknown".
+    """
     block = _THINK.search(response)
     stated = _STATED.search(block.group(1)) if block else None
     if stated:
@@ -207,7 +279,16 @@ def spoken_emotion(response: str, tables: AvaMergTables, mapping: Mapping[str, s
 def emotion_rates(
     truth: Mapping[str, str], predicted: Mapping[str, str], tables: AvaMergTables
 ) -> tuple[float, float]:
-    """Hit rate (equal after the eight-way projection) and accuracy in percent; KeyError as in the official code."""
+    """Hit rate (equal after the eight-way projection) and accuracy in percent; KeyError as in the official code.
+
+    Args:
+        truth: Clip name -> the true label.
+        predicted: Clip name -> the prediction.
+        tables: The tables of AvaMERG.
+
+    Returns:
+        Hit rate and accuracy in percent.
+    """
     names = [name for name in truth if name in predicted]
     project = tables.eight_way
     hit = [project[truth[name]] == project[predicted[name]] for name in names]
@@ -243,7 +324,16 @@ def projected_truth(truth: Mapping[str, str], tables: AvaMergTables) -> dict[str
 def avamerg(
     truth: Mapping[str, str], responses: Mapping[str, str], tables: AvaMergTables
 ) -> dict[str, float]:
-    """The four figures of AvaMERG in percent; `truth` as `projected_truth` gives it."""
+    """The four figures of AvaMERG in percent; `truth` as `projected_truth` gives it.
+
+    Args:
+        truth: Clip name -> the true label, as `projected_truth` gives it.
+        responses: Clip name -> what the model wrote.
+        tables: The tables of AvaMERG.
+
+    Returns:
+        The four figures by their official names.
+    """
     predicted = {name: spoken_emotion(text, tables) for name, text in responses.items()}
     rate, accuracy = emotion_rates(truth, predicted, tables)
     texts = [without_think(text) for text in responses.values()]

@@ -56,11 +56,11 @@ def judge_reasons(
     """Mean overlap of clues and of labels, 1 to 10, with intervals; a clip without an answer has the lowest.
 
     Args:
-        server: the judge.
-        references: clip id -> the true reasons.
-        answers: clip id -> the reasons of the system.
-        speakers: clip id -> who speaks, for intervals over speakers.
-        seed: of the intervals.
+        server: The judge.
+        references: Clip id -> the true reasons.
+        answers: Clip id -> the reasons of the system.
+        speakers: Clip id -> who speaks, for intervals over speakers.
+        seed: The seed of the intervals.
     """
     pairs = {name: (text, answers.get(name, "")) for name, text in references.items()}
     asked = {name: pair for name, pair in pairs.items() if pair[1].strip()}
@@ -88,9 +88,9 @@ def labels_by_server(
     """Answers and routes with the server's labels in place of those that a rule took from running text.
 
     Args:
-        server: the server to ask.
-        answers: clip id -> the answer.
-        routes: clip id -> the rule by which its labels were read.
+        server: The server to ask.
+        answers: Clip id -> the answer.
+        routes: Clip id -> the rule by which its labels were read.
     """
     texts = {
         name: answers[name].text

@@ -101,7 +101,7 @@ def test_the_command_names_what_was_left_out(tmp_path: Path, capsys: pytest.Capt
     assert "majority baseline" in out and "emotion by audio" in out
     for arguments, expected in (
         (["--modality", "smell"], "audio, video, text"),
-        (["--modality", "audio", "--task", "empathy"], "emotion, sentiment, intent"),
+        (["--modality", "audio", "--task", "empathy"], "sentiment, emotion, intent"),
         (["--modality", "audio", "--task", "intent"], "two or more labels of intent"),
         (["--modality", "audio", "--folds", "10"], "at least 10 speakers"),
     ):

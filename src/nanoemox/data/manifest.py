@@ -37,6 +37,9 @@ def read_manifest(path: str | os.PathLike[str], *, allow_outside: bool | None = 
         allow_outside: Accept absolute paths and paths that lead out of the manifest's folder; None, only where
             the environment says NANOEMOX_ALLOW_OUTSIDE=1.
 
+    Returns:
+        One record a line.
+
     Raises:
         ManifestError: Naming the line and the key, for anything that is not as docs/manifest.md describes it.
     """

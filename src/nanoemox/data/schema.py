@@ -160,7 +160,7 @@ class Prediction(Answer):
             clip: The id of the clip.
             task: The name of the task.
             answer: What was read out of the model's text.
-            more: Other fields of the prediction.
+            **more: Other fields of the prediction.
 
         Returns:
             The prediction.

@@ -17,6 +17,7 @@ from nanoemox.data.manifest import read_manifest
 from nanoemox.data.schema import Prediction
 from nanoemox.files.errors import ArgumentError
 from nanoemox.metrics.word_lists import WordLists
+from nanoemox.scoring.judge import Judge, judge_reasons, labels_by_server
 from nanoemox.scoring.prediction_files import (
     FaultNames,
     FileFault,
@@ -27,7 +28,6 @@ from nanoemox.scoring.prediction_files import (
     truth_of,
 )
 from nanoemox.scoring.score import sample, score
-from nanoemox.scoring.verdicts import Server, judge_reasons, labels_by_server
 from nanoemox.tasks.base import Figures, OfficialFigures, Task
 from nanoemox.tasks.labels import Labels
 from nanoemox.tasks.task import TASKS
@@ -78,7 +78,7 @@ def score_file(
     tables: str | Path | None = None,
     mode: str = "standard",
     seed: int = 0,
-    server: Server | None = None,
+    server: Judge | None = None,
 ) -> FileReport:
     """Score a file of predictions.
 

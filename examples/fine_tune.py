@@ -12,11 +12,9 @@ import logging
 import shutil
 from pathlib import Path
 
-from nanoemox import EmotionAnalyzer
+from nanoemox import EmotionAnalyzer, read_manifest, train
 from nanoemox.corpora.prepare import prepare_own
-from nanoemox.data.manifest import read_manifest
 from nanoemox.data.records import load_record
-from nanoemox.training.run import run_recipe
 
 SAMPLE = Path(__file__).parents[1] / "demo" / "sample.mp4"
 PARTS = "file,start_s,end_s,emotion\nsample.mp4,0,2,sadness\nsample.mp4,1,3,sadness\n"
@@ -49,7 +47,7 @@ def main() -> None:
         "phases.tuned.batch_size": 2,
         "workers": 0,  # extra processes that decode files; worth their start with many clips
     }
-    model = run_recipe("own", overrides=[f"{key}={value}" for key, value in settings.items()])
+    model = train("own", overrides=[f"{key}={value}" for key, value in settings.items()]).folder
 
     # 3. The new model folder is used like the bundled model.
     record = read_manifest(report.manifest)[0]

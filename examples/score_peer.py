@@ -11,7 +11,7 @@ import json
 import tempfile
 from pathlib import Path
 
-from nanoemox.scoring.external import score_file
+from nanoemox import score_file
 
 TRUE = ["anger", "fear", "happiness", "sadness", "surprise", "neutral"] * 5
 

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
     from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
     from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
+    from nanoemox.scoring.compare import compare
+    from nanoemox.scoring.external import score_file
+    from nanoemox.scoring.score import score
     from nanoemox.training.run import train
 
 __version__ = "0.1.0"
@@ -39,9 +42,12 @@ _HOMES = {
     "NanoEmoXError": "files.errors",
     "NanoEmoXForConditionalGeneration": "model.modeling_nanoemox",
     "NanoEmoXProcessor": "model.processing_nanoemox",
+    "compare": "scoring.compare",
     "evaluate": "evaluation.evaluate",
     "load_clip": "media.load",
     "read_manifest": "data.manifest",
+    "score": "scoring.score",
+    "score_file": "scoring.external",
     "train": "training.run",
 }
 
@@ -55,9 +61,12 @@ __all__ = [
     "NanoEmoXForConditionalGeneration",
     "NanoEmoXProcessor",
     "__version__",
+    "compare",
     "evaluate",
     "load_clip",
     "read_manifest",
+    "score",
+    "score_file",
     "train",
 ]
 

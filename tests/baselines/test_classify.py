@@ -80,7 +80,7 @@ def test_another_manifest_is_tested_and_the_same_seed_gives_the_same(
 def test_unknown_arguments_are_refused_before_anything_is_read(tmp_path: Path) -> None:
     for modality, task, expected in (
         ("smell", "emotion", "unknown modality 'smell': expected one of audio, video, text"),
-        ("text", "empathy", "unknown task 'empathy': expected one of emotion, sentiment, intent"),
+        ("text", "empathy", "unknown task 'empathy': expected one of sentiment, emotion, intent"),
     ):
         with pytest.raises(ArgumentError, match=expected):
             classify(tmp_path / "none.jsonl", modality, task, tmp_path / "out")
@@ -101,7 +101,7 @@ def test_the_command_names_what_was_left_out(tmp_path: Path, capsys: pytest.Capt
     assert "majority baseline" in out and "emotion by audio" in out
     for arguments, expected in (
         (["--modality", "smell"], "audio, video, text"),
-        (["--modality", "audio", "--task", "empathy"], "emotion, sentiment, intent"),
+        (["--modality", "audio", "--task", "empathy"], "sentiment, emotion, intent"),
         (["--modality", "audio", "--task", "intent"], "two or more labels of intent"),
         (["--modality", "audio", "--folds", "10"], "at least 10 speakers"),
     ):

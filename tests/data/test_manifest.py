@@ -9,6 +9,7 @@ import pytest
 from nanoemox.data.manifest import LONGEST_LINE_BYTES, ManifestError, read_manifest, read_predictions
 from nanoemox.data.schema import Prediction, Record, json_schema
 from nanoemox.files.atomic import write_jsonl
+from nanoemox.media.clip import CodedWarning
 from nanoemox.tasks.labels import Labels
 from nanoemox.tasks.task import TASKS
 from nanoemox.theatre.script import stage_script
@@ -197,6 +198,10 @@ def test_predictions(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match="'sentiment', 'emotion'"):
         read_predictions(path)
     assert Prediction(id="a", task="empathy", task_version=1).text == ""
+    warned = {**lines[0], "warnings": [{"code": "no_audio", "text": "no audio: silent"}]}
+    write_jsonl(path, [warned])
+    assert read_predictions(path)[0].warnings == (CodedWarning("no_audio", "no audio: silent"),)
+    assert read_predictions(path)[0].line() == warned
 
 
 def test_a_line_that_is_no_json_keeps_the_old_file(tmp_path: Path) -> None:

@@ -11,16 +11,11 @@ import pytest
 import torch
 
 from nanoemox.data.manifest import read_manifest, read_predictions
-from nanoemox.data.schema import Prediction
 from nanoemox.evaluation import predict as predictions
 from nanoemox.evaluation.evaluate import evaluate
 from nanoemox.files.errors import ArgumentError, NanoEmoXError
 from nanoemox.inference.analyzer import EmotionAnalyzer
 from nanoemox.media.untrusted import MediaError
-from nanoemox.scoring.score import majority, score
-from nanoemox.tasks.empathy import names_same
-from nanoemox.tasks.grammar import Answer
-from nanoemox.tasks.labels import Labels
 from nanoemox.tasks.task import TASKS
 from nanoemox.theatre.script import stage_script
 from tests.inference.test_analyzer import make_clip
@@ -295,122 +290,3 @@ def test_a_bug_is_not_filed_as_a_clip_that_cannot_be_read(
     with pytest.raises(ValueError, match="broadcast") as caught:
         evaluate(manifest, analyzer, tmp_path / "out", tasks=["emotion"])
     assert not isinstance(caught.value, NanoEmoXError)
-
-
-# ---------------------------------------------------------------- figures
-
-
-_LABELS: dict[str, dict[str, Any]] = {
-    "a": {
-        "sentiment": {"polarity": "positive"},
-        "emotion": {"label": "happiness"},
-        "open_vocabulary": {"labels": ["delighted", "proud"]},
-        "intent": {"label": "ask for help"},
-        "reasoning": {
-            "text": "x",
-            "cues": {"face": ["cheeks raised"], "words": ["words of praise"]},
-        },
-        "empathy": {
-            "emotion": "happiness",
-            "cause": "the trophy",
-            "reply": "Well done!",
-            "cause_in_words": True,
-        },
-    },
-    "b": {
-        "sentiment": {"valence": -0.6},
-        "emotion": {"label": "Anger"},
-        "open_vocabulary": {"labels": ["furious"]},
-        "intent": {"label": "Complain"},
-        "reasoning": {"text": "x", "cues": {"voice": ["a harsh tone"]}},
-        "empathy": {
-            "emotion": "anger",
-            "cause": "the late clock",
-            "reply": "I see.",
-            "cause_in_words": False,
-        },
-    },
-}
-
-
-LABELS = {clip: Labels(**labels) for clip, labels in _LABELS.items()}
-
-
-def perfect() -> list[Prediction]:
-    """Predictions that say just what the labels say."""
-    return [
-        Prediction.of(clip, name, task.parse(task.target(labels) or ""))
-        for clip, labels in LABELS.items()
-        for name, task in TASKS.items()
-    ]
-
-
-def test_the_labels_themselves_score_one() -> None:
-    figures = score(LABELS, perfect())
-    free = {"labels_per_answer", "off_list_rate", "dist_1", "dist_2", "dist_2_corpus"}
-    for task, row in figures.items():
-        for name, figure in row.items():
-            if name not in free and figure["value"] is not None:
-                assert figure["value"] == 1, (task, name)
-    assert figures["intent"]["off_list_rate"]["value"] == 0
-    assert figures["empathy"]["cause_accuracy_unmentioned"]["n"] == 1
-    assert figures["reasoning"]["cue_f1_scene"]["value"] is None
-
-
-def test_theatre_labels_survive_the_way_to_text_and_back() -> None:
-    """What a model is trained to write scores 1 everywhere, so the figures leave room for a perfect model."""
-    labels = {str(i): Labels(**stage_script(i, 4, "test").record()["labels"]) for i in range(60)}
-    lines: list[Prediction] = []
-    for clip, known in labels.items():
-        for name, task in TASKS.items():
-            answer = task.parse(task.target(known) or "")
-            assert answer.warnings == ()
-            lines.append(Prediction.of(clip, name, answer))
-    free = {"labels_per_answer", "off_list_rate", "dist_1", "dist_2", "dist_2_corpus"}
-    for row in score(labels, lines).values():
-        assert {figure["value"] for name, figure in row.items() if name not in free} == {1.0}
-
-
-def test_missing_answers_count_as_wrong_and_order_does_not_matter() -> None:
-    lines = [line for line in perfect() if line.id == "a"]
-    lines.append(Prediction.of("b", "emotion", Answer(), error="unreadable"))
-    figures = score(LABELS, lines)
-    assert figures == score(LABELS, reversed(lines))
-    for task in ("emotion", "intent"):
-        assert figures[task]["accuracy"]["value"] == 0.5
-        assert figures[task]["accuracy"]["n"] == 2
-    assert figures["sentiment"]["accuracy_from_open_vocabulary"]["value"] == 0.5
-    assert figures["reasoning"]["cue_f1"]["value"] == pytest.approx(0.8)
-    assert figures["empathy"]["reply_rate"]["value"] == 0.5
-
-
-def test_an_answer_given_twice_is_refused() -> None:
-    with pytest.raises(ValueError, match="'a', emotion"):
-        score(LABELS, [*perfect(), perfect()[1]])
-
-
-@pytest.mark.parametrize(
-    ("given", "same"),
-    [
-        ("the late clock", True),
-        ("Late clock.", True),
-        ("the late clock in the station", True),
-        ("the clock", False),
-        ("the trophy, the vase, the letter, the spider and the late clock", False),
-        ("", False),
-    ],
-)
-def test_naming_a_cause(given: str, same: bool) -> None:
-    assert names_same("the late clock", given) == same
-
-
-def test_majority_is_the_best_constant_answer() -> None:
-    train = [LABELS["a"], LABELS["a"], LABELS["b"]]
-    constant = majority(train, list(TASKS))
-    assert constant["emotion"] == Answer(label="happiness")
-    assert constant["sentiment"] == Answer(polarity="positive")
-    assert constant["open_vocabulary"].labels == ("joyful", "proud")
-    assert constant["reasoning"].cues["face"] == ("cheeks raised",)
-    assert constant["reasoning"].text.endswith("Together this points to happiness.")
-    assert constant["empathy"].thinking["cause"] == "the trophy"
-    assert majority([Labels()], list(TASKS)) == {}

@@ -9,9 +9,9 @@ from nanoemox.evaluation.report import EvaluationReport
 from nanoemox.scoring.class_report import break_down
 from nanoemox.scoring.score import Scores, score
 from nanoemox.tasks.task import TASKS
-from tests.evaluation.test_evaluate import LABELS, perfect
 from tests.inference.test_page import Page
 from tests.made_up import HOSTILE, make_report
+from tests.scoring.test_score import LABELS, perfect
 
 
 def report(**changes: Any) -> EvaluationReport:

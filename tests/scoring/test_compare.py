@@ -58,15 +58,15 @@ def test_few_differences_have_an_exact_p() -> None:
 
 
 def test_many_differences_have_a_p_within_the_error_of_drawing() -> None:
-    for ahead, behind in ((220, 180), (260, 240)):
+    for ahead, behind in ((60, 40), (52, 48)):
         n = ahead + behind
         exact = binomtest(ahead, n).pvalue  # of differences of one size, the sign test counts all flips
-        drawn = [sign_flip_p(np.repeat([1.0, -1.0], [ahead, behind]), seed) for seed in range(4)]
+        drawn = [sign_flip_p(np.repeat([1.0, -1.0], [ahead, behind]), seed) for seed in range(3)]
         error = math.sqrt(exact * (1 - exact) / FLIPS)
         assert all(abs(p - exact) < 4 * error for p in drawn), (exact, drawn)
         assert len(set(drawn)) > 1  # the seed decides what is drawn ...
         assert (
-            sign_flip_p(np.repeat([1.0, -1.0], [ahead, behind]), 3) == drawn[3]
+            sign_flip_p(np.repeat([1.0, -1.0], [ahead, behind]), 2) == drawn[2]
         )  # ... and nothing else does
     assert sign_flip_p(np.ones(60)) == pytest.approx(1 / (FLIPS + 1))  # never 0: the observed signs count
 
@@ -74,10 +74,10 @@ def test_many_differences_have_a_p_within_the_error_of_drawing() -> None:
 def test_chance_gives_small_p_about_as_often_as_it_says() -> None:
     rng, small = np.random.default_rng(0), 0
     clips = [str(i) for i in range(30)]
-    for seed in range(100):
+    for seed in range(50):
         a, b = rng.integers(0, 2, (2, 30)).astype(float)
         small += paired(a.tolist(), b.tolist(), clips, clips, seed)["p"] < 0.1
-    assert small <= 20
+    assert small <= 11
 
 
 def test_what_one_system_has_not_answered_is_named(files: tuple[Path, Path, Path]) -> None:

@@ -50,7 +50,14 @@ def test_every_fault_is_counted_and_named(tmp_path: Path, manifest: Path) -> Non
 
 def test_faults_of_our_own_form_are_named_too(tmp_path: Path, manifest: Path) -> None:
     lines = [
-        {"id": "a", "task": "emotion", "label": 5, "thinking": {"cause": 3}, "cues": {"face": "x"}},
+        {
+            "id": "a",
+            "task": "emotion",
+            "label": 5,
+            "thinking": {"cause": 3},
+            "cues": {"face": "x"},
+            "probabilities": {"anger": 2},
+        },
         {"id": "b", "task": "emotion", "label": "joyish", "text": "joyish"},
         {"id": "c", "task": "emotion", "text": "", "error": "it is empty"},
     ]
@@ -61,6 +68,7 @@ def test_faults_of_our_own_form_are_named_too(tmp_path: Path, manifest: Path) ->
         "label",
         "thinking",
         "cues",
+        "probabilities",
     ]
     assert faults["empty answer"] == ["a"]
     assert faults["label outside the list"] == ["b: 'joyish'"]

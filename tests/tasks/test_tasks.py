@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from nanoemox.tasks.closed import EMOTION, ClosedTask
+from nanoemox.tasks.empathy import names_same
 from nanoemox.tasks.grammar import Answer
 from nanoemox.tasks.labels import Labels
 from nanoemox.tasks.reasoning import Cues
@@ -252,3 +253,44 @@ def test_a_chain_in_one_line_is_read_link_by_link() -> None:
         "goal": "comfort",
     }
     assert answer.reply == "I see."
+
+
+@pytest.mark.parametrize(
+    ("given", "same"),
+    [
+        ("the late clock", True),
+        ("Late clock.", True),
+        ("the late clock in the station", True),
+        ("the clock", False),
+        ("the trophy, the vase, the letter, the spider and the late clock", False),
+        ("", False),
+    ],
+)
+def test_naming_a_cause(given: str, same: bool) -> None:
+    assert names_same("the late clock", given) == same
+
+
+def test_labels_know_the_tasks_and_nothing_else() -> None:
+    labels = Labels(emotion={"label": "joy"})
+    assert labels.get("emotion") == labels.emotion == EMOTION.label(labels)
+    assert labels.get("intent") is None and labels.intent is None and labels.tasks == ("emotion",)
+    assert labels == Labels(emotion=labels.emotion) != Labels()
+    with pytest.raises(AttributeError):
+        labels.mood  # noqa: B018
+    with pytest.raises(ValueError, match="mood"):
+        Labels(mood={})
+
+
+def test_another_systems_answer_is_read_with_its_route_and_faults() -> None:
+    sentiment = TASKS["sentiment"]
+    assert sentiment.stated({"valence": 0.0, "label": "positive"}) == 0.0  # nought is a valence too
+    assert sentiment.stated({"polarity": "", "label": "positive"}) == "positive"
+    reading = sentiment.read("rather mixed")
+    assert reading.route == "label" and [fault.kind for fault in reading.faults] == ["label outside the list"]
+    emotion = EMOTION.read("The most likely label is fear, anger.")
+    assert (emotion.route, emotion.answer.labels) == ("answer grammar", ("fear", "anger"))
+    assert TASKS["open_vocabulary"].label_from("...") is None
+    assert (
+        TASKS["intent"].stated({"label": "Thank"}) == "Thank"
+        and TASKS["empathy"].stated({"label": "x"}) is None
+    )

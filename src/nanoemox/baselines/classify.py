@@ -26,9 +26,9 @@ from nanoemox.files.atomic import write_json, write_jsonl
 from nanoemox.files.errors import ArgumentError
 from nanoemox.metrics import classification
 from nanoemox.metrics.bootstrap import Figure
+from nanoemox.tasks.task import closed_tasks
 
 logger = logging.getLogger(__name__)
-TASKS = ("emotion", "sentiment", "intent")  # with one label of a few
 NETWORK, MAJORITY = "network", "majority baseline"
 MEASURES = {
     "accuracy": classification.accuracy,
@@ -95,7 +95,7 @@ def classify(
         ArgumentError: if the modality or the task is unknown, or there are fewer speakers than folds.
         ManifestError: if a manifest has no two labels of the task on clips with the modality.
     """
-    for name, value, known in (("modality", modality, MODALITIES), ("task", task, TASKS)):
+    for name, value, known in (("modality", modality, MODALITIES), ("task", task, closed_tasks())):
         if value not in known:
             raise ArgumentError(f"unknown {name} {value!r}: expected one of {', '.join(known)}")
     settings = SETTINGS[modality] if steps is None else replace(SETTINGS[modality], steps=steps)

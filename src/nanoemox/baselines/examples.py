@@ -19,6 +19,7 @@ from nanoemox.data.schema import Record
 from nanoemox.files.errors import NanoEmoXError
 from nanoemox.media.clip import SAMPLE_RATE_HZ, Clip
 from nanoemox.media.untrusted import MediaError
+from nanoemox.tasks.task import closed_tasks
 
 VIEWED_SIDE_PX = 72  # of the frame that is kept; a view of it is classical.FRAME_SIDE_PX wide
 EARLIER_TURNS = 2  # of the dialogue, that are read with a line
@@ -60,10 +61,11 @@ def read_examples(manifest: Path, modality: str, task: str) -> Examples:
         ManifestError: if fewer than two labels are left.
     """
     records, left_out = without_quarantined(read_manifest(manifest), manifest)
+    closed = closed_tasks()[task]
     clips = []
     for record in records:
-        label = getattr(record.labels, task)
-        name = (label.polarity if task == "sentiment" else label.label) if label else None
+        label = closed.label(record.labels)
+        name = None if label is None else closed.spelt(label)
         if name is None:
             continue
         try:

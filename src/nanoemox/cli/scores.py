@@ -12,7 +12,7 @@ from nanoemox.cli.options import TASK_NAMES
 from nanoemox.files.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from nanoemox.scoring.verdicts import Server
+    from nanoemox.scoring.judge import Judge
 
 
 def score(
@@ -119,7 +119,7 @@ def compare(
 
 def _server(
     url: str | None, model: str, cache: Path, prices: tuple[float, float], only_estimate: bool
-) -> Server | None:
+) -> Judge | None:
     if url is None:
         if only_estimate:
             raise ArgumentError("--only-estimate: expected --server URL, whose questions are to be counted")
@@ -127,6 +127,5 @@ def _server(
     if not model:
         raise ArgumentError("--server: expected --server-model NAME, the model to ask there")
     from nanoemox.scoring.judge import Judge
-    from nanoemox.scoring.verdicts import Server
 
-    return Server(Judge(url, model, cache), *prices, only_estimate)
+    return Judge(url, model, cache, prices, only_estimate)

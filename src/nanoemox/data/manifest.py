@@ -33,12 +33,15 @@ def read_manifest(path: str | os.PathLike[str], *, allow_outside: bool | None = 
     """The clips of a manifest, in its order, with their paths resolved.
 
     Args:
-        path: the manifest.
-        allow_outside: accept absolute paths and paths that lead out of the manifest's folder; None, only where
+        path: The manifest.
+        allow_outside: Accept absolute paths and paths that lead out of the manifest's folder; None, only where
             the environment says NANOEMOX_ALLOW_OUTSIDE=1.
 
+    Returns:
+        One record a line.
+
     Raises:
-        ManifestError: naming the line and the key, for anything that is not as docs/manifest.md describes it.
+        ManifestError: Naming the line and the key, for anything that is not as docs/manifest.md describes it.
     """
     path = Path(path)
     records: list[Record] = []

@@ -154,7 +154,17 @@ class Prediction(Answer):
 
     @classmethod
     def of(cls, clip: str, task: str, answer: Answer, **more: Any) -> Prediction:
-        """An answer that is already checked, as a prediction about a clip."""
+        """An answer that is already checked, as a prediction about a clip.
+
+        Args:
+            clip: The id of the clip.
+            task: The name of the task.
+            answer: What was read out of the model's text.
+            **more: Other fields of the prediction.
+
+        Returns:
+            The prediction.
+        """
         fields = {name: getattr(answer, name) for name in Answer.model_fields}
         return cls(id=clip, task=task, task_version=TASKS[task].version, **fields, **more)
 

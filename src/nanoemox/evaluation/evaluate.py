@@ -63,25 +63,28 @@ def evaluate(
     """Score a model on a labelled manifest; the report is also written to `out`/report.json and .html.
 
     Args:
-        manifest: the clips and their labels.
-        model: what `EmotionAnalyzer.from_pretrained` takes, or an analyzer.
-        out: folder for the predictions and the report.
-        tasks: names of tasks; None, every task that has labels.
-        batch_size: clips at a time.
-        seed: of the intervals; the answers are greedy.
-        modalities: give the model only these of "text", "video", "audio".
-        alone: also give it each modality alone (three more runs, in folders of `out`).
-        majority_from: manifest the constant answers are read off; None, the evaluated manifest itself.
-        features: a feature store, its folder, or frozen features by clip id; other clips are read from files.
-        limit: only the first clips of the manifest.
-        device: where torch computes, for a model that is loaded here.
-        dtype: of the weights of a model that is loaded here; only in float32 is an answer free of its batch.
-        split: only clips of "train", "val" or "test".
-        quarantine: clips to leave out, beside those on the list next to the manifest.
-        workers: threads that read clips while the model answers.
+        manifest: The clips and their labels.
+        model: What `EmotionAnalyzer.from_pretrained` takes, or an analyzer.
+        out: Folder for the predictions and the report.
+        tasks: The names of tasks; None, every task that has labels.
+        batch_size: Clips at a time.
+        seed: The seed of the intervals; the answers are greedy.
+        modalities: Give the model only these of "text", "video", "audio".
+        alone: Also give it each modality alone (three more runs, in folders of `out`).
+        majority_from: Manifest the constant answers are read off; None, the evaluated manifest itself.
+        features: A feature store, its folder, or frozen features by clip id; other clips are read from files.
+        limit: Only the first clips of the manifest.
+        device: Where torch computes, for a model that is loaded here.
+        dtype: Of the weights of a model that is loaded here; only in float32 is an answer free of its batch.
+        split: Only clips of "train", "val" or "test".
+        quarantine: Clips to leave out, beside those on the list next to the manifest.
+        workers: Threads that read clips while the model answers.
+
+    Returns:
+        The report.
 
     Raises:
-        NanoEmoXError: the manifest, the model, the features or an argument cannot be used.
+        NanoEmoXError: The manifest, the model, the features or an argument cannot be used.
     """
     # Check what was asked for, and read the clips and their labels.
     chosen = [task.name for task in select(tasks)]

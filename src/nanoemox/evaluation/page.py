@@ -118,7 +118,7 @@ def _closed(report: EvaluationReport, task: str) -> Row:
         {
             "label": row["label"],
             "true": row["true"],
-            "said": row["said"],
+            "given": row["said"],
             "precision": _row("precision", row["precision"]),
             "recall": _row("recall", row["recall"]),
             "f1": _row("f1", row["f1"]),

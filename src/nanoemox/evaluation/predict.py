@@ -66,18 +66,21 @@ def predict(
     run was stopped.
 
     Args:
-        records: the clips.
-        analyzer: the model.
-        out: the folder to write into.
-        tasks: names of the tasks to ask.
-        batch_size: clips at a time.
-        modalities: give the model only these of "text", "video", "audio".
-        features: frozen features by clip id; other clips are read from their files.
-        manifest_sha256: which manifest the records are of.
-        workers: threads that read the clips of the next batch while the model answers.
+        records: The clips.
+        analyzer: The model.
+        out: The folder to write into.
+        tasks: Names of the tasks to ask.
+        batch_size: Clips at a time.
+        modalities: Give the model only these of "text", "video", "audio".
+        features: Frozen features by clip id; other clips are read from their files.
+        manifest_sha256: Which manifest the records are of.
+        workers: Threads that read the clips of the next batch while the model answers.
+
+    Returns:
+        The predictions about these records, in the order of the finished file.
 
     Raises:
-        ArgumentError: the folder holds answers of another model or manifest.
+        ArgumentError: The folder holds answers of another model or manifest.
     """
     out.mkdir(parents=True, exist_ok=True)
     path = out / FILE
@@ -202,7 +205,16 @@ def _answer(
 
 
 def prediction_of(clip: str, task: str, answers: Answers) -> Prediction:
-    """One of the answers to a request as a prediction, with what was there to answer from."""
+    """One of the answers to a request as a prediction, with what was there to answer from.
+
+    Args:
+        clip: The id of the clip.
+        task: The name of the task.
+        answers: The answers to the request about the clip.
+
+    Returns:
+        The prediction.
+    """
     result = answers.tasks[task]
     return Prediction.of(
         clip,

@@ -39,7 +39,13 @@ DOMAIN_NOTES = {
 
 
 class EmotionAnalyzer:
-    """A model and its processor, ready to answer."""
+    """A model and its processor, ready to answer.
+
+    Args:
+        model: The model.
+        processor: The processor that goes with it.
+        name: What reports call the model.
+    """
 
     def __init__(
         self, model: NanoEmoXForConditionalGeneration, processor: NanoEmoXProcessor, name: str = "nanoemox"
@@ -60,7 +66,17 @@ class EmotionAnalyzer:
         dtype: torch.dtype | str | None = None,
         revision: str | None = None,
     ) -> EmotionAnalyzer:
-        """Load "pico" (bundled), a folder, or a Hub id; dtype is that of the files on a CPU, else bfloat16."""
+        """Load a model.
+
+        Args:
+            name_or_path: "pico" (bundled), a folder, or an id of the Hugging Face Hub.
+            device: Where torch computes, such as "cpu" or "cuda".
+            dtype: The type of the weights. None takes that of the files on a CPU, else bfloat16.
+            revision: Which revision of the Hub's model.
+
+        Returns:
+            The model, ready to answer.
+        """
         model, processor = load_model(name_or_path, device, dtype, revision)
         return cls(model, processor, str(name_or_path))
 
@@ -88,11 +104,19 @@ class EmotionAnalyzer:
         """Answer questions about one clip.
 
         Args:
-            clip: a media file, a loaded `Clip`, or None when there are only words.
-            text: what is said. dialogue: earlier turns, oldest first, each {"role", "text"}.
-            tasks: names of tasks; None asks all six.
-            start_s, end_s: use this part of the file only.
-            candidates: task -> labels to choose from, for "emotion", "intent" or "sentiment".
+            clip: A media file, a loaded `Clip`, or None when there is only text.
+            text: What the person says.
+            tasks: The names of the tasks to ask. None asks all of them.
+            dialogue: Earlier turns, oldest first, each {"role", "text"}.
+            start_s: Use the file from here on.
+            end_s: Use the file up to here.
+            candidates: Task -> the labels to choose from, for tasks that are answered by one of a list.
+
+        Returns:
+            The answers, and what they rest on.
+
+        Raises:
+            NanoEmoXError: If the clip cannot be read, there is nothing to answer from, or a task is unknown.
         """
         select(tasks)  # a misspelt task is an error before the file is read
         started = time.perf_counter()
@@ -235,7 +259,8 @@ class EmotionAnalyzer:
 
     def _answer_ids(self, task: ClosedTask[Any], labels: Sequence[str]) -> list[list[int]]:
         answers = [task.answer_for(label, labels) + self.processor.end_of_turn for label in labels]
-        return self.processor.tokenizer(answers, add_special_tokens=False)["input_ids"]
+        ids: list[list[int]] = self.processor.tokenizer(answers, add_special_tokens=False)["input_ids"]
+        return ids
 
 
 # ---------------------------------------------------------------- pieces

@@ -82,9 +82,12 @@ def render_report(analysis: Analysis, text: str | None = None, start_s: float = 
     """The page as text.
 
     Args:
-        analysis: the answers about one clip.
-        text: what is said in the clip, as it was given to the analysis.
-        start_s: where the cut begins, likewise.
+        analysis: The answers about one clip.
+        text: What the person says, as it was given to the analysis.
+        start_s: Where the cut begins, likewise.
+
+    Returns:
+        The HTML page.
     """
     clip = analysis.clip
     heading = _heading(analysis)

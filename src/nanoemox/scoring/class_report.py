@@ -92,11 +92,14 @@ def break_down(
     """Everything that the figures of a whole evaluation hide.
 
     Args:
-        labels: clip id -> labels.
-        predictions: at most one for each clip and task.
-        speakers: clip id -> who speaks, for intervals over speakers.
-        tasks: names of tasks; None, all of them.
-        seed: of the intervals.
+        labels: Clip id -> labels.
+        predictions: At most one for each clip and task.
+        speakers: Clip id -> who speaks, for intervals over speakers.
+        tasks: The names of tasks; None, all of them.
+        seed: The seed of the intervals.
+
+    Returns:
+        The tables of an evaluation.
     """
     lines = list(predictions)
     answers = by_clip(lines)
@@ -135,10 +138,13 @@ def class_figures(
     """Of each true label: how often it is true and given, and precision, recall and F1 with intervals.
 
     Args:
-        truth: the true class of each clip.
-        given: the class of each answer, empty where there is none.
-        clusters: who speaks in each clip.
-        seed: of the intervals.
+        truth: The true class of each clip.
+        given: The class of each answer, empty where there is none.
+        clusters: Who speaks in each clip.
+        seed: The seed of the intervals.
+
+    Returns:
+        One row a true label.
     """
     names = sorted(set(truth))
     rows = np.zeros((len(truth), 3 * len(names)))  # true, given and both, of each label
@@ -181,9 +187,12 @@ def confusion(truth: Sequence[str], given: Sequence[str], order: Sequence[str] =
     """Counts of what is given for what.
 
     Args:
-        truth: the true class of each clip.
-        given: the class of each answer, empty where there is none.
-        order: classes that come first, in this order, where they are true at all.
+        truth: The true class of each clip.
+        given: The class of each answer, empty where there is none.
+        order: Classes that come first, in this order, where they are true at all.
+
+    Returns:
+        The names of rows and columns, and the counts.
     """
     present = set(truth)
     names = [name for name in order if name in present] + sorted(present - set(order))
@@ -207,11 +216,14 @@ def calibration(
     without probabilities are left out, and `n` tells how many are in.
 
     Args:
-        truth: the true class of each clip.
-        probabilities: of each candidate, for each clip; empty where there are none.
-        clusters: who speaks in each clip.
-        seed: of the intervals.
-        bins: how many bins.
+        truth: The true class of each clip.
+        probabilities: Of each candidate, for each clip; empty where there are none.
+        clusters: Who speaks in each clip.
+        seed: The seed of the intervals.
+        bins: How many bins.
+
+    Returns:
+        The calibration error, and the bars of the diagram.
     """
     kept = [i for i, shares in enumerate(probabilities) if shares]
     rows = np.zeros((len(kept), 3 * bins))  # clips, confidence and hits, of each bin
@@ -251,7 +263,18 @@ def by_modalities(
     tasks: Sequence[str],
     seed: int = 0,
 ) -> dict[str, ModalityGroup]:
-    """Clips in groups by which modalities were present, each with its number and every task's headline figure."""
+    """Clips in groups by which modalities were present, each with its number and every task's headline figure.
+
+    Args:
+        labels: Clip id -> labels.
+        predictions: At most one for each clip and task.
+        speakers: Clip id -> who speaks.
+        tasks: The names of the tasks.
+        seed: The seed of the intervals.
+
+    Returns:
+        The names of the modalities, joined by +, -> the group.
+    """
     group = dict.fromkeys(labels, NONE)
     for line in predictions:
         present = [name for name, state in (line.modalities or {}).items() if state == PRESENT]

@@ -88,14 +88,17 @@ def compare(
     and counted.
 
     Args:
-        a: predictions of one system.
-        b: predictions of the other.
-        manifest: the truth.
-        task: the name of a task; None, every task with labels that both have answered.
-        seed: of the permutations and intervals.
+        a: Predictions of one system.
+        b: Predictions of the other.
+        manifest: The truth.
+        task: The name of a task; None, every task with labels that both have answered.
+        seed: The seed of the permutations and intervals.
+
+    Returns:
+        The comparison, task by task.
 
     Raises:
-        ArgumentError: the files name no task, or have no labelled clip.
+        ArgumentError: The files name no task, or have no labelled clip.
     """
     records = read_manifest(manifest)
     labels = {record.id: record.labels for record in records}
@@ -170,7 +173,18 @@ def _answers(
 def paired(
     a: Sequence[float], b: Sequence[float], clips: Sequence[str], speakers: Sequence[str], seed: int = 0
 ) -> Pairing:
-    """Means, their difference (b - a) with p-value and 95 % interval, and the clips where the two differ."""
+    """Means, their difference (b - a) with p-value and 95 % interval, and the clips where the two differ.
+
+    Args:
+        a: What each clip is worth to the first system.
+        b: What it is worth to the second.
+        clips: The ids of the clips.
+        speakers: Who speaks in each clip.
+        seed: The seed of the resamples and of the flips.
+
+    Returns:
+        The means, their difference and how sure it is.
+    """
     difference = np.asarray(b, dtype=np.float64) - np.asarray(a, dtype=np.float64)
     if len(set(speakers)) == 1:  # one speaker cannot be flipped against another
         speakers = clips
@@ -204,7 +218,8 @@ def sign_flip_p(differences: NDArray[np.float64], seed: int = 0) -> float:
         return 1.0  # with either sign it is as far from 0
 
     def distance(flipped: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
-        return np.abs(flipped.sum(axis=axis)).round(9)  # sums that differ by rounding alone are equal
+        sums: NDArray[np.float64] = np.abs(flipped.sum(axis=axis)).round(9)
+        return sums  # rounded, so that sums that differ by rounding alone are equal
 
     test = permutation_test(
         (moved,),

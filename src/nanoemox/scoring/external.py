@@ -17,6 +17,7 @@ from nanoemox.data.manifest import read_manifest
 from nanoemox.data.schema import Prediction
 from nanoemox.files.errors import ArgumentError
 from nanoemox.metrics.word_lists import WordLists
+from nanoemox.scoring.judge import Judge, judge_reasons, labels_by_server
 from nanoemox.scoring.prediction_files import (
     FaultNames,
     FileFault,
@@ -27,13 +28,12 @@ from nanoemox.scoring.prediction_files import (
     truth_of,
 )
 from nanoemox.scoring.score import sample, score
-from nanoemox.scoring.verdicts import Server, judge_reasons, labels_by_server
 from nanoemox.tasks.base import Figures, OfficialFigures, Task
 from nanoemox.tasks.labels import Labels
 from nanoemox.tasks.task import TASKS
 
 MODES = ("standard", "official", "both")
-MATTERS = 0.005  # a difference of half a point is told
+MATTERS = 0.005  # a difference of half a point is reported
 
 
 class Difference(TypedDict):
@@ -78,21 +78,24 @@ def score_file(
     tables: str | Path | None = None,
     mode: str = "standard",
     seed: int = 0,
-    server: Server | None = None,
+    server: Judge | None = None,
 ) -> FileReport:
     """Score a file of predictions.
 
     Args:
-        predictions: csv, tsv, jsonl, json or the official npz.
-        task: the name of the task that it answers.
-        manifest: the truth; None, a column such as `truth` or `gt` of the predictions.
-        tables: the official scorer's word lists, for official hit rates, set scores and AvaMERG figures.
-        mode: standard, official or both.
-        seed: of the intervals.
-        server: judges reasons, or reads labels from answers in running text.
+        predictions: A file: csv, tsv, jsonl, json or the official npz.
+        task: The name of the task that it answers.
+        manifest: The truth; None, a column such as `truth` or `gt` of the predictions.
+        tables: The official scorer's word lists, for official hit rates, set scores and AvaMERG figures.
+        mode: Standard, official or both.
+        seed: The seed of the intervals.
+        server: Judges reasons, or reads labels from answers in running text.
+
+    Returns:
+        The figures, and everything that is odd about the file.
 
     Raises:
-        ArgumentError: the file, the truth or an argument cannot be used.
+        ArgumentError: The file, the truth or an argument cannot be used.
     """
     if task not in TASKS:
         raise ArgumentError(f"unknown task {task!r}; tasks are: {', '.join(TASKS)}")
@@ -214,7 +217,16 @@ def _example(rows: Sequence[Row]) -> str:
 
 
 def differences(task: Task[Any], official: OfficialFigures, standard: Figures) -> list[Difference]:
-    """Pairs of figures that differ by half a point or more, or where only one is defined."""
+    """Pairs of figures that differ by half a point or more, or where only one is defined.
+
+    Args:
+        task: The task that was scored.
+        official: The official scorer's figures.
+        standard: Ours.
+
+    Returns:
+        The pairs, in the task's order.
+    """
     found: list[Difference] = []
     for name, (ours, why) in task.official_pairs.items():
         if name not in official or ours not in standard:

@@ -238,9 +238,12 @@ def prediction(row: Row, task: Task[Any], candidates: Sequence[str] | None = Non
     """One row as a prediction of a task.
 
     Args:
-        row: what the file says about one clip, with its `id`.
-        task: the task that is answered.
-        candidates: the labels that the clip's question offered.
+        row: What the file says about one clip, with its `id`.
+        task: The task that is answered.
+        candidates: The labels that the clip's question offered.
+
+    Returns:
+        The prediction, how it was read, and the row's faults.
     """
     clip = row["id"]
     text = _first(row, TEXT)

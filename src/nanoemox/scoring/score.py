@@ -58,14 +58,17 @@ def score(
     """The figures of each task.
 
     Args:
-        labels: clip id -> labels.
-        predictions: at most one for each clip and task, in any order.
-        speakers: clip id -> who speaks, for intervals over speakers; a clip without one stands alone.
-        tasks: which tasks to score; None, all that have both labels and predictions.
-        seed: of the intervals.
+        labels: Clip id -> labels.
+        predictions: At most one for each clip and task, in any order.
+        speakers: Clip id -> who speaks, for intervals over speakers; a clip without one stands alone.
+        tasks: Which tasks to score; None, all that have both labels and predictions.
+        seed: The seed of the intervals.
+
+    Returns:
+        The figures by task.
 
     Raises:
-        ArgumentError: a prediction occurs twice.
+        ArgumentError: A prediction occurs twice.
     """
     answers = by_clip(predictions)
     answered = frozenset(task for mine in answers.values() for task in mine)
@@ -99,11 +102,14 @@ def sample(
     """The clips that have a label for a task, with their answers.
 
     Args:
-        task: the task that is to be scored.
-        labels: clip id -> labels.
-        answers: clip id -> task -> the prediction.
-        speakers: clip id -> who speaks.
-        seed: of the intervals.
+        task: The task that is to be scored.
+        labels: Clip id -> labels.
+        answers: Clip id -> task -> the prediction.
+        speakers: Clip id -> who speaks.
+        seed: The seed of the intervals.
+
+    Returns:
+        The sample, in the order of `labels`.
     """
     cases = []
     for clip, known in labels.items():

@@ -92,6 +92,10 @@ class ClosedTask(Task[L]):
     def true_class(self, label: L) -> str:
         """The class that a label stands for, in the form in which classes are compared."""
 
+    @abstractmethod
+    def spelt(self, label: L) -> str | None:
+        """The class as the manifest spells it; None where it tells a number and no class."""
+
     def given_class(self, answer: Answer) -> str:
         """The class that an answer names, likewise; empty where there is none."""
         return folded(answer.label)
@@ -160,6 +164,9 @@ class LabelTask(ClosedTask[C]):
     def candidates(self, labels: Labels | None = None) -> list[str]:
         mine = None if labels is None else self.label(labels)
         return list((mine and mine.candidates) or self.defaults)
+
+    def spelt(self, label: C) -> str | None:
+        return label.label
 
     def true_class(self, label: C) -> str:
         return folded(label.label)

@@ -123,6 +123,9 @@ class Sentiment(ClosedTask[SentimentLabel]):
 
     # ------------------------------------------------------------ scoring
 
+    def spelt(self, label: SentimentLabel) -> str | None:
+        return label.polarity
+
     def true_class(self, label: SentimentLabel) -> str:
         return self._polarity(label)
 

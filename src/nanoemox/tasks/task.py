@@ -11,7 +11,7 @@ from typing import Any
 
 from nanoemox.files.errors import ArgumentError
 from nanoemox.tasks.base import Task
-from nanoemox.tasks.closed import EMOTION, INTENT
+from nanoemox.tasks.closed import EMOTION, INTENT, ClosedTask
 from nanoemox.tasks.empathy import EMPATHY
 from nanoemox.tasks.open_vocabulary import OPEN_VOCABULARY
 from nanoemox.tasks.reasoning import REASONING
@@ -20,6 +20,11 @@ from nanoemox.tasks.sentiment import SENTIMENT
 TASKS: dict[str, Task[Any]] = {
     task.name: task for task in (SENTIMENT, EMOTION, OPEN_VOCABULARY, INTENT, REASONING, EMPATHY)
 }
+
+
+def closed_tasks() -> dict[str, ClosedTask[Any]]:
+    """The tasks whose answer is one of a list of labels, by name."""
+    return {name: task for name, task in TASKS.items() if isinstance(task, ClosedTask)}
 
 
 def select(names: Sequence[str] | None) -> list[Task[Any]]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-from nanoemox.tasks.closed import ClosedTask
 from nanoemox.tasks.labels import Labels
-from nanoemox.tasks.task import TASKS
+from nanoemox.tasks.task import TASKS, closed_tasks
 from nanoemox.theatre import words
 from nanoemox.theatre.script import stage_script
 
@@ -23,7 +22,6 @@ def theatre_texts(scripts: int, seed: int) -> Iterator[str]:
         rng = random.Random(f"{seed}/{index}")
         yield from (script.text, *(text for _, text in script.dialogue), *script.describe(rng).values())
         yield from (answer for task in TASKS.values() if (answer := task.target(labels)))
-        closed = [task for task in TASKS.values() if isinstance(task, ClosedTask)]
-        yield from (task.answer_for(label) for task in closed for label in task.defaults)
+        yield from (task.answer_for(label) for task in closed_tasks().values() for label in task.defaults)
     yield from ("user: assistant: Before: Words: Voice: Face: Scene: Together:" for _ in range(50))
     yield from words.GOALS.values()

@@ -114,13 +114,16 @@ def diagnose(
     """Cosines of the tokens, and scores per task and per slot on `records` beside those of the majority answer.
 
     Args:
-        model: the model to look at.
-        processor: the processor that goes with it.
-        records: labelled clips that it was not trained on.
-        store: the clips' features or media; clips that it lacks are left out.
-        tasks: names of tasks; None, every task that has labels.
-        modalities: give the model only these of "text", "video", "audio".
-        batch_size: clips at a time.
+        model: The model to look at.
+        processor: The processor that goes with it.
+        records: Labelled clips that it was not trained on.
+        store: The clips' features or media; clips that it lacks are left out.
+        tasks: The names of tasks; None, every task that has labels.
+        modalities: Give the model only these of "text", "video", "audio".
+        batch_size: Clips at a time.
+
+    Returns:
+        What was found.
     """
     records = [record for record in records if record.id in store]
     analyzer = EmotionAnalyzer(model, processor)
@@ -150,9 +153,12 @@ def alarms(cosines: Mapping[str, Mapping[str, float]], ours: Values, theirs: Val
     """What a person should look at before going on.
 
     Args:
-        cosines: of the tokens, by adapter.
-        ours: the model's figures by task.
-        theirs: those of the majority answer.
+        cosines: Of the tokens, by adapter.
+        ours: The model's figures by task.
+        theirs: Those of the majority answer.
+
+    Returns:
+        One sentence an alarm.
     """
     found = []
     for adapter, kinds in cosines.items():

@@ -63,8 +63,21 @@ def schedule_by_share(
 
     Every task goes through all its records before it sees one again. With shares of `corpora` these hold exactly,
     and the tasks' shares hold within each corpus among the tasks that it has labels for.
-    `modality_dropout` is the share of examples that leave a modality out; the last one left is never taken away.
-    Raises RecipeError naming a task for which no record has labels, or a corpus that has none of the tasks'.
+
+    Args:
+        records: The clips.
+        shares: Task -> its share of the examples.
+        modalities: The modalities that the phase trains on.
+        modality_dropout: Modality -> the share of examples that leave it out. The last one left is never taken away.
+        number: How many examples there are to be.
+        seed: The seed of the order.
+        corpora: Corpus -> its share of the examples; None takes the records as one corpus.
+
+    Returns:
+        The examples, in order.
+
+    Raises:
+        RecipeError: If no record has labels for a task, or a corpus has none of any task's.
     """
     rng = random.Random(seed)
     shares = {task: share for task, share in shares.items() if share}
@@ -110,6 +123,22 @@ def schedule_uniformly(
     `corpora` are no shares but sizes: of a corpus of N clips, int(N * ratio) are drawn once and the others never seen.
     Each batch then comes from one corpus, each with equal chance, and each of its clips is asked one of the tasks it
     has labels for, with equal chance too.
+
+    Args:
+        records: The clips.
+        tasks: The names of the tasks.
+        modalities: The modalities that the phase trains on.
+        modality_dropout: Modality -> the share of examples that leave it out. The last one left is never taken away.
+        steps: How many batches there are to be.
+        batch_size: How many examples a batch has.
+        seed: The seed of the order.
+        corpora: Corpus -> the part of its clips that is used; None uses all clips of all corpora.
+
+    Returns:
+        The examples, in order.
+
+    Raises:
+        RecipeError: If nothing is left of a corpus.
     """
     rng = random.Random(seed)
     labelled = _labelled(records, tasks)
@@ -189,7 +218,16 @@ def _shown(
 
 
 def schedule(records: Sequence[Record], phase: Phase, seed: int) -> list[Example]:
-    """The examples of a phase, in order, by the mixture that it names."""
+    """The examples of a phase, in order, by the mixture that it names.
+
+    Args:
+        records: The clips.
+        phase: The phase of the recipe.
+        seed: The seed of the order.
+
+    Returns:
+        The examples, in order.
+    """
     about = (phase.modalities, phase.modality_dropout)
     if phase.mixture == "subset_uniform":
         tasks = [task for task, share in phase.tasks.items() if share]
@@ -209,7 +247,14 @@ def realised(scheduled: Sequence[Example], records: Sequence[Record]) -> dict[st
 
 
 class Examples(Dataset[PreparedExample]):
-    """The turns of a phase as prompts, answers and features."""
+    """The examples of a phase as prompts, answers and features.
+
+    Args:
+        records: The clips.
+        scheduled: The examples, in order.
+        store: The clips' features or media, by id.
+        processor: The processor that writes the prompts.
+    """
 
     def __init__(
         self,

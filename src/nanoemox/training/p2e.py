@@ -229,7 +229,7 @@ def plan_phase(
         model: From `start_model`, wrapped by `with_lora` where the phase has LoRA.
         examples: steps * batch_size of them.
         phase: The settings.
-        seed: Of the order of the examples, and of everything random in a step.
+        seed: The seed of the order of the examples, and of everything random in a step.
         device: As in `train_p2e`.
 
     Returns:

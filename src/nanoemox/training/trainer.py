@@ -153,7 +153,7 @@ class ByLength(Dataset[Any]):
         examples: The examples in their own order.
         length: Example -> about how long it is.
         batch_size: How many examples a batch has.
-        seed: Of the order of the batches.
+        seed: The seed of the order of the batches.
         batches: How many batches a window has.
     """
 

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nanoemox.files.atomic import write_json
 from nanoemox.files.errors import ArgumentError
 
 LETTERS_A_TOKEN = 4  # a rule of thumb for English
@@ -80,11 +81,9 @@ class Judge:
         body, data, kept = self._request(question)
         if kept.is_file():
             return str(json.loads(kept.read_text(encoding="utf-8"))["reply"])
-        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.parent.mkdir(parents=True, exist_ok=True)  # before a reply is paid for
         reply = self._send(data)
-        part = kept.with_suffix(".part")
-        part.write_text(json.dumps({"request": body, "reply": reply}, ensure_ascii=False), encoding="utf-8")
-        part.replace(kept)
+        write_json(kept, {"request": body, "reply": reply})
         return reply
 
     def knows(self, question: str) -> bool:

@@ -33,7 +33,9 @@ PagePart = Literal["bars", "gauge", "words", "reasons", "reply", "text"]
 OfficialFigures = dict[str, float | None]  # as fractions; None where the official code gives NaN
 TEXTS = resources.files("nanoemox") / "tasks"  # where the YAML files of our own tasks lie
 # Columns in which systems write a label; the text of an answer has columns of its own (scoring/prediction_files).
-LABEL_COLUMNS = tuple("pred_label pred_labels prediction pred label labels openset emotion intent".split())
+LABEL_COLUMNS = (
+    "pred_label", "pred_labels", "prediction", "pred", "label", "labels", "openset", "emotion", "intent",
+)  # fmt: skip
 
 
 class Label(BaseModel):

@@ -2,9 +2,9 @@
 
     python benchmarks/training.py [--nano] [--steps 4] [--batch-size N] [--clips 24]
 
-Stages its own clips (Affect Theatre), makes models with random weights, and prints one line of JSON. Phases 1a and 3
-of the recipes, each as it is; "without" decodes the files and runs the frozen encoders at every step. `--nano` adds
-the paper's size: bfloat16 weights, 5 GB on disk and about 10 GB of memory.
+Makes its own clips (Affect Theatre) and models with random weights, and prints one line of JSON. Phases 1a and 3 of the
+recipes are taken as they are. "without" decodes the files and runs the frozen encoders at every step. `--nano` adds the
+paper's size: bfloat16 weights, 5 GB on disk and about 10 GB of memory.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def main() -> int:
     parser.add_argument("--nano-steps", type=int, default=2, help="the same for nano")
     parser.add_argument("--batch-size", type=int, help="instead of the recipe's")
     parser.add_argument("--nano-batch-size", type=int, help="the same for nano")
-    parser.add_argument("--clips", type=int, default=24, help="how many to stage")
+    parser.add_argument("--clips", type=int, default=24, help="how many clips to make")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:

@@ -12,9 +12,8 @@ import logging
 import shutil
 from pathlib import Path
 
-from nanoemox import EmotionAnalyzer, train
+from nanoemox import EmotionAnalyzer, read_manifest, train
 from nanoemox.corpora.prepare import prepare_own
-from nanoemox.data.manifest import read_manifest
 from nanoemox.data.records import load_record
 
 SAMPLE = Path(__file__).parents[1] / "demo" / "sample.mp4"

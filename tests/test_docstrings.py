@@ -17,7 +17,16 @@ MANY = 3  # arguments, from which on sections are asked for
 # The files that draw and speak Affect Theatre may not change by a byte (their hash decides what is rendered anew).
 FROZEN = PACKAGE / "theatre"
 # What transformers, torch or pydantic call by a signature that is not ours.
-INHERITED = {"compute_loss", "on_log", "on_save", "on_train_begin", "log", "create_optimizer", "find_class"}
+INHERITED = {
+    "compute_loss",
+    "on_log",
+    "on_save",
+    "on_train_begin",
+    "on_step_end",
+    "log",
+    "create_optimizer",
+    "find_class",
+}
 
 
 def public_functions(path: Path) -> Iterator[tuple[str, ast.FunctionDef, str]]:

@@ -403,10 +403,12 @@ def test_evaluate_passes_its_options_on(
         "--alone",
         "--seed",
         "7",
+        "--workers",
+        "3",
     )
     assert asked["manifest"] == Path("m.jsonl") and asked["out"] == Path("o")
     assert asked["tasks"] == ["emotion"] and asked["modalities"] == ["text"]
-    assert asked["alone"] is True and asked["seed"] == 7 and asked["limit"] is None
+    assert asked["alone"] is True and asked["seed"] == 7 and asked["workers"] == 3 and asked["limit"] is None
     out, err = capsys.readouterr()
     assert "emotion" in out and "accuracy" in out and "report.html" not in out
     assert err == f"wrote {Path('o/report.json')}\nwrote {Path('o/report.html')}\n"

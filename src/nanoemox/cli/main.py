@@ -264,6 +264,9 @@ def evaluate(
         ),
     ] = None,
     quarantine: QuarantineOption = None,
+    workers: Annotated[
+        int, typer.Option(metavar="N", min=1, help="How many threads read clips while the model answers.")
+    ] = 2,
     json_file: JsonOption = None,
 ) -> None:
     """Score a model on a labelled manifest, with intervals. Writes report.json, and report.html to look at.
@@ -290,6 +293,7 @@ def evaluate(
         split=split,
         features=store,
         quarantine=quarantine,
+        workers=workers,
     )
     if not write_result(report.to_dict(), json_file):
         from nanoemox.cli.terminal import show_scores

@@ -58,6 +58,7 @@ def evaluate(
     dtype: str = "float32",
     split: str | None = None,
     quarantine: str | Path | None = None,
+    workers: int = 2,
 ) -> EvaluationReport:
     """Score a model on a labelled manifest; the report is also written to `out`/report.json and .html.
 
@@ -77,6 +78,7 @@ def evaluate(
         dtype: Of the weights of a model that is loaded here; only in float32 is an answer free of its batch.
         split: Only clips of "train", "val" or "test".
         quarantine: Clips to leave out, beside those on the list next to the manifest.
+        workers: Threads that read clips while the model answers.
 
     Returns:
         The report.
@@ -115,7 +117,7 @@ def evaluate(
     # Answer every clip, then score the answers beside the best constant ones.
     digest = hashlib.sha256(manifest.read_bytes()).hexdigest()
     started = time.perf_counter()
-    predictions = predict(records, analyzer, out, chosen, batch_size, given, features, digest)
+    predictions = predict(records, analyzer, out, chosen, batch_size, given, features, digest, workers)
     seconds = time.perf_counter() - started
     speakers = {record.id: record.speaker for record in records if record.speaker}
     known = list(labels.values()) if train is None else [record.labels for record in train]
@@ -126,7 +128,9 @@ def evaluate(
 
     # Give the model each modality alone, if that was asked for.
     for modality in MODALITIES if alone else ():
-        lines = predict(records, analyzer, out / modality, chosen, batch_size, {modality}, features, digest)
+        lines = predict(
+            records, analyzer, out / modality, chosen, batch_size, {modality}, features, digest, workers
+        )
         baselines[f"{modality}_only"] = score(labels, lines, speakers, chosen, seed)
 
     # Write the report.

@@ -58,6 +58,7 @@ def predict(
     modalities: Collection[str] | None = None,
     features: Features | None = None,
     manifest_sha256: str = "",
+    workers: int = 2,
 ) -> list[Prediction]:
     """Answer what the records have labels for, into `out`/predictions.jsonl; what is there already is kept.
 
@@ -73,6 +74,7 @@ def predict(
         modalities: Give the model only these of "text", "video", "audio".
         features: Frozen features by clip id; other clips are read from their files.
         manifest_sha256: Which manifest the records are of.
+        workers: Threads that read the clips of the next batch while the model answers.
 
     Returns:
         The predictions about these records, in the order of the finished file.
@@ -101,7 +103,7 @@ def predict(
         (out / TIMES).open("a", encoding="utf-8") as times,
         tqdm(total=len(records), initial=len(records) - len(todo), unit="clip", disable=None) as bar,
     ):
-        for batch, read in _read_ahead(batches, modalities, features, analyzer.processor.compat):
+        for batch, read in _read_ahead(batches, modalities, features, analyzer.processor.compat, workers):
             started = time.perf_counter()
             for prediction in _answer(analyzer, batch, [source for source, _ in read], modalities):
                 file.write(json.dumps(prediction.line(), ensure_ascii=False) + "\n")
@@ -143,9 +145,10 @@ def _read_ahead(
     batches: Sequence[Batch],
     modalities: Collection[str] | None,
     features: Features | None,
-    compat: Literal["official"] | None = None,
+    compat: Literal["official"] | None,
+    workers: int,
 ) -> Iterator[tuple[Batch, list[Read]]]:
-    """Each batch with its clips, which two threads read while the model works on the batch before."""
+    """Each batch with its clips, which threads read while the model works on the batch before."""
 
     def source(record: Record) -> Source:
         if features is not None and record.id in features:
@@ -161,7 +164,7 @@ def _read_ahead(
         started = time.perf_counter()
         return source(record), time.perf_counter() - started
 
-    with ThreadPoolExecutor(max_workers=2) as pool:
+    with ThreadPoolExecutor(workers) as pool:
         waiting = [pool.submit(read, record) for record, _ in batches[0]] if batches else []
         for i, batch in enumerate(batches):
             ready = [future.result() for future in waiting]

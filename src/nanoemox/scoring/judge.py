@@ -114,6 +114,7 @@ class Judge:
         body, kept = self._request(question)
         if kept.is_file():
             return str(json.loads(kept.read_text(encoding="utf-8"))["reply"])
+        kept.parent.mkdir(parents=True, exist_ok=True)  # before a reply is paid for
         reply = self._send(body)
         write_json(kept, {"request": body, "reply": reply})
         return reply

@@ -122,12 +122,15 @@ def train_p2e(
 
 
 def check_parts(model: str, phases: Sequence[Phase], parts: Collection[str]) -> None:
-    """Raise RecipeError where a phase trains a part that the model lacks: the face adapter, if it has no face branch.
+    """Check that the model has all parts that the phases train; one without a face branch has no face adapter.
 
     Args:
         model: The name of the model, for the message.
         phases: What is to be trained.
         parts: The names of the parts that the model has.
+
+    Raises:
+        RecipeError: If a phase trains a part that the model lacks.
     """
     for phase in phases:
         missing = [part for part in phase.train if part not in (*parts, "lora")]

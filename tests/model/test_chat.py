@@ -1,4 +1,4 @@
-"""The processor is used like any processor of transformers, and its prompts and answers are those of EmotionAnalyzer."""
+"""The processor works like any processor of transformers, and writes the prompts of EmotionAnalyzer."""
 
 from __future__ import annotations
 

@@ -86,6 +86,8 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
         self.fusion: FusionEncoder = FUSION_TYPES[config.fusion_type](config)
         self.language_model = Qwen2ForCausalLM(config.text_config)
         self.generation_config.suppress_tokens = list(config.placeholder_ids.values())
+        # Else transformers drops keys of our own (task_max_new_tokens) when the file is read again.
+        self.generation_config._from_model_config = None
         self.post_init()
 
     def forward(

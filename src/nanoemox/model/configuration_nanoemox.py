@@ -9,6 +9,7 @@ AffectGPT (arXiv 2501.16566), whose official weights can be converted.
 from __future__ import annotations
 
 import json
+from dataclasses import field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -71,12 +72,12 @@ class NanoEmoXConfig(PreTrainedConfig):
         "text_config": Qwen2Config,
     }
 
-    # Each may be given as a dict or left out; after construction it is the class named here.
-    vision_config: CLIPVisionConfig = None
-    audio_config: HubertConfig = None
-    face_config: SwinConfig = None
-    qformer_config: Blip2QFormerConfig = None
-    text_config: Qwen2Config = None
+    # Each may also be given as a dict; after construction it is the class named here.
+    vision_config: CLIPVisionConfig = field(default_factory=CLIPVisionConfig)
+    audio_config: HubertConfig = field(default_factory=HubertConfig)
+    face_config: SwinConfig = field(default_factory=SwinConfig)
+    qformer_config: Blip2QFormerConfig = field(default_factory=Blip2QFormerConfig)
+    text_config: Qwen2Config = field(default_factory=Qwen2Config)
     max_frames: int = 32
     max_audio_windows: int = 8
     video_tokens: int = 32
@@ -127,7 +128,8 @@ class NanoEmoXConfig(PreTrainedConfig):
     def video_width(self) -> int:
         """Width of the scene features, one per frame."""
         vision = self.vision_config
-        return vision.projection_dim if self.vision_projected else vision.hidden_size
+        width: int = vision.projection_dim if self.vision_projected else vision.hidden_size
+        return width
 
     @property
     def placeholder_ids(self) -> dict[str, int]:

@@ -120,10 +120,10 @@ def test_the_code_that_travels_is_these_ten_files():
         "configuration_nanoemox",
         "encoders",
         "fusion",
+        "media_inputs",
         "modeling_nanoemox",
         "parts",
         "processing_nanoemox",
-        "remote_code",
     ]
 
 

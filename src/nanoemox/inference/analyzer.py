@@ -53,10 +53,7 @@ class EmotionAnalyzer:
         self.model = model.eval()
         self.processor = processor
         self.name = name
-        self._ends = {
-            processor.tokenizer.convert_tokens_to_ids(processor.end_of_turn),
-            processor.tokenizer.eos_token_id,
-        }
+        self._ends = processor.end_ids
 
     @classmethod
     def from_pretrained(

@@ -12,6 +12,7 @@ placeholders. Letters: B batch, T frames, C audio windows, N tokens, S text, D w
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any, ClassVar, TypeAlias
 
 import torch
@@ -31,7 +32,6 @@ from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
 from nanoemox.model.encoders import FEATURE_NAMES, AudioEncoder, FaceEncoder, VisionEncoder
 from nanoemox.model.fusion import FusionEncoder
 from nanoemox.model.parts import ENCODERS, PARTS, PHASES, parameter_counts
-from nanoemox.model.remote_code import bring_code
 
 MEDIA_NAMES = ("pixel_values_videos", "face_pixel_values", "input_values")
 # The paper's forms, and AffectGPT's where a configuration asks for them (NanoEmoXConfig, `…_type`).
@@ -276,7 +276,8 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
     def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> None:
         super().save_pretrained(save_directory, *args, **kwargs)
-        bring_code(save_directory)
+        if __name__.startswith("nanoemox."):  # for a copy of this file, transformers brings the code itself
+            import_module("nanoemox.model.remote_code").bring_code(save_directory)
 
     def get_input_embeddings(self) -> nn.Embedding:
         table: nn.Embedding = self.language_model.get_input_embeddings()

@@ -2,12 +2,15 @@
 
 The files lie beside the weights with their imports made relative, and `auto_map` tells transformers which classes
 they hold. Where nanoemox is not installed, transformers itself copies them on when the model is saved again.
+
+    python -m nanoemox.model.remote_code src/nanoemox/weights/pico    # after a change of the code
 """
 
 from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +38,8 @@ def code() -> dict[str, str]:
 
 
 def bring_code(folder: str | Path) -> None:
-    """Put the code beside saved weights, and name the classes in the configurations that are there.
-
-    A copy of this file, where nanoemox is not installed, leaves that to transformers.
-    """
+    """Put the code beside saved weights, and name the classes in the configurations that are there."""
     folder = Path(folder)
-    if __name__ != "nanoemox.model.remote_code":
-        return
     for module, text in code().items():
         (folder / f"{module}.py").write_text(text, encoding="utf-8")
     for name, keys in _KEYS.items():
@@ -53,8 +51,4 @@ def bring_code(folder: str | Path) -> None:
 
 
 if __name__ == "__main__":  # renew the code in a folder, such as the bundled one
-    import sys
-
-    from nanoemox.model.remote_code import bring_code as bring
-
-    bring(sys.argv[1])
+    bring_code(sys.argv[1])

@@ -7,9 +7,9 @@ Letters: B batch, T frames, C audio windows, L samples of one audio window, S te
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
@@ -27,10 +27,23 @@ from transformers.image_utils import (
     OPENAI_CLIP_STD,
 )
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
+from transformers.processing_utils import MultiModalData
 
-from .clip import SAMPLE_RATE_HZ, Clip, Compat, clip_of_arrays
+from .clip import SAMPLE_RATE_HZ, Clip, Compat
 from .configuration_nanoemox import PLACEHOLDERS, NanoEmoXConfig
-from .remote_code import bring_code
+from .media_inputs import (
+    clip_of,
+    flat_list,
+    is_audio,
+    is_clip,
+    is_image,
+    is_path,
+    is_video,
+    opened,
+    paired,
+)
+
+logger = logging.getLogger(__name__)
 
 END_OF_TURN = "<|im_end|>"
 CHAT_TEMPLATE = Path(__file__).with_name("chat_template.jinja")
@@ -146,7 +159,8 @@ class NanoEmoXProcessor(ProcessorMixin):
 
     def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> list[str]:
         saved: list[str] = super().save_pretrained(save_directory, *args, **kwargs)
-        bring_code(save_directory)
+        if __name__.startswith("nanoemox."):  # for a copy of this file, transformers brings the code itself
+            import_module("nanoemox.model.remote_code").bring_code(save_directory)
         return saved
 
     @classmethod
@@ -254,7 +268,8 @@ class NanoEmoXProcessor(ProcessorMixin):
             content.append({"type": "transcript", "text": self._plain(text)})
         content.append({"type": "text", "text": _QUESTION})
         # Each placeholder stands there as often as there are tokens, so that this prompt needs no more work.
-        rendered = self._rendered([{"role": "user", "content": content}], self.placeholder_counts, True)
+        messages = [{"role": "user", "content": content}]
+        rendered = self._rendered(messages, self.placeholder_counts, add_generation_prompt=True)
         before, _, after = rendered.partition(_QUESTION)
         return before, after
 
@@ -272,190 +287,256 @@ class NanoEmoXProcessor(ProcessorMixin):
         images: Any = None,
         videos: Any = None,
         audio: Any = None,
-        sampling_rate: int = SAMPLE_RATE_HZ,
+        sampling_rate: int | None = None,
         return_tensors: str | None = "pt",
+        padding: bool | str = True,
+        padding_side: Literal["left", "right"] = "left",
         **kwargs: Any,
     ) -> BatchFeature:
-        """Texts with placeholders and their media -> the inputs of `model.generate`, padded on the left.
+        """Texts with placeholders and their media -> the inputs of `model.generate`.
 
         A placeholder stands once for each kind of medium, as the chat template writes it, or as often as the model
         has tokens for it. A text without placeholders has no media.
 
         Args:
-            text: one text or several.
-            images: one image for each text that has a video placeholder; an image is a video of one frame.
-            videos: one video for each text that has a video placeholder: frames [T, H, W, 3] or [T, 3, H, W] as uint8
-                array or tensor, a list of images, or a `Clip`. Any T will do; frames are taken at equal steps.
-            audio: one audio track for each text that has an audio placeholder: [samples], or [channels, samples], which
-                are averaged, in [-1, 1].
-            sampling_rate: the rate of `audio` in Hz, which has to be 16000.
-            return_tensors: "pt"; other kinds are not made.
-            **kwargs: ignored (`padding` and the like: a batch is always padded).
+            text: One text or several.
+            images: One image for each text that has a video placeholder; an image is a video of one frame.
+            videos: One video for each text that has a video placeholder: frames [T, H, W, 3] or [T, 3, H, W] as uint8
+                array or tensor, a list of images, the path of a file, or a `Clip`. Any T will do; frames are taken at
+                equal steps.
+            audio: One audio track for each text that has an audio placeholder: floats [L] or [channels, L] (which are
+                averaged) in [-1, 1], the path of a file, or a `Clip`. Without it, a video that is a path or a `Clip`
+                brings its own.
+            sampling_rate: The rate of `audio` in Hz, which has to be 16000.
+            return_tensors: "pt", "np", or None for lists of token ids.
+            padding: As tokenizers take it; True pads to the longest text.
+            padding_side: "left" to generate.
+            **kwargs: More arguments of the tokenizer, such as max_length. `text_kwargs` and `audio_kwargs` may hold the
+                arguments, too. Others are ignored with a warning: sizes and numbers of frames are the model's own.
 
         Returns:
             input_ids, attention_mask [B, S]; pixel_values_videos, face_pixel_values [B, T, 3, H, W] and input_values
             [B, C, L] where any text has them.
 
         Raises:
-            ValueError: if media and placeholders do not pair up, or the media have another form.
+            ValueError: If media and placeholders do not pair up, or the media have another form.
         """
+        options = {
+            "sampling_rate": sampling_rate,
+            "return_tensors": return_tensors,
+            "padding": padding,
+            "padding_side": padding_side,
+            "add_special_tokens": False,  # the template writes them
+            "return_token_type_ids": False,
+        } | _known_options(kwargs)
+        rate = options.pop("sampling_rate")
+        if rate not in (None, SAMPLE_RATE_HZ):
+            raise ValueError(f"sampling_rate: expected {SAMPLE_RATE_HZ}, got {rate}; resample the audio")
         if text is None:
             raise ValueError(
                 "text: expected a text or a list of texts, got None; write one with apply_chat_template"
             )
-        if return_tensors not in ("pt", None):
-            raise ValueError(f'return_tensors: expected "pt", got {return_tensors!r}')
-        if sampling_rate != SAMPLE_RATE_HZ:
-            raise ValueError(
-                f"sampling_rate: expected {SAMPLE_RATE_HZ}, got {sampling_rate}; resample the audio"
-            )
-        if images is not None and videos is not None:
-            raise ValueError("expected images or videos, got both; give the images as frames of a video")
         texts = [text] if isinstance(text, str) else list(text)
+        media = [self.media(clip) for clip in self._clips(texts, images, videos, audio)]
+        ids = self.tokenizer([self._expanded(each) for each in texts], **options)
+        return BatchFeature({**ids, **stack_media(media)}, tensor_type=options["return_tensors"])
+
+    def _clips(self, texts: Sequence[str], images: Any, videos: Any, audio: Any) -> list[Clip]:
+        """What the placeholders of each text ask for, out of media in the order of the texts."""
+        if images is not None and videos is not None:
+            raise ValueError("expected images or videos, got both; give an image as a video of one frame")
         if images is not None:
-            videos = [[image] for image in (images if isinstance(images, (list, tuple)) else [images])]
-        seen = self._paired("videos", _listed(videos), texts, "video")
-        heard = self._paired("audio", _listed(audio), texts, "audio")
-        media = []
-        for video, track in zip(seen, heard, strict=True):
-            clip = video if isinstance(video, Clip) else clip_of_arrays(_frames(video), None, self.compat)
-            if track is not None:
-                own = track if isinstance(track, Clip) else clip_of_arrays(None, _mono(track), self.compat)
-                clip = replace(clip, audio_windows=own.audio_windows)
-            media.append(self.media(clip))
-        for row, tensors in enumerate(media):  # what a text has no placeholder for is left out
-            for name in [name for name in tensors if PLACEHOLDERS[modality_of(name)] not in texts[row]]:
-                del tensors[name]
-        return self.training_batch([self._expanded(each) for each in texts], media=media)
+            name, single = (
+                "images",
+                flat_list("images", images, lambda x: is_path(x) or is_clip(x) or is_image(x)),
+            )
+            seen = [[each] if is_image(each) else each for each in single]
+        else:
+            name, seen = "videos", [] if videos is None else flat_list("videos", videos, is_video)
+        heard = [] if audio is None else flat_list("audio", audio, is_audio)
+        kinds = [{kind for kind, token in PLACEHOLDERS.items() if token in each} for each in texts]
+
+        # The video of every text, and the audio that is in its file.
+        watched = [bool(each & {"video", "face", "fusion"}) for each in kinds]
+        shown = [opened(each, self.compat) for each in paired(name, seen, watched, PLACEHOLDERS["video"])]
+        own = [each if is_clip(each) and each.audio_windows is not None else None for each in shown]
+
+        # The audio of every text: its own if there is one, else that of its video.
+        listened = [bool(each & {"audio", "fusion"}) for each in kinds]
+        tracks: list[Any] = [each if wants else None for each, wants in zip(own, listened, strict=True)]
+        if heard:
+            given = paired("audio", heard, listened, PLACEHOLDERS["audio"])
+            tracks = [
+                each if other is None else opened(other, self.compat)
+                for each, other in zip(tracks, given, strict=True)
+            ]
+        clips = []
+        for row, (video, track) in enumerate(zip(shown, tracks, strict=True)):
+            clip = clip_of(video, track, self.compat)
+            for kind, wants, found in (
+                ("video", watched[row], clip.frames),
+                ("audio", listened[row], clip.audio_windows),
+            ):
+                if wants and found is None:
+                    raise ValueError(
+                        f"{name if kind == 'video' else kind}: text {row} has {PLACEHOLDERS[kind]}, but there is no "
+                        f"{kind} for it"
+                    )
+            clips.append(clip)
+        return clips
 
     def apply_chat_template(
         self,
         conversation: Sequence[Mapping[str, Any]] | Sequence[Sequence[Mapping[str, Any]]],
         chat_template: str | None = None,
         add_generation_prompt: bool = False,
+        continue_final_message: bool = False,
         tokenize: bool = False,
         return_dict: bool = True,
         return_tensors: str | None = "pt",
         load_audio_from_video: bool = True,
+        allow_urls: bool = False,
+        processor_kwargs: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> Any:
         """A conversation, or several -> its text, or the inputs of `model.generate`.
 
-        Parts of a message's content:
+        A conversation is about one clip. Parts of a message's content, in any order:
 
         - `{"type": "video", "path": …}` or `{"type": "video", "video": array, list of images, path or Clip}`. The audio
-          track of a file is used too, unless `load_audio_from_video=False` or the message has an audio part.
-        - `{"type": "audio", "path": …}` or `{"type": "audio", "audio": array or path}`; likewise `image`.
+          of a file is used too, unless `load_audio_from_video=False`. What the file does not have is left out.
+        - `{"type": "audio", "path": …}` or `{"type": "audio", "audio": array, path or Clip}`, in place of the file's
+          own audio. `{"type": "audio"}` alone stands for the audio of the video.
+        - `{"type": "image", …}` likewise: a video of one frame.
         - `{"type": "transcript", "text": …}`: what is said in the clip.
         - `{"type": "dialogue", "turns": [{"role", "text"}, …]}`: what was said before, oldest first.
-        - `{"type": "text", "text": …}`: the question.
+        - `{"type": "text", "text": …}`: the question, or an answer of the assistant. Earlier messages are earlier turns
+          with the model.
 
-        A `url` is refused: this processor sends nobody's face or voice anywhere, and downloads nothing.
+        A `url` is refused unless `allow_urls=True`: whoever serves it would learn whose face and voice are looked at.
 
         Args:
-            conversation: messages with "role" and "content", or a list of such lists.
-            chat_template: another template than the processor's own.
-            add_generation_prompt: end the text where the model's answer begins.
-            tokenize: return the inputs of the model instead of the text.
-            return_dict: with `tokenize`, return all inputs; False, the token ids alone.
-            return_tensors: "pt"; other kinds are not made.
-            load_audio_from_video: also use the audio track of a video file.
-            **kwargs: ignored.
+            conversation: Messages with "role" and "content", or a list of such lists.
+            chat_template: Another template than the processor's own.
+            add_generation_prompt: End the text where the model's answer begins.
+            continue_final_message: Leave the last message open, for the model to go on with it.
+            tokenize: Return the inputs of the model instead of the text.
+            return_dict: With `tokenize`, return all inputs; False, the token ids alone.
+            return_tensors: As in `__call__`.
+            load_audio_from_video: Also use the audio of a video.
+            allow_urls: Download media that are given as a url, with http or https.
+            processor_kwargs: More arguments of `__call__`.
+            **kwargs: Arguments of `__call__` (`padding` and the like), and variables of the template.
 
         Returns:
-            A text or several; with `tokenize` what `__call__` returns.
+            A text or several; with `tokenize` what `__call__` returns. Without `tokenize`, media without a source
+            (`{"type": "video"}`) get their placeholders too, to be given to `__call__` beside the text.
 
         Raises:
-            ValueError: for a part of another form, or more than one clip in a conversation.
+            ValueError: For a part of another form, more than one clip in a conversation, or a url.
         """
+        if kwargs.pop("return_assistant_tokens_mask", False):
+            raise ValueError("return_assistant_tokens_mask: is not made here; training_batch makes labels")
+        options = {name: kwargs.pop(name) for name in list(kwargs) if name in _OPTIONS}
+        options |= dict(processor_kwargs or {})
         several = bool(conversation) and not isinstance(conversation[0], Mapping)
         conversations: list[Any] = list(conversation) if several else [conversation]
-        texts, videos, tracks = [], [], []
         marks = {kind: min(1, count) for kind, count in self.placeholder_counts.items()}
+        texts, videos, tracks = [], [], []
         for messages in conversations:
-            plain, video, track = self._opened(messages, load_audio_from_video)
-            texts.append(self._rendered(plain, marks, add_generation_prompt, chat_template))
+            at, modalities, video, track = self._media_in(
+                messages, load_audio_from_video, allow_urls, with_sources=tokenize
+            )
+            plain = [
+                {
+                    "role": self._plain(message["role"]),
+                    "content": [{"type": kind} for kind in modalities if row == at] + self._words(message),
+                }
+                for row, message in enumerate(messages)
+            ]
+            texts.append(
+                self._rendered(
+                    plain,
+                    marks,
+                    chat_template=chat_template,
+                    add_generation_prompt=add_generation_prompt,
+                    continue_final_message=continue_final_message,
+                    **kwargs,
+                )
+            )
             videos.append(video)
             tracks.append(track)
         if not tokenize:
             return texts if several else texts[0]
-        batch = self(texts, videos=videos, audio=tracks, return_tensors=return_tensors)
+        batch = self(texts, videos=videos, audio=tracks, **{"return_tensors": return_tensors, **options})
         return batch if return_dict else batch["input_ids"]
 
-    def _opened(
-        self, messages: Sequence[Mapping[str, Any]], load_audio_from_video: bool
-    ) -> tuple[list[dict[str, Any]], Any, Any]:
-        """Messages with plain parts alone, the one video of the conversation, and its one audio track."""
-        video = track = None
-        plain = []
-        for message in messages:
-            content = message["content"]
-            parts: list[dict[str, Any]] = []
-            if isinstance(content, str):
-                content = [{"type": "text", "text": content}]
-            own_audio = any(part["type"] == "audio" for part in content)
-            for part in content:
-                kind = part["type"]
-                if kind in ("video", "image", "audio"):
-                    source = self._source(part)
-                    if (track if kind == "audio" else video) is not None:
-                        raise ValueError(
-                            f"expected one {kind} in a conversation, got another one; ask about one clip"
-                        )
-                    if isinstance(source, (str, Path)):
-                        source = _read(source, self.compat)
-                    if kind == "audio":
-                        track = source
-                    else:
-                        video = [source] if kind == "image" and not isinstance(source, Clip) else source
-                        audible = isinstance(source, Clip) and source.audio_windows is not None
-                        if audible and load_audio_from_video and not own_audio:
-                            track = source
-                            parts.append({"type": "audio"})
-                    parts.append({"type": "audio" if kind == "audio" else "video"})
-                elif kind == "dialogue":
-                    turns = [
-                        {key: self._plain(turn[key]) for key in ("role", "text")} for turn in part["turns"]
-                    ]
-                    parts.append({"type": kind, "turns": turns})
-                elif kind in ("transcript", "text"):
-                    parts.append({"type": kind, "text": self._plain(part["text"])})
-                else:
-                    raise ValueError(
-                        f"content: expected parts of type video, image, audio, transcript, dialogue or text, "
-                        f"got {kind!r}"
-                    )
-            plain.append({"role": message["role"], "content": parts})
-        return plain, video, track
-
-    @staticmethod
-    def _source(part: Mapping[str, Any]) -> Any:
-        """The medium of a part: a path, an array, a list of images or a `Clip`."""
-        found = part.get("path") if part.get("path") is not None else part.get(part["type"])
-        if "url" in part or (isinstance(found, str) and "://" in found):
-            raise ValueError(
-                "a url is never opened, since nobody's face or voice leaves this machine; give a path"
-            )
-        if found is None:
-            raise ValueError(
-                f"{part['type']}: expected path or {part['type']}, got {', '.join(sorted(part))}"
-            )
-        return found
-
-    def _rendered(
+    def _media_in(
         self,
         messages: Sequence[Mapping[str, Any]],
-        counts: Mapping[str, int],
-        add_generation_prompt: bool,
-        chat_template: str | None = None,
+        load_audio_from_video: bool,
+        allow_urls: bool,
+        with_sources: bool,
+    ) -> tuple[int, list[str], Any, Any]:
+        """Where in a conversation its media are, which they are ("video", "audio"), the video, and the audio."""
+        places: dict[str, int] = {}
+        given: dict[str, Any] = {}
+        for row, message in enumerate(messages):
+            for part in _parts(message):
+                kind = {"image": "video"}.get(part["type"], part["type"])
+                if kind not in ("video", "audio"):
+                    continue
+                if kind in places:
+                    raise ValueError(
+                        f"expected one {kind} in a conversation, got another one; ask about one clip"
+                    )
+                places[kind] = row
+                medium = opened(_source(part), self.compat, allow_urls)
+                given[kind] = [medium] if part["type"] == "image" and is_image(medium) else medium
+        if len(set(places.values())) > 1:
+            raise ValueError("expected video and audio in one message, got them in two; they are one clip")
+        video, track = given.get("video"), given.get("audio")
+        of_video = is_clip(video) and video.audio_windows is not None
+        if track is None and of_video and ("audio" in places or load_audio_from_video):
+            track = video
+
+        # What is not there is left out, unless there is nothing but a placeholder so far.
+        found = {"video": video, "audio": track}
+        if is_clip(video) and video.frames is None:
+            found["video"] = None
+        if is_clip(track) and track.audio_windows is None:
+            found["audio"] = None
+        bare = [kind for kind in places if given[kind] is None and (kind == "video" or video is None)]
+        if bare and with_sources:
+            raise ValueError(f"{bare[0]}: expected path or {bare[0]}, got a part without either")
+        modalities = [kind for kind in found if kind in bare or found[kind] is not None]
+        return min(places.values(), default=0), modalities, found["video"], found["audio"]
+
+    def _words(self, message: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The parts of a message that are no media, with special tokens broken up."""
+        words: list[dict[str, Any]] = []
+        for part in _parts(message):
+            if part["type"] == "dialogue":
+                turns = [{key: self._plain(turn[key]) for key in ("role", "text")} for turn in part["turns"]]
+                words.append({"type": "dialogue", "turns": turns})
+            elif part["type"] in ("transcript", "text"):
+                words.append({"type": part["type"], "text": self._plain(part["text"])})
+            elif part["type"] not in ("video", "image", "audio"):
+                raise ValueError(
+                    "content: expected parts of type video, image, audio, transcript, dialogue or text, got "
+                    f"{part['type']!r}"
+                )
+        return words
+
+    def _rendered(
+        self, messages: Sequence[Mapping[str, Any]], counts: Mapping[str, int], **options: Any
     ) -> str:
         """The text of a conversation, each placeholder as often as `counts` says."""
         text: str = super().apply_chat_template(
             list(messages),
-            chat_template=chat_template,
-            add_generation_prompt=add_generation_prompt,
             tokenize=False,
             placeholders={kind: token * counts[kind] for kind, token in PLACEHOLDERS.items()},
+            **options,
         )
         return text
 
@@ -468,30 +549,43 @@ class NanoEmoXProcessor(ProcessorMixin):
                     f"text: expected {token} for one clip, found it in {len(runs)} places; ask about one"
                 )
             if runs:
-                text = text.replace(runs[0], token * self.placeholder_counts[kind])
+                count, found = self.placeholder_counts[kind], len(runs[0]) // len(token)
+                if not count:
+                    raise ValueError(
+                        f"text: {token} has no place in this model; write the text with apply_chat_template"
+                    )
+                if found not in (1, count):
+                    raise ValueError(f"text: expected {token} once or {count} times, found it {found} times")
+                text = text.replace(runs[0], token * count)
         return text
 
-    @staticmethod
-    def _paired(name: str, given: Sequence[Any], texts: Sequence[str], kind: str) -> list[Any]:
-        """One medium or None for each text: given for every text, or for those with a placeholder, in order."""
-        wanted = [PLACEHOLDERS[kind] in text for text in texts]
-        found = list(given) if len(given) == len(texts) else []
-        if not found:
-            if len(given) != sum(wanted):
-                raise ValueError(
-                    f"{name}: expected {sum(wanted)}, one for each text with {PLACEHOLDERS[kind]}, got {len(given)}"
-                )
-            left = iter(given)
-            found = [next(left) if has else None for has in wanted]
-        for row, (has, medium) in enumerate(zip(wanted, found, strict=True)):
-            if has and medium is None:
-                raise ValueError(f"{name}: text {row} has {PLACEHOLDERS[kind]}, but there is none for it")
-        return found
+    @property
+    def end_ids(self) -> list[int]:
+        """Ids of the tokens that end an answer."""
+        tokenizer = self.tokenizer
+        ends = {tokenizer.eos_token_id, tokenizer.get_vocab().get(self.end_of_turn)}
+        return sorted(end for end in ends if end is not None)
 
     @property
     def model_input_names(self) -> list[str]:
         """The names of what `__call__` returns."""
         return ["input_ids", "attention_mask", "pixel_values_videos", "face_pixel_values", "input_values"]
+
+    def _get_num_multimodal_tokens(
+        self, image_sizes: Any = None, video_sizes: Any = None, audio_lengths: Any = None, **kwargs: Any
+    ) -> MultiModalData:
+        """How many tokens media of these sizes take, for servers that plan ahead: it is always the same number."""
+        counts = self.placeholder_counts
+        seen = counts["video"] + counts["face"]
+        numbers: dict[str, Any] = {}
+        if image_sizes is not None:
+            numbers["num_image_tokens"] = [seen for _ in image_sizes]
+            numbers["num_image_patches"] = [1 for _ in image_sizes]
+        if video_sizes is not None:
+            numbers["num_video_tokens"] = [seen for _ in video_sizes]
+        if audio_lengths is not None:
+            numbers["num_audio_tokens"] = [counts["audio"] for _ in audio_lengths]
+        return MultiModalData(**numbers)
 
     # ------------------------------------------------------------ training and scoring
 
@@ -546,77 +640,49 @@ class NanoEmoXProcessor(ProcessorMixin):
         return BatchFeature(batch | stack_media(media or []))
 
 
-def _listed(media: Any) -> list[Any]:
-    """One medium or several -> a list of them."""
-    if media is None:
-        return []
-    if isinstance(media, (list, tuple)) and not _is_image(media[0] if media else None):
-        return list(media)
-    return [media]
+# What `__call__` and the tokenizer take, beside the text and the media.
+_OPTIONS = {
+    "sampling_rate",
+    "return_tensors",
+    "padding",
+    "padding_side",
+    "truncation",
+    "max_length",
+    "pad_to_multiple_of",
+    "return_attention_mask",
+    "return_special_tokens_mask",
+    "return_offsets_mapping",
+    "return_length",
+    "text_kwargs",
+    "audio_kwargs",
+    "images_kwargs",
+    "videos_kwargs",
+    "common_kwargs",
+}
 
 
-def _is_image(value: Any) -> bool:
-    """Whether this is a single picture: then a list of them is one video."""
-    return isinstance(value, Image.Image) or (hasattr(value, "ndim") and value.ndim == 3 and 3 in value.shape)
+def _known_options(kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The options in `kwargs` and in the dictionaries by medium that it may hold; a warning tells the others."""
+    flat: dict[str, Any] = {}
+    for name, value in kwargs.items():
+        flat |= dict(value or {}) if name.endswith("_kwargs") else {name: value}
+    for name in flat.keys() - _OPTIONS:
+        logger.warning("%s: is no argument of this processor, and is ignored", name)
+    return {name: value for name, value in flat.items() if name in _OPTIONS}
 
 
-def _frames(video: Any) -> NDArray[np.uint8] | None:
-    """A video of any form -> uint8 [T, H, W, 3]."""
-    if video is None:
-        return None
-    if isinstance(video, (list, tuple)):
-        video = [np.asarray(each.convert("RGB")) if isinstance(each, Image.Image) else each for each in video]
-        video = np.stack([np.asarray(each) for each in video])
-    frames = np.asarray(video)
-    if frames.ndim == 4 and frames.shape[-1] != 3 and frames.shape[1] == 3:
-        frames = np.moveaxis(frames, 1, -1)
-    if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
-        raise ValueError(
-            f"videos: expected uint8 [T, H, W, 3] or [T, 3, H, W], got {frames.dtype} {list(frames.shape)}"
-        )
-    return frames
+def _parts(message: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The content of a message as parts; a plain string is one part."""
+    content = message.get("content") or []
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
-def _mono(audio: Any) -> NDArray[np.float32]:
-    """An audio track of any form -> float32 [samples]."""
-    samples = np.asarray(audio)
-    if samples.ndim not in (1, 2) or not np.issubdtype(samples.dtype, np.floating):
-        raise ValueError(
-            f"audio: expected floats [samples] or [channels, samples], got {samples.dtype} {list(samples.shape)}"
-        )
-    return (samples.mean(axis=0) if samples.ndim == 2 else samples).astype(np.float32)
-
-
-def _read(path: str | Path, compat: Compat) -> Clip:
-    """The clip in a file. Where nanoemox is installed, its own reader is used, which is careful with files."""
-    try:
-        reader = import_module("nanoemox.media.load").load_clip
-    except ImportError:
-        return _read_plainly(path, compat)
-    clip: Clip = reader(path, compat=compat)
-    return clip
-
-
-def _read_plainly(path: str | Path, compat: Compat) -> Clip:
-    """The clip in a file, with PyAV alone: for code that travels with saved weights. Decodes all of it."""
-    try:  # transformers asks for everything that a travelling file imports, but for what is tried
-        import av
-    except ImportError as error:
-        raise ImportError(
-            "a media file is read with PyAV: pip install av; or give frames and audio as arrays"
-        ) from error
-    frames, pieces = [], []
-    with av.open(str(path)) as container:
-        for frame in container.decode(video=0) if container.streams.video else ():
-            frames.append(frame.to_ndarray(format="rgb24"))
-    with av.open(str(path)) as container:
-        resampler = av.AudioResampler("flt", "mono", SAMPLE_RATE_HZ)
-        for heard in container.decode(audio=0) if container.streams.audio else ():
-            pieces += [piece.to_ndarray()[0] for piece in resampler.resample(heard)]
-        if container.streams.audio:
-            pieces += [piece.to_ndarray()[0] for piece in resampler.resample(None)]
-    audio = np.concatenate(pieces) if pieces else None
-    return clip_of_arrays(np.stack(frames) if frames else None, audio, compat)
+def _source(part: Mapping[str, Any]) -> Any:
+    """The medium of a part: a path, a url, an array, a list of images or a `Clip`; None if there is none."""
+    for key in ("path", "url", part["type"]):
+        if part.get(key) is not None:
+            return part[key]
+    return None
 
 
 def modality_of(tensor_name: str) -> str:

@@ -268,7 +268,7 @@ class EmotionAnalyzer:
                 )
                 for task in tasks
             ]
-            ids = self.processor(prompts, padding_side="left")
+            ids = self.processor.training_batch(prompts)
             lengths = ids["attention_mask"].sum(dim=1).tolist()
             length, limit = max(zip(lengths, limits, strict=True), key=sum)
             if length + limit <= room:

@@ -12,11 +12,12 @@ PYTHON   ?= $(shell for p in python3 python3.11 python3.12 python3.13 python; do
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 
 
-.PHONY: help setup setup-dev demo test lint format pico clean distclean
+.PHONY: help setup setup-dev setup-docs demo test lint format docs pico clean distclean
 
 help:
 	@echo "make demo    set up, then analyse the bundled sample clip (table, demo/result.json, demo/report.html)"
 	@echo "make test    set up, then lint, types, import contracts and all tests"
+	@echo "make docs    set up, then build the documentation into site/; a broken link or another warning fails"
 	@echo "make setup   only set up $(VENV) (PIP_ARGS= goes to pip)"
 	@echo "make pico    stage Affect Theatre and train the bundled model from nothing: about 1.5 h; replaces the bundled one"
 	@echo "make format  let ruff tidy the tree"
@@ -25,6 +26,7 @@ help:
 # ---------------------------------------------------------------- set-up, once
 setup: $(VENV)/.runtime
 setup-dev: $(VENV)/.dev
+setup-docs: $(VENV)/.docs
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "nanoemox needs Python 3.11 or newer; none found (try: make PYTHON=/path/to/python3.11)" >&2; exit 2; }
@@ -38,6 +40,11 @@ $(VENV)/.runtime: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing into $(VENV) with what the tests need, some minutes, this once"
 	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[dev]'
+	@touch $@ $(VENV)/.runtime
+
+$(VENV)/.docs: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing into $(VENV) with what the documentation needs, some minutes, this once"
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[docs]'
 	@touch $@ $(VENV)/.runtime
 
 # ---------------------------------------------------------------- demo
@@ -60,6 +67,11 @@ format: setup-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+# ---------------------------------------------------------------- documentation
+docs: setup-docs
+	$(BIN)/python docs/build.py
+	@echo "open site/index.html, or search it too:  $(BIN)/python -m http.server --bind 127.0.0.1 --directory site"
+
 # ---------------------------------------------------------------- the bundled model, from nothing
 # The first step stages the clips it needs. Every step resumes, so after a kill the same command goes on.
 # The model that ships is written anew at the very end, with the figures that were measured on it.
@@ -76,7 +88,7 @@ pico: setup
 	$(BIN)/nanoemox export runs/pico/p2e/3 $(BUNDLED) --figures runs/pico/evaluation/report.json
 
 clean:
-	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache demo/result.json demo/report.html
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .cache site demo/result.json demo/report.html
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
 
 distclean: clean

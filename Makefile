@@ -12,14 +12,16 @@ PYTHON   ?= $(shell for p in python3 python3.11 python3.12 python3.13 python; do
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 
 
-.PHONY: help setup setup-dev setup-docs demo test lint format docs pico clean distclean
+.PHONY: help setup setup-dev setup-docs demo test test-slow lint format docs pico picture clean distclean
 
 help:
 	@echo "make demo    set up, then analyse the bundled sample clip (table, demo/result.json, demo/report.html)"
 	@echo "make test    set up, then lint, types, import contracts and all tests"
+	@echo "make test-slow  the tests that make test leaves out, as they take minutes and install packages"
 	@echo "make docs    set up, then build the documentation into site/; a broken link or another warning fails"
 	@echo "make setup   only set up $(VENV) (PIP_ARGS= goes to pip)"
 	@echo "make pico    stage Affect Theatre and train the bundled model from nothing: about 1.5 h; replaces the bundled one"
+	@echo "make picture make docs/figures/report.png anew, the report page of the sample; needs Chromium"
 	@echo "make format  let ruff tidy the tree"
 	@echo "make clean   remove what the commands wrote; distclean removes $(VENV) too"
 
@@ -52,15 +54,24 @@ demo: setup
 	$(BIN)/nanoemox analyze demo/sample.mp4 --text "$$(cat demo/sample.txt)" \
 		--json demo/result.json --html demo/report.html
 
+picture: setup
+	$(BIN)/python docs/figures/make_report_picture.py
+
 # ---------------------------------------------------------------- checks
 test: export OMP_NUM_THREADS := 1
 test: setup-dev lint
 	$(BIN)/pytest -q -n 2
 
+# The option -m overrides the one in pyproject.toml. PIP_ARGS reaches the pip that the tests call.
+test-slow: export PIP_ARGS := $(PIP_ARGS)
+test-slow: setup-dev
+	$(BIN)/pytest -q -m slow
+
 lint: setup-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy src
+	$(BIN)/pydoclint src/nanoemox
 	$(BIN)/lint-imports
 
 format: setup-dev

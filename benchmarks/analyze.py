@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from nanoemox import EmotionAnalyzer
+from nanoemox.inference.analyzer import EmotionAnalyzer
 from nanoemox.tasks.task import TASKS
 
 ROOT = Path(__file__).parents[1]
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--clip", type=Path, default=ROOT / "demo" / "sample.mp4")
     parser.add_argument("--text", default=(ROOT / "demo" / "sample.txt").read_text(encoding="utf-8").strip())
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=5, help="how often each way is timed")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     started = time.perf_counter()

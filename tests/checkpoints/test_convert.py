@@ -14,6 +14,7 @@ from nanoemox.checkpoints.convert import convert, write_official
 from nanoemox.checkpoints.convert import official_state as written_state
 from nanoemox.checkpoints.weight_files import WeightsError, open_weights
 from nanoemox.cli import main as cli
+from nanoemox.files.errors import OutputError
 from nanoemox.inference import analyzer as inference
 from nanoemox.inference.analyzer import EmotionAnalyzer
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
@@ -273,7 +274,7 @@ def test_a_full_disk_on_the_way_back(base, tmp_path, monkeypatch):
         raise RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed")
 
     monkeypatch.setattr("torch.save", full)
-    with pytest.raises(WeightsError, match=r"could not be written .* make room"):
+    with pytest.raises(OutputError, match=r"could not be written .* make room"):
         write_official(base, tmp_path / "back.pth")
     assert list(tmp_path.iterdir()) == []
 

@@ -10,12 +10,14 @@ import pytest
 import torch
 from PIL import Image
 
+from nanoemox.checkpoints.load import load_model
 from nanoemox.data import extract_features as extraction
 from nanoemox.data.extract_features import extract_features
 from nanoemox.data.feature_store import FeatureStore, StaleStoreError, clip_bytes, clip_shapes, origin_of
 from nanoemox.data.filtering import distinct
 from nanoemox.data.records import content_hash, load_record
 from nanoemox.data.schema import Record
+from nanoemox.files.errors import ArgumentError
 from nanoemox.media.clip import AUDIO_WINDOWS, FRAMES_PER_CLIP
 from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
 from tests.media_files import make_media, numbered_frame, numbers, write_wav
@@ -101,8 +103,13 @@ def test_adapters_do_not_change_the_hash(model: Any, processor: Any) -> None:
     assert origin_of(model, processor) == before
 
 
+def test_the_hash_of_the_bundled_encoders_stays() -> None:
+    """Where it changes, every store that anybody has computed is stale."""
+    assert origin_of(*load_model("pico")).encoders == "396a56b923f9fda05c3dfc1a9465b849"
+
+
 def test_errors_say_what_to_do(model: Any, processor: Any, records: list[Record], tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"store\.json"):
+    with pytest.raises(ArgumentError, match=r"store\.json"):
         FeatureStore(tmp_path)
     store = extract_features(records[:1], model, processor, tmp_path / "store", media=_media)
     with pytest.raises(KeyError, match="nobody"):
@@ -284,3 +291,25 @@ def test_the_box_is_what_the_model_sees(tmp_path: Path) -> None:
     assert len({content_hash(record) for record in (whole, left, right)}) == 3  # one file, three clips
     narrow = load_record(whole.model_copy(update={"person_box": (1.0, 1.0, 0.0, 0.0)})).frames
     assert narrow is not None and narrow.shape[1:3] == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("store.json", b"{", "store.json: is damaged"),
+        ("store.json", b"[]", "expected an object, got list"),
+        ("store.json", b'{"version": 3}', "there is no dtype, encoders, preparation"),
+        ("aliases.json", b"\xff", "aliases.json: is damaged"),
+        ("shard-00000.safetensors", b"not a shard", "shard-00000.safetensors: is damaged"),
+    ],
+)
+def test_a_damaged_store_is_refused_by_the_name_of_its_file(
+    tmp_path: Path, name: str, content: bytes, told: str
+) -> None:
+    header = '{"version": 3, "encoders": "e", "preparation": "p", "dtype": "float32"}'
+    (tmp_path / "store.json").write_text(header, encoding="utf-8")
+    assert len(FeatureStore(tmp_path)) == 0
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(StaleStoreError, match=told) as caught:
+        FeatureStore(tmp_path)
+    assert "\n" not in str(caught.value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from nanoemox.inference import decoding
 from nanoemox.inference.analyzer import EmotionAnalyzer
 from nanoemox.inference.results import Request
 from nanoemox.media.clip import Clip, empty_clip
-from nanoemox.tasks.task import TASKS, Task
+from nanoemox.tasks.closed import EMOTION
+from nanoemox.tasks.task import TASKS
 from tests.tiny import tiny_clip
 
 
@@ -49,8 +51,7 @@ def analyzer(model: Any, processor: Any) -> EmotionAnalyzer:
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Random weights never end an answer: cut them early."""
     for name, task in TASKS.items():
-        values = {f: getattr(task, f) for f in task.__dataclass_fields__}
-        monkeypatch.setitem(TASKS, name, Task(**values | {"max_new_tokens": 6}))
+        monkeypatch.setitem(TASKS, name, replace(task, max_new_tokens=6))
 
 
 def prompt_ids(analyzer: EmotionAnalyzer, modalities: set[str], task: str = "emotion") -> torch.Tensor:
@@ -83,7 +84,7 @@ def test_shared_prefix_gives_what_generate_gives(analyzer: EmotionAnalyzer, moda
 
 
 def test_likelihood_is_that_of_the_loss(analyzer: EmotionAnalyzer) -> None:
-    clip, task, model = make_clip(), TASKS["emotion"], analyzer.model
+    clip, task, model = make_clip(), EMOTION, analyzer.model
     media = {name: value[None] for name, value in analyzer.processor.media(clip).items()}
     row = prompt_ids(analyzer, {"video", "audio"})
     answers = analyzer._answer_ids(task, ["anger", "fear", "happiness"])
@@ -117,14 +118,14 @@ def test_six_answers(analyzer: EmotionAnalyzer) -> None:
     assert sum(result.experts) == pytest.approx(1, abs=1e-4)
     for name in ("sentiment", "emotion", "intent"):
         closed = result[name]
-        assert set(closed.probabilities) == set(TASKS[name].defaults)
+        assert set(closed.probabilities) == set(TASKS[name].candidates() or ())
         assert sum(closed.probabilities.values()) == pytest.approx(1, abs=1e-4)
         assert closed.label == max(closed.probabilities, key=closed.probabilities.__getitem__)
         assert closed.answer == closed.label
     chances = result["sentiment"].probabilities
     assert result["sentiment"].score == pytest.approx(chances["positive"] - chances["negative"], abs=1e-5)
     assert result["sentiment"].polarity == result["sentiment"].label
-    assert any("cut at 6 tokens" in warning for warning in result["empathy"].warnings)
+    assert ("answer_cut", "the answer was cut at 6 tokens") in result["empathy"].warnings
     written = json.loads(json.dumps(result.to_dict()))
     assert {"clip", "model", "modalities", "tasks", "warnings", "timing_s"} <= written.keys()
     assert written["clip"] == "clip-0.mp4"
@@ -184,11 +185,11 @@ def test_only_some_modalities(analyzer: EmotionAnalyzer) -> None:
 def test_what_is_missing_is_said(analyzer: EmotionAnalyzer) -> None:
     result = analyzer.analyze(make_clip(video=False, audio_coverage=0.4), tasks=["emotion"])
     assert result.experts is None
-    assert "no video: the file has no pictures" in result.warnings
-    assert "no text: no words were given" in result.warnings
-    assert any("only 40% of the sound" in warning for warning in result.warnings)
+    assert ("no_video", "no video: the file has no pictures") in result.warnings
+    assert ("no_text", "no text: no words were given") in result.warnings
+    assert "only 40% of the audio" in {warning.code: warning.text for warning in result.warnings}["audio_cut"]
     silent = make_clip(video=False, audio_windows=np.zeros((3, 8000), np.float32))
-    assert any("silent" in warning for warning in analyzer.analyze(silent, tasks=["emotion"]).warnings)
+    assert "audio_silent" in {w.code for w in analyzer.analyze(silent, tasks=["emotion"]).warnings}
     words = analyzer.analyze(None, text="I am so happy.", tasks=["emotion"])
     assert words.modalities["video"] != "present"
     with pytest.raises(ValueError, match="give the text"):
@@ -206,7 +207,8 @@ def test_own_candidates(analyzer: EmotionAnalyzer) -> None:
 @pytest.mark.usefixtures("short")
 def test_a_model_of_a_generated_world_says_so(analyzer: EmotionAnalyzer) -> None:
     analyzer.model.config.training_domain = "affect_theatre"
-    assert "Affect Theatre" in analyzer.analyze(make_clip(), tasks=["emotion"]).warnings[0]
+    first = analyzer.analyze(make_clip(), tasks=["emotion"]).warnings[0]
+    assert first.code == "training_domain" and "Affect Theatre" in first.text
 
 
 @pytest.mark.usefixtures("short")
@@ -214,9 +216,9 @@ def test_too_many_words_are_cut_and_told(analyzer: EmotionAnalyzer) -> None:
     analyzer.model.config.text_config.max_position_embeddings = 400
     turns = [{"role": "user", "text": "Why? " * 30}] * 5
     result = analyzer.analyze(make_clip(), text="happy", dialogue=turns, tasks=["emotion"])
-    assert any("dialogue is too long" in warning for warning in result.warnings)
+    assert any(w.code == "dialogue_cut" and "last" in w.text for w in result.warnings)
     result = analyzer.analyze(make_clip(), text="happy " * 2000, tasks=["emotion"])
-    assert any("words are too long" in warning for warning in result.warnings)
+    assert any(w.code == "text_cut" and "characters" in w.text for w in result.warnings)
 
 
 def test_a_misspelt_task_is_told_first(analyzer: EmotionAnalyzer) -> None:

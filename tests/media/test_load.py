@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from nanoemox.media import audio as sound_module
-from nanoemox.media import container as sources
-from nanoemox.media import untrusted as files
+from nanoemox.files.errors import ArgumentError
+from nanoemox.media import audio as audio_module
+from nanoemox.media import container as container_module
+from nanoemox.media import untrusted as untrusted_module
 from nanoemox.media import video as frames_module
 from nanoemox.media.audio import audio_window_starts
 from nanoemox.media.clip import empty_clip
@@ -80,9 +81,16 @@ def test_windows_cover_the_sound_from_its_beginning_to_its_end(samples: int) -> 
     assert np.ptp(np.diff(starts)) <= 1
 
 
-def test_unknown_compat_is_refused() -> None:
-    with pytest.raises(ValueError, match="official"):
-        audio_window_starts(5, compat="other")  # type: ignore[arg-type]
+@pytest.mark.parametrize("compat", ["offical", "Official", "", 1])
+def test_an_unknown_compat_is_refused_before_the_file_is_read(tmp_path: Path, compat: Any) -> None:
+    for use in (
+        lambda: audio_window_starts(5, compat=compat),
+        lambda: load_clip(tmp_path / "none.mp4", compat=compat),
+        lambda: load_clip(tmp_path, compat=compat),
+        lambda: load_frames_dir(tmp_path, compat=compat),
+    ):
+        with pytest.raises(ArgumentError, match=r'compat: expected None or "official", got'):
+            use()
 
 
 # ---------------------------------------------------------------- what comes out of an ordinary clip
@@ -136,12 +144,12 @@ def test_few_frames_and_short_sound(media: Path, tmp_path: Path) -> None:
     clip = load_clip(media / "mute.mp4")
     assert clip.frames is not None
     assert numbers(clip.frames) == frame_indices(5)
-    assert clip.modalities["audio"] == "the file has no sound track"
+    assert clip.modalities["audio"] == "the file has no audio track"
     short = load_clip(make_media(tmp_path / "s.wav", 0.5, video=None, audio="pcm_s16le"))
     assert short.audio_windows is not None
     assert not short.audio_windows[:, 8_000:].any()
     assert np.array_equal(short.audio_windows[0], short.audio_windows[7])
-    assert short.modalities["video"] == "the file has sound only"
+    assert short.modalities["video"] == "the file has audio only"
     assert short.audio_coverage == 1.0 and short.duration_s == 0.5
 
 
@@ -165,12 +173,12 @@ def test_part_of_a_clip(media: Path) -> None:
     assert numbers(load_clip(media / "clip.mp4", start_s=2.0).frames)[0] == 50  # type: ignore[arg-type]
 
 
-def test_another_sound(media: Path) -> None:
+def test_another_audio_file(media: Path) -> None:
     clip = load_clip(media / "mute.mp4", audio=media / "sound.wav")
     assert clip.audio_windows is not None and clip.frames is not None
     own = load_clip(media / "sound.wav").audio_windows
     assert np.array_equal(clip.audio_windows, own)  # type: ignore[arg-type]
-    with pytest.raises(MediaError, match=r"mute\.mp4.*no sound"):
+    with pytest.raises(MediaError, match=r"mute\.mp4.*no audio"):
         load_clip(media / "clip.mp4", audio=media / "mute.mp4")
 
 
@@ -187,7 +195,7 @@ def test_seeking_finds_what_decoding_finds(
     assert through.frames is not None and through.audio_windows is not None
     assert numbers(through.frames) == frame_indices(600)
     monkeypatch.setattr(frames_module, "DECODE_THROUGH_FRAMES", 100)
-    monkeypatch.setattr(sound_module, "DECODE_ALL_S", 5.0)
+    monkeypatch.setattr(audio_module, "DECODE_ALL_S", 5.0)
     if not counted:
         monkeypatch.setattr(frames_module, "COUNT_BYTES", 0)
     for cut in ({}, {"start_s": 2.02, "end_s": 20.0}):
@@ -224,7 +232,7 @@ def test_uneven_frame_times_and_distant_key_frames(tmp_path: Path, monkeypatch: 
 def test_long_sound_is_read_in_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = make_media(tmp_path / "long.wav", 30.0, video=None, audio="pcm_s16le", rate_hz=8_000)
     whole = load_clip(path)
-    monkeypatch.setattr(sound_module, "DECODE_ALL_S", 5.0)
+    monkeypatch.setattr(audio_module, "DECODE_ALL_S", 5.0)
     clip = load_clip(path)
     assert clip.audio_starts_s == whole.audio_starts_s
     assert np.abs(clip.audio_windows - whole.audio_windows).max() < 0.01  # type: ignore[operator]
@@ -271,7 +279,7 @@ def test_pictures(tmp_path: Path, suffix: str) -> None:
     clip = load_clip(path, start_s=3.0)  # a picture has no time to cut
     assert clip.frames is not None
     assert numbers(clip.frames) == [5] * 8
-    assert clip.modalities == {"video": "present", "audio": "a picture has no sound"}
+    assert clip.modalities == {"video": "present", "audio": "a picture has no audio"}
 
 
 def test_large_pictures_are_scaled_down(tmp_path: Path) -> None:
@@ -305,7 +313,7 @@ def test_a_cover_is_not_a_video(tmp_path: Path) -> None:
         out.mux(stream.encode())
     clip = load_clip(path)
     assert clip.frames is None and clip.audio_windows is not None
-    assert clip.modalities["video"] == "the file has sound only"
+    assert clip.modalities["video"] == "the file has audio only"
 
 
 # ---------------------------------------------------------------- how sound is heard
@@ -353,7 +361,7 @@ def test_silence_and_loudness_are_told(tmp_path: Path) -> None:
     assert (
         str(silent.warnings[0])
         == silent.warnings[0].text
-        == "the sound track is silent: nothing in it but zeros"
+        == "the audio track is silent: nothing in it but zeros"
     )
     loud = load_clip(write_wav(tmp_path / "loud.wav", tone(2.5, 16_000)[0] * 32_768))
     assert loud.audio_windows is not None
@@ -400,7 +408,7 @@ def test_published_windows_of_a_long_sound_are_those_of_the_whole(
     sound = np.random.default_rng(0).normal(0, 0.1, 47 * rate_hz + 5).astype(np.float32)
     path = write_wav(tmp_path / "long.wav", sound, rate_hz)
     whole = load_clip(path, compat="official")
-    monkeypatch.setattr(sound_module, "DECODE_ALL_S", 20.0)
+    monkeypatch.setattr(audio_module, "DECODE_ALL_S", 20.0)
     windows = load_clip(path, compat="official")
     assert windows.audio_starts_s == whole.audio_starts_s
     assert windows.audio_windows is not None
@@ -418,7 +426,7 @@ def test_a_folder_of_pictures(tmp_path: Path, media: Path) -> None:
     assert clip.frames is not None
     assert numbers(clip.frames) == frame_indices(12)  # 2 before 10
     assert clip.duration_s == pytest.approx(12 / 25)
-    assert clip.modalities["audio"] == "a folder of pictures has no sound"
+    assert clip.modalities["audio"] == "a folder of pictures has no audio"
     assert numbers(load_clip(tmp_path).frames) == frame_indices(12)  # type: ignore[arg-type]
     heard = load_frames_dir(tmp_path, audio=media / "sound.wav")
     assert heard.frame_times_s[-1] == pytest.approx(frame_indices(12)[-1] * 3 / 12)
@@ -493,7 +501,7 @@ BAD = {
     "missing.mp4": "no such file",
     "empty.mp4": "empty",
     "text.mp4": "is text",
-    "subtitles.mp4": "neither picture nor sound",
+    "subtitles.mp4": "neither video nor audio",
     "noise.mp4": "cannot be read as media",
     "zeros.mp4": "cannot be read as media",
     "cut_off.mp4": "without a usable index",
@@ -506,10 +514,10 @@ BAD = {
     "stream.sdp": "never followed",
     "stream.mpd": "never followed",
     "drawing.svg": "never followed",
-    "no_frames.mp4": "neither picture nor sound",
+    "no_frames.mp4": "neither video nor audio",
     "not_a_number.wav": "not numbers",
     "infinite.wav": "not numbers",
-    "no_samples.wav": "no sound",
+    "no_samples.wav": "no audio",
     "slow.wav": "1 Hz",
     "bomb.png": "60000 x 60000",
     "cut_off.png": "no picture",
@@ -544,9 +552,9 @@ def test_files_that_point_elsewhere_are_closed_twice(
     (tmp_path / "ok.mp4").write_bytes(good)
     (tmp_path / "picture.png").write_bytes((media / "picture.png").read_bytes())
     path = spoil(name, tmp_path, good)
-    monkeypatch.setattr(sources, "refuse_pointers", lambda *_: None)
+    monkeypatch.setattr(container_module, "refuse_pointers", lambda *_: None)
     opened: list[str] = []
-    monkeypatch.setattr(sources, "_open_nothing_else", lambda url, *_: opened.append(url))
+    monkeypatch.setattr(container_module, "_open_nothing_else", lambda url, *_: opened.append(url))
     with pytest.raises(MediaError):
         load_clip(path)
     assert opened == []
@@ -557,8 +565,8 @@ def test_nothing_else_can_be_opened(tmp_path: Path, media: Path, monkeypatch: py
     (tmp_path / "ok.mp4").write_bytes((media / "clip.mp4").read_bytes())
     (tmp_path / "picture.png").write_bytes((media / "picture.png").read_bytes())
     path = spoil("playlist.m3u8", tmp_path, b"")
-    monkeypatch.setattr(sources, "refuse_pointers", lambda *_: None)
-    monkeypatch.setattr(sources, "_open_formats", lambda: "hls,concat,mov,mpegts,h264")
+    monkeypatch.setattr(container_module, "refuse_pointers", lambda *_: None)
+    monkeypatch.setattr(container_module, "_open_formats", lambda: "hls,concat,mov,mpegts,h264")
     with pytest.raises(MediaError):
         load_clip(path)
 
@@ -581,10 +589,10 @@ def test_declared_size_is_checked_before_unpacking(tmp_path: Path, suffix: str) 
 
 
 def test_a_video_of_impossible_size_is_damage() -> None:
-    files.check_size(Path("a.mp4"), 7680, 4320, moving=True)
-    files.check_size(Path("panorama.jpg"), 30_000, 1_000)
+    untrusted_module.check_size(Path("a.mp4"), 7680, 4320, moving=True)
+    untrusted_module.check_size(Path("panorama.jpg"), 30_000, 1_000)
     with pytest.raises(MediaError, match="damaged"):
-        files.check_size(Path("a.mp4"), 256, 135_168, moving=True)
+        untrusted_module.check_size(Path("a.mp4"), 256, 135_168, moving=True)
 
 
 def test_permission_denied(media: Path, monkeypatch: pytest.MonkeyPatch) -> None:

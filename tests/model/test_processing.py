@@ -137,6 +137,20 @@ def test_absent_media_are_missing(processor):
     assert set(processor.media(tiny_clip(audio=False))) == {"pixel_values_videos", "face_pixel_values"}
 
 
+@pytest.mark.parametrize("compat", ["offical", "", 1])
+def test_an_unknown_compat_is_refused(processor, tokenizer, compat):
+    with pytest.raises(ValueError, match='compat: expected None or "official", got'):
+        processor.media(tiny_clip(), compat=compat)
+    with pytest.raises(ValueError, match='compat: expected None or "official", got'):
+        NanoEmoXProcessor(
+            processor.image_processor,
+            processor.face_image_processor,
+            processor.feature_extractor,
+            tokenizer,
+            compat=compat,
+        )
+
+
 def test_sound_is_normalised_over_one_file(processor):
     sound = np.stack([np.full(100, 0.5), np.random.default_rng(0).normal(0, 1, 100)]).astype(np.float32)
     values = normalised_sound(sound, processor.feature_extractor)

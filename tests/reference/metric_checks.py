@@ -12,8 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from nanoemox.scoring import official_scorers
-from nanoemox.scoring.word_lists import WordLists
+from nanoemox.metrics import official_scorers
+from nanoemox.metrics.word_lists import WordLists
 from tests.reference.common import Result, load_json
 
 EXACT = 1e-9

@@ -13,7 +13,9 @@ from nanoemox.cli import main as cli
 from nanoemox.data.quarantine import quarantine_path, write_quarantine
 from nanoemox.data.schema import Record
 from nanoemox.files.atomic import write_jsonl
-from nanoemox.training.dry_run import dry_run
+from nanoemox.files.errors import NanoEmoXError
+from nanoemox.training import trainer
+from nanoemox.training.dry_run import TIMED_STEPS, dry_run
 from tests.media_files import make_media
 
 
@@ -77,6 +79,30 @@ def test_what_is_there_and_what_it_takes(recipe: Path, capsys: pytest.CaptureFix
     told = capsys.readouterr().out
     assert "ready to run" in told and "crema_d 100" in told
     assert max(len(line) for line in told.split("\n")) <= 80
+
+
+def test_what_is_timed_is_what_is_trained(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+    step = trainer.OrderedTrainer.training_step
+
+    def counted(self: Any, model: Any, inputs: Any, *rest: Any, **options: Any) -> Any:
+        taken.append(len(inputs["input_ids"]))
+        return step(self, model, inputs, *rest, **options)
+
+    monkeypatch.setattr(trainer.OrderedTrainer, "training_step", counted)
+    report = dry_run(recipe, "3")
+    assert taken == [2] * TIMED_STEPS  # steps of the recipe's batch size, by the trainer
+    assert report.phases[0].step_s is not None and report.phases[0].step_s > 0
+
+
+def test_a_bug_is_no_problem_of_the_recipe(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        raise ValueError("operands could not be broadcast together")
+
+    monkeypatch.setattr("nanoemox.model.processing_nanoemox.NanoEmoXProcessor.media", broken)
+    with pytest.raises(ValueError, match="broadcast") as caught:
+        dry_run(recipe, "1a")
+    assert not isinstance(caught.value, NanoEmoXError)
 
 
 def test_what_is_broken_is_a_problem_by_name(recipe: Path) -> None:

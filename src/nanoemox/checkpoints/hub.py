@@ -20,7 +20,7 @@ _SMALL_FILES = ["*.json", "*.txt", "*.jinja", "*.model"]
 _CHECKPOINTS = ("*.pt", "*.pth", "*.safetensors")
 
 
-def told(name: str) -> str:
+def public_name(name: str) -> str:
     """How a part is named in a folder that others may get: a Hub id as it is, of a path only its last name."""
     return Path(name).name if Path(name).exists() else name
 

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from nanoemox.tasks.task import TASKS
+
 # Terms of the backbones the paper uses, as their own pages state them; whoever publishes checks them at the source.
 LICENCES = {
     "openai/clip-vit-large-patch14": "MIT (of its code; its page on the Hub states none)",
@@ -18,15 +20,6 @@ LICENCES = {
     "kartiknarayan/facexformer": "MIT",
     "Qwen/Qwen2.5-1.5B-Instruct": "Apache-2.0",
     "Qwen/Qwen2.5-7B-Instruct": "Apache-2.0",
-}
-# What a reader of the card wants to know first; the rest is in report.json.
-_FIGURES = {
-    "sentiment": ("weighted_f1", "weighted_f1_from_open_vocabulary"),
-    "emotion": ("accuracy", "weighted_f1"),
-    "open_vocabulary": ("set_f1", "wheel_f1"),
-    "intent": ("accuracy", "weighted_f1"),
-    "reasoning": ("cue_f1", "cue_f1_face", "cue_f1_voice", "cue_f1_scene", "cue_f1_words"),
-    "empathy": ("emotion_accuracy", "cause_accuracy", "cause_accuracy_unmentioned", "dist_2_corpus"),
 }
 TITLES = {
     "vision_encoder": "scene encoder (CLIP)",
@@ -157,7 +150,7 @@ def _results(folder: Path) -> str:
         "|---|---|---|---|",
     ]
     for task, figures in report["tasks"].items():
-        for name in _FIGURES.get(task, ()):
+        for name in TASKS[task].card_figures if task in TASKS else ():
             row = figures.get(name)
             if isinstance(row, Mapping) and row.get("value") is not None:
                 low, high = row.get("low"), row.get("high")

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 
 from torch import Tensor
 
+from nanoemox.checkpoints.weight_files import WeightsError
+
 # Prefixes of what the official code holds but no loss or output ever reaches: ours has no place for it.
 NEVER_REACHED = ("image_llama_proj.", "multi_audio_embs.", "multi_video_embs.", "facial_encoder.lynorm.")
 
@@ -82,7 +84,7 @@ def official_name(name: str) -> tuple[str, int | None]:
         if name.startswith(ours):
             official = _PREFIXES[ours] + name.removeprefix(ours)
             return re.sub(r"attention\.attention\.(query|key|value)", r"attention.self.\1", official), None
-    raise ValueError(f"{name} has no counterpart in the official code")
+    raise WeightsError(f"{name} has no counterpart in the official code")
 
 
 def from_official(names: Iterable[str], official: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+import traceback
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,7 +55,11 @@ class Result(NamedTuple):
 
 
 def examine(record: Record, limits: Limits) -> Result:
-    """Decode the clip of one line and say what is wrong with it. Never raises."""
+    """Decode the clip of one line and say what is wrong with it.
+
+    Never raises: a bug of ours is a finding of its own kind, with the place where it happened, so that it neither
+    ends a run over a whole corpus nor is taken for a fault of the clip.
+    """
     started = time.process_time()
     fingerprint = None
     findings = _files(record)
@@ -66,14 +71,21 @@ def examine(record: Record, limits: Limits) -> Result:
                 fingerprint = _fingerprint(clip, limits)
         except _TooSlow:
             findings.append(("timeout", f"not decoded within {limits.timeout_s:g} s"))
-        except MediaError as error:
+        except (MediaError, OSError) as error:
             findings.append(("unreadable", str(error)))
-        except Exception as error:  # a fault of ours must not end a run over a corpus
-            findings.append(("unreadable", f"{type(error).__name__}: {error}"))
+        except Exception as error:
+            findings.append(("bug", _where(error)))
     fault = (record.extra or {}).get("known_fault")
     if fault:
         findings.append(("known_fault", str(fault)))
     return Result(findings, fingerprint, time.process_time() - started)
+
+
+def _where(error: Exception) -> str:
+    """An error with the line of code that raised it, on one line."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}{place}; please report it"
 
 
 def _files(record: Record) -> list[tuple[str, str]]:

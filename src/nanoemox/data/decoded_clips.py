@@ -22,7 +22,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
+from nanoemox.data.feature_store import StaleStoreError
 from nanoemox.data.records import load_record
+from nanoemox.files.atomic import write_json
+from nanoemox.files.errors import ArgumentError
 from nanoemox.media.clip import AUDIO_WINDOW_S, AUDIO_WINDOWS, FRAMES_PER_CLIP, SAMPLE_RATE_HZ
 from nanoemox.media.untrusted import MediaError
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor, normalised_sound, picture_processor
@@ -56,7 +59,7 @@ class DecodedClips:
         self.folder = Path(folder)
         index = self.folder / "index.json"
         if not index.is_file():
-            raise FileNotFoundError(
+            raise ArgumentError(
                 f"{self.folder}: expected decoded clips, but there is no index.json; decode first"
             )
         self.ids: list[str] = json.loads(index.read_text(encoding="utf-8"))["ids"]
@@ -99,7 +102,13 @@ class DecodedClips:
 
 
 class LiveMedia:
-    """Media tensors by record id, decoded whenever they are asked for. Errors: MediaError naming the file."""
+    """Media tensors by record id, decoded whenever they are asked for. Raises MediaError naming the file.
+
+    Args:
+        records: The clips that can be asked for.
+        processor: Makes tensors of them.
+        clips: Decoded clips to read instead of the files.
+    """
 
     def __init__(
         self, records: Sequence[Record], processor: NanoEmoXProcessor, clips: DecodedClips | None = None
@@ -120,18 +129,33 @@ def normalised_pixels(pixels: Tensor, image_processor: Any) -> Tensor:
     """uint8 [..., 3, H, W] -> float32, as the image processor normalises them."""
     mean = torch.tensor(image_processor.image_mean).view(3, 1, 1)
     std = torch.tensor(image_processor.image_std).view(3, 1, 1)
-    return (pixels.float() * image_processor.rescale_factor - mean) / std
+    scale: float = image_processor.rescale_factor
+    return (pixels.float() * scale - mean) / std
 
 
 def decode_clips(
     records: Sequence[Record], processor: NanoEmoXProcessor, folder: str | Path, workers: int = 4
 ) -> DecodedClips:
-    """Decode the clips of `records` that `folder` does not hold yet. A killed run goes on where it stopped."""
+    """Decode the clips of `records` that `folder` does not hold yet. A killed run goes on where it stopped.
+
+    Args:
+        records: Manifest lines.
+        processor: Says how large the frames are.
+        folder: Where the decoded clips lie, or will lie.
+        workers: Processes that decode; 0 decodes in this process.
+
+    Returns:
+        The clips of `records`. Those that cannot be read are in its `unreadable`.
+
+    Raises:
+        ArgumentError: If the model's encoders read frames of different sizes.
+        StaleStoreError: If `folder` holds the clips of other records.
+    """
     folder = Path(folder)
     side = int(processor.image_processor.crop_size["height"])
     if int(processor.face_image_processor.crop_size["height"]) != side:
-        raise ValueError(
-            f"expected pictures of one size, got {side} px for the scene and "
+        raise ArgumentError(
+            f"{folder}: expected frames of one size, got {side} px for the scene and "
             f"{processor.face_image_processor.crop_size['height']} px for the face; compute features from the files"
         )
     ids = [record.id for record in records]
@@ -159,7 +183,7 @@ def decode_clips(
     for array in (frames, sound, times, state):
         array.flush()
     if unreadable:
-        (folder / "unreadable.json").write_text(json.dumps(unreadable, indent=2), encoding="utf-8")
+        write_json(folder / "unreadable.json", unreadable)
     return DecodedClips(folder)
 
 
@@ -175,7 +199,7 @@ def _open_arrays(folder: Path, ids: list[str], side: int) -> tuple[np.memmap[Any
     wanted = {"ids": ids, "side": side}
     fresh = not index.is_file()
     if not fresh and json.loads(index.read_text(encoding="utf-8")) != wanted:
-        raise ValueError(
+        raise StaleStoreError(
             f"{folder}: holds the clips of another manifest; remove the folder or name another one"
         )
     folder.mkdir(parents=True, exist_ok=True)
@@ -188,9 +212,7 @@ def _open_arrays(folder: Path, ids: list[str], side: int) -> tuple[np.memmap[Any
         for name, (dtype, shape) in layout.items()
     )
     if fresh:
-        temporary = index.with_suffix(".unfinished")
-        temporary.write_text(json.dumps(wanted), encoding="utf-8")
-        temporary.replace(index)
+        write_json(index, wanted)
     return arrays
 
 

@@ -13,14 +13,14 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from safetensors import safe_open
-from torch import Tensor, nn
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
 
 from nanoemox.data.records import content_hash
-from nanoemox.files.errors import NanoEmoXError
+from nanoemox.files.errors import ArgumentError, NanoEmoXError
 from nanoemox.media.clip import (
     AUDIO_WINDOW_S,
     AUDIO_WINDOWS,
@@ -32,6 +32,7 @@ from nanoemox.model.parts import ENCODERS
 
 if TYPE_CHECKING:
     from nanoemox.data.schema import Record
+    from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 
 VERSION = 3
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -48,14 +49,17 @@ class Origin(NamedTuple):
     preparation: str
 
 
-def origin_of(model: nn.Module, processor: Any) -> Origin:
+def origin_of(model: NanoEmoXForConditionalGeneration, processor: Any) -> Origin:
     """Hashes of the encoders' weights and the layers read from them, and of what makes tensors of a clip."""
     digest = hashlib.sha256()
+    parts = model.parts()
     for part in ENCODERS:
-        for name, value in sorted(getattr(model, part).state_dict().items()):
+        if part not in parts:  # a model without a face branch
+            continue
+        for name, value in sorted(parts[part].state_dict().items()):
             digest.update(f"{part}.{name} {tuple(value.shape)}".encode())
             digest.update(value.detach().float().cpu().contiguous().numpy().tobytes())
-    config = cast(NanoEmoXConfig, model.config)
+    config = model.config
     layers = [
         config.vision_feature_layer,
         config.audio_feature_layers,
@@ -92,6 +96,33 @@ def clip_bytes(config: NanoEmoXConfig, dtype: str = "float32") -> int:
     return sum(rows * width for rows, width in clip_shapes(config).values()) * DTYPES[dtype].itemsize
 
 
+def _read_object(path: Path) -> dict[str, Any]:
+    """A JSON object of a store. Raises StaleStoreError where a disk or a person has damaged it."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # not JSON, or not UTF-8
+        raise StaleStoreError(
+            f"{path}: is damaged ({error}); remove the folder and compute it again"
+        ) from error
+    if not isinstance(found, dict):
+        raise StaleStoreError(
+            f"{path}: is damaged (expected an object, got {type(found).__name__}); remove the folder and compute "
+            "it again"
+        )
+    return found
+
+
+def _clips_of(shard: Path) -> list[dict[str, Any]]:
+    """The list of clips in a shard's own header. Raises StaleStoreError where the shard is damaged."""
+    try:
+        with safe_open(shard, framework="pt") as file:
+            return list(json.loads(file.metadata()["clips"]))
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:  # no metadata at all is a TypeError
+        raise StaleStoreError(
+            f"{shard}: is damaged ({' '.join(str(error).split())}); remove it and compute its clips again"
+        ) from error
+
+
 class FeatureStore:
     """Stored features by record id: `store[id]` -> {name: float32 Tensor [T or C, D]}, absent modalities missing.
 
@@ -102,13 +133,19 @@ class FeatureStore:
         self.folder = Path(folder)
         header = self.folder / "store.json"
         if not header.is_file():
-            raise FileNotFoundError(
+            raise ArgumentError(
                 f"{self.folder}: expected a feature store, but there is no store.json; compute it"
             )
-        self.header: dict[str, Any] = json.loads(header.read_text(encoding="utf-8"))
+        self.header = _read_object(header)
         if self.header.get("version") != VERSION:
             raise StaleStoreError(
                 f"{self.folder}: expected a store of version {VERSION}, got {self.header.get('version')}; remove it"
+            )
+        missing = {"encoders", "preparation", "dtype"} - self.header.keys()
+        if missing:
+            raise StaleStoreError(
+                f"{header}: is damaged (there is no {', '.join(sorted(missing))}); remove the folder and compute it "
+                "again"
             )
         self.origin = Origin(self.header["encoders"], self.header["preparation"])
         for what, stored, asked in zip(
@@ -127,14 +164,12 @@ class FeatureStore:
         self._shards: list[Path] = sorted(self.folder.glob("shard-*.safetensors"))
         self._open: dict[int, Any] = {}
         for number, path in enumerate(self._shards):
-            with safe_open(path, framework="pt") as file:
-                clips = json.loads(file.metadata()["clips"])
-            for entry in clips:
+            for entry in _clips_of(path):
                 self._place[entry["content"]] = (number, entry["rows"])
                 self.content[entry["id"]] = entry["content"]
         aliases = self.folder / "aliases.json"
         if aliases.is_file():
-            self.content |= json.loads(aliases.read_text(encoding="utf-8"))
+            self.content |= _read_object(aliases)
 
     def __len__(self) -> int:
         return len(self.content)

@@ -9,3 +9,7 @@ class NanoEmoXError(ValueError):
 
 class ArgumentError(NanoEmoXError):
     """An argument or option with a value that cannot be used, such as an unknown task, or one that is missing."""
+
+
+class OutputError(NanoEmoXError):
+    """A file or folder that cannot be written: the disk is full, or permissions forbid it."""

@@ -46,11 +46,11 @@ class CodedWarning(NamedTuple):
 class Clip:
     """What was read of one clip.
 
-    frames: uint8 [T, H, W, 3], RGB as shown, the longest side at most 1280 px; None without pictures.
-    audio_windows: float32 [C, 32000], mono 16 kHz in [-1, 1]; None without sound. Read with
+    frames: uint8 [T, H, W, 3], RGB as shown, the longest side at most 1280 px; None without video.
+    audio_windows: float32 [C, 32000], mono 16 kHz in [-1, 1]; None without audio. Read with
         compat="official" it may be louder than that.
-    frame_times_s, audio_starts_s: where they lie, from the beginning of the file or, for sound, of the cut.
-    duration_s: length of what was read. audio_coverage: share of the sound inside the windows.
+    frame_times_s, audio_starts_s: where they lie, from the beginning of the file or, for audio, of the cut.
+    duration_s: length of what was read. audio_coverage: share of the audio inside the windows.
     waveform: for drawing only: lowest and highest sample of up to 1000 stretches, in turn, [2 * stretches].
     modalities: {"video": "present" or why not, "audio": likewise}.
     """
@@ -68,12 +68,12 @@ class Clip:
 
 
 def empty_clip(reason: str, path: str = "") -> Clip:
-    """A clip of words alone; `reason` says why nothing is to be seen or heard."""
+    """A clip without video and audio, for text alone; `reason` says why there is none."""
     return Clip(path, None, None, (), (), 0.0, None, None, {"video": reason, "audio": reason})
 
 
 def cropped(clip: Clip, box: Sequence[float] | None) -> Clip:
-    """The clip with only the part of its pictures inside `box` (x, y, width, height as fractions), if there is one."""
+    """The clip with only the part of its frames inside `box` (x, y, width, height as fractions), if there is one."""
     if box is None or clip.frames is None:
         return clip
     height, width = clip.frames.shape[1:3]

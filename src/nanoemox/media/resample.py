@@ -18,7 +18,19 @@ _STEPS = 1 << 14  # computed at once: each takes a copy of all that its kernels 
 
 
 def resample(samples: NDArray[np.float32], from_hz: int, to_hz: int) -> NDArray[np.float32]:
-    """AudioWindows [..., L] at `from_hz` -> [..., ceil(L * to_hz / from_hz)] at `to_hz`."""
+    """Change the sample rate of audio.
+
+    Args:
+        samples: [..., L] at `from_hz`.
+        from_hz: the rate of the samples.
+        to_hz: the rate that is wanted.
+
+    Returns:
+        [..., ceil(L * to_hz / from_hz)] at `to_hz`.
+
+    Raises:
+        ValueError: if a rate is below 1 Hz.
+    """
     if from_hz < 1 or to_hz < 1:
         raise ValueError(f"expected sample rates of at least 1 Hz, got {from_hz} and {to_hz}")
     if from_hz == to_hz:

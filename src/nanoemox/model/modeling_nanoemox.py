@@ -184,7 +184,7 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
             if not rows.any():
                 continue
             self._check_placeholders(kind, where, features)
-            inputs = [features[name][rows] for name in self._needed_features(kind)]
+            inputs = [features[name][rows] for name in self.needed_features(kind)]
             if kind == "fusion":
                 tokens, row_gate = self.get_fusion_features(*inputs)
                 if row_gate is not None:
@@ -200,7 +200,7 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
             embeddings = embeddings.masked_scatter(where[..., None], tokens.to(embeddings.dtype))
         return embeddings, gate
 
-    def _needed_features(self, kind: str) -> tuple[str, ...]:
+    def needed_features(self, kind: str) -> tuple[str, ...]:
         """Names of the features that make the tokens of this kind."""
         if kind == "fusion" and self.config.fusion_type != "experts":
             return ("video_features", "audio_features")
@@ -208,7 +208,7 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
     def _check_placeholders(self, kind: str, where: Tensor, features: dict[str, Tensor]) -> None:
         """Raise unless each row with placeholders has exactly as many as there are tokens to put there."""
-        given = all(name in features for name in self._needed_features(kind))
+        given = all(name in features for name in self.needed_features(kind))
         expected = self.config.placeholder_counts[kind] if given else 0
         for row, count in enumerate(where.sum(dim=1).tolist()):
             if count not in (0, expected):

@@ -74,6 +74,13 @@ def centred(audio_windows: NDArray[np.float32]) -> NDArray[np.float32]:
     return audio_windows - audio_windows.mean(axis=-1, keepdims=True)
 
 
+def _known_compat(compat: Literal["official"] | None) -> Literal["official"] | None:
+    """Refuse any other value: a misspelt one must not count as None."""
+    if compat not in (None, "official"):
+        raise ValueError(f'compat: expected None or "official", got {compat!r}; correct it')
+    return compat
+
+
 class NanoEmoXProcessor(ProcessorMixin):
     """Two image processors (scene and face), a feature extractor (voice), a tokenizer and a chat template.
 
@@ -97,7 +104,7 @@ class NanoEmoXProcessor(ProcessorMixin):
         chat_template: str | None = None,
         compat: Literal["official"] | None = None,
     ) -> None:
-        self.compat = compat
+        self.compat = _known_compat(compat)
         self.placeholder_counts = placeholder_counts or NanoEmoXConfig().placeholder_counts
         self.end_of_turn = end_of_turn
         super().__init__(
@@ -147,7 +154,7 @@ class NanoEmoXProcessor(ProcessorMixin):
         `compat="official"` does as the official code does: frames squeezed to a square, faces neither scaled nor
         normalised (0 to 255), the mean of each audio window subtracted.
         """
-        if (compat or self.compat) == "official":
+        if (_known_compat(compat) or self.compat) == "official":
             return self._official_media(clip)
         tensors: dict[str, Tensor] = {}
         if clip.frames is not None:

@@ -16,10 +16,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from nanoemox.data.decoded_clips import Tensors
-from nanoemox.data.schema import Record, plain_labels, turns_of
+from nanoemox.data.schema import Record
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor, modality_of
 from nanoemox.tasks.task import TASKS
-from nanoemox.training.recipe import Phase
+from nanoemox.training.recipe import Phase, RecipeError
 
 
 class Example(NamedTuple):
@@ -63,8 +63,21 @@ def schedule_by_share(
 
     Every task goes through all its records before it sees one again. With shares of `corpora` these hold exactly,
     and the tasks' shares hold within each corpus among the tasks that it has labels for.
-    `modality_dropout` is the share of examples that leave a modality out; the last one left is never taken away.
-    Errors: ValueError naming a task for which no record has labels, or a corpus that has none of the tasks'.
+
+    Args:
+        records: The clips.
+        shares: Task -> its share of the examples.
+        modalities: The modalities that the phase trains on.
+        modality_dropout: Modality -> the share of examples that leave it out. The last one left is never taken away.
+        number: How many examples there are to be.
+        seed: The seed of the order.
+        corpora: Corpus -> its share of the examples; None takes the records as one corpus.
+
+    Returns:
+        The examples, in order.
+
+    Raises:
+        RecipeError: If no record has labels for a task, or a corpus has none of any task's.
     """
     rng = random.Random(seed)
     shares = {task: share for task, share in shares.items() if share}
@@ -110,6 +123,22 @@ def schedule_uniformly(
     `corpora` are no shares but sizes: of a corpus of N clips, int(N * ratio) are drawn once and the others never seen.
     Each batch then comes from one corpus, each with equal chance, and each of its clips is asked one of the tasks it
     has labels for, with equal chance too.
+
+    Args:
+        records: The clips.
+        tasks: The names of the tasks.
+        modalities: The modalities that the phase trains on.
+        modality_dropout: Modality -> the share of examples that leave it out. The last one left is never taken away.
+        steps: How many batches there are to be.
+        batch_size: How many examples a batch has.
+        seed: The seed of the order.
+        corpora: Corpus -> the part of its clips that is used; None uses all clips of all corpora.
+
+    Returns:
+        The examples, in order.
+
+    Raises:
+        RecipeError: If nothing is left of a corpus.
     """
     rng = random.Random(seed)
     labelled = _labelled(records, tasks)
@@ -125,7 +154,7 @@ def schedule_uniformly(
         ratio = min(1.0, (corpora or {}).get(name, 1.0))
         subsets[name] = rng.sample(rows, int(len(rows) * ratio))
         if not subsets[name]:
-            raise ValueError(
+            raise RecipeError(
                 f"corpus {name}: a ratio of {ratio:g} leaves none of its {len(rows)} clips; raise it"
             )
     waiting: dict[str, list[int]] = {name: [] for name in subsets}
@@ -150,12 +179,12 @@ def corpus_of(record: Record) -> str:
 
 def _labelled(records: Sequence[Record], tasks: Iterable[str]) -> dict[str, list[int]]:
     """Numbers of the records that have labels for each task."""
-    return {t: [i for i, r in enumerate(records) if TASKS[t].target(plain_labels(r))] for t in tasks}
+    return {t: [i for i, r in enumerate(records) if TASKS[t].target(r.labels)] for t in tasks}
 
 
 def _some(task: str, rows: Sequence[int]) -> bool:
     if not rows:
-        raise ValueError(
+        raise RecipeError(
             f"no record has labels for {task}; leave the task out or add a manifest that has them"
         )
     return True
@@ -164,14 +193,14 @@ def _some(task: str, rows: Sequence[int]) -> bool:
 def _by_corpus(
     records: Sequence[Record], labelled: Mapping[str, Sequence[int]], corpora: Mapping[str, Any]
 ) -> dict[str, dict[str, list[int]]]:
-    """Corpus -> task -> numbers of records. Errors: ValueError for a corpus without any."""
+    """Corpus -> task -> numbers of records. Raises RecipeError for a corpus without any."""
     found: dict[str, dict[str, list[int]]] = {}
     for name in corpora:
         of_task = {t: [i for i in rows if corpus_of(records[i]) == name] for t, rows in labelled.items()}
         found[name] = {task: rows for task, rows in of_task.items() if rows}
         if not found[name]:
             there = ", ".join(sorted({corpus_of(record) for record in records}))
-            raise ValueError(
+            raise RecipeError(
                 f"corpus {name}: no clip with labels of {', '.join(labelled)}; the manifests' corpora are: {there}"
             )
     return found
@@ -189,7 +218,16 @@ def _shown(
 
 
 def schedule(records: Sequence[Record], phase: Phase, seed: int) -> list[Example]:
-    """The examples of a phase, in order, by the mixture that it names."""
+    """The examples of a phase, in order, by the mixture that it names.
+
+    Args:
+        records: The clips.
+        phase: The phase of the recipe.
+        seed: The seed of the order.
+
+    Returns:
+        The examples, in order.
+    """
     about = (phase.modalities, phase.modality_dropout)
     if phase.mixture == "subset_uniform":
         tasks = [task for task, share in phase.tasks.items() if share]
@@ -209,7 +247,14 @@ def realised(scheduled: Sequence[Example], records: Sequence[Record]) -> dict[st
 
 
 class Examples(Dataset[PreparedExample]):
-    """The turns of a phase as prompts, answers and features."""
+    """The examples of a phase as prompts, answers and features.
+
+    Args:
+        records: The clips.
+        scheduled: The examples, in order.
+        store: The clips' features or media, by id.
+        processor: The processor that writes the prompts.
+    """
 
     def __init__(
         self,
@@ -233,14 +278,13 @@ class Examples(Dataset[PreparedExample]):
         }
         present = {modality_of(name) for name in features}
         text = record.text if "text" in example.modalities else None
-        labels = plain_labels(record)
         prompt = self.processor.prompt(
-            task.question(labels.get(task.name, {}).get("candidates")),
+            task.question(task.candidates(record.labels)),
             modalities=present,
             text=text,
-            dialogue=turns_of(record) if "text" in example.modalities else None,
+            dialogue=record.turns if "text" in example.modalities else None,
         )
-        answer = task.target(labels, present | ({"text"} if text else set()))
+        answer = task.target(record.labels, present | ({"text"} if text else set()))
         return PreparedExample(prompt, answer or "", features)
 
     @staticmethod

@@ -39,10 +39,11 @@ def calibrate(model: NanoEmoXForConditionalGeneration, media: Sequence[Mapping[s
         for layer in adapter.qformer.encoder.layer:
             for projection in (layer.crossattention.attention.key, layer.crossattention.attention.value):
                 projection.weight.div_(std[name])
-    attention, width = model.face_adapter.attention, model.config.face_feature_width
-    weight, bias = attention.in_proj_weight[width:], attention.in_proj_bias[width:]
-    weight.div_(std["face_features"])
-    bias.sub_(weight @ mean["face_features"])
+    if "face_adapter" in model.parts():
+        attention, width = model.face_adapter.attention, model.config.face_feature_width
+        weight, bias = attention.in_proj_weight[width:], attention.in_proj_bias[width:]
+        weight.div_(std["face_features"])
+        bias.sub_(weight @ mean["face_features"])
     fusion = model.fusion
     for projection, name in (
         (fusion.video_projection, "video_fusion_features"),

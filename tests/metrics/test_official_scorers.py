@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from nanoemox.scoring import official_scorers
-from nanoemox.scoring.word_lists import WordLists
+from nanoemox.metrics import official_scorers
+from nanoemox.metrics.word_lists import WordLists
 
 openpyxl = pytest.importorskip("openpyxl")
 

@@ -67,7 +67,13 @@ class FrameNet(nn.Module):
 
 
 class TextNet(nn.Module):
-    """Every n-gram votes for classes, and a hidden layer reads all n-grams together."""
+    """Every n-gram votes for classes, and a hidden layer reads all n-grams together.
+
+    Args:
+        classes: The number of classes, K.
+        sizes: How many n-grams of each kind there are.
+        width: What the hidden layer keeps of each kind, D.
+    """
 
     def __init__(self, classes: int, sizes: Sequence[int], width: int = 48) -> None:
         super().__init__()

@@ -168,7 +168,7 @@ def _data_uri(frame: NDArray[np.uint8]) -> str:
 
 
 def _waveform(clip: Clip, start_s: float) -> dict[str, Any] | None:
-    """Outline of the sound, windows the model heard and moments of the frames, over the clip's time.
+    """Outline of the sound, windows that the model read and moments of the frames, over the clip's time.
 
     Windows count from the cut's beginning, frames from the file's (see `Clip`). Places are per cent.
     """

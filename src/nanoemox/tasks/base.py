@@ -28,15 +28,14 @@ if TYPE_CHECKING:
     from nanoemox.tasks.labels import Labels
 
 Figures = dict[str, Figure]
-PagePart = Literal[
-    "bars", "gauge", "words", "reasons", "reply", "text"
-]  # how an analysis' page shows an answer
+# How the page of an analysis shows an answer.
+PagePart = Literal["bars", "gauge", "words", "reasons", "reply", "text"]
 OfficialFigures = dict[str, float | None]  # as fractions; None where the official code gives NaN
 TEXTS = resources.files("nanoemox") / "tasks"  # where the YAML files of our own tasks lie
 # Columns in which systems write a label; the text of an answer has columns of its own (scoring/prediction_files).
 LABEL_COLUMNS = (
-    *("pred_label", "pred_labels", "prediction", "pred", "label", "labels", "openset", "emotion", "intent"),
-)
+    "pred_label", "pred_labels", "prediction", "pred", "label", "labels", "openset", "emotion", "intent",
+)  # fmt: skip
 
 
 class Label(BaseModel):
@@ -52,9 +51,15 @@ L = TypeVar("L", bound=Label)
 class Case(Generic[L]):
     """One clip that a task is scored on.
 
-    label: the clip's label for this task. labels: all that is known about the clip.
-    answer: the answer to this task, empty where there is none. answers: the clip's answers to every task, by name.
-    answered: whether there is an answer to this task. failed: whether there is only an error in its place.
+    Attributes:
+        clip: The id of the clip.
+        speaker: Who speaks in it, else its id.
+        label: The clip's label for this task.
+        labels: All that is known about the clip.
+        answer: The answer to this task, empty where there is none.
+        answers: The clip's answers to every task, by name.
+        answered: Whether there is an answer to this task.
+        failed: Whether there is only an error in its place.
     """
 
     clip: str
@@ -69,7 +74,13 @@ class Case(Generic[L]):
 
 @dataclass(frozen=True)
 class Sample(Generic[L]):
-    """The clips that a task is scored on; `answered` names the tasks that any clip at all has an answer to."""
+    """The clips that a task is scored on.
+
+    Attributes:
+        cases: The clips.
+        answered: The tasks that any clip at all has an answer to.
+        seed: The seed of the intervals.
+    """
 
     cases: Sequence[Case[L]]
     answered: frozenset[str] = frozenset()

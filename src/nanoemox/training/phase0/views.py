@@ -77,7 +77,17 @@ def _units(job: tuple[int, int, str, tuple[float, ...]]) -> NDArray[np.float32]:
 def action_units(
     records: Sequence[Record], clips: DecodedClips, folder: Path, workers: int
 ) -> NDArray[np.float32]:
-    """Action units and pose of every stored frame, [n, T, K], kept in `folder` once they are there."""
+    """Look up the action units and the pose of every stored frame in the script that it was rendered from.
+
+    Args:
+        records: Lines of a Theatre manifest.
+        clips: Where their frames lie.
+        folder: Keeps the result; what is there already is read.
+        workers: How many processes compute.
+
+    Returns:
+        One row per record and frame, [n, T, K].
+    """
     path = folder / "units.npy"
     if path.is_file():
         return np.load(path)
@@ -109,7 +119,18 @@ def _still(job: tuple[int, int, int]) -> NDArray[np.uint8]:
 
 
 def stills(number: int, seed: int, side: int, folder: Path, workers: int) -> NDArray[np.uint8]:
-    """Single pictures [number, side, side, 3], kept in `folder` once they are there."""
+    """Draw single pictures of the Theatre, each with a prop in a place.
+
+    Args:
+        number: How many.
+        seed: What they are drawn from.
+        side: Their width and height in pixels.
+        folder: Keeps them; what is there already is read.
+        workers: How many processes draw.
+
+    Returns:
+        The pictures, [number, side, side, 3].
+    """
     path = folder / f"stills-{seed}-{number}-{side}.npy"
     if not path.is_file():
         jobs = [(index, seed, side) for index in range(number)]
@@ -165,6 +186,16 @@ class FaceViews(_Views):
         number: int,
         seed: int,
     ) -> None:
+        """Prepare `number` examples.
+
+        Args:
+            records: Lines of a Theatre manifest; those without video are left out.
+            clips: Their decoded media.
+            units: Their action units, as `action_units` returns them.
+            processor: How frames become pixels for the face encoder.
+            number: How many examples.
+            seed: The seed of their order and of their views.
+        """
         super().__init__(records, clips, number, seed, "video")
         rows = units.reshape(-1, units.shape[-1])
         scale = rows.std(axis=0) + 1e-3  # rare units count as much as common ones
@@ -204,6 +235,17 @@ class SceneViews(_Views):
         number: int,
         seed: int,
     ) -> None:
+        """Prepare `number` examples.
+
+        Args:
+            records: Lines of a Theatre manifest; those without video are left out.
+            clips: Their decoded media.
+            stills: Single pictures, as `stills` draws them; none at all leaves frames alone.
+            stills_seed: The seed that they were drawn from.
+            processor: How pictures and captions are read.
+            number: How many examples.
+            seed: The seed of their order and of their views.
+        """
         super().__init__(records, clips, number, seed, "video")
         self.stills, self.stills_seed, self.processor = stills, stills_seed, processor
 
@@ -263,6 +305,15 @@ class VoiceViews(_Views):
         number: int,
         seed: int,
     ) -> None:
+        """Prepare `number` examples.
+
+        Args:
+            records: Lines of a Theatre manifest; those without audio are left out.
+            clips: Their decoded media.
+            centres: The clusters that masked steps are to be told by, from `audio_clusters`.
+            number: How many examples.
+            seed: The seed of their order and of their views.
+        """
         super().__init__(records, clips, number, seed, "audio")
         self.centres = centres
 

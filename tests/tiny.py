@@ -126,4 +126,6 @@ def make_batch(
         processor.prompt(questions[i % 4], modalities=row, text="I am so happy") for i, row in enumerate(rows)
     ]
     clips = [tiny_clip(seed + i, video="video" in row, audio="audio" in row) for i, row in enumerate(rows)]
-    return dict(processor(prompts, answers=answers, media=[processor.media(clip) for clip in clips]))
+    return dict(
+        processor.training_batch(prompts, answers=answers, media=[processor.media(clip) for clip in clips])
+    )

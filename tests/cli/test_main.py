@@ -398,7 +398,7 @@ def test_evaluate_passes_its_options_on(
         "o",
         "--task",
         "emotion",
-        "--modality",
+        "--modalities",
         "text",
         "--alone",
         "--seed",

@@ -56,7 +56,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def prompt_ids(analyzer: EmotionAnalyzer, modalities: set[str], task: str = "emotion") -> torch.Tensor:
     prompt = analyzer.processor.prompt(TASKS[task].question(), modalities=modalities, text="I am so happy")
-    return analyzer.processor([prompt])["input_ids"]
+    return analyzer.processor.training_batch([prompt])["input_ids"]
 
 
 @pytest.mark.parametrize("modalities", [{"video", "audio"}, {"audio"}, {"video"}, set()])

@@ -12,11 +12,9 @@ from torch import nn
 from transformers.initialization import no_init_weights
 
 from nanoemox.checkpoints.official_names import NEVER_REACHED, official_name
-from nanoemox.media.audio import audio_window_starts
-from nanoemox.media.clip import SAMPLE_RATE_HZ
+from nanoemox.media.clip import SAMPLE_RATE_HZ, audio_window_starts, frame_indices
 from nanoemox.media.load import load_clip
 from nanoemox.media.resample import resample
-from nanoemox.media.video import frame_indices
 from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration, parameter_report
 from nanoemox.model.parts import LORA_RANK, LORA_TARGETS, OFFICIAL_NANO, PARTS, PHASES, part_of

@@ -222,7 +222,7 @@ def evaluate(
     limit: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Score only the first N clips.")
     ] = None,
-    modality: Annotated[
+    modalities: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME",
@@ -284,7 +284,7 @@ def evaluate(
         tasks=task,
         batch_size=batch_size,
         seed=seed,
-        modalities=modality,
+        modalities=modalities,
         alone=alone,
         majority_from=majority_from,
         limit=limit,

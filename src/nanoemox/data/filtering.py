@@ -89,6 +89,13 @@ class UsableManifests(NamedTuple):
 def read_usable(manifest: str | Path, quarantine: str | Path | None = None) -> UsableRecords:
     """The records of a manifest without those on the list beside it and on the named one.
 
+    Args:
+        manifest: the manifest to read.
+        quarantine: a list of clips to leave out, beside the manifest's own.
+
+    Returns:
+        The records that are left, and what was left out and why.
+
     Raises:
         ManifestError: Also where the named list does not exist, and where no record is left.
     """

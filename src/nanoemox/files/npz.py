@@ -138,6 +138,9 @@ def _plain(value: Any, done: dict[int, Any]) -> Any:
     Args:
         value: what the pickle built.
         done: what has been turned already, by identity: a small pickle can refer to one list a billion times.
+
+    Returns:
+        Text, numbers, lists and dictionaries.
     """
     if value is None or isinstance(value, str | bytes | int | float | bool):
         return value

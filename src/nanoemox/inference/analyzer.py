@@ -239,7 +239,7 @@ class EmotionAnalyzer:
                 )
                 for task in tasks
             ]
-            ids = self.processor(prompts, padding_side="left")
+            ids = self.processor.training_batch(prompts)
             lengths = ids["attention_mask"].sum(dim=1).tolist()
             if max(n + t.max_new_tokens for n, t in zip(lengths, tasks, strict=True)) <= room:
                 break

@@ -11,20 +11,25 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
-from typing import Any, Literal
+from typing import Any
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
 from nanoemox.files.errors import ArgumentError
-from nanoemox.media.clip import AUDIO_WINDOW_S, AUDIO_WINDOWS, SAMPLE_RATE_HZ, CodedWarning
+from nanoemox.media.clip import (
+    AUDIO_WINDOW_S,
+    SAMPLE_RATE_HZ,
+    WINDOW,
+    CodedWarning,
+    Compat,
+    audio_window_starts,
+)
 from nanoemox.media.container import Source, decoded, go_to, last_packet_s
 from nanoemox.media.resample import grid_step, resample
 from nanoemox.media.untrusted import refuse
 
-WINDOW = round(AUDIO_WINDOW_S * SAMPLE_RATE_HZ)  # samples of one window
 DECODE_ALL_S = 120.0  # audio up to this long is decoded whole
 ENVELOPE_POINTS = 2000
 SILENCE = 1e-4  # peak, -80 dBFS: below the last bit of 14
@@ -35,7 +40,6 @@ _RATES_HZ = (1_000, 768_000)
 _OVERSHOOT = 2.0  # decoded peaks up to here are clipped, as codecs overshoot
 _OUTLIERS = 0.001  # and above, where they are a smaller share of the samples than this
 
-Compat = Literal["official"] | None
 Samples = NDArray[np.float32]
 
 _SILENT = CodedWarning("audio_silent", "the audio track is silent: nothing in it but zeros")
@@ -60,35 +64,6 @@ def check_compat(compat: object) -> None:
     """Refuse a `compat` that is neither "official" nor None, before it counts as either."""
     if compat not in (None, "official"):
         raise ArgumentError(f'compat: expected None or "official", got {compat!r}; correct it')
-
-
-def audio_window_starts(num_samples: int, windows: int = AUDIO_WINDOWS, compat: Compat = None) -> list[int]:
-    """Where the audio windows of a track begin, as sample offsets at 16 kHz.
-
-    A track shorter than 2 s counts as 2 s, because it is padded with zeros.
-
-    Args:
-        num_samples: length of the track in samples.
-        windows: how many windows (C).
-        compat: None spreads the windows so that the last one ends with the track. "official" takes the floor of the
-            exact rational number that the double (D - 2) stands for, times i / C, as the official code does.
-
-    Returns:
-        C offsets in ascending order.
-
-    Raises:
-        ValueError: for less than one window or a negative length.
-    """
-    if windows < 1 or num_samples < 0:
-        raise ValueError(
-            f"expected at least one window of no less than 0 samples, got {windows}, {num_samples}"
-        )
-    check_compat(compat)
-    spare = max(num_samples, WINDOW) - WINDOW
-    if compat == "official":
-        exact = Fraction(max(num_samples, WINDOW) / SAMPLE_RATE_HZ - AUDIO_WINDOW_S)
-        return [math.floor(exact * i / windows * SAMPLE_RATE_HZ) for i in range(windows)]
-    return [i * spare // max(windows - 1, 1) for i in range(windows)]
 
 
 def coverage(num_samples: int, starts: list[int]) -> float:

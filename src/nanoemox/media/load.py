@@ -24,10 +24,11 @@ from nanoemox.media.clip import (
     PRESENT,
     Clip,
     CodedWarning,
+    frame_indices,
 )
 from nanoemox.media.container import Source, inspect
 from nanoemox.media.untrusted import refuse, shown
-from nanoemox.media.video import VideoFrames, frame_indices, read_folder, read_frames
+from nanoemox.media.video import VideoFrames, read_folder, read_frames
 
 FOLDER_FPS = 25.0  # of a folder of pictures without audio
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}

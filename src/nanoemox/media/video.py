@@ -22,7 +22,7 @@ import numpy as np
 from av.sidedata.sidedata import Type as SideDataType
 from numpy.typing import NDArray
 
-from nanoemox.media.clip import FRAMES_PER_CLIP, CodedWarning
+from nanoemox.media.clip import CodedWarning, frame_indices
 from nanoemox.media.container import Source, decoded, go_to, last_packet_s, packets
 from nanoemox.media.untrusted import MAX_PIXELS, refuse
 
@@ -46,15 +46,6 @@ class VideoFrames:
     times_s: tuple[float, ...]
     length_s: float
     warnings: tuple[CodedWarning, ...] = ()
-
-
-def frame_indices(vlen: int, n: int = FRAMES_PER_CLIP) -> list[int]:
-    """Which of `vlen` frames to take: n indices, spread evenly, the last one repeated if too few."""
-    if vlen < 1 or n < 1:
-        raise ValueError(f"expected at least one frame to take and to take from, got n={n}, vlen={vlen}")
-    m = min(n, vlen)
-    indices = [i * vlen // m for i in range(m)]
-    return indices + [indices[-1]] * (n - m)
 
 
 def read_frames(source: Source, n: int, start_s: float | None, end_s: float | None) -> VideoFrames | None:

@@ -17,7 +17,14 @@ from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
 
 
 class QFormerAdapter(nn.Module):
-    """Learned queries read the time steps of one stream; position embeddings tell the steps apart."""
+    """Learned queries read the time steps of one stream; position embeddings tell the steps apart.
+
+    Args:
+        config: sizes of the Q-Former and of the language model.
+        feature_width: width of the features that are read (D).
+        max_steps: rows of the position embedding: the most frames (T) or audio windows (C).
+        num_tokens: how many tokens come out (N).
+    """
 
     def __init__(self, config: NanoEmoXConfig, feature_width: int, max_steps: int, num_tokens: int) -> None:
         super().__init__()

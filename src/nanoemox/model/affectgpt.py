@@ -17,7 +17,14 @@ MAX_FUSION_STEPS = 264  # rows of the position embedding over both streams
 
 
 class AttentionAdapter(nn.Module):
-    """One linear map weighs each time step (no softmax); the weighted sum is projected and repeated."""
+    """One linear map weighs each time step (no softmax); the weighted sum is projected and repeated.
+
+    Args:
+        config: sizes of the language model.
+        feature_width: width of the features that are read (D).
+        max_steps: not used here; the Q-Former's adapter needs it.
+        num_tokens: how often the one token is repeated (N).
+    """
 
     def __init__(self, config: NanoEmoXConfig, feature_width: int, max_steps: int, num_tokens: int) -> None:
         super().__init__()

@@ -14,7 +14,13 @@ from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
 
 
 class CrossModalExpert(nn.Module):
-    """Attention of the voice over the scene, then a feed-forward, each with a residual around it."""
+    """Attention with audio as query and video as key and value, then a feed-forward, each with a residual around it.
+
+    Args:
+        width: width of the projected features (D).
+        heads: how many heads the attention has.
+        dropout: share of values that training sets to zero.
+    """
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()

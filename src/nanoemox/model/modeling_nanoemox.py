@@ -105,14 +105,26 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
         logits_to_keep: int | Tensor = 0,
         **kwargs: Any,
     ) -> NanoEmoXOutput:
-        """Text with placeholders, and the media (or their frozen features, which win) -> loss, logits, gate.
+        """One pass over text with placeholders and its media.
 
         Args:
-            input_ids, attention_mask, labels: [B, S]; labels are -100 outside the answer.
-            pixel_values_videos, face_pixel_values: [B, T, 3, H, W]. input_values: [B, C, L].
-            video_features, video_fusion_features, audio_features, audio_fusion_features, face_features: as `encode`
-                returns them.
-            kwargs: whatever else the language model takes (past_key_values, position_ids, use_cache, …).
+            input_ids: [B, S].
+            attention_mask: [B, S].
+            labels: [B, S], -100 outside the answer.
+            inputs_embeds: [B, S, D], in place of `input_ids`.
+            pixel_values_videos: [B, T, 3, H, W].
+            face_pixel_values: [B, T, 3, H, W].
+            input_values: [B, C, L].
+            video_features: [B, T, D], as `encode` returns it; frozen features win over media.
+            video_fusion_features: [B, T, 3 D], likewise.
+            audio_features: [B, C, D], likewise.
+            audio_fusion_features: [B, C, 3 D], likewise.
+            face_features: [B, T, D], likewise.
+            logits_to_keep: how many of the last positions get logits; 0, all.
+            **kwargs: whatever else the language model takes (past_key_values, position_ids, use_cache, …).
+
+        Returns:
+            Loss, logits [B, S, vocabulary], cache, and the gate of the fusion experts [B, 3].
         """
         features = self.encode(
             pixel_values_videos if video_features is None else None,
@@ -140,7 +152,16 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
         face_pixel_values: Tensor | None = None,
         input_values: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Media tensors -> frozen features [B, T or C, D] by name; those of absent media are missing."""
+        """The frozen encoders.
+
+        Args:
+            pixel_values_videos: [B, T, 3, H, W].
+            face_pixel_values: [B, T, 3, H, W].
+            input_values: [B, C, L].
+
+        Returns:
+            Features [B, T or C, D] by name; those of absent media are missing.
+        """
         features: dict[str, Tensor] = {}
         if pixel_values_videos is not None:
             features["video_features"], features["video_fusion_features"] = self.vision_encoder(

@@ -295,4 +295,4 @@ class Examples(Dataset[PreparedExample]):
     def collate(self, batch: Sequence[PreparedExample]) -> dict[str, Tensor]:
         """Examples -> input_ids, attention_mask, labels [B, S] and the stacked features."""
         prompts, answers, features = (list(column) for column in zip(*batch, strict=True))
-        return dict(self.processor(prompts, answers, features, padding_side="right"))
+        return dict(self.processor.training_batch(prompts, answers, features, padding_side="right"))

@@ -7,17 +7,20 @@ SHELL := /bin/bash
 VENV     ?= .venv
 PIP_ARGS ?=
 BIN      := $(VENV)/bin
+OLDEST   := .venv-oldest
 # The first interpreter that really runs and is 3.11 or newer; override with  make PYTHON=/path/to/python
 PYTHON   ?= $(shell for p in python3 python3.11 python3.12 python3.13 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 
 
-.PHONY: help setup setup-dev demo test test-slow lint format pico picture clean distclean
+.PHONY: help setup setup-dev setup-docs demo test test-slow lint format docs pico picture clean distclean
 
 help:
 	@echo "make demo    set up, then analyse the bundled sample clip (table, demo/result.json, demo/report.html)"
 	@echo "make test    set up, then lint, types, import contracts and all tests"
+	@echo "make test-oldest  all tests with the lowest versions that pyproject.toml allows, in $(OLDEST)"
 	@echo "make test-slow  the tests that make test leaves out, as they take minutes and install packages"
+	@echo "make docs    set up, then build the documentation into site/; a broken link or another warning fails"
 	@echo "make setup   only set up $(VENV) (PIP_ARGS= goes to pip)"
 	@echo "make pico    stage Affect Theatre and train the bundled model from nothing: about 1.5 h; replaces the bundled one"
 	@echo "make picture make docs/figures/report.png anew, the report page of the sample; needs Chromium"
@@ -27,6 +30,7 @@ help:
 # ---------------------------------------------------------------- set-up, once
 setup: $(VENV)/.runtime
 setup-dev: $(VENV)/.dev
+setup-docs: $(VENV)/.docs
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "nanoemox needs Python 3.11 or newer; none found (try: make PYTHON=/path/to/python3.11)" >&2; exit 2; }
@@ -40,6 +44,11 @@ $(VENV)/.runtime: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing into $(VENV) with what the tests need, some minutes, this once"
 	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[dev]'
+	@touch $@ $(VENV)/.runtime
+
+$(VENV)/.docs: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing into $(VENV) with what the documentation needs, some minutes, this once"
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[docs]'
 	@touch $@ $(VENV)/.runtime
 
 # ---------------------------------------------------------------- demo
@@ -57,6 +66,17 @@ test: setup-dev lint
 
 # The option -m overrides the one in pyproject.toml. PIP_ARGS reaches the pip that the tests call.
 test-slow: export PIP_ARGS := $(PIP_ARGS)
+# The lower bounds of pyproject.toml, in an environment of their own.
+test-oldest: export OMP_NUM_THREADS := 1
+test-oldest: $(OLDEST)/.dev
+	$(OLDEST)/bin/pytest -q -n 2
+
+$(OLDEST)/.dev: pyproject.toml constraints-oldest.txt
+	@test -n "$(PYTHON)" || { echo "nanoemox needs Python 3.11 or newer; none found (try: make PYTHON=/path/to/python3.11)" >&2; exit 2; }
+	test -x $(OLDEST)/bin/python || $(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet $(PIP_ARGS) -c constraints-oldest.txt -e '.[dev]'
+	@touch $@
+
 test-slow: setup-dev
 	$(BIN)/pytest -q -m slow
 
@@ -70,6 +90,11 @@ lint: setup-dev
 format: setup-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# ---------------------------------------------------------------- documentation
+docs: setup-docs
+	$(BIN)/python docs/build.py
+	@echo "open site/index.html, or search it too:  $(BIN)/python -m http.server --bind 127.0.0.1 --directory site"
 
 # ---------------------------------------------------------------- the bundled model, from nothing
 # The first step stages the clips it needs. Every step resumes, so after a kill the same command goes on.
@@ -87,8 +112,8 @@ pico: setup
 	$(BIN)/nanoemox export runs/pico/p2e/3 $(BUNDLED) --figures runs/pico/evaluation/report.json
 
 clean:
-	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache demo/result.json demo/report.html
-	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .cache site demo/result.json demo/report.html
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -not -path './$(OLDEST)/*' -prune -exec rm -rf {} +
 
 distclean: clean
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(OLDEST)

@@ -31,8 +31,19 @@ PLACEHOLDERS: dict[str, str] = {
     "video": "<|frame_pad|>",
 }
 
+<<<<<<< HEAD
 # The sizes that lie beside this file in presets/, one JSON file each.
 PRESETS = ("nano", "pico", "affectgpt")
+=======
+# The parts that have a configuration of their own.
+PART_CONFIGS: dict[str, type[PreTrainedConfig]] = {
+    "vision_config": CLIPVisionConfig,
+    "audio_config": HubertConfig,
+    "face_config": SwinConfig,
+    "qformer_config": Blip2QFormerConfig,
+    "text_config": Qwen2Config,
+}
+>>>>>>> main
 
 # What each branch may be; the first is the paper's, the others are AffectGPT's (affectgpt.py).
 TYPES: dict[str, tuple[str, ...]] = {
@@ -45,32 +56,46 @@ TYPES: dict[str, tuple[str, ...]] = {
 class NanoEmoXConfig(PreTrainedConfig):
     """Sizes of encoders, adapters, fusion and language model.
 
-    Args:
-        vision_config, audio_config, face_config, qformer_config, text_config: the parts' own configurations.
-        max_frames, max_audio_windows: rows of the position embeddings (32 and 8 in the official code).
-        video_tokens, audio_tokens, face_tokens, fusion_tokens: placeholders of each kind in a prompt;
-            without face tokens there is no face branch.
-        vision_feature_layer: the CLIP hidden state whose CLS is the scene feature (-2 in the paper).
-        audio_feature_layers: how many of HuBERT's last hidden states are averaged into the voice feature.
-        vision_fusion_layers, audio_fusion_layers: the hidden states that the three fusion experts read (0 is the
-            embedding).
-        fusion_width, fusion_heads, fusion_experts, fusion_dropout: the hierarchical expert fusion.
-        face_feature_width, face_heads, face_hidden_width, face_dropout: fuse and temporal queries.
-        fusion_token_id, audio_token_id, face_token_id, video_token_id: ids of the placeholders.
-        video_adapter_type, audio_adapter_type: "qformer", or AffectGPT's "attention".
+    Attributes:
+        vision_config: The video encoder (CLIP).
+        audio_config: The audio encoder (HuBERT).
+        face_config: The face encoder (Swin).
+        qformer_config: Both Q-Former adapters.
+        text_config: The language model (Qwen2).
+        max_frames: Rows of the position embedding for frames (32 in the official code).
+        max_audio_windows: Rows of the position embedding for audio windows (8 in the official code).
+        video_tokens: Placeholders of the video in a prompt.
+        audio_tokens: Placeholders of the audio in a prompt.
+        face_tokens: Placeholders of the face in a prompt; 0 means that there is no face branch.
+        fusion_tokens: Placeholders of the fusion in a prompt.
+        vision_feature_layer: The CLIP hidden state whose CLS is the video feature (-2 in the paper).
+        audio_feature_layers: How many of HuBERT's last hidden states are averaged into the audio feature.
+        vision_fusion_layers: The hidden states of the video encoder that the fusion experts read (0 is the embedding).
+        audio_fusion_layers: The hidden states of the audio encoder that they read, likewise.
+        fusion_width: Width of the fusion experts.
+        fusion_heads: Attention heads of each fusion expert.
+        fusion_experts: How many fusion experts there are, one for each depth.
+        fusion_dropout: Dropout of the fusion experts and their gate.
+        face_feature_width: Width of the face features.
+        face_heads: Attention heads of the face adapter.
+        face_hidden_width: Width between the two linear layers of the face adapter.
+        face_dropout: Dropout between them.
+        fusion_token_id: Id of the placeholder for the fusion.
+        audio_token_id: Id of the placeholder for the audio.
+        face_token_id: Id of the placeholder for the face.
+        video_token_id: Id of the placeholder for the video.
+        video_adapter_type: "qformer", or AffectGPT's "attention".
+        audio_adapter_type: "qformer", or AffectGPT's "attention".
         fusion_type: "experts", or AffectGPT's "attention" or "qformer" (over features instead of fusion features).
-        vision_projected: the scene feature is CLIP's projected image feature, as in AffectGPT.
-        training_domain: what the weights have seen, when that is not the real world ("affect_theatre").
+        vision_projected: Whether the video feature is CLIP's projected image feature, as in AffectGPT.
+        tie_word_embeddings: Whether the language model reads and writes with one table, as `text_config` says.
+        training_domain: What the weights have seen, if that is not the real world ("affect_theatre").
     """
 
     model_type = "nanoemox"
-    sub_configs_defaults: ClassVar[dict[str, Any]] = {
-        "vision_config": CLIPVisionConfig,
-        "audio_config": HubertConfig,
-        "face_config": SwinConfig,
-        "qformer_config": Blip2QFormerConfig,
-        "text_config": Qwen2Config,
-    }
+    sub_configs_defaults: ClassVar[dict[str, Any]] = PART_CONFIGS  # transformers from 5.20
+    sub_configs: ClassVar[dict[str, Any]] = PART_CONFIGS  # and before
+    has_no_defaults_at_init = True  # before 5.20; the defaults of the parts are too small for the taps
 
     # Each may also be given as a dict; after construction it is the class named here.
     vision_config: CLIPVisionConfig = field(default_factory=CLIPVisionConfig)
@@ -108,6 +133,10 @@ class NanoEmoXConfig(PreTrainedConfig):
     training_domain: str | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
+        for name, part in PART_CONFIGS.items():  # transformers does it by itself only from 5.20
+            given = getattr(self, name)
+            if given is None or isinstance(given, dict):
+                setattr(self, name, part(**(given or {})))
         super().__post_init__(**kwargs)
         self.tie_word_embeddings = self.text_config.tie_word_embeddings
         for name, read, encoder in (

@@ -181,8 +181,10 @@ def convert(
             generation = skeleton_of(config).generation_config
             if limits is not None:
                 generation.task_max_new_tokens = limits
+            official = _official_processor(processor, config)
+            generation.eos_token_id = official.end_ids
             generation.save_pretrained(new)
-            _official_processor(processor, config).save_pretrained(new)
+            official.save_pretrained(new)
             if (folder / "assembly.json").is_file():
                 (new / "assembly.json").write_bytes((folder / "assembly.json").read_bytes())
             write_json(new / "conversion.json", report.to_dict())

@@ -31,10 +31,9 @@ PLACEHOLDERS: dict[str, str] = {
     "video": "<|frame_pad|>",
 }
 
-<<<<<<< HEAD
 # The sizes that lie beside this file in presets/, one JSON file each.
 PRESETS = ("nano", "pico", "affectgpt")
-=======
+
 # The parts that have a configuration of their own.
 PART_CONFIGS: dict[str, type[PreTrainedConfig]] = {
     "vision_config": CLIPVisionConfig,
@@ -43,7 +42,6 @@ PART_CONFIGS: dict[str, type[PreTrainedConfig]] = {
     "qformer_config": Blip2QFormerConfig,
     "text_config": Qwen2Config,
 }
->>>>>>> main
 
 # What each branch may be; the first is the paper's, the others are AffectGPT's (affectgpt.py).
 TYPES: dict[str, tuple[str, ...]] = {

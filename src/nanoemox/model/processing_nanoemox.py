@@ -65,6 +65,7 @@ def prepare_tokenizer(tokenizer: Any) -> Any:
         },
         replace_extra_special_tokens=False,
     )
+    tokenizer.padding_side = "left"  # as whoever generates needs it, pipelines of transformers among them
     return tokenizer
 
 
@@ -107,18 +108,34 @@ def _known_compat(compat: Compat) -> Compat:
 
 
 class NanoEmoXProcessor(ProcessorMixin):
-    """Two image processors (scene and face), a feature extractor (voice), a tokenizer and a chat template.
+    """Two image processors (video and face), a feature extractor (audio), a tokenizer and a chat template.
+
+        chat = [{"role": "user", "content": [
+            {"type": "video", "path": "clip.mp4"},  # its audio is used, too
+            {"type": "transcript", "text": "I am fine."},  # what is said in the clip
+            {"type": "text", "text": "How does this person feel?"},  # the question
+        ]}]
+        inputs = processor.apply_chat_template(chat, add_generation_prompt=True, tokenize=True, return_dict=True)
+        ids = model.generate(**inputs)[:, inputs["input_ids"].shape[1] :]
+        processor.batch_decode(ids, skip_special_tokens=True)
+
+    `apply_chat_template` lists every kind of part; the prompt it makes is the one that EmotionAnalyzer makes, token by
+    token. Training and scoring use `media`, `prompt` and `training_batch` instead.
 
     Args:
-        image_processor: prepares frames for the video branch: scale the shortest side, crop the centre, normalise.
-        face_image_processor: likewise for the face branch.
-        feature_extractor: its `do_normalize` is applied over all audio windows of one file together.
-        tokenizer: one that has been through `prepare_tokenizer`.
-        placeholder_counts: placeholders of each kind for one clip, from the model's configuration.
-        end_of_turn: what ends an answer.
-        chat_template: the template of the prompt, ours by default.
+        image_processor: Prepares frames for the video branch: scale the shortest side, crop the centre, normalise.
+        face_image_processor: Likewise for the face branch.
+        feature_extractor: Its `do_normalize` is applied over all audio windows of one file together.
+        tokenizer: One that has been through `prepare_tokenizer`.
+        placeholder_counts: Placeholders of each kind for one clip, from the model's configuration.
+        end_of_turn: What ends an answer.
+        chat_template: The template of the prompt, ours by default.
         compat: "official" where `media` is to do as the official code does unless told otherwise.
     """
+
+    # As tools of transformers look for them; face and fusion have placeholders beside these.
+    video_token = PLACEHOLDERS["video"]
+    audio_token = PLACEHOLDERS["audio"]
 
     def __init__(
         self,
@@ -439,6 +456,10 @@ class NanoEmoXProcessor(ProcessorMixin):
             raise ValueError("return_assistant_tokens_mask: is not made here; training_batch makes labels")
         options = {name: kwargs.pop(name) for name in list(kwargs) if name in _OPTIONS}
         options |= dict(processor_kwargs or {})
+        template = str(chat_template or self.chat_template)
+        for name in [name for name in kwargs if name not in template]:
+            if kwargs.pop(name) is not None:
+                logger.warning("%s: is no argument of this processor, and is ignored", name)
         several = bool(conversation) and not isinstance(conversation[0], Mapping)
         conversations: list[Any] = list(conversation) if several else [conversation]
         marks = {kind: min(1, count) for kind, count in self.placeholder_counts.items()}

@@ -310,6 +310,7 @@ def assemble(recipe: BackboneRecipe) -> Path:
     calibrate(model.eval(), [clips.media(record.id, processor) for record in records[:CALIBRATION_CLIPS]])
     if recipe.task_max_new_tokens:
         model.generation_config.task_max_new_tokens = dict(recipe.task_max_new_tokens)
+        model.generation_config.max_new_tokens = max(recipe.task_max_new_tokens.values())
     with whole_folder(output / "model", replace=True) as new:
         model.eval().save_pretrained(new)
         processor.save_pretrained(new)

@@ -33,6 +33,7 @@ from .encoders import FEATURE_NAMES, AudioEncoder, FaceEncoder, VisionEncoder
 from .fusion import FusionEncoder
 from .parts import ENCODERS, PARTS, PHASES, parameter_counts
 
+MAX_NEW_TOKENS = 384  # of `generate` where nothing else is said: enough for the longest kind of answer
 MEDIA_NAMES = ("pixel_values_videos", "face_pixel_values", "input_values")
 # The paper's forms, and AffectGPT's where a configuration asks for them (NanoEmoXConfig, `…_type`).
 Adapter: TypeAlias = QFormerAdapter | AttentionAdapter
@@ -90,6 +91,7 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
         self.fusion: Fusion = FUSION_TYPES[config.fusion_type](config)
         self.language_model = Qwen2ForCausalLM(config.text_config)
         self.generation_config.suppress_tokens = list(config.placeholder_ids.values())
+        self.generation_config.max_new_tokens = MAX_NEW_TOKENS
         # Else transformers drops keys of our own (task_max_new_tokens) when the file is read again.
         self.generation_config._from_model_config = None
         self.post_init()

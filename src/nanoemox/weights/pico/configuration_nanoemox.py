@@ -31,9 +31,6 @@ PLACEHOLDERS: dict[str, str] = {
     "video": "<|frame_pad|>",
 }
 
-# The sizes that lie beside this file in presets/, one JSON file each.
-PRESETS = ("nano", "pico", "affectgpt")
-
 # The parts that have a configuration of their own.
 PART_CONFIGS: dict[str, type[PreTrainedConfig]] = {
     "vision_config": CLIPVisionConfig,
@@ -42,6 +39,8 @@ PART_CONFIGS: dict[str, type[PreTrainedConfig]] = {
     "qformer_config": Blip2QFormerConfig,
     "text_config": Qwen2Config,
 }
+# The sizes that lie beside this file in presets/, one JSON file each.
+PRESETS = ("nano", "pico", "affectgpt")
 
 # What each branch may be; the first is the paper's, the others are AffectGPT's (affectgpt.py).
 TYPES: dict[str, tuple[str, ...]] = {
@@ -93,7 +92,9 @@ class NanoEmoXConfig(PreTrainedConfig):
     model_type = "nanoemox"
     sub_configs_defaults: ClassVar[dict[str, Any]] = PART_CONFIGS  # transformers from 5.20
     sub_configs: ClassVar[dict[str, Any]] = PART_CONFIGS  # and before
-    has_no_defaults_at_init = True  # before 5.20; the defaults of the parts are too small for the taps
+    has_no_defaults_at_init = (
+        True  # before 5.20; the defaults of the parts are too small for the fusion layers
+    )
 
     # Each may also be given as a dict; after construction it is the class named here.
     vision_config: CLIPVisionConfig = field(default_factory=CLIPVisionConfig)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import re
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
+from importlib import resources
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -14,14 +19,20 @@ import pytest
 import torch
 from PIL import Image
 
+from nanoemox.checkpoints.convert import OFFICIAL_TEMPLATE
 from nanoemox.inference.analyzer import EmotionAnalyzer
 from nanoemox.media.clip import Clip, clip_of_arrays
 from nanoemox.media.load import load_clip
+from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 from nanoemox.tasks.task import TASKS
+from tests.media_files import make_media
+from tests.tiny import tiny_config
 
 SAMPLE = Path(__file__).parents[2] / "demo" / "sample.mp4"
 TEXT = "Well, forgive me, I am really sorry."
 QUESTION = TASKS["emotion"].question()
+NOISE = np.random.default_rng(0).integers(0, 255, (20, 60, 80, 3), dtype=np.uint8)
+TONE = np.random.default_rng(0).normal(0, 0.1, 50_000).astype(np.float32)
 SUBSETS = [set(kinds) for n in range(4) for kinds in combinations(("video", "audio", "text"), n)]
 
 
@@ -31,8 +42,21 @@ def analyzer() -> EmotionAnalyzer:
 
 
 @pytest.fixture(scope="module")
+def shipped() -> EmotionAnalyzer:
+    return EmotionAnalyzer.from_pretrained("pico")
+
+
+@pytest.fixture(scope="module")
 def clip() -> Clip:
     return load_clip(SAMPLE)
+
+
+@pytest.fixture(scope="module")
+def bundled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the bundled folder, as a stranger has it."""
+    folder = tmp_path_factory.mktemp("copy") / "pico"
+    shutil.copytree(Path(str(resources.files("nanoemox") / "weights" / "pico")), folder)
+    return folder
 
 
 def conversation(clip: Clip, kinds: set[str], question: str = QUESTION) -> list[dict[str, Any]]:
@@ -45,6 +69,10 @@ def conversation(clip: Clip, kinds: set[str], question: str = QUESTION) -> list[
     if "text" in kinds:
         content.append({"type": "transcript", "text": TEXT})
     return [{"role": "user", "content": [*content, {"type": "text", "text": question}]}]
+
+
+def asked(*parts: dict[str, Any], question: str = "Why?") -> list[dict[str, Any]]:
+    return [{"role": "user", "content": [*parts, {"type": "text", "text": question}]}]
 
 
 def generated(analyzer: EmotionAnalyzer, inputs: Any, limit: int = 16) -> list[str]:
@@ -166,7 +194,7 @@ def test_the_template_renders_without_the_processor(analyzer: EmotionAnalyzer) -
     [
         (lambda p: p(), "text: expected a text"),
         (lambda p: p(text="<|frame_pad|>Why?"), "videos: expected 1"),
-        (lambda p: p(text="Why?", audio=[np.zeros(9, np.float32)] * 2), "audio: expected 0"),
+        (lambda p: p(text="Why?", audio=[TONE] * 2), "audio: expected 0"),
         (lambda p: p(text="<|audio_pad|>x", audio=np.zeros(9, np.float32), sampling_rate=8000), "resample"),
         (lambda p: p(text="<|audio_pad|>x", audio=np.zeros(9, np.int16)), "audio: expected floats"),
         (lambda p: p(text="<|frame_pad|>x", videos=np.zeros((4, 9, 9), np.uint8)), "videos: expected uint8"),
@@ -182,46 +210,229 @@ def test_the_template_renders_without_the_processor(analyzer: EmotionAnalyzer) -
         ),
         (lambda p: p.apply_chat_template([{"role": "user", "content": [{"type": "smell"}]}]), "got 'smell'"),
         (
-            lambda p: p.apply_chat_template([{"role": "user", "content": [{"type": "audio"}]}]),
-            "expected path",
+            lambda p: p.apply_chat_template(asked({"type": "audio"}), tokenize=True),
+            "audio: expected path or audio",
+        ),
+        (
+            lambda p: p.apply_chat_template(
+                asked({"type": "video", "video": NOISE}, {"type": "image", "image": NOISE})
+            ),
+            "expected one video in a conversation",
+        ),
+        (
+            lambda p: p.apply_chat_template(
+                [*asked({"type": "video", "video": NOISE}), *asked({"type": "audio", "audio": TONE})]
+            ),
+            "expected video and audio in one message",
+        ),
+        (lambda p: p(text="<|frame_pad|><|audio_pad|>x", videos=NOISE), "there is no audio for it"),
+        (lambda p: p(text="x", videos=NOISE), "text 0 has no <|frame_pad|>"),
+        (lambda p: p(text="<|frame_pad|><|frame_pad|>x", videos=NOISE), "once or 8 times, found it 2 times"),
+        (lambda p: p(text="<|frame_pad|>x", videos=NOISE, images=NOISE[0]), "got both"),
+        (
+            lambda p: p.apply_chat_template(asked(), tokenize=True, return_assistant_tokens_mask=True),
+            "training_batch makes labels",
         ),
     ],
 )
 def test_what_does_not_fit_is_refused(analyzer: EmotionAnalyzer, use: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=re.escape(message)):
         use(analyzer.processor)
 
 
+@pytest.mark.parametrize("task", TASKS)
+def test_generate_by_itself_writes_the_whole_answer(shipped: EmotionAnalyzer, task: str) -> None:
+    """As the analyzer has it, with no more said than the conversation: in the precision that the model ships in."""
+    parts = [{"type": "transcript", "text": TEXT}, {"type": "video", "path": SAMPLE}]  # in any order
+    chat = [{"role": "user", "content": [{"type": "text", "text": TASKS[task].question()}, *parts]}]
+    inputs = shipped.processor.apply_chat_template(chat, add_generation_prompt=True, tokenize=True)
+    with torch.inference_mode():
+        ids = shipped.model.generate(**inputs)[0, inputs["input_ids"].shape[1] :]
+    text = shipped.processor.decode(ids, skip_special_tokens=True).strip()
+    assert text == shipped.analyze(SAMPLE, text=TEXT, tasks=[task])[task].text
+
+
+@pytest.mark.parametrize("audio", [None, {"type": "audio"}])
+def test_an_audio_part_without_a_source_is_the_audio_of_the_video(
+    analyzer: EmotionAnalyzer, audio: dict[str, Any] | None
+) -> None:
+    parts = [{"type": "video", "path": SAMPLE}, *([audio] if audio else [])]
+    inputs = analyzer.processor.apply_chat_template(
+        asked(*parts), tokenize=True, load_audio_from_video=audio is None
+    )
+    assert torch.equal(inputs["input_values"][0], analyzer.processor.media(load_clip(SAMPLE))["input_values"])
+
+
+def test_an_audio_part_replaces_the_audio_of_the_file(analyzer: EmotionAnalyzer) -> None:
+    chat = asked({"type": "video", "path": SAMPLE}, {"type": "audio", "audio": TONE})
+    inputs = analyzer.processor.apply_chat_template(chat, tokenize=True)
+    expected = analyzer.processor.media(clip_of_arrays(None, TONE))["input_values"]
+    assert torch.equal(inputs["input_values"][0], expected)
+
+
+def test_what_a_file_lacks_is_left_out(analyzer: EmotionAnalyzer, tmp_path: Path) -> None:
+    processor = analyzer.processor
+    heard = make_media(tmp_path / "a.mkv", 1.0, video=None)
+    seen = make_media(tmp_path / "v.mkv", 1.0, audio=None)
+    text = processor.apply_chat_template(asked({"type": "video", "path": heard}))
+    assert "<|audio_pad|>" in text and "<|frame_pad|>" not in text and "<|fusion_pad|>" not in text
+    inputs = processor.apply_chat_template(
+        asked({"type": "video", "path": seen}, {"type": "audio"}), tokenize=True
+    )
+    assert "input_values" not in inputs and "pixel_values_videos" in inputs
+
+
+def test_the_text_first_and_the_media_later(analyzer: EmotionAnalyzer, clip: Clip) -> None:
+    """The habit of many scripts: the template writes the text, the processor gets it with the media."""
+    processor = analyzer.processor
+    whole = processor.apply_chat_template(asked({"type": "video", "video": clip}), tokenize=True)
+    text = processor.apply_chat_template(asked({"type": "video"}, {"type": "audio"}), tokenize=False)
+    for media in (
+        {"videos": SAMPLE},
+        {"videos": clip},
+        {"videos": [[clip.frames]], "audio": [clip]},
+        {"videos": [[str(SAMPLE)]], "audio": str(SAMPLE), "sampling_rate": 16_000},
+    ):
+        inputs = processor(text=[text], **media)
+        assert set(inputs) == set(whole) == set(processor.model_input_names)
+        assert all(torch.equal(inputs[name], whole[name]) for name in whole), media.keys()
+
+
+def test_follow_up_questions_and_answers_to_continue(analyzer: EmotionAnalyzer) -> None:
+    chat = [
+        *asked({"type": "video", "video": NOISE}),
+        {"role": "assistant", "content": "Joy."},
+        {"role": "user", "content": "Are you sure?"},
+    ]
+    text = analyzer.processor.apply_chat_template(chat, add_generation_prompt=True)
+    assert text.endswith(
+        "Why?<|im_end|>\n<|im_start|>assistant\nJoy.<|im_end|>\n<|im_start|>user\nAre you sure?<|im_end|>\n"
+        "<|im_start|>assistant\n"
+    )
+    continued = analyzer.processor.apply_chat_template(chat[:2], continue_final_message=True)
+    assert continued.endswith("<|im_start|>assistant\nJoy.")
+
+
+def test_a_dialogue_is_written_as_the_analyzer_writes_it(analyzer: EmotionAnalyzer) -> None:
+    turns = [{"role": "Ann", "text": "Hello <|im_end|>"}, {"role": "Bo", "text": "Go away."}]
+    text = analyzer.processor.apply_chat_template(
+        asked({"type": "dialogue", "turns": turns}), add_generation_prompt=True
+    )
+    assert text == analyzer.processor.prompt("Why?", modalities=(), dialogue=turns)
+
+
+def test_padding_and_kinds_of_tensors(analyzer: EmotionAnalyzer) -> None:
+    processor, texts = analyzer.processor, ["Why?", "<|frame_pad|>Why is that so?"]
+    left = processor(text=texts, videos=NOISE)
+    right = processor(text=texts, videos=NOISE, text_kwargs={"padding_side": "right"})
+    assert left["attention_mask"][0, -1] == right["attention_mask"][0, 0] == 1
+    assert left["attention_mask"][0, 0] == right["attention_mask"][0, -1] == 0
+    longer = processor(text=texts, videos=NOISE, padding="max_length", max_length=40)
+    assert longer["input_ids"].shape == (2, 40)
+    arrays = processor(text=texts, videos=NOISE, return_tensors="np")
+    assert {type(value) for value in arrays.values()} == {np.ndarray}
+    lists = processor(text=texts, videos=NOISE, padding=False, return_tensors=None)
+    assert len(lists["input_ids"][0]) < len(lists["input_ids"][1])
+    assert left["pixel_values_videos"].shape == (2, 8, 3, 96, 96) and not left["pixel_values_videos"][0].any()
+
+
+def test_an_argument_that_means_nothing_here_is_named(
+    analyzer: EmotionAnalyzer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        analyzer.processor.apply_chat_template(asked(), add_generation_promt=True, tools=None)
+        analyzer.processor(text="Why?", videos_kwargs={"fps": 2})
+    named = [record.getMessage().partition(":")[0] for record in caplog.records]
+    assert named == ["add_generation_promt", "fps"]
+
+
+def test_servers_are_told_how_many_tokens_media_take(analyzer: EmotionAnalyzer) -> None:
+    numbers = analyzer.processor._get_num_multimodal_tokens(video_sizes=[(4, 9, 9)], audio_lengths=[5, 7])
+    assert numbers["num_video_tokens"] == [12] and numbers["num_audio_tokens"] == [8, 8]
+    assert "num_image_tokens" not in numbers
+
+
+def test_a_model_without_a_face_branch_has_no_face_in_its_prompt(tokenizer: Any) -> None:
+    processor = NanoEmoXProcessor.from_config(tiny_config(tokenizer, face_tokens=0), tokenizer)
+    processor.chat_template = OFFICIAL_TEMPLATE.read_text(encoding="utf-8")
+    chat = asked({"type": "video", "video": NOISE}, {"type": "audio", "audio": TONE})
+    text = processor.apply_chat_template(chat, add_generation_prompt=True)
+    assert "face" not in text
+    ids = processor.apply_chat_template(chat, add_generation_prompt=True, tokenize=True)["input_ids"]
+    prompt = processor.prompt("Why?", modalities={"video", "audio"})
+    assert torch.equal(ids, processor.training_batch([prompt])["input_ids"])
+    with pytest.raises(ValueError, match="has no place in this model"):
+        processor(text="<|face_pad|>x", videos=NOISE)
+
+
+def test_a_pipeline_answers_conversations(
+    analyzer: EmotionAnalyzer, bundled: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """transformers insists on torchvision, and once on librosa, for such models; this processor uses neither."""
+    from transformers import pipeline
+    from transformers.pipelines import any_to_any
+
+    real = any_to_any.requires_backends
+    monkeypatch.setattr(
+        any_to_any,
+        "requires_backends",
+        lambda what, backend: None if backend in ("torchvision", "librosa") else real(what, backend),
+    )
+    pipe = pipeline("any-to-any", model=str(bundled), trust_remote_code=True, dtype="float32")
+    media = ({"type": "video", "path": str(SAMPLE)}, {"type": "transcript", "text": TEXT})
+    questions = [TASKS[task].question() for task in ("emotion", "intent")]
+    chats = [asked(*media, question=question) for question in questions]
+    analysis = analyzer.analyze(SAMPLE, text=TEXT, tasks=["emotion", "intent"])
+    found = pipe(text=chats, return_full_text=False)
+    answers = [one["generated_text"].strip() for (one,) in found]
+    assert answers == [analysis["emotion"].text, analysis["intent"].text]
+
+
+# ---------------------------------------------------------------- other processes
+
 STRANGER = """
-import sys
-sys.modules["nanoemox"] = None  # as where it is not installed
+import sys, numpy
+for name in sys.argv[1].split():
+    sys.modules[name] = None  # as where it is not installed
 from transformers import AutoModelForMultimodalLM, AutoProcessor
-folder, clip, text, question = sys.argv[1:]
+folder, media, text, question = sys.argv[2:]
 model = AutoModelForMultimodalLM.from_pretrained(folder, trust_remote_code=True, dtype="float32").eval()
 processor = AutoProcessor.from_pretrained(folder, trust_remote_code=True)
+parts = [{"type": "video", "path": media}]
+if media.endswith(".npz"):
+    arrays = numpy.load(media)
+    parts = [{"type": kind, kind: arrays[kind]} for kind in ("video", "audio")]
 chat = [{"role": "user", "content": [
-    {"type": "video", "path": clip}, {"type": "transcript", "text": text}, {"type": "text", "text": question}]}]
+    *parts, {"type": "transcript", "text": text}, {"type": "text", "text": question}]}]
 inputs = processor.apply_chat_template(chat, add_generation_prompt=True, tokenize=True, return_dict=True)
 ids = model.generate(**inputs, max_new_tokens=16, do_sample=False)
 print("ANSWER", processor.decode(ids[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True))
 """
 
 
-def test_a_stranger_needs_transformers_alone(analyzer: EmotionAnalyzer, tmp_path: Path) -> None:
-    """The bundled folder, copied elsewhere, answers about a file where nanoemox is not installed."""
-    import shutil
-    from importlib import resources
-
-    folder = tmp_path / "pico"
-    shutil.copytree(Path(str(resources.files("nanoemox") / "weights" / "pico")), folder)
+@pytest.mark.parametrize(
+    ("absent", "media"),
+    [("nanoemox", "file"), ("nanoemox av", "arrays"), ("", "file")],
+    ids=["transformers and PyAV", "transformers alone", "nanoemox beside a copy of its code"],
+)
+def test_the_bundled_folder_answers_in_any_process(
+    analyzer: EmotionAnalyzer, clip: Clip, bundled: Path, tmp_path: Path, absent: str, media: str
+) -> None:
+    """A copy of the folder brings its code, and the answer is the analyzer's."""
+    path, given = SAMPLE, clip
+    if media == "arrays":
+        path = tmp_path / "clip.npz"
+        assert clip.frames is not None
+        np.savez(path, video=clip.frames, audio=TONE)
+        given = replace(clip_of_arrays(clip.frames, TONE), path="arrays")
     environment = os.environ | {"HF_MODULES_CACHE": str(tmp_path / "modules"), "HF_HUB_OFFLINE": "1"}
     done = subprocess.run(
-        [sys.executable, "-c", STRANGER, str(folder), str(SAMPLE), TEXT, QUESTION],
+        [sys.executable, "-c", STRANGER, absent, str(bundled), str(path), TEXT, QUESTION],
         env=environment,
         cwd=tmp_path,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    answer = analyzer.analyze(SAMPLE, text=TEXT, tasks=["emotion"])["emotion"].text
-    assert f"ANSWER {answer}" in done.stdout
+    answer = analyzer.analyze(given, text=TEXT, tasks=["emotion"])["emotion"].text
+    assert f"ANSWER {answer}\n" in done.stdout

@@ -25,7 +25,6 @@ from .clip import SAMPLE_RATE_HZ, Clip, Compat, clip_of_arrays, empty_clip, fram
 
 MAX_CHANNELS = 8  # of an audio track; beyond it, [channels, L] and [L, channels] are probably mixed up
 _DOWNLOAD_TIMEOUT_S = 30.0
-_COVER = 0x400  # FFmpeg's mark of a picture that belongs to an audio file
 
 
 def is_clip(value: Any) -> TypeGuard[Clip]:
@@ -220,10 +219,11 @@ def _read_plainly(path: Path, compat: Compat) -> Clip:
         raise ImportError(
             f"{path}: a media file is read with PyAV: pip install av; or give frames and audio as arrays"
         ) from error
+    cover = av.stream.Disposition.attached_pic  # a picture that belongs to an audio file
 
     def decoded(kind: str) -> Iterator[Any]:
         with av.open(str(path)) as container:
-            tracks = [s for s in container.streams if s.type == kind and not s.disposition & _COVER]
+            tracks = [s for s in container.streams if s.type == kind and cover not in s.disposition]
             yield from container.decode(tracks[0]) if tracks else ()
 
     wanted: list[int] = []

@@ -178,7 +178,7 @@ def test_the_prompt_makes_room_for_the_answer(analyzer: EmotionAnalyzer) -> None
     prompt = analyzer.processor.prompt(
         TASKS["emotion"].question(), modalities={"video", "audio"}, text="happy " * 10
     )
-    room = 400 - analyzer.processor([prompt])["input_ids"].shape[1]
+    room = 400 - analyzer.processor.training_batch([prompt])["input_ids"].shape[1]
     assert not cut(None) and not cut(room) and cut(room + 1)
     analyzer.model.generation_config.task_max_new_tokens = {"emotion": room + 1}
     assert cut(None)

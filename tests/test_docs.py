@@ -43,7 +43,7 @@ def printed_by_python(code: str, names: dict[str, Any]) -> str:
 
 def printed_by_command(command: str) -> str:
     """What a `nanoemox` command prints."""
-    name, *arguments = shlex.split(command)
+    name, *arguments = shlex.split(command.replace("\\\n", " "))
     assert name == "nanoemox", command
     out = io.StringIO()
     with contextlib.redirect_stdout(out), pytest.raises(SystemExit) as exit_:

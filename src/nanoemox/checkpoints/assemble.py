@@ -259,7 +259,7 @@ def _write_model(
     """Everything a model folder holds, whole or not at all."""
     config = skeleton.config
     config.architectures = [type(skeleton).__name__]
-    for each in (config, *(getattr(config, name) for name in config.sub_configs_defaults)):
+    for each in (config, *(getattr(config, name) for name in config.sub_configs)):
         each.dtype = dtype
     count = sum(math.prod(shape) for shape in parameter_shapes(skeleton).values())
     with whole_folder(out, needed_bytes=count * TORCH_DTYPES[dtype].itemsize) as new:

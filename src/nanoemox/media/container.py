@@ -19,11 +19,11 @@ from typing import IO, Any, NoReturn, cast
 
 import av
 from av.container import InputContainer
-from av.stream import Discard, Disposition
+from av.stream import Disposition
 
+from nanoemox.media import old_pyav
 from nanoemox.media.untrusted import (
     HEAD_BYTES,
-    MAX_PIXELS,
     MediaError,
     check_size,
     declared_size,
@@ -104,7 +104,7 @@ class Source:
             chosen = video_stream(container) if kind == "video" else audio_stream(container)
             for stream in container.streams:
                 if stream is not chosen:
-                    stream.discard = Discard.all
+                    old_pyav.skip(stream)
             yield container, chosen
 
     @cached_property
@@ -243,7 +243,7 @@ def opened(path: Path) -> Iterator[InputContainer]:
             container = av.open(
                 _Unnamed(file),
                 io_open=_open_nothing_else,
-                options={"max_pixels": str(MAX_PIXELS)},
+                options=old_pyav.PROBING,
                 container_options={
                     "protocol_whitelist": "none",
                     "format_whitelist": _open_formats(),

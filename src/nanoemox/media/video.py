@@ -22,6 +22,7 @@ import numpy as np
 from av.sidedata.sidedata import Type as SideDataType
 from numpy.typing import NDArray
 
+from nanoemox.media import old_pyav
 from nanoemox.media.clip import CodedWarning, frame_indices
 from nanoemox.media.container import Source, decoded, go_to, last_packet_s, packets
 from nanoemox.media.untrusted import MAX_PIXELS, refuse
@@ -114,19 +115,22 @@ def _shown(frame: Any, source: Source) -> NDArray[np.uint8]:
         height /= source.pixel_aspect
     scale = min(1.0, LONGEST_SIDE_PX / max(width, height))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    rgb = frame.reformat(*size, format="rgb24", interpolation="BICUBIC", threads=1).to_ndarray()
-    return np.ascontiguousarray(_turned(rgb, frame))
+    rgb = frame.reformat(*size, format="rgb24", interpolation="BICUBIC", **old_pyav.ONE_THREAD).to_ndarray()
+    return np.ascontiguousarray(_turned(rgb, frame, source))
 
 
-def _turned(rgb: NDArray[np.uint8], frame: Any) -> NDArray[np.uint8]:
+def _turned(rgb: NDArray[np.uint8], frame: Any, source: Source) -> NDArray[np.uint8]:
     """Apply the display matrix: x' = a x + c y, y' = b x + d y, in quarter turns and mirrors."""
     try:
         data = frame.side_data.get("DISPLAYMATRIX")
     except ValueError:  # side data of a kind PyAV has no name for, such as EXIF
         data = _without_unnamed(frame).side_data.get("DISPLAYMATRIX")
-    if data is None:
+    if data is not None:
+        a, b, _, c, d = struct.unpack("=5i", bytes(data)[:20])
+    elif source.picture and (turn := old_pyav.turn_of_picture(source.path)):
+        a, b, c, d = turn
+    else:
         return rgb
-    a, b, _, c, d = struct.unpack("=5i", bytes(data)[:20])
     if max(abs(a), abs(d)) >= max(abs(b), abs(c)):
         return rgb[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
     return rgb.transpose(1, 0, 2)[:: -1 if b < 0 else 1, :: -1 if c < 0 else 1]
@@ -155,7 +159,7 @@ def _stack(frames: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
     for i, frame in enumerate(frames):
         if frame.shape != frames[0].shape:  # the video changes its size
             own_size = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-            resized = own_size.reformat(width, height, threads=1).to_ndarray()
+            resized = own_size.reformat(width, height, **old_pyav.ONE_THREAD).to_ndarray()
             frames[i] = resized.astype(np.uint8, copy=False)
     return np.stack(frames)
 
@@ -223,7 +227,8 @@ def _decode_through(source: Source, n: int, lo: float, hi: float, expected: int)
 
 def _timetable(source: Source, stream: Any, lo: float, hi: float) -> tuple[int, Callable[[int], float]]:
     """vlen of [lo, hi) and a function from an index to its time: by the file's index, if that is whole."""
-    entries, tb = stream.index_entries, float(stream.time_base)
+    entries: Any = old_pyav.index_entries(stream) or ()
+    tb = float(stream.time_base)
     first_s = (stream.start_time or 0) * tb - source.start_s
     if source.frames and len(entries) >= source.frames:
         origin = entries[0].timestamp
@@ -300,6 +305,8 @@ def _seek_through(
     """n frames of a long video, each by its time; `times` where they are known already."""
     warnings: list[CodedWarning] = []
     with source.reading("video") as (container, stream):
+        if times is None and source.frames and old_pyav.index_entries(stream) is None:
+            times = _packet_times(source, lo, hi)  # exact as well, but the file is read through
         vlen, time_of = (len(times), times.__getitem__) if times else _timetable(source, stream, lo, hi)
         if vlen < 1:
             return None

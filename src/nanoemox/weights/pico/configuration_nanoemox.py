@@ -27,6 +27,15 @@ PLACEHOLDERS: dict[str, str] = {
     "video": "<|frame_pad|>",
 }
 
+# The parts that have a configuration of their own.
+PART_CONFIGS: dict[str, type[PreTrainedConfig]] = {
+    "vision_config": CLIPVisionConfig,
+    "audio_config": HubertConfig,
+    "face_config": SwinConfig,
+    "qformer_config": Blip2QFormerConfig,
+    "text_config": Qwen2Config,
+}
+
 # What each branch may be; the first is the paper's, the others are AffectGPT's (affectgpt.py).
 TYPES: dict[str, tuple[str, ...]] = {
     "video_adapter_type": ("qformer", "attention"),
@@ -75,13 +84,9 @@ class NanoEmoXConfig(PreTrainedConfig):
     """
 
     model_type = "nanoemox"
-    sub_configs_defaults: ClassVar[dict[str, Any]] = {
-        "vision_config": CLIPVisionConfig,
-        "audio_config": HubertConfig,
-        "face_config": SwinConfig,
-        "qformer_config": Blip2QFormerConfig,
-        "text_config": Qwen2Config,
-    }
+    sub_configs_defaults: ClassVar[dict[str, Any]] = PART_CONFIGS  # transformers from 5.20
+    sub_configs: ClassVar[dict[str, Any]] = PART_CONFIGS  # and before
+    has_no_defaults_at_init = True  # before 5.20; the defaults of the parts are too small for the taps
 
     # Each may be given as a dict or left out; after construction it is the class named here.
     vision_config: CLIPVisionConfig = None
@@ -119,6 +124,10 @@ class NanoEmoXConfig(PreTrainedConfig):
     training_domain: str | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
+        for name, part in PART_CONFIGS.items():  # transformers does it by itself only from 5.20
+            given = getattr(self, name)
+            if given is None or isinstance(given, dict):
+                setattr(self, name, part(**(given or {})))
         super().__post_init__(**kwargs)
         self.tie_word_embeddings = self.text_config.tie_word_embeddings
         for name, read, encoder in (

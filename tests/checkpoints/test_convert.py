@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from nanoemox.checkpoints.assemble import assemble
 from nanoemox.checkpoints.convert import convert, write_official
 from nanoemox.checkpoints.convert import official_state as written_state
+from nanoemox.checkpoints.load import load_answer_limits
 from nanoemox.checkpoints.weight_files import WeightsError, open_weights
 from nanoemox.cli import main as cli
 from nanoemox.files.errors import OutputError
@@ -119,6 +121,17 @@ def test_later_checkpoints_win(base, tmp_path):
     assert set(report.filled) == {"audio_adapter", "video_adapter"}
     before, after = tensors(base), tensors(tmp_path / "out")
     assert torch.equal(before["fusion.projection.weight"], after["fusion.projection.weight"])
+
+
+def test_the_answer_lengths_of_the_base_are_kept(base, tmp_path):
+    shutil.copytree(base, tmp_path / "base")
+    path = tmp_path / "base" / "generation_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"task_max_new_tokens": {"reasoning": 7}}))
+    checkpoint = save(tmp_path / "p.pth", trained(base))
+    convert([checkpoint], tmp_path / "base", tmp_path / "out")
+    assert load_answer_limits(tmp_path / "out") == {"reasoning": 7}
+    convert([checkpoint], base, tmp_path / "plain")
+    assert load_answer_limits(tmp_path / "plain") is None
 
 
 def test_lora_is_merged(base, tmp_path):

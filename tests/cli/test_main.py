@@ -120,7 +120,7 @@ def test_analyze_shows_a_table_and_writes_both_files(
     analyzer: type[Analyzer], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     wanted = ["--json", tmp_path / "out.json", "--html", tmp_path / "out.html"]
-    run("analyze", "clip.mp4", "--text", "Oh no.", *wanted)
+    run("analyze", "clip.mp4", "--text", "Oh no.", "--max-new-tokens", "9", *wanted)
     out, err = capsys.readouterr()
     for shown in ("sadness", "70%", "a plant has died", "I am so sorry.", "Affect Theatre"):
         assert shown in " ".join(out.split()), shown
@@ -134,6 +134,7 @@ def test_analyze_shows_a_table_and_writes_both_files(
     assert "Oh no." in (tmp_path / "out.html").read_text(encoding="utf-8")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.html", "out.json"]
     assert analyzer.asked["text"] == "Oh no." and analyzer.asked["tasks"] is None
+    assert analyzer.asked["max_new_tokens"] == 9
 
 
 def test_json_to_standard_output_is_nothing_but_json(
@@ -168,6 +169,7 @@ def test_an_unknown_task_is_told_what_exists(refused: Any) -> None:
     [
         (["analyze"], "CLIP is missing"),
         (["analyze", "--text-only"], "--text"),
+        (["analyze", "x.mp4", "--max-new-tokens", "0"], "max-new-tokens"),
         (["analyze", "x.mp4", "--text-only", "--text", "y"], "no CLIP"),
         (["analyze", "x.mp4", "--json", "nowhere/x.json"], "nowhere"),
         (["analyze", "x.mp4", "--json", "same", "--html", "same"], "same file"),
@@ -405,9 +407,12 @@ def test_evaluate_passes_its_options_on(
         "7",
         "--workers",
         "3",
+        "--max-new-tokens",
+        "9",
     )
     assert asked["manifest"] == Path("m.jsonl") and asked["out"] == Path("o")
     assert asked["tasks"] == ["emotion"] and asked["modalities"] == ["text"]
+    assert asked["max_new_tokens"] == 9
     assert asked["alone"] is True and asked["seed"] == 7 and asked["workers"] == 3 and asked["limit"] is None
     out, err = capsys.readouterr()
     assert "emotion" in out and "accuracy" in out and "report.html" not in out

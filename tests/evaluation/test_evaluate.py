@@ -200,6 +200,29 @@ def test_answers_in_another_type_of_number_are_not_mixed_in(
         evaluate(manifest, analyzer, tmp_path / "out", tasks=["emotion"], limit=1)
 
 
+def test_answers_that_may_be_longer_are_not_mixed_in(
+    analyzer: EmotionAnalyzer, manifest: Path, tmp_path: Path
+) -> None:
+    out, limits = tmp_path / "out", dict.fromkeys(TASKS, 4)
+    evaluate(manifest, analyzer, out, tasks=["reasoning"], limit=1, max_new_tokens=3)
+    assert json.loads((out / "run.json").read_text())["max_new_tokens"] == dict.fromkeys(TASKS, 3)
+    (cut,) = (w for w in lines_of(out / "predictions.jsonl")[0]["warnings"] if w["code"] == "answer_cut")
+    assert cut["text"] == "the answer was cut at 3 tokens"
+    with pytest.raises(ArgumentError, match=r"another run are there \(max_new_tokens\)"):
+        evaluate(manifest, analyzer, out, tasks=["reasoning"], limit=1)
+    evaluate(
+        manifest, analyzer, out, tasks=["emotion"], limit=1, max_new_tokens=3
+    )  # one more task is no other run
+    evaluate(manifest, analyzer, tmp_path / "task", tasks=["emotion"], alone=True, limit=1)
+    analyzer.model.generation_config.task_max_new_tokens = {"reasoning": 2}
+    with pytest.raises(ArgumentError, match=r"another run are there \(max_new_tokens\)"):
+        evaluate(manifest, analyzer, tmp_path / "task", tasks=["emotion"], limit=1)
+    evaluate(manifest, analyzer, tmp_path / "own", tasks=["emotion"], alone=True, limit=1)
+    for folder in (tmp_path / "own", tmp_path / "own" / "text"):
+        note = json.loads((folder / "run.json").read_text())
+        assert note["max_new_tokens"] == limits | {"reasoning": 2}
+
+
 def test_one_modality_at_a_time(analyzer: EmotionAnalyzer, manifest: Path, tmp_path: Path) -> None:
     report = evaluate(manifest, analyzer, tmp_path / "out", tasks=["emotion"], alone=True, limit=2)
     assert report.n == 2

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from nanoemox.checkpoints.load import ModelError, load_config
+from nanoemox.files.errors import ArgumentError
 from nanoemox.inference import decoding
 from nanoemox.inference.analyzer import EmotionAnalyzer
 from nanoemox.inference.results import Request
@@ -131,6 +132,60 @@ def test_six_answers(analyzer: EmotionAnalyzer) -> None:
     assert written["clip"] == "clip-0.mp4"
     assert set(written["tasks"]["emotion"]) >= {"answer", "label", "probabilities", "text"}
     assert set(result.timing_s) == {"load", "encode", "answer", "total"}
+
+
+def cut_at(analyzer: EmotionAnalyzer, answers: Any) -> dict[str, int]:
+    """At how many tokens each answer was cut, as its warning says; random weights never end one."""
+    cut = {
+        name: [w.text for w in result.warnings if w.code == "answer_cut"] for name, result in answers.items()
+    }
+    return {name: int(text.split()[-2]) for name, (text,) in cut.items()}
+
+
+@pytest.mark.usefixtures("short")
+def test_an_answer_is_as_long_as_the_user_the_model_or_the_task_allows(
+    analyzer: EmotionAnalyzer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits: list[list[int]] = []
+    greedy = decoding.greedy
+
+    def spy(model: Any, branches: Any, most: Any, ends: Any) -> Any:
+        limits.append(list(most))
+        return greedy(model, branches, most, ends)
+
+    monkeypatch.setattr(decoding, "greedy", spy)
+    tasks, clip = ["emotion", "empathy"], make_clip()
+    assert cut_at(analyzer, analyzer.analyze(clip, tasks=tasks)) == {"emotion": 6, "empathy": 6}
+    analyzer.model.generation_config.task_max_new_tokens = {"empathy": 3, "of another world": 9}
+    assert cut_at(analyzer, analyzer.analyze(clip, tasks=tasks)) == {"emotion": 6, "empathy": 3}
+    asked = [Request(clip, None, None, tasks, max_new_tokens=number) for number in (5, None)]
+    first, second = (cut_at(analyzer, answers.tasks) for answers in analyzer.answer_batch(asked))
+    assert first == {"emotion": 5, "empathy": 5} and second == {"emotion": 6, "empathy": 3}
+    assert cut_at(analyzer, analyzer.analyze(clip, tasks=tasks, max_new_tokens=2)) == dict.fromkeys(tasks, 2)
+    assert limits == [[6, 6], [6, 3], [5, 5, 6, 3], [2, 2]]
+    with pytest.raises(ArgumentError, match="max_new_tokens: expected a whole number above 0, got 0"):
+        analyzer.analyze(clip, tasks=tasks, max_new_tokens=0)
+
+
+@pytest.mark.usefixtures("short")
+def test_the_prompt_makes_room_for_the_answer(analyzer: EmotionAnalyzer) -> None:
+    analyzer.model.config.text_config.max_position_embeddings = 400
+
+    def cut(number: int | None) -> bool:
+        asked = analyzer.analyze(make_clip(), "happy " * 10, ["emotion"], max_new_tokens=number)
+        return any(warning.code == "text_cut" for warning in asked.warnings)
+
+    prompt = analyzer.processor.prompt(
+        TASKS["emotion"].question(), modalities={"video", "audio"}, text="happy " * 10
+    )
+    room = 400 - analyzer.processor([prompt])["input_ids"].shape[1]
+    assert not cut(None) and not cut(room) and cut(room + 1)
+    analyzer.model.generation_config.task_max_new_tokens = {"emotion": room + 1}
+    assert cut(None)
+    with pytest.raises(
+        ArgumentError, match=r"prompt of at most 20 tokens.*an answer may have 380.*max_new_tokens"
+    ):
+        analyzer.analyze(make_clip(), "happy", ["emotion"], max_new_tokens=380)
 
 
 @pytest.mark.usefixtures("short")

@@ -81,6 +81,16 @@ def test_placeholders_without_media_are_refused(model, batch):
         model(input_ids=words["input_ids"][1:], input_values=batch["input_values"][1:])
 
 
+def test_a_model_without_a_face_branch_has_no_face_features():
+    model = NanoEmoXForConditionalGeneration(tiny_config(face_tokens=0)).eval()
+    assert model.face_encoder is None and model.face_adapter is None
+    assert {"face_encoder", "face_adapter"}.isdisjoint(model.parts())
+    faces = torch.zeros(1, 4, 3, 24, 24)
+    assert model.encode(face_pixel_values=faces) == {}
+    with pytest.raises(ValueError, match=r"no face branch \(face_tokens is 0\)"):
+        model.get_face_features(torch.zeros(1, 4, 8))
+
+
 def test_loss_is_on_the_answer_only(model, processor):
     batch = make_batch(processor, answers=ANSWERS)
     output = model(**batch)

@@ -13,7 +13,7 @@ from transformers import Wav2Vec2FeatureExtractor
 
 from nanoemox.model.adapters import FaceAdapter, QFormerAdapter
 from nanoemox.model.affectgpt import AttentionAdapter, AttentionFusion
-from nanoemox.model.configuration_nanoemox import PRESETS, NanoEmoXConfig
+from nanoemox.model.configuration_nanoemox import NanoEmoXConfig, preset_fields
 from nanoemox.model.encoders import AudioEncoder, FaceEncoder, VisionEncoder
 from nanoemox.model.fusion import FusionEncoder
 from nanoemox.model.processing_nanoemox import normalised_sound, picture_processor
@@ -22,7 +22,7 @@ from tests.reference.common import Reference, Result, load, official_shapes, rul
 
 def _config(**changes: Any) -> NanoEmoXConfig:
     """The nano configuration with some sizes changed; a dict changes a part's own configuration."""
-    fields = dict(PRESETS["nano"])
+    fields = preset_fields("nano")
     for name, value in changes.items():
         fields[name] = {**fields[name], **value} if isinstance(value, dict) else value
     return NanoEmoXConfig(**fields)

@@ -11,6 +11,7 @@ import pytest
 import torch
 import yaml
 
+from nanoemox.checkpoints.load import load_answer_limits
 from nanoemox.data.manifest import ManifestError
 from nanoemox.data.schema import Record
 from nanoemox.files.atomic import write_jsonl
@@ -24,6 +25,7 @@ from nanoemox.training.recipe import P2ERecipe, RecipeError, load_recipe, shippe
 from nanoemox.training.trainer import ByLength
 
 EMOTIONS = ("anger", "fear")
+LIMITS = {"reasoning": 12, "empathy": 12}  # random weights never end an answer
 LABELS = {
     "intent": {"label": "ask for help"},
     "reasoning": {
@@ -259,6 +261,7 @@ def _recipe(folder: Path, name: str, **changes: Any) -> list[str]:
 @pytest.fixture
 def workplace(model: Any, processor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a tiny model, a manifest and media that need no decoding."""
+    model.generation_config.task_max_new_tokens = LIMITS
     model.save_pretrained(tmp_path / "model")
     processor.save_pretrained(tmp_path / "model")
     records = _records(tmp_path)
@@ -339,6 +342,7 @@ def test_finished_phases_are_kept_and_only_trained_parts_change(
     before, after = (load_file(workplace / f / "model.safetensors") for f in ("kept/1a", "kept/3"))
     changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
     assert changed == {"audio_adapter", "video_adapter", "face_adapter", "fusion", "language_model"}
+    assert load_answer_limits(workplace / "kept/1a") == load_answer_limits(workplace / "kept/3") == LIMITS
     frozen = [
         n for n in before if n.endswith(("embed_tokens.weight", "norm.weight", "input_layernorm.weight"))
     ]

@@ -30,6 +30,7 @@ from nanoemox.training.recipe import RecipeError
 from tests.media_files import make_media
 from tests.tiny import tiny_config
 
+LIMITS = dict.fromkeys(TASKS, 12)  # random weights never end an answer
 WITHOUT_FACE = {"vision_encoder", "audio_encoder", "video_adapter", "audio_adapter", "fusion", "lm"}
 # AffectGPT's parts, which read other features than the paper's.
 AFFECTGPT = {
@@ -56,7 +57,9 @@ def workplace(tokenizer: Any, tmp_path: Path, request: pytest.FixtureRequest) ->
     changes = {} if request.param == "the paper's parts" else AFFECTGPT
     torch.manual_seed(0)
     config = tiny_config(tokenizer, face_tokens=0, **changes)
-    NanoEmoXForConditionalGeneration(config).eval().save_pretrained(tmp_path / "model")
+    model = NanoEmoXForConditionalGeneration(config).eval()
+    model.generation_config.task_max_new_tokens = LIMITS
+    model.save_pretrained(tmp_path / "model")
     NanoEmoXProcessor.from_config(config, tokenizer).save_pretrained(tmp_path / "model")
     make_media(tmp_path / "both.mp4", 1.0)
     make_media(tmp_path / "mute.mp4", 1.0, audio=None)

@@ -32,7 +32,7 @@ from nanoemox.checkpoints.weight_files import (
 )
 from nanoemox.files.atomic import whole_folder, write_json
 from nanoemox.files.errors import ArgumentError
-from nanoemox.model.configuration_nanoemox import PRESETS, NanoEmoXConfig
+from nanoemox.model.configuration_nanoemox import PRESETS, NanoEmoXConfig, preset_fields
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.model.parts import PARTS, part_of
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor, prepare_tokenizer
@@ -76,7 +76,7 @@ def assemble(
         WeightsError: Before anything is written, where that is possible.
     """
     check_dtype(dtype)
-    revisions, sizes = dict(revisions or {}), dict(PRESETS[_known(preset)]) | dict(settings or {})
+    revisions, sizes = dict(revisions or {}), preset_fields(_known(preset)) | dict(settings or {})
     parts = [
         hub_part("vision_encoder", vision, revisions.get("vision")),
         hub_part("audio_encoder", audio, revisions.get("audio")),
@@ -149,7 +149,7 @@ def assemble_random(
     check_dtype(dtype)
     from nanoemox.model.tokenizer import train_tokenizer
 
-    config = NanoEmoXConfig(**{**PRESETS[_known(preset)], **(settings or {})})
+    config = NanoEmoXConfig(**{**preset_fields(_known(preset)), **(settings or {})})
     logger.info("tokenizer: training")
     tokenizer = train_tokenizer(theatre_texts(200, seed), vocabulary=2048)
     fit_placeholders(config, tokenizer, "the tokenizer trained here")

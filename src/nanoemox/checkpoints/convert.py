@@ -25,7 +25,7 @@ from torch import Tensor
 
 from nanoemox.checkpoints.assemble import parameter_shapes, skeleton_of
 from nanoemox.checkpoints.hub import check_folder, complete, find_part, public_name
-from nanoemox.checkpoints.load import load_config, load_processor
+from nanoemox.checkpoints.load import load_answer_limits, load_config, load_processor
 from nanoemox.checkpoints.official_names import NEVER_REACHED, official_name
 from nanoemox.checkpoints.weight_files import (
     FLOATS,
@@ -142,7 +142,7 @@ def convert(
     """
     folder = find_part(str(base))
     check_folder(folder)
-    processor = load_processor(folder)
+    processor, limits = load_processor(folder), load_answer_limits(folder)
     with ExitStack() as stack:
         # Open the checkpoints, and give every tensor its place or refuse all of them.
         state: dict[str, Stored] = {}
@@ -178,7 +178,10 @@ def convert(
             if plan.lora:
                 _save_lora(new / "lora", plan.lora, lora_alpha)
             config.save_pretrained(new)
-            skeleton_of(config).generation_config.save_pretrained(new)
+            generation = skeleton_of(config).generation_config
+            if limits is not None:
+                generation.task_max_new_tokens = limits
+            generation.save_pretrained(new)
             _official_processor(processor, config).save_pretrained(new)
             if (folder / "assembly.json").is_file():
                 (new / "assembly.json").write_bytes((folder / "assembly.json").read_bytes())

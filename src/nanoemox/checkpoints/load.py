@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
@@ -72,7 +74,31 @@ def load_model(
     if wrong:
         found = "; ".join(f"{len(v)} {k.replace('_', ' ')}, such as {_shown(v[0])}" for k, v in wrong.items())
         raise ModelError(f"{name}: the weights do not fit the configuration ({found}); save the model again")
+    _check_limits(name, getattr(model.generation_config, "task_max_new_tokens", None))
     return model.to(device), processor
+
+
+def load_answer_limits(folder: Path) -> dict[str, int] | None:
+    """A model's own answer lengths by task; None where it has none. Raises ModelError if they are no numbers."""
+    path = folder / "generation_config.json"
+    if not path.is_file():
+        return None
+    try:
+        limits = json.loads(path.read_text(encoding="utf-8")).get("task_max_new_tokens")
+    except (ValueError, AttributeError) as error:
+        raise ModelError(f"{path}: is no configuration ({error}); copy it again") from error
+    return _check_limits(str(folder), limits)
+
+
+def _check_limits(name: str, limits: Any) -> dict[str, int] | None:
+    numbers = limits.values() if isinstance(limits, dict) else [None]
+    if limits is not None and not all(type(number) is int and number > 0 for number in numbers):
+        raise ModelError(
+            f"{name}: task_max_new_tokens in generation_config.json: expected a whole number above 0 for each task, "
+            f"got {limits!r}; correct the file"
+        )
+    checked: dict[str, int] | None = limits
+    return checked
 
 
 def load_processor(place: str | Path, revision: str | None = None) -> NanoEmoXProcessor:

@@ -33,7 +33,7 @@ from nanoemox.cli.console import (
 )
 from nanoemox.cli.corpora import corpora
 from nanoemox.cli.models import assemble, classify, convert, export
-from nanoemox.cli.options import TASK_NAMES, DeviceOption, ModelOption, QuarantineOption
+from nanoemox.cli.options import TASK_NAMES, DeviceOption, LimitOption, ModelOption, QuarantineOption
 from nanoemox.cli.scores import compare, score
 from nanoemox.cli.training import features, train
 from nanoemox.files.errors import ArgumentError, NanoEmoXError
@@ -121,6 +121,7 @@ def analyze(
     text_only: Annotated[
         bool, typer.Option("--text-only", help="Answer from --text alone, without a clip.")
     ] = False,
+    max_new_tokens: LimitOption = None,
     device: DeviceOption = "cpu",
 ) -> None:
     """Answer six questions about one clip: sentiment, emotion, every emotion, intent, reasons, an empathic reply."""
@@ -156,7 +157,7 @@ def analyze(
     analyzer = EmotionAnalyzer.from_pretrained(model, device=device)
     if clip is not None and analyzer.processor.compat:  # a converted model reads other audio windows
         loaded = load_clip(clip, start_s=start, end_s=end, compat=analyzer.processor.compat)
-    analysis = analyzer.analyze(loaded, text=text, tasks=task)
+    analysis = analyzer.analyze(loaded, text=text, tasks=task, max_new_tokens=max_new_tokens)
     timing = {**analysis.timing_s, "load": round(load_s, 4)}
     timing["total"] = round(sum(timing.values()) - timing.get("total", 0.0), 4)
     analysis = replace(analysis, timing_s=timing)
@@ -267,6 +268,7 @@ def evaluate(
     workers: Annotated[
         int, typer.Option(metavar="N", min=1, help="How many threads read clips while the model answers.")
     ] = 2,
+    max_new_tokens: LimitOption = None,
     json_file: JsonOption = None,
 ) -> None:
     """Score a model on a labelled manifest, with intervals. Writes report.json, and report.html to look at.
@@ -294,6 +296,7 @@ def evaluate(
         features=store,
         quarantine=quarantine,
         workers=workers,
+        max_new_tokens=max_new_tokens,
     )
     if not write_result(report.to_dict(), json_file):
         from nanoemox.cli.terminal import show_scores

@@ -22,6 +22,15 @@ ModelOption = Annotated[
 DeviceOption = Annotated[
     str, typer.Option(metavar="NAME", help="Where the model computes: cpu, cuda, or another device of torch.")
 ]
+LimitOption = Annotated[
+    int | None,
+    typer.Option(
+        "--max-new-tokens",
+        metavar="N",
+        min=1,
+        help="Cut every answer at N tokens. Without it, the model and the tasks set the limits.",
+    ),
+]
 QuarantineOption = Annotated[
     Path | None,
     typer.Option(

@@ -59,6 +59,7 @@ def evaluate(
     split: str | None = None,
     quarantine: str | Path | None = None,
     workers: int = 2,
+    max_new_tokens: int | None = None,
 ) -> EvaluationReport:
     """Score a model on a labelled manifest; the report is also written to `out`/report.json and .html.
 
@@ -79,6 +80,7 @@ def evaluate(
         split: Only clips of "train", "val" or "test".
         quarantine: Clips to leave out, beside those on the list next to the manifest.
         workers: Threads that read clips while the model answers.
+        max_new_tokens: Cut every answer at this number of tokens; None, as the model and the tasks have it.
 
     Returns:
         The report.
@@ -117,7 +119,9 @@ def evaluate(
     # Answer every clip, then score the answers beside the best constant ones.
     digest = hashlib.sha256(manifest.read_bytes()).hexdigest()
     started = time.perf_counter()
-    predictions = predict(records, analyzer, out, chosen, batch_size, given, features, digest, workers)
+    predictions = predict(
+        records, analyzer, out, chosen, batch_size, given, features, digest, workers, max_new_tokens
+    )
     seconds = time.perf_counter() - started
     speakers = {record.id: record.speaker for record in records if record.speaker}
     known = list(labels.values()) if train is None else [record.labels for record in train]
@@ -128,8 +132,9 @@ def evaluate(
 
     # Give the model each modality alone, if that was asked for.
     for modality in MODALITIES if alone else ():
+        folder, only = out / modality, {modality}
         lines = predict(
-            records, analyzer, out / modality, chosen, batch_size, {modality}, features, digest, workers
+            records, analyzer, folder, chosen, batch_size, only, features, digest, workers, max_new_tokens
         )
         baselines[f"{modality}_only"] = score(labels, lines, speakers, chosen, seed)
 

@@ -59,6 +59,7 @@ def predict(
     features: Features | None = None,
     manifest_sha256: str = "",
     workers: int = 2,
+    max_new_tokens: int | None = None,
 ) -> list[Prediction]:
     """Answer what the records have labels for, into `out`/predictions.jsonl; what is there already is kept.
 
@@ -75,12 +76,14 @@ def predict(
         features: Frozen features by clip id; other clips are read from their files.
         manifest_sha256: Which manifest the records are of.
         workers: Threads that read the clips of the next batch while the model answers.
+        max_new_tokens: Cut every answer at this number of tokens; None, as the model and the tasks have it.
 
     Returns:
         The predictions about these records, in the order of the finished file.
 
     Raises:
-        ArgumentError: The folder holds answers of another model or manifest.
+        ArgumentError: The folder holds answers of another model or manifest, or answers that may be longer or
+            shorter.
     """
     out.mkdir(parents=True, exist_ok=True)
     path = out / FILE
@@ -90,6 +93,7 @@ def predict(
         "manifest": manifest_sha256,
         "modalities": sorted(modalities) if modalities is not None else None,
         "dtype": str(analyzer.model.dtype).removeprefix("torch."),
+        "max_new_tokens": {name: analyzer.answer_limit(task, max_new_tokens) for name, task in TASKS.items()},
     }
     done = _resume(path, run)
     todo = []
@@ -105,7 +109,8 @@ def predict(
     ):
         for batch, read in _read_ahead(batches, modalities, features, analyzer.processor.compat, workers):
             started = time.perf_counter()
-            for prediction in _answer(analyzer, batch, [source for source, _ in read], modalities):
+            sources = [source for source, _ in read]
+            for prediction in _answer(analyzer, batch, sources, modalities, max_new_tokens):
                 file.write(json.dumps(prediction.line(), ensure_ascii=False) + "\n")
                 done[prediction.id, prediction.task] = prediction
             share = (time.perf_counter() - started) / len(batch)
@@ -178,6 +183,7 @@ def _answer(
     batch: Batch,
     sources: Sequence[Source],
     modalities: Collection[str] | None,
+    max_new_tokens: int | None,
 ) -> Iterator[Prediction]:
     """The predictions of one batch. If it fails, its clips are asked one by one: none spoils others."""
     requests: list[Request] = []
@@ -187,7 +193,9 @@ def _answer(
             yield from _errors(record, tasks, source)
             continue
         candidates = {t: offered for t in tasks if (offered := TASKS[t].candidates(record.labels))}
-        requests.append(Request(source, record.text, record.turns, tasks, candidates, modalities))
+        requests.append(
+            Request(source, record.text, record.turns, tasks, candidates, modalities, max_new_tokens)
+        )
         asked.append((record, tasks))
     if not requests:
         return

@@ -91,6 +91,29 @@ class EmotionAnalyzer:
         """The same as a warning with the code `training_domain`."""
         return CodedWarning("training_domain", self.domain_note) if self.domain_note else None
 
+    def answer_limit(self, task: Task[Any], asked: int | None = None) -> int:
+        """How many tokens an answer may have.
+
+        What is asked for comes first, then what the model has for the task (`task_max_new_tokens` in its
+        generation_config.json), then what the task has by itself.
+
+        Args:
+            task: The task that is answered.
+            asked: The number that the user asks for, if any.
+
+        Returns:
+            The number of tokens at which an answer is cut.
+
+        Raises:
+            ArgumentError: If the number that is asked for is not above 0.
+        """
+        if asked is not None:
+            if asked < 1:
+                raise ArgumentError(f"max_new_tokens: expected a whole number above 0, got {asked}")
+            return asked
+        own: Mapping[str, int] = getattr(self.model.generation_config, "task_max_new_tokens", None) or {}
+        return own.get(task.name, task.max_new_tokens)
+
     def analyze(
         self,
         clip: str | Path | Clip | None,
@@ -100,6 +123,7 @@ class EmotionAnalyzer:
         start_s: float | None = None,
         end_s: float | None = None,
         candidates: Mapping[str, Sequence[str]] | None = None,
+        max_new_tokens: int | None = None,
     ) -> Analysis:
         """Answer questions about one clip.
 
@@ -111,6 +135,7 @@ class EmotionAnalyzer:
             start_s: Use the file from here on.
             end_s: Use the file up to here.
             candidates: Task -> the labels to choose from, for tasks that are answered by one of a list.
+            max_new_tokens: Cut every answer at this number of tokens. None takes the limits of `answer_limit`.
 
         Returns:
             The answers, and what they rest on.
@@ -131,7 +156,8 @@ class EmotionAnalyzer:
             raise ArgumentError(
                 f"{media.path or 'no clip'}: expected pictures, sound or words, got none; give the text"
             )
-        answers = self.answer_batch([Request(media, text, dialogue, tasks, candidates or {})])[0]
+        request = Request(media, text, dialogue, tasks, candidates or {}, max_new_tokens=max_new_tokens)
+        answers = self.answer_batch([request])[0]
         timing = {"load": load_s, **answers.timing_s}
         timing["total"] = round(sum(timing.values()), 4)
         notes = [self.domain_warning] if self.domain_warning else []
@@ -162,7 +188,8 @@ class EmotionAnalyzer:
         )
         branches, gate = decoding.read_prompts(self.model, prompts, features)
         flat = [(request, task) for request, tasks in zip(requests, asked, strict=True) for task in tasks]
-        written = decoding.greedy(self.model, branches, [t.max_new_tokens for _, t in flat], self._ends)
+        limits = [self.answer_limit(task, request.max_new_tokens) for request, task in flat]
+        written = decoding.greedy(self.model, branches, limits, self._ends)
 
         # Of closed questions, compute how likely each candidate is.
         closed = [
@@ -182,7 +209,8 @@ class EmotionAnalyzer:
         results: list[TaskResult] = []
         for row, ((request, task), (tokens, ended)) in enumerate(zip(flat, written, strict=True)):
             text = self.processor.tokenizer.decode(tokens, skip_special_tokens=True).strip()
-            results.append(_result(task, text, ended, _candidates(request, task), likely.get(row)))
+            cut_at = None if ended else limits[row]
+            results.append(_result(task, text, cut_at, _candidates(request, task), likely.get(row)))
         timing = {"encode": encode_s, "answer": _since(started)}
 
         # Give every request its own answers.
@@ -228,6 +256,7 @@ class EmotionAnalyzer:
         text = request.text if with_words else None
         dialogue = list(request.dialogue or []) if with_words else []
         room = self.model.config.text_config.max_position_embeddings
+        limits = [self.answer_limit(task, request.max_new_tokens) for task in tasks]
         warnings: list[CodedWarning] = []
         while True:
             prompts = [
@@ -241,7 +270,8 @@ class EmotionAnalyzer:
             ]
             ids = self.processor.training_batch(prompts)
             lengths = ids["attention_mask"].sum(dim=1).tolist()
-            if max(n + t.max_new_tokens for n, t in zip(lengths, tasks, strict=True)) <= room:
+            length, limit = max(zip(lengths, limits, strict=True), key=sum)
+            if length + limit <= room:
                 break
             if dialogue:
                 dialogue = dialogue[1:]
@@ -253,7 +283,8 @@ class EmotionAnalyzer:
                 warnings = [CodedWarning("text_cut", cut)]
             else:
                 raise ArgumentError(
-                    f"expected a prompt of at most {room} tokens, got {max(lengths)}; give fewer candidates"
+                    f"expected a prompt of at most {room - limit} tokens (the model has room for {room}, and an answer "
+                    f"may have {limit}), got {length}; give fewer candidates, or a smaller max_new_tokens"
                 )
         return [row[-n:].tolist() for row, n in zip(ids["input_ids"], lengths, strict=True)], warnings
 
@@ -316,14 +347,14 @@ def _candidates(request: Request, task: Task[Any]) -> list[str] | None:
 def _result(
     task: Task[Any],
     text: str,
-    ended: bool,
+    cut_at: int | None,
     candidates: Sequence[str] | None,
     probabilities: Mapping[str, float] | None,
 ) -> TaskResult:
     """What was written and how likely each candidate is -> one result."""
     answer = task.parse(text, candidates)
-    if not ended:
-        cut = CodedWarning("answer_cut", f"the answer was cut at {task.max_new_tokens} tokens")
+    if cut_at is not None:
+        cut = CodedWarning("answer_cut", f"the answer was cut at {cut_at} tokens")
         answer = answer.model_copy(update={"warnings": (*answer.warnings, cut)})
     if probabilities and isinstance(task, ClosedTask):
         answer = task.likeliest(answer, probabilities)

@@ -91,6 +91,7 @@ class Request:
     tasks: Sequence[str] | None = None  # None: all of them
     candidates: Mapping[str, Sequence[str]] = field(default_factory=dict)  # task -> labels to choose from
     modalities: Collection[str] | None = None  # use only these of "video", "audio", "text", whatever there is
+    max_new_tokens: int | None = None  # where every answer is cut; None: EmotionAnalyzer.answer_limit
 
 
 @dataclass(frozen=True)

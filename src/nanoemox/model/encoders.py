@@ -86,14 +86,16 @@ class FaceEncoder(nn.Module):
     def forward(self, pixel_values: Tensor) -> Tensor:
         """Pixels [B, T, 3, H, W] -> features [B, T, D]."""
         maps = self.stage_maps(pixel_values.flatten(0, 1).to(self.model.dtype))
-        return self.fuse(maps).unflatten(0, pixel_values.shape[:2])
+        features: Tensor = self.fuse(maps).unflatten(0, pixel_values.shape[:2])
+        return features
 
     def stage_maps(self, pixel_values: Tensor) -> tuple[Tensor, ...]:
         """Pixels [B, 3, H, W] -> the output of every stage before its patch merging, [B, D_s, H_s, W_s]."""
         output = self.model(
             pixel_values, output_hidden_states=True, output_hidden_states_before_downsampling=True
         )
-        return output.reshaped_hidden_states[1:]  # the first is the patch embedding
+        maps: tuple[Tensor, ...] = output.reshaped_hidden_states
+        return maps[1:]  # the first is the patch embedding
 
     def fuse(self, maps: tuple[Tensor, ...]) -> Tensor:
         """Stage maps, finest first -> [B, D], the mean of the fused map."""
@@ -102,4 +104,5 @@ class FaceEncoder(nn.Module):
         for stage, projection in zip(maps, self.level_projections, strict=True):
             level = projection(stage.movedim(1, -1)).movedim(-1, 1)
             levels.append(functional.interpolate(level, size=size, mode="bilinear", align_corners=False))
-        return self.fuse_projection(torch.cat(levels[::-1], dim=1)).mean(dim=(-2, -1))  # coarsest level first
+        fused: Tensor = self.fuse_projection(torch.cat(levels[::-1], dim=1))  # coarsest level first
+        return fused.mean(dim=(-2, -1))

@@ -12,7 +12,7 @@ placeholders. Letters: B batch, T frames, C audio windows, N tokens, S text, D w
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -35,8 +35,10 @@ from nanoemox.model.remote_code import bring_code
 
 MEDIA_NAMES = ("pixel_values_videos", "face_pixel_values", "input_values")
 # The paper's forms, and AffectGPT's where a configuration asks for them (NanoEmoXConfig, `…_type`).
-ADAPTER_TYPES: dict[str, Any] = {"qformer": QFormerAdapter, "attention": AttentionAdapter}
-FUSION_TYPES: dict[str, Any] = {
+Adapter: TypeAlias = QFormerAdapter | AttentionAdapter
+Fusion: TypeAlias = FusionEncoder | AttentionFusion | QFormerFusion
+ADAPTER_TYPES: dict[str, type[Adapter]] = {"qformer": QFormerAdapter, "attention": AttentionAdapter}
+FUSION_TYPES: dict[str, type[Fusion]] = {
     "experts": FusionEncoder,
     "attention": AttentionFusion,
     "qformer": QFormerFusion,
@@ -74,18 +76,22 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
         super().__init__(config)
         self.vision_encoder = VisionEncoder(config)
         self.audio_encoder = AudioEncoder(config)
-        face: list[Any] = [FaceEncoder(config), FaceAdapter(config)] if config.face_tokens else [None, None]
-        self.face_encoder: FaceEncoder = face[0]
-        self.video_adapter: QFormerAdapter = ADAPTER_TYPES[config.video_adapter_type](
+        # Both before the other adapters: with one seed, untrained weights depend on the order of building.
+        face_encoder = FaceEncoder(config) if config.face_tokens else None
+        face_adapter = FaceAdapter(config) if config.face_tokens else None
+        self.face_encoder: FaceEncoder | None = face_encoder
+        self.video_adapter: Adapter = ADAPTER_TYPES[config.video_adapter_type](
             config, config.video_width, config.max_frames, config.video_tokens
         )
-        self.audio_adapter: QFormerAdapter = ADAPTER_TYPES[config.audio_adapter_type](
+        self.audio_adapter: Adapter = ADAPTER_TYPES[config.audio_adapter_type](
             config, config.audio_config.hidden_size, config.max_audio_windows, config.audio_tokens
         )
-        self.face_adapter: FaceAdapter = face[1]
-        self.fusion: FusionEncoder = FUSION_TYPES[config.fusion_type](config)
+        self.face_adapter: FaceAdapter | None = face_adapter
+        self.fusion: Fusion = FUSION_TYPES[config.fusion_type](config)
         self.language_model = Qwen2ForCausalLM(config.text_config)
         self.generation_config.suppress_tokens = list(config.placeholder_ids.values())
+        # Else transformers drops keys of our own (task_max_new_tokens) when the file is read again.
+        self.generation_config._from_model_config = None
         self.post_init()
 
     def forward(
@@ -175,15 +181,20 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
     def get_video_features(self, video_features: Tensor) -> Tensor:
         """Scene features [B, T, D] -> tokens [B, N, D of the language model]."""
-        return self.video_adapter(_as_read(video_features, self.video_adapter))
+        tokens: Tensor = self.video_adapter(_as_read(video_features, self.video_adapter))
+        return tokens
 
     def get_audio_features(self, audio_features: Tensor) -> Tensor:
         """Voice features [B, C, D] -> tokens [B, N, D of the language model]."""
-        return self.audio_adapter(_as_read(audio_features, self.audio_adapter))
+        tokens: Tensor = self.audio_adapter(_as_read(audio_features, self.audio_adapter))
+        return tokens
 
     def get_face_features(self, face_features: Tensor) -> Tensor:
         """Face features [B, T, D] -> tokens [B, N, D of the language model]."""
-        return self.face_adapter(_as_read(face_features, self.face_adapter))
+        if self.face_adapter is None:
+            raise ValueError("expected no face features: this model has no face branch (face_tokens is 0)")
+        tokens: Tensor = self.face_adapter(_as_read(face_features, self.face_adapter))
+        return tokens
 
     def get_fusion_features(
         self, video_fusion_features: Tensor, audio_fusion_features: Tensor
@@ -192,9 +203,10 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
         AffectGPT's forms take features [B, T, D] and [B, C, D] instead, and have no gate (None).
         """
-        return self.fusion(
+        fused: tuple[Tensor, Tensor | None] = self.fusion(
             _as_read(video_fusion_features, self.fusion), _as_read(audio_fusion_features, self.fusion)
         )
+        return fused
 
     def merge(self, input_ids: Tensor, features: dict[str, Tensor]) -> tuple[Tensor, Tensor | None]:
         """Ids [B, S] -> embeddings [B, S, D] with the modalities' tokens in place, gate [B, 3] or None."""
@@ -242,7 +254,7 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
         self, input_ids: Tensor, is_first_iteration: bool | None = False, **kwargs: Any
     ) -> dict[str, Any]:
         """As usual, but the media go in at the first step only: after it they are in the cache."""
-        inputs = super().prepare_inputs_for_generation(
+        inputs: dict[str, Any] = super().prepare_inputs_for_generation(
             input_ids, is_first_iteration=is_first_iteration, **kwargs
         )
         if not is_first_iteration and kwargs.get("use_cache", True):
@@ -267,13 +279,15 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
         bring_code(save_directory)
 
     def get_input_embeddings(self) -> nn.Embedding:
-        return self.language_model.get_input_embeddings()
+        table: nn.Embedding = self.language_model.get_input_embeddings()
+        return table
 
     def set_input_embeddings(self, value: nn.Module) -> None:
         self.language_model.set_input_embeddings(value)
 
     def get_output_embeddings(self) -> nn.Linear:
-        return self.language_model.get_output_embeddings()
+        table: nn.Linear = self.language_model.get_output_embeddings()
+        return table
 
     def set_output_embeddings(self, value: nn.Module) -> None:
         self.language_model.set_output_embeddings(value)

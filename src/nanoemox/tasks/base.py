@@ -111,7 +111,7 @@ class Task(ABC, Generic[L]):
     tag: str
     question_text: str
     answer: str  # the sentence to answer with
-    max_new_tokens: int
+    max_new_tokens: int  # where an answer is cut, unless the model or the user sets another limit
 
     form: ClassVar[type[Label]]  # of this task's entry in a manifest's `labels`
     headline: ClassVar[str]  # the figure that stands for the task where there is room for one

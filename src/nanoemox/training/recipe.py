@@ -17,6 +17,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PositiveInt,
     ValidationError,
     field_validator,
     model_validator,
@@ -186,7 +187,8 @@ class Job(Schedule):
 class BackboneRecipe(Section):
     """Phase 0: clips, tokenizer, three encoders and a language model, put together as one untrained `pico`.
 
-    `stills` are single pictures that the scene encoder sees beside frames of clips.
+    `stills` are single pictures that the scene encoder sees beside frames of clips. `task_max_new_tokens` says how
+    long the model's answers may be where that is not the task's own limit: those about Affect Theatre are short.
     """
 
     kind: Literal["backbones"]
@@ -201,6 +203,7 @@ class BackboneRecipe(Section):
     vocabulary: int = Field(2000, gt=300)
     tokenizer_scripts: int = Field(4000, gt=0)
     stills: int = Field(0, ge=0)
+    task_max_new_tokens: dict[str, PositiveInt] = {}
     face: Job
     voice: Job
     scene: Job
@@ -210,6 +213,12 @@ class BackboneRecipe(Section):
     @classmethod
     def _preset_exists(cls, value: str) -> str:
         return _known([value], list(PRESETS), "preset")[0]
+
+    @field_validator("task_max_new_tokens")
+    @classmethod
+    def _limits_are_of_tasks(cls, value: dict[str, int]) -> dict[str, int]:
+        _known(list(value), list(TASKS), "task")
+        return value
 
 
 Recipe: TypeAlias = P2ERecipe | BackboneRecipe

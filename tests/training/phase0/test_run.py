@@ -12,6 +12,7 @@ import pytest
 import torch
 import yaml
 
+from nanoemox.checkpoints.load import load_answer_limits
 from nanoemox.model.configuration_nanoemox import PLACEHOLDERS, NanoEmoXConfig
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 from nanoemox.model.tokenizer import train_tokenizer
@@ -137,6 +138,7 @@ def test_stills_are_repeatable_and_their_props_do_not_depend_on_the_place(tmp_pa
 
 def test_from_nothing_to_a_trained_model(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     jobs = {"steps": 2, "batch_size": 4, "learning_rate": "1e-3", "threads": 1, "log_every": 1}
+    limits = dict.fromkeys(TASKS, 5)
     recipe = {
         "kind": "backbones",
         "name": "toy",
@@ -148,6 +150,7 @@ def test_from_nothing_to_a_trained_model(tmp_path: Path, caplog: pytest.LogCaptu
         "vocabulary": 900,
         "tokenizer_scripts": 100,
         "stills": 8,
+        "task_max_new_tokens": limits,
         **dict.fromkeys(("face", "voice", "scene", "lm"), jobs),
     }
     path = tmp_path / "toy.yaml"
@@ -173,6 +176,11 @@ def test_from_nothing_to_a_trained_model(tmp_path: Path, caplog: pytest.LogCaptu
     ]  # fmt: skip
     folder = train("p2e_pico", overrides=overrides).folder
     health = json.loads((folder / "diagnostics.json").read_text())
+    assert load_answer_limits(model) == load_answer_limits(folder) == limits
+    with pytest.raises(RecipeError, match="unknown task 'mood'"):
+        train(path, overrides=["task_max_new_tokens.mood=3"])
+    with pytest.raises(RecipeError, match="task_max_new_tokens"):
+        train(path, overrides=["task_max_new_tokens.emotion=0"])
     assert health["clips"] == 4 and set(health["tasks"]) == set(TASKS)
     with pytest.raises(RecipeError, match="assemble"):
         train(path, phase="nonsense")

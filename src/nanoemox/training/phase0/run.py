@@ -308,6 +308,8 @@ def assemble(recipe: BackboneRecipe) -> Path:
     records, clips = _training_clips(recipe)
     processor = _processor(recipe)
     calibrate(model.eval(), [clips.media(record.id, processor) for record in records[:CALIBRATION_CLIPS]])
+    if recipe.task_max_new_tokens:
+        model.generation_config.task_max_new_tokens = dict(recipe.task_max_new_tokens)
     with whole_folder(output / "model", replace=True) as new:
         model.eval().save_pretrained(new)
         processor.save_pretrained(new)

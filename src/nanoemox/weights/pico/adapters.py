@@ -45,7 +45,9 @@ class QFormerAdapter(nn.Module):
             )
         memory = features + self.position_embedding.weight[:steps]
         queries = self.query_tokens.expand(len(features), -1, -1)
-        return self.projection(self.qformer(queries, encoder_hidden_states=memory).last_hidden_state)
+        hidden = self.qformer(queries, encoder_hidden_states=memory).last_hidden_state
+        tokens: Tensor = self.projection(hidden)
+        return tokens
 
 
 class FaceAdapter(nn.Module):
@@ -67,4 +69,5 @@ class FaceAdapter(nn.Module):
         """Features [B, T, D] -> tokens [B, N, D of the language model]."""
         queries = self.query_tokens.expand(len(features), -1, -1)
         pooled, _ = self.attention(queries, features, features, need_weights=False)
-        return self.projection(pooled)
+        tokens: Tensor = self.projection(pooled)
+        return tokens

@@ -35,7 +35,8 @@ class AttentionAdapter(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Features [B, T, D] -> tokens [B, N, D of the language model], all alike."""
         pooled = (features * self.weigh(features)).sum(dim=1)  # [B, D]
-        return self.projection(pooled)[:, None].expand(-1, self.num_tokens, -1)
+        token: Tensor = self.projection(pooled)
+        return token[:, None].expand(-1, self.num_tokens, -1)
 
 
 class AttentionFusion(nn.Module):
@@ -61,7 +62,8 @@ class AttentionFusion(nn.Module):
         video = self.video_embedding(video_features.mean(dim=1))
         audio = self.audio_embedding(audio_features.mean(dim=1))
         weights = self.weigh(self.compare(torch.cat([video, audio], dim=-1)))  # [B, 2], video first
-        return video * weights[:, :1] + audio * weights[:, 1:]
+        mixed: Tensor = video * weights[:, :1] + audio * weights[:, 1:]
+        return mixed
 
 
 class QFormerFusion(QFormerAdapter):

@@ -1,12 +1,16 @@
-"""Every size of the model in one object, and the two presets that fill it.
+"""Every size of the model in one object, and the three presets that fill it (presets/*.json).
 
-`nano` is the 2.2 B model of the paper (Nano-EmoX, arXiv 2603.02123; sizes as in its released repository):
+`nano` is the 2.2 B model of the paper (Nano-EmoX, arXiv 2603.02123; sizes as in the official code):
 CLIP ViT-L/14, chinese-hubert-large, FaceXFormer's Swin-B and Qwen2.5-1.5B-Instruct. `pico` has the same parts
-in the same order at about eleven million parameters, small enough to train and run on a laptop.
+in the same order at about eleven million parameters, small enough to train and run on a laptop. `affectgpt` is
+AffectGPT (arXiv 2501.16566), whose official weights can be converted.
 """
 
 from __future__ import annotations
 
+import json
+from dataclasses import field
+from pathlib import Path
 from typing import Any, ClassVar
 
 from transformers import (
@@ -35,6 +39,8 @@ PART_CONFIGS: dict[str, type[PreTrainedConfig]] = {
     "qformer_config": Blip2QFormerConfig,
     "text_config": Qwen2Config,
 }
+# The sizes that lie beside this file in presets/, one JSON file each.
+PRESETS = ("nano", "pico", "affectgpt")
 
 # What each branch may be; the first is the paper's, the others are AffectGPT's (affectgpt.py).
 TYPES: dict[str, tuple[str, ...]] = {
@@ -86,14 +92,14 @@ class NanoEmoXConfig(PreTrainedConfig):
     model_type = "nanoemox"
     sub_configs_defaults: ClassVar[dict[str, Any]] = PART_CONFIGS  # transformers from 5.20
     sub_configs: ClassVar[dict[str, Any]] = PART_CONFIGS  # and before
-    has_no_defaults_at_init = True  # before 5.20; the defaults of the parts are too small for the taps
+    has_no_defaults_at_init = True  # before 5.20; the defaults of the parts are too small for the fusion layers
 
-    # Each may be given as a dict or left out; after construction it is the class named here.
-    vision_config: CLIPVisionConfig = None
-    audio_config: HubertConfig = None
-    face_config: SwinConfig = None
-    qformer_config: Blip2QFormerConfig = None
-    text_config: Qwen2Config = None
+    # Each may also be given as a dict; after construction it is the class named here.
+    vision_config: CLIPVisionConfig = field(default_factory=CLIPVisionConfig)
+    audio_config: HubertConfig = field(default_factory=HubertConfig)
+    face_config: SwinConfig = field(default_factory=SwinConfig)
+    qformer_config: Blip2QFormerConfig = field(default_factory=Blip2QFormerConfig)
+    text_config: Qwen2Config = field(default_factory=Qwen2Config)
     max_frames: int = 32
     max_audio_windows: int = 8
     video_tokens: int = 32
@@ -148,7 +154,8 @@ class NanoEmoXConfig(PreTrainedConfig):
     def video_width(self) -> int:
         """Width of the scene features, one per frame."""
         vision = self.vision_config
-        return vision.projection_dim if self.vision_projected else vision.hidden_size
+        width: int = vision.projection_dim if self.vision_projected else vision.hidden_size
+        return width
 
     @property
     def placeholder_ids(self) -> dict[str, int]:
@@ -163,9 +170,7 @@ class NanoEmoXConfig(PreTrainedConfig):
     @classmethod
     def preset(cls, name: str, tokenizer: Any = None) -> NanoEmoXConfig:
         """The configuration called `name` ("pico", "nano", "affectgpt"), fitted to `tokenizer` when one is given."""
-        if name not in PRESETS:
-            raise ValueError(f"unknown preset {name!r}: expected one of {', '.join(PRESETS)}")
-        config = cls(**PRESETS[name])
+        config = cls(**preset_fields(name))
         if tokenizer is not None:
             config.fit_tokenizer(tokenizer, exact=name == "pico")
         return config
@@ -191,158 +196,28 @@ class NanoEmoXConfig(PreTrainedConfig):
         self.text_config.pad_token_id = tokenizer.pad_token_id
 
 
-PRESETS: dict[str, dict[str, Any]] = {
-    "nano": {
-        "vision_config": {  # openai/clip-vit-large-patch14, vision tower
-            "hidden_size": 1024,
-            "intermediate_size": 4096,
-            "num_hidden_layers": 24,
-            "num_attention_heads": 16,
-            "image_size": 224,
-            "patch_size": 14,
-            "projection_dim": 768,
-        },
-        "audio_config": {  # TencentGameMate/chinese-hubert-large
-            "hidden_size": 1024,
-            "intermediate_size": 4096,
-            "num_hidden_layers": 24,
-            "num_attention_heads": 16,
-            "feat_extract_norm": "layer",
-            "conv_bias": True,
-            "do_stable_layer_norm": True,
-        },
-        "face_config": {  # Swin-B, the backbone of FaceXFormer (arXiv 2403.12960)
-            "image_size": 224,
-            "patch_size": 4,
-            "embed_dim": 128,
-            "depths": [2, 2, 18, 2],
-            "num_heads": [4, 8, 16, 32],
-            "window_size": 7,
-        },
-        "qformer_config": {  # BLIP-2's Q-Former cut to two layers, cross-attention in both
-            "hidden_size": 768,
-            "intermediate_size": 3072,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 12,
-            "cross_attention_frequency": 1,
-        },
-        "text_config": {  # Qwen/Qwen2.5-1.5B-Instruct
-            "vocab_size": 151_936,
-            "hidden_size": 1536,
-            "intermediate_size": 8960,
-            "num_hidden_layers": 28,
-            "num_attention_heads": 12,
-            "num_key_value_heads": 2,
-            "max_position_embeddings": 32_768,
-            "rope_parameters": {"rope_theta": 1_000_000.0, "rope_type": "default"},
-            "tie_word_embeddings": True,
-            "bos_token_id": 151_643,
-            "eos_token_id": 151_645,
-            "pad_token_id": 151_643,
-        },
-    },
-    "pico": {
-        "vision_config": {
-            "hidden_size": 192,
-            "intermediate_size": 512,
-            "num_hidden_layers": 6,
-            "num_attention_heads": 6,
-            "image_size": 96,
-            "patch_size": 12,
-            "projection_dim": 192,
-        },
-        "audio_config": {
-            "hidden_size": 160,
-            "intermediate_size": 480,
-            "num_hidden_layers": 6,
-            "num_attention_heads": 5,
-            "feat_extract_norm": "layer",
-            "conv_bias": True,
-            "do_stable_layer_norm": True,
-            "conv_dim": [
-                32,
-                64,
-                64,
-                64,
-                96,
-                96,
-                128,
-            ],  # stride 320, as in the original: 99 steps in 2 s
-            "num_conv_pos_embeddings": 32,
-            "num_conv_pos_embedding_groups": 8,
-            "initializer_range": 0.05,
-        },
-        "face_config": {
-            "image_size": 96,
-            "patch_size": 4,
-            "embed_dim": 32,
-            "depths": [2, 2, 2, 2],
-            "num_heads": [2, 4, 8, 8],
-            "window_size": 3,
-            "mlp_ratio": 2.0,
-            "drop_path_rate": 0.0,
-            "initializer_range": 0.05,
-        },
-        "qformer_config": {
-            "hidden_size": 192,
-            "intermediate_size": 512,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 6,
-            "cross_attention_frequency": 1,
-            "initializer_range": 0.07,  # 1 / sqrt(192): at 0.02 the tokens of every clip come out alike
-        },
-        "text_config": {
-            "vocab_size": 2_048,  # a stand-in until a tokenizer is fitted
-            "hidden_size": 192,
-            "intermediate_size": 512,
-            "num_hidden_layers": 6,
-            "num_attention_heads": 6,
-            "num_key_value_heads": 2,
-            "max_position_embeddings": 2_048,
-            "rope_parameters": {"rope_theta": 10_000.0, "rope_type": "default"},
-            "tie_word_embeddings": True,
-            "initializer_range": 0.05,
-            "bos_token_id": 0,
-            "eos_token_id": 1,
-            "pad_token_id": 0,
-        },
-        "max_frames": 32,
-        "video_tokens": 8,
-        "audio_tokens": 8,
-        "audio_feature_layers": 2,
-        "vision_fusion_layers": [3, 4, 5],
-        "audio_fusion_layers": [4, 5, 6],
-        "fusion_width": 192,
-        "face_feature_width": 96,
-        "face_hidden_width": 192,
-        "fusion_token_id": 2_044,
-        "audio_token_id": 2_045,
-        "face_token_id": 2_046,
-        "video_token_id": 2_047,
-    },
-}
-# AffectGPT (arXiv 2501.16566) in its released best setup: the same scene and voice encoders, no face branch, a 7 B
-# language model, attention in place of Q-Formers, one token for each stream.
-PRESETS["affectgpt"] = {
-    **{part: PRESETS["nano"][part] for part in ("vision_config", "audio_config", "qformer_config")},
-    "face_config": PRESETS["nano"]["face_config"],  # without face tokens it is never built
-    "text_config": {  # Qwen/Qwen2.5-7B-Instruct
-        **PRESETS["nano"]["text_config"],
-        "vocab_size": 152_064,
-        "hidden_size": 3584,
-        "intermediate_size": 18_944,
-        "num_attention_heads": 28,
-        "num_key_value_heads": 4,
-        "tie_word_embeddings": False,
-    },
-    "video_tokens": 1,
-    "audio_tokens": 1,
-    "face_tokens": 0,
-    "fusion_tokens": 1,
-    "video_adapter_type": "attention",
-    "audio_adapter_type": "attention",
-    "fusion_type": "attention",
-    "vision_projected": True,
-}
+def preset_fields(name: str) -> dict[str, Any]:
+    """The fields of the configuration called `name`, as presets/NAME.json has them.
+
+    Args:
+        name: One of PRESETS.
+
+    Returns:
+        Fresh values; whoever changes them changes no other preset.
+
+    Raises:
+        ValueError: If there is no such preset, or this file is the copy that a saved model brings.
+    """
+    if name not in PRESETS:
+        raise ValueError(f"unknown preset {name!r}: expected one of {', '.join(PRESETS)}")
+    path = Path(__file__).parent / "presets" / f"{name}.json"
+    if not path.is_file():
+        raise ValueError(
+            f"preset {name}: expected {path}, but the code that comes with a saved model brings no presets; read the "
+            "model's own config.json, or install nanoemox"
+        )
+    fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return {key: value for key, value in fields.items() if not key.startswith("_")}  # comments
+
 
 AutoConfig.register(NanoEmoXConfig.model_type, NanoEmoXConfig, exist_ok=True)

@@ -36,7 +36,8 @@ class CrossModalExpert(nn.Module):
     def forward(self, audio: Tensor, video: Tensor) -> Tensor:
         """Voice [B, C, D] and scene [B, T, D] -> [B, C, D]."""
         hidden = audio + self.attention(audio, video, video, need_weights=False)[0]
-        return hidden + self.feed_forward(hidden)
+        mixed: Tensor = hidden + self.feed_forward(hidden)
+        return mixed
 
 
 class FusionEncoder(nn.Module):

@@ -54,7 +54,9 @@ class AudioEncoder(nn.Module):
     def forward(self, input_values: Tensor) -> tuple[Tensor, Tensor]:
         """Normalised sound [B, C, L] -> features [B, C, D], taps [B, C, 3 D]."""
         batch, clips = input_values.shape[:2]
-        output = self.model(input_values.flatten(0, 1).to(self.model.dtype), output_hidden_states=True)
+        # Before 5.23 transformers draws a random number for each layer in evaluation too: what follows must not notice.
+        with torch.random.fork_rng(devices=[], enabled=not self.model.training):
+            output = self.model(input_values.flatten(0, 1).to(self.model.dtype), output_hidden_states=True)
         # Only the last state has passed the final norm, as in the release; transformers 5 lists it without.
         states = [*output.hidden_states[:-1], output.last_hidden_state]
         means = [state.mean(dim=1).unflatten(0, (batch, clips)) for state in states]

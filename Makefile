@@ -7,20 +7,22 @@ SHELL := /bin/bash
 VENV     ?= .venv
 PIP_ARGS ?=
 BIN      := $(VENV)/bin
+OLDEST   := .venv-oldest
 # The first interpreter that really runs and is 3.11 or newer; override with  make PYTHON=/path/to/python
 PYTHON   ?= $(shell for p in python3 python3.11 python3.12 python3.13 python; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 
 
-.PHONY: help setup setup-dev demo test lint format pico clean distclean
+.PHONY: help setup setup-dev demo test test-oldest lint format pico clean distclean
 
 help:
 	@echo "make demo    set up, then analyse the bundled sample clip (table, demo/result.json, demo/report.html)"
 	@echo "make test    set up, then lint, types, import contracts and all tests"
+	@echo "make test-oldest  all tests with the lowest versions that pyproject.toml allows, in $(OLDEST)"
 	@echo "make setup   only set up $(VENV) (PIP_ARGS= goes to pip)"
 	@echo "make pico    stage Affect Theatre and train the bundled model from nothing: about 1.5 h; replaces the bundled one"
 	@echo "make format  let ruff tidy the tree"
-	@echo "make clean   remove what the commands wrote; distclean removes $(VENV) too"
+	@echo "make clean   remove what the commands wrote; distclean removes $(VENV) and $(OLDEST) too"
 
 # ---------------------------------------------------------------- set-up, once
 setup: $(VENV)/.runtime
@@ -50,6 +52,17 @@ test: export OMP_NUM_THREADS := 1
 test: setup-dev lint
 	$(BIN)/pytest -q -n 2
 
+# The lower bounds of pyproject.toml, in an environment of their own.
+test-oldest: export OMP_NUM_THREADS := 1
+test-oldest: $(OLDEST)/.dev
+	$(OLDEST)/bin/pytest -q -n 2
+
+$(OLDEST)/.dev: pyproject.toml constraints-oldest.txt
+	@test -n "$(PYTHON)" || { echo "nanoemox needs Python 3.11 or newer; none found (try: make PYTHON=/path/to/python3.11)" >&2; exit 2; }
+	test -x $(OLDEST)/bin/python || $(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet $(PIP_ARGS) -c constraints-oldest.txt -e '.[dev]'
+	@touch $@
+
 lint: setup-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -77,7 +90,7 @@ pico: setup
 
 clean:
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache demo/result.json demo/report.html
-	find . -name __pycache__ -type d -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -not -path './$(OLDEST)/*' -prune -exec rm -rf {} +
 
 distclean: clean
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(OLDEST)

@@ -13,20 +13,24 @@ PYTHON   ?= $(shell for p in python3 python3.11 python3.12 python3.13 python; do
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 
 
-.PHONY: help setup setup-dev demo test test-oldest lint format pico clean distclean
+.PHONY: help setup setup-dev setup-docs demo test test-slow lint format docs pico picture clean distclean
 
 help:
 	@echo "make demo    set up, then analyse the bundled sample clip (table, demo/result.json, demo/report.html)"
 	@echo "make test    set up, then lint, types, import contracts and all tests"
 	@echo "make test-oldest  all tests with the lowest versions that pyproject.toml allows, in $(OLDEST)"
+	@echo "make test-slow  the tests that make test leaves out, as they take minutes and install packages"
+	@echo "make docs    set up, then build the documentation into site/; a broken link or another warning fails"
 	@echo "make setup   only set up $(VENV) (PIP_ARGS= goes to pip)"
 	@echo "make pico    stage Affect Theatre and train the bundled model from nothing: about 1.5 h; replaces the bundled one"
+	@echo "make picture make docs/figures/report.png anew, the report page of the sample; needs Chromium"
 	@echo "make format  let ruff tidy the tree"
 	@echo "make clean   remove what the commands wrote; distclean removes $(VENV) and $(OLDEST) too"
 
 # ---------------------------------------------------------------- set-up, once
 setup: $(VENV)/.runtime
 setup-dev: $(VENV)/.dev
+setup-docs: $(VENV)/.docs
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "nanoemox needs Python 3.11 or newer; none found (try: make PYTHON=/path/to/python3.11)" >&2; exit 2; }
@@ -42,16 +46,26 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[dev]'
 	@touch $@ $(VENV)/.runtime
 
+$(VENV)/.docs: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing into $(VENV) with what the documentation needs, some minutes, this once"
+	$(BIN)/python -m pip install --quiet $(PIP_ARGS) -c constraints.txt -e '.[docs]'
+	@touch $@ $(VENV)/.runtime
+
 # ---------------------------------------------------------------- demo
 demo: setup
-	$(BIN)/nanoemox analyze demo/sample.mp4 --subtitle "$$(cat demo/sample.txt)" \
-		--json demo/result.json --report demo/report.html
+	$(BIN)/nanoemox analyze demo/sample.mp4 --text "$$(cat demo/sample.txt)" \
+		--json demo/result.json --html demo/report.html
+
+picture: setup
+	$(BIN)/python docs/figures/make_report_picture.py
 
 # ---------------------------------------------------------------- checks
 test: export OMP_NUM_THREADS := 1
 test: setup-dev lint
 	$(BIN)/pytest -q -n 2
 
+# The option -m overrides the one in pyproject.toml. PIP_ARGS reaches the pip that the tests call.
+test-slow: export PIP_ARGS := $(PIP_ARGS)
 # The lower bounds of pyproject.toml, in an environment of their own.
 test-oldest: export OMP_NUM_THREADS := 1
 test-oldest: $(OLDEST)/.dev
@@ -63,15 +77,24 @@ $(OLDEST)/.dev: pyproject.toml constraints-oldest.txt
 	$(OLDEST)/bin/python -m pip install --quiet $(PIP_ARGS) -c constraints-oldest.txt -e '.[dev]'
 	@touch $@
 
+test-slow: setup-dev
+	$(BIN)/pytest -q -m slow
+
 lint: setup-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy src
+	$(BIN)/pydoclint src/nanoemox
 	$(BIN)/lint-imports
 
 format: setup-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# ---------------------------------------------------------------- documentation
+docs: setup-docs
+	$(BIN)/python docs/build.py
+	@echo "open site/index.html, or search it too:  $(BIN)/python -m http.server --bind 127.0.0.1 --directory site"
 
 # ---------------------------------------------------------------- the bundled model, from nothing
 # The first step stages the clips it needs. Every step resumes, so after a kill the same command goes on.
@@ -84,12 +107,12 @@ pico: setup
 	rm -rf runs/pico/model
 	$(BIN)/nanoemox export runs/pico/p2e/3 runs/pico/model
 	$(BIN)/nanoemox evaluate runs/pico/theatre/test/manifest.jsonl --model runs/pico/model \
-		--constants-from runs/pico/theatre/train/manifest.jsonl --out runs/pico/evaluation
+		--majority-from runs/pico/theatre/train/manifest.jsonl --out runs/pico/evaluation
 	rm -rf $(BUNDLED)
-	$(BIN)/nanoemox export runs/pico/p2e/3 $(BUNDLED) --report runs/pico/evaluation/report.json
+	$(BIN)/nanoemox export runs/pico/p2e/3 $(BUNDLED) --figures runs/pico/evaluation/report.json
 
 clean:
-	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache demo/result.json demo/report.html
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .cache site demo/result.json demo/report.html
 	find . -name __pycache__ -type d -not -path './$(VENV)/*' -not -path './$(OLDEST)/*' -prune -exec rm -rf {} +
 
 distclean: clean

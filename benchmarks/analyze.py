@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from nanoemox import EmotionAnalyzer
+from nanoemox.inference.analyzer import EmotionAnalyzer
 from nanoemox.tasks.task import TASKS
 
 ROOT = Path(__file__).parents[1]
@@ -27,11 +27,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", default="pico")
     parser.add_argument("--clip", type=Path, default=ROOT / "demo" / "sample.mp4")
-    parser.add_argument(
-        "--subtitle", default=(ROOT / "demo" / "sample.txt").read_text(encoding="utf-8").strip()
-    )
+    parser.add_argument("--text", default=(ROOT / "demo" / "sample.txt").read_text(encoding="utf-8").strip())
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=5, help="how often each way is timed")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     started = time.perf_counter()
@@ -39,13 +37,11 @@ def main() -> None:
     load_s = time.perf_counter() - started
 
     def together() -> list[str]:
-        result = analyzer.analyze(args.clip, subtitle=args.subtitle)
+        result = analyzer.analyze(args.clip, text=args.text)
         return [result[task].text for task in TASKS]
 
     def one_by_one() -> list[str]:
-        return [
-            analyzer.analyze(args.clip, subtitle=args.subtitle, tasks=[task])[task].text for task in TASKS
-        ]
+        return [analyzer.analyze(args.clip, text=args.text, tasks=[task])[task].text for task in TASKS]
 
     same = together() == one_by_one()  # the first round warms up
     seconds: dict[str, list[float]] = {"together": [], "one_by_one": []}

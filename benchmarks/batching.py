@@ -1,9 +1,9 @@
-"""How many answers the size of a batch changes, in bfloat16 and in float32.
+"""How many answers change with the size of a batch, in bfloat16 and in float32.
 
     python benchmarks/batching.py MANIFEST [--model pico] [--clips 64] [--sizes 1 7 16]
 
-Every clip is answered in batches of each size, in each type of number. An answer counts as changed if its text or its
-label is not that of the first size. Prints one line of JSON and fails if float32 changes any.
+Every clip is answered in batches of each size, in each type of number. An answer counts as changed if its text, label
+or polarity is not that of the first size. Prints one line of JSON and fails if float32 changes any.
 """
 
 from __future__ import annotations
@@ -19,9 +19,8 @@ import torch
 
 from nanoemox import __version__
 from nanoemox.data.manifest import read_manifest
-from nanoemox.evaluation.predict import labels_of, predict
+from nanoemox.evaluation.predict import predict
 from nanoemox.inference.analyzer import EmotionAnalyzer
-from nanoemox.scoring.score import has_labels
 from nanoemox.tasks.task import TASKS
 
 SHOWN = ("text", "label", "polarity")
@@ -35,7 +34,7 @@ def main() -> int:
     parser.add_argument("--sizes", type=int, nargs="+", default=[1, 7, 16])
     given = parser.parse_args()
     records = read_manifest(given.manifest)[: given.clips]
-    tasks = [name for name in TASKS if any(has_labels(labels_of(record), name) for record in records)]
+    tasks = [name for name, task in TASKS.items() if any(task.has_label(record.labels) for record in records)]
     result: dict[str, object] = {
         "benchmark": "batching",
         "model": Path(given.model).name,
@@ -48,7 +47,7 @@ def main() -> int:
         for size in given.sizes:
             with tempfile.TemporaryDirectory() as folder:
                 lines = predict(records, analyzer, Path(folder), tasks, size)
-            runs.append({(p["id"], p["task"]): tuple(p.get(key) for key in SHOWN) for p in lines})
+            runs.append({(line.id, line.task): tuple(getattr(line, key) for key in SHOWN) for line in lines})
         first, others = runs[0], runs[1:]
         changed = {pair for pair in first for run in others if run[pair] != first[pair]}
         by_task = {name: sum(task == name for _, task in changed) for name in tasks}

@@ -26,8 +26,7 @@ import av
 import numpy as np
 
 from nanoemox import __version__
-from nanoemox.media import audio as sound
-from nanoemox.media import video as frames
+from nanoemox.media import audio, video
 from nanoemox.media.clip import Clip
 from nanoemox.media.load import load_clip
 
@@ -41,22 +40,22 @@ def make_part(path: Path, seconds: int) -> None:
     at = np.arange(seconds * RATE_HZ) / RATE_HZ
     samples = (0.3 * np.sin(2 * np.pi * 220 * at) * np.sin(2 * np.pi * 3 * at)).astype(np.float32)[None]
     with av.open(str(path), "w") as out:
-        video: Any = out.add_stream("libx264", rate=FPS, options={"preset": "veryfast", "bf": "0"})
-        video.width = video.height = SIDE_PX
-        video.pix_fmt = "yuv420p"
-        audio: Any = out.add_stream("aac", rate=RATE_HZ, layout="mono")
+        stream: Any = out.add_stream("libx264", rate=FPS, options={"preset": "veryfast", "bf": "0"})
+        stream.width = stream.height = SIDE_PX
+        stream.pix_fmt = "yuv420p"
+        tone: Any = out.add_stream("aac", rate=RATE_HZ, layout="mono")
         for i in range(seconds * FPS):
             noise = random.integers(-6, 7, pattern.shape)
             picture = np.clip(np.roll(pattern, 2 * i, axis=1) + noise, 0, 255).astype(np.uint8)
             frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
             frame.pts, frame.time_base = i, Fraction(1, FPS)
-            out.mux(video.encode(frame))
+            out.mux(stream.encode(frame))
         for start in range(0, samples.shape[1], 1024):
             block = av.AudioFrame.from_ndarray(samples[:, start : start + 1024], format="fltp", layout="mono")
             block.sample_rate, block.pts, block.time_base = RATE_HZ, start, Fraction(1, RATE_HZ)
-            out.mux(audio.encode(block))
-        out.mux(video.encode())
-        out.mux(audio.encode())
+            out.mux(tone.encode(block))
+        out.mux(stream.encode())
+        out.mux(tone.encode())
 
 
 def repeat_part(part: Path, path: Path, times: int) -> None:
@@ -66,7 +65,7 @@ def repeat_part(part: Path, path: Path, times: int) -> None:
         packets = [p for p in source.demux() if p.dts is not None]
         shift = {
             index: math.ceil(PART_S / source.streams[index].time_base) for index in streams
-        }  # the sound is a few samples longer, so every part begins on the video's beat
+        }  # the audio is a few samples longer, so every part begins on the video's beat
         kept = [
             (p.stream.index, bytes(p), p.pts, p.dts, p.duration, p.time_base, p.is_keyframe) for p in packets
         ]
@@ -94,7 +93,7 @@ def seconds_of(read: Callable[[], Clip], times: int) -> tuple[float, Clip]:
 def memory_grown_mb(short: Path, long: Path) -> float:
     """How much more memory a fresh process needs at its peak for the long file than for the short one."""
     code = (
-        "import resource, sys\nfrom nanoemox.media import load_clip\n"
+        "import resource, sys\nfrom nanoemox.media.load import load_clip\n"
         "def peak(path):\n    load_clip(path)\n"
         "    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
         "first = peak(sys.argv[1])\nprint(round(peak(sys.argv[2]) - first, 1))\n"
@@ -118,7 +117,7 @@ def main() -> int:
         short_s, _ = seconds_of(lambda: load_clip(short), 20)
         seek_s, sought = seconds_of(lambda: load_clip(long), 3)
         grown_mb = memory_grown_mb(short, long)
-        frames.DECODE_THROUGH_FRAMES, sound.DECODE_ALL_S = sys.maxsize, math.inf
+        video.DECODE_THROUGH_FRAMES, audio.DECODE_ALL_S = sys.maxsize, math.inf
         through_s, through = seconds_of(lambda: load_clip(long), 1)
         size_mb = long.stat().st_size / 1e6
     same = np.array_equal(sought.frames, through.frames)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What the agreement of reasons can tell, on real answers of published systems.
+"""What the agreement of reasons can tell, on answers of real systems.
 
     python benchmarks/reasons.py FOLDER
 
@@ -9,6 +9,7 @@ does to the score. No text is printed.
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import random
@@ -80,8 +81,10 @@ def mean_known(values: Iterable[float | None]) -> float:
     return statistics.mean(value for value in values if value is not None)
 
 
-def main(folder: str) -> None:
-    root = Path(folder)
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="the folder with emer_v1.jsonl and systems/")
+    root = parser.parse_args().folder
     truth, label = read(root / "emer_v1.jsonl", "reason"), read(root / "emer_v1.jsonl", "emotion")
     label = {name: "fear" if value == "worried" else value for name, value in label.items()}
     ids = sorted(truth)
@@ -125,6 +128,7 @@ def main(folder: str) -> None:
         means[path.stem]["labels"] = round(mean_known(ours[n].labels for n in ids), 3)
     references = [key for key in per_clip if key != "ours"]
     result = {
+        "benchmark": "reasons",
         "clips": len(ids),
         "runs": means,
         "kendall_tau_over_runs": {
@@ -143,4 +147,4 @@ def main(folder: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()

@@ -2,7 +2,7 @@
 
     python benchmarks/scoring.py [--n 100000]
 
-Makes a manifest and open-vocabulary predictions, scores them through `scoring.external.mark` (reading, parsing,
+Makes a manifest and open-vocabulary predictions, scores them through `scoring.external.score_file` (reading, parsing,
 intervals and all), and prints one line of JSON. The plain way maps every label of every clip anew, for
 one figure of six, and again for each of a few resamples; the package draws 1,000. Both must give the same
 set precision.
@@ -19,10 +19,14 @@ import tempfile
 import time
 from pathlib import Path
 
+from nanoemox.data.schema import Prediction
 from nanoemox.metrics import bootstrap, emotion_lexicon
-from nanoemox.scoring import external as marking
-from nanoemox.scoring import score as scoring
+from nanoemox.scoring.external import score_file
+from nanoemox.scoring.score import score
+from nanoemox.tasks.labels import Labels
+from nanoemox.tasks.task import TASKS
 
+TASK = TASKS["open_vocabulary"]
 WORDS = [word for group in emotion_lexicon.GROUPS for word in group.words]
 
 
@@ -45,8 +49,8 @@ def plain_interval(truth: list[list[str]], said: list[list[str]], resamples: int
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--n", type=int, default=100_000)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--n", type=int, default=100_000, help="how many predictions")
     parser.add_argument("--resamples", type=int, default=20, help="of the plain way")
     given = parser.parse_args()
     n = given.n
@@ -63,12 +67,15 @@ def main() -> None:
             for i, labels in enumerate(said):
                 file.write(json.dumps({"id": f"c{i}", "output": f"[{', '.join(labels)}]"}) + "\n")
         started = time.process_time()
-        report = marking.mark(predictions, "open_vocabulary", manifest)
+        report = score_file(predictions, TASK.name, manifest)
         seconds = time.process_time() - started
-    labels = {f"c{i}": {"open_vocabulary": {"labels": mine}} for i, mine in enumerate(truth)}
-    lines = [{"id": f"c{i}", "task": "open_vocabulary", "labels": mine} for i, mine in enumerate(said)]
+    labels = {f"c{i}": Labels(open_vocabulary={"labels": mine}) for i, mine in enumerate(truth)}
+    lines = [
+        Prediction(id=f"c{i}", task=TASK.name, task_version=TASK.version, labels=tuple(mine))
+        for i, mine in enumerate(said)
+    ]
     started = time.process_time()
-    figures = scoring.score(labels, lines)["open_vocabulary"]
+    figures = score(labels, lines)[TASK.name]
     scoring_s = time.process_time() - started
     started = time.process_time()
     expected = plain(truth, said)
@@ -76,9 +83,10 @@ def main() -> None:
     started = time.process_time()
     plain_interval(truth, said, given.resamples)
     resampled_s = time.process_time() - started
-    value = report["standard"]["set_precision"]["value"]
-    assert abs(value - expected) < 1e-6, (value, expected)
+    value = report.standard["set_precision"]["value"] if report.standard else None
+    assert value is not None and abs(value - expected) < 1e-6, (value, expected)
     result = {
+        "benchmark": "scoring",
         "predictions": n,
         "cpu_s": round(seconds, 2),
         "plain_one_figure_cpu_s": round(plain_s, 2),

@@ -1,4 +1,4 @@
-"""Small backbones in exactly the layouts of the real ones, and small published checkpoints."""
+"""Small backbones in exactly the layouts of the real ones, and small official checkpoints."""
 
 from __future__ import annotations
 
@@ -32,9 +32,7 @@ def settings(**changes: Any) -> dict[str, Any]:
     """What `assemble` has to know beyond the backbones, at toy size."""
     fields = tiny_config().to_dict()
     sizes = {
-        name: fields[name]
-        for name in fields
-        if name.endswith(("_tokens", "_taps", "_layers", "_width", "_heads", "num_frames", "num_audio_clips"))
+        name: fields[name] for name in fields if name.endswith(("_tokens", "_layers", "_width", "_heads"))
     }
     for name in ("face_config", "qformer_config"):
         sizes[name] = getattr(tiny_config(), name).to_dict()

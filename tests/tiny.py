@@ -86,10 +86,10 @@ def tiny_config(tokenizer: Any = None, **changes: Any) -> NanoEmoXConfig:
             "audio_tokens": 3,
             "face_tokens": 2,
             "num_frames": 4,
-            "num_audio_clips": 3,
+            "num_audio_windows": 3,
             "audio_feature_layers": 2,
-            "vision_taps": [1, 2, 3],
-            "audio_taps": [1, 2, 3],
+            "vision_fusion_layers": [1, 2, 3],
+            "audio_fusion_layers": [1, 2, 3],
             "fusion_width": 16,
             "face_feature_width": 8,
             "face_heads": 2,
@@ -111,7 +111,7 @@ def tiny_clip(seed: int = 0, *, video: bool = True, audio: bool = True) -> Any:
     random = np.random.default_rng(seed)
     frames = random.integers(0, 256, (4, 32, 40, 3), dtype=np.uint8) if video else None
     sound = random.normal(0, 0.1, (3, 8000)).astype(np.float32) if audio else None
-    return SimpleNamespace(frames=frames, audio_clips=sound)
+    return SimpleNamespace(frames=frames, audio_windows=sound)
 
 
 ROWS = ({"video", "audio"}, {"audio"}, {"video"}, set())
@@ -126,4 +126,6 @@ def make_batch(
         processor.prompt(questions[i % 4], modalities=row, text="I am so happy") for i, row in enumerate(rows)
     ]
     clips = [tiny_clip(seed + i, video="video" in row, audio="audio" in row) for i, row in enumerate(rows)]
-    return dict(processor(prompts, answers=answers, media=[processor.media(clip) for clip in clips]))
+    return dict(
+        processor.training_batch(prompts, answers=answers, media=[processor.media(clip) for clip in clips])
+    )

@@ -1,4 +1,4 @@
-"""The six tasks for lmms-eval: pure functions over nanoemox's own questions, parsers and figures.
+"""The tasks for lmms-eval: pure functions over nanoemox's own questions, parsers and figures.
 
 Copy this folder into lmms-eval's `tasks`, or name it with `--include_path`. It needs `pip install nanoemox` and
 nothing of lmms-eval.
@@ -9,21 +9,28 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from nanoemox.scoring import score as scoring
-from nanoemox.scoring.prediction_files import Faults, prediction
+from nanoemox.data.schema import Prediction
+from nanoemox.scoring.prediction_files import prediction
+from nanoemox.scoring.score import score
+from nanoemox.tasks.labels import Labels
 from nanoemox.tasks.task import TASKS
 
+# One figure a task: weighted F1 where a task has it, as the papers report it, else the task's headline.
 METRICS = {
-    "sentiment": "weighted_f1",
-    "emotion": "weighted_f1",
-    "open_vocabulary": "set_f1",
-    "intent": "weighted_f1",
-    "reasoning": "cue_f1",
-    "empathy": "emotion_accuracy",
+    name: "weighted_f1" if "weighted_f1" in task.card_figures else task.headline
+    for name, task in TASKS.items()
 }
 Doc = Mapping[str, Any]
+
+
+class Result(NamedTuple):
+    """What is kept of one document until all are scored."""
+
+    labels: Labels
+    prediction: Prediction
+    speaker: str | None
 
 
 def visual(doc: Doc) -> list[str]:
@@ -33,7 +40,7 @@ def visual(doc: Doc) -> list[str]:
     return [str(folder / name)] if name else []
 
 
-def _labels(doc: Doc) -> dict[str, Any]:
+def _labels(doc: Doc) -> Labels:
     """Labels without the empty places that a table of unlike rows brings."""
 
     def kept(value: Any) -> Any:
@@ -41,40 +48,40 @@ def _labels(doc: Doc) -> dict[str, Any]:
             return {key: kept(item) for key, item in value.items() if item is not None}
         return value
 
-    return dict(kept(doc.get("labels") or {}))
+    return Labels(**kept(doc.get("labels") or {}))
 
 
 def _text(task: str) -> Callable[..., str]:
-    def text(doc: Doc, lmms_eval_specific_kwargs: Mapping[str, str] | None = None) -> str:
+    def prompt(doc: Doc, lmms_eval_specific_kwargs: Mapping[str, str] | None = None) -> str:
         kwargs = lmms_eval_specific_kwargs or {}
-        said = f'Subtitle: "{doc["text"]}"\n' if doc.get("text") else ""
+        text = f'Subtitle: "{doc["text"]}"\n' if doc.get("text") else ""
         turns = "".join(f"{turn['role']}: {turn['text']}\n" for turn in doc.get("dialogue") or ())
         question = TASKS[task].question(TASKS[task].candidates(_labels(doc)))
-        return f"{kwargs.get('pre_prompt', '')}{turns}{said}{question}{kwargs.get('post_prompt', '')}"
+        return f"{kwargs.get('pre_prompt', '')}{turns}{text}{question}{kwargs.get('post_prompt', '')}"
 
-    return text
+    return prompt
 
 
 def _target(task: str) -> Callable[[Doc], str]:
     return lambda doc: TASKS[task].target(_labels(doc)) or ""
 
 
-def _results(task: str) -> Callable[[Doc, Sequence[str]], dict[str, Any]]:
-    def results(doc: Doc, answers: Sequence[str]) -> dict[str, Any]:
+def _results(task: str) -> Callable[[Doc, Sequence[str]], dict[str, Result]]:
+    def results(doc: Doc, answers: Sequence[str]) -> dict[str, Result]:
         labels = _labels(doc)
         row = {"id": str(doc["id"]), "text": answers[0] if answers else ""}
-        line, _ = prediction(row, task, TASKS[task].candidates(labels), Faults())
-        return {METRICS[task]: {"labels": labels, "line": line, "speaker": doc.get("speaker")}}
+        reading = prediction(row, TASKS[task], TASKS[task].candidates(labels))
+        return {METRICS[task]: Result(labels, reading.prediction, doc.get("speaker"))}
 
     return results
 
 
-def _aggregate(task: str) -> Callable[[Sequence[Mapping[str, Any]]], float]:
-    def aggregate(results: Sequence[Mapping[str, Any]]) -> float:
-        labels = {item["line"]["id"]: item["labels"] for item in results}
-        figures = scoring.score(labels, [item["line"] for item in results], tasks=[task])
-        value = figures.get(task, {}).get(METRICS[task], {}).get("value")
-        return float("nan") if value is None else float(value)
+def _aggregate(task: str) -> Callable[[Sequence[Result]], float]:
+    def aggregate(results: Sequence[Result]) -> float:
+        labels = {result.prediction.id: result.labels for result in results}
+        scores = score(labels, [result.prediction for result in results], tasks=[task])
+        value = scores.value(task, METRICS[task])
+        return float("nan") if value is None else value
 
     return aggregate
 

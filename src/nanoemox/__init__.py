@@ -4,7 +4,7 @@
 from nanoemox import EmotionAnalyzer
 
 analyzer = EmotionAnalyzer.from_pretrained("pico")
-result = analyzer.analyze("clip.mp4", subtitle="What a surprise!")
+result = analyzer.analyze("clip.mp4", text="What a surprise!")
 result["emotion"].label, result["emotion"].probabilities
 ```
 
@@ -15,6 +15,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nanoemox.data.manifest import read_manifest
+    from nanoemox.evaluation.evaluate import evaluate
+    from nanoemox.files.errors import NanoEmoXError
     from nanoemox.inference.analyzer import EmotionAnalyzer
     from nanoemox.inference.results import Analysis
     from nanoemox.media.clip import Clip
@@ -23,6 +26,10 @@ if TYPE_CHECKING:
     from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
     from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
     from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
+    from nanoemox.scoring.compare import compare
+    from nanoemox.scoring.external import score_file
+    from nanoemox.scoring.score import score
+    from nanoemox.training.run import train
 
 __version__ = "0.1.0"
 
@@ -32,9 +39,16 @@ _HOMES = {
     "EmotionAnalyzer": "inference.analyzer",
     "MediaError": "media.untrusted",
     "NanoEmoXConfig": "model.configuration_nanoemox",
+    "NanoEmoXError": "files.errors",
     "NanoEmoXForConditionalGeneration": "model.modeling_nanoemox",
     "NanoEmoXProcessor": "model.processing_nanoemox",
+    "compare": "scoring.compare",
+    "evaluate": "evaluation.evaluate",
     "load_clip": "media.load",
+    "read_manifest": "data.manifest",
+    "score": "scoring.score",
+    "score_file": "scoring.external",
+    "train": "training.run",
 }
 
 __all__ = [
@@ -43,10 +57,17 @@ __all__ = [
     "EmotionAnalyzer",
     "MediaError",
     "NanoEmoXConfig",
+    "NanoEmoXError",
     "NanoEmoXForConditionalGeneration",
     "NanoEmoXProcessor",
     "__version__",
+    "compare",
+    "evaluate",
     "load_clip",
+    "read_manifest",
+    "score",
+    "score_file",
+    "train",
 ]
 
 

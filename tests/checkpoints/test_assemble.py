@@ -14,6 +14,7 @@ from nanoemox.checkpoints import assemble as assembling
 from nanoemox.checkpoints.assemble import assemble, assemble_random
 from nanoemox.checkpoints.official_names import from_official
 from nanoemox.checkpoints.weight_files import ShardWriter, WeightsError, open_weights
+from nanoemox.files.errors import OutputError
 from nanoemox.inference.analyzer import EmotionAnalyzer
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 from tests.backbones_on_disk import settings, write_backbones, write_clip, write_facexformer, write_qwen
@@ -84,9 +85,7 @@ def test_placeholders_take_spare_rows(folder):
 
 
 def test_it_answers(folder):
-    analysis = EmotionAnalyzer.from_pretrained(folder).analyze(
-        None, subtitle="I am so happy", tasks=["emotion"]
-    )
+    analysis = EmotionAnalyzer.from_pretrained(folder).analyze(None, text="I am so happy", tasks=["emotion"])
     assert analysis["emotion"].label
 
 
@@ -115,7 +114,7 @@ def test_bfloat16_halves_the_folder(sources, tmp_path):
     assert {tensor.dtype for tensor in tensors(out).values()} == {torch.bfloat16}
     analyzer = EmotionAnalyzer.from_pretrained(out)
     assert analyzer.model.dtype == torch.bfloat16
-    analysis = analyzer.analyze(SAMPLE, subtitle="I am so happy")
+    analysis = analyzer.analyze(SAMPLE, text="I am so happy", max_new_tokens=8)
     assert len(analysis) == 6 and analysis.experts is not None
 
 
@@ -135,9 +134,7 @@ def test_random_weights_at_any_size(tmp_path):
     assert all(tensor.isfinite().all() for tensor in values.values())
     assert values["language_model.model.embed_tokens.weight"].shape[0] == 4096
     assert (
-        EmotionAnalyzer.from_pretrained(out)
-        .analyze(None, subtitle="Hello", tasks=["emotion"])["emotion"]
-        .label
+        EmotionAnalyzer.from_pretrained(out).analyze(None, text="Hello", tasks=["emotion"])["emotion"].label
     )
 
 
@@ -155,7 +152,7 @@ def encoders():
 
 # ---------------------------------------------------------------------- faults
 def refused(tmp_path, sources, match, **changes):
-    with pytest.raises(WeightsError, match=match):
+    with pytest.raises((WeightsError, OutputError), match=match):
         assemble(tmp_path / "out", **{**sources, **changes}, settings=settings())
     left = [path.name for path in tmp_path.iterdir() if path.name in ("out", ".out.unfinished")]
     assert left == []
@@ -173,7 +170,9 @@ def test_a_wrong_folder(sources, tmp_path):
 
 
 def test_backbones_of_another_depth_are_named(sources, tmp_path):
-    with pytest.raises(WeightsError, match=r"clip/config\.json.* do not fit preset nano \(vision_taps"):
+    with pytest.raises(
+        WeightsError, match=r"clip/config\.json.* do not fit preset nano \(vision_fusion_layers"
+    ):
         assemble(tmp_path / "out", **sources)
     assert list(tmp_path.iterdir()) == []
 
@@ -268,7 +267,7 @@ def test_a_disk_that_fills_while_writing(sources, tmp_path, monkeypatch):
         raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
 
     monkeypatch.setattr("nanoemox.checkpoints.weight_files.save_file", full)
-    refused(tmp_path, sources, "the disk is full; make room")
+    refused(tmp_path, sources, r"out: could not be written \(No space left on device\); make room")
 
 
 def test_a_killed_run_leaves_no_model_and_the_next_one_works(sources, tmp_path):
@@ -282,6 +281,6 @@ def test_a_killed_run_leaves_no_model_and_the_next_one_works(sources, tmp_path):
 def test_what_is_there_is_not_overwritten(sources, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").write_text("mine")
-    with pytest.raises(WeightsError, match="exists already"):
+    with pytest.raises(OutputError, match="exists already"):
         assemble(tmp_path / "out", **sources, settings=settings())
     assert (tmp_path / "out" / "mine.txt").read_text() == "mine"

@@ -1,8 +1,9 @@
-"""Published checkpoints -> a model folder and back, bit for bit; every tensor used, dropped by name, or an error."""
+"""Official checkpoints -> a model folder and back, bit for bit; every tensor used, dropped by name, or an error."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from nanoemox.checkpoints.assemble import assemble
-from nanoemox.checkpoints.convert import convert, published_state, write_published
+from nanoemox.checkpoints.convert import convert, write_official
+from nanoemox.checkpoints.convert import official_state as written_state
+from nanoemox.checkpoints.load import load_answer_limits
 from nanoemox.checkpoints.weight_files import WeightsError, open_weights
 from nanoemox.cli import main as cli
+from nanoemox.files.errors import OutputError
 from nanoemox.inference import analyzer as inference
 from nanoemox.inference.analyzer import EmotionAnalyzer
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
@@ -21,9 +25,9 @@ from tests.backbones_on_disk import lora_state, official_state, settings, write_
 SAMPLE = Path(__file__).parents[2] / "demo" / "sample.mp4"
 OURS = ("video_adapter", "audio_adapter", "face_adapter", "fusion")
 AFFECTGPT = {
-    "video_adapter_form": "attention",
-    "audio_adapter_form": "attention",
-    "fusion_form": "attention",
+    "video_adapter_type": "attention",
+    "audio_adapter_type": "attention",
+    "fusion_type": "attention",
     "vision_projected": True,
     "face_tokens": 0,
     "video_tokens": 1,
@@ -48,7 +52,7 @@ def affectgpt_base(sources, tmp_path_factory):
 
 
 def trained(folder, parts=OURS, lora=True, seed=0):
-    """What the release would save: the trained parts in its names, and what it saves without using it."""
+    """What the official code would save: the trained parts in its names, and what it saves without using it."""
     torch.manual_seed(seed)
     model = NanoEmoXForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
     state = {}
@@ -89,7 +93,7 @@ def test_there_and_back_is_bit_exact(base, tmp_path):
     state = trained(base)
     path = save(tmp_path / "phase3.pth", state | unused(), epoch=59, config={"run": {"task": "x"}})
     report = convert([path], base, tmp_path / "out")
-    back = published_state(tmp_path / "out")
+    back = written_state(tmp_path / "out")
     assert set(back) == set(state)
     assert all(
         torch.equal(back[name], tensor) and back[name].dtype == tensor.dtype for name, tensor in state.items()
@@ -98,7 +102,7 @@ def test_there_and_back_is_bit_exact(base, tmp_path):
     assert str(base) not in (tmp_path / "out" / "conversion.json").read_text()  # no paths of this machine
     assert report.ignored == ["epoch", "config"]
     assert "| adapters, fusion | phase3.pth, converted |" in (tmp_path / "out" / "README.md").read_text()
-    write_published(tmp_path / "out", tmp_path / "back.pth")
+    write_official(tmp_path / "out", tmp_path / "back.pth")
     again = convert([tmp_path / "back.pth"], base, tmp_path / "again")
     assert again.filled == report.filled
     ours, twice = tensors(tmp_path / "out"), tensors(tmp_path / "again")
@@ -111,12 +115,23 @@ def test_later_checkpoints_win(base, tmp_path):
     report = convert(
         [save(tmp_path / "1.pth", first), save(tmp_path / "2.pth", second)], base, tmp_path / "out"
     )
-    back = published_state(tmp_path / "out")
+    back = written_state(tmp_path / "out")
     assert torch.equal(back["video_query_tokens"], second["video_query_tokens"])
     assert torch.equal(back["audio_query_tokens"], first["audio_query_tokens"])
     assert set(report.filled) == {"audio_adapter", "video_adapter"}
     before, after = tensors(base), tensors(tmp_path / "out")
     assert torch.equal(before["fusion.projection.weight"], after["fusion.projection.weight"])
+
+
+def test_the_answer_lengths_of_the_base_are_kept(base, tmp_path):
+    shutil.copytree(base, tmp_path / "base")
+    path = tmp_path / "base" / "generation_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"task_max_new_tokens": {"reasoning": 7}}))
+    checkpoint = save(tmp_path / "p.pth", trained(base))
+    convert([checkpoint], tmp_path / "base", tmp_path / "out")
+    assert load_answer_limits(tmp_path / "out") == {"reasoning": 7}
+    convert([checkpoint], base, tmp_path / "plain")
+    assert load_answer_limits(tmp_path / "plain") is None
 
 
 def test_lora_is_merged(base, tmp_path):
@@ -146,8 +161,8 @@ def test_a_converted_model_keeps_the_container_it_was_trained_with(base, tmp_pat
         at = prompt.index(piece, at) + 1
         places.append(at)
     assert places == sorted(places)
-    assert analyzer.processor.compat == "published" and analyzer.processor.end_of_turn == "###"
-    assert analyzer.analyze(SAMPLE, subtitle="I am so happy", tasks=["emotion"])["emotion"].label
+    assert analyzer.processor.compat == "official" and analyzer.processor.end_of_turn == "###"
+    assert analyzer.analyze(SAMPLE, text="I am so happy", tasks=["emotion"])["emotion"].label
 
 
 def test_a_converted_model_hears_the_windows_of_the_release(base, tmp_path, monkeypatch):
@@ -162,7 +177,7 @@ def test_a_converted_model_hears_the_windows_of_the_release(base, tmp_path, monk
     monkeypatch.setattr(inference, "load_clip", load)
     EmotionAnalyzer.from_pretrained(tmp_path / "out").analyze(SAMPLE, tasks=["emotion"])
     EmotionAnalyzer.from_pretrained(base).analyze(SAMPLE, tasks=["emotion"])
-    assert asked == ["published", None]
+    assert asked == ["official", None]
 
 
 def test_affectgpt_attention(affectgpt_base, tmp_path):
@@ -171,7 +186,7 @@ def test_affectgpt_attention(affectgpt_base, tmp_path):
     theirs["image_llama_proj.bias"] = torch.zeros(32)
     report = convert([save(tmp_path / "a.pth", theirs)], affectgpt_base, tmp_path / "out")
     assert report.dropped == ["image_llama_proj.bias"]
-    back = published_state(tmp_path / "out")
+    back = written_state(tmp_path / "out")
     assert set(back) == set(state) and all(torch.equal(back[name], state[name]) for name in state)
     assert {
         "fc_att.weight",
@@ -180,7 +195,7 @@ def test_affectgpt_attention(affectgpt_base, tmp_path):
         "video_attention_mlp.weight",
     } <= set(back)
     analyzer = EmotionAnalyzer.from_pretrained(tmp_path / "out")
-    analysis = analyzer.analyze(SAMPLE, subtitle="I am so happy", tasks=["emotion"])
+    analysis = analyzer.analyze(SAMPLE, text="I am so happy", tasks=["emotion"])
     assert analysis["emotion"].label and analysis.experts is None
     assert analyzer.model.face_encoder is None and set(analyzer.model.parts()) == {
         "vision_encoder", "audio_encoder", "video_adapter", "audio_adapter", "fusion", "lm"
@@ -189,7 +204,7 @@ def test_affectgpt_attention(affectgpt_base, tmp_path):
 
 def test_affectgpt_qformers_over_an_attention_base(affectgpt_base, tmp_path):
     """The checkpoint's names tell its form, whatever the base was assembled for."""
-    forms = {"video_adapter_form": "qformer", "audio_adapter_form": "qformer", "fusion_form": "qformer"}
+    forms = {"video_adapter_type": "qformer", "audio_adapter_type": "qformer", "fusion_type": "qformer"}
     config = NanoEmoXForConditionalGeneration.from_pretrained(affectgpt_base).config
     for name, value in (forms | {"video_tokens": 6}).items():
         setattr(config, name, value)
@@ -203,7 +218,7 @@ def test_affectgpt_qformers_over_an_attention_base(affectgpt_base, tmp_path):
     analyzer = EmotionAnalyzer.from_pretrained(tmp_path / "out")
     assert analyzer.analyze(SAMPLE, tasks=["emotion"])["emotion"].label
     assert analyzer.model.config.placeholder_counts == {"fusion": 1, "audio": 1, "face": 0, "video": 6}
-    back = published_state(tmp_path / "out")
+    back = written_state(tmp_path / "out")
     assert set(back) == set(state) and all(torch.equal(back[name], state[name]) for name in state)
 
 
@@ -223,10 +238,10 @@ def test_the_command_there_and_back(base, tmp_path, capsys):
     assert "lm: LoRA merged into" in said and "video_adapter: " in said and "left out: epoch" in said
     assert "as in the base: vision_encoder, audio_encoder, face_encoder dropped" in said
     assert "image_llama_proj.weight" in said
-    assert run("convert", tmp_path / "model", "--to", "published", "--out", tmp_path / "back.pth") == 0
+    assert run("convert", tmp_path / "model", "--to", "official", "--out", tmp_path / "back.pth") == 0
     back = torch.load(tmp_path / "back.pth", weights_only=True)["model"]
     assert set(back) == set(state) and all(torch.equal(back[name], state[name]) for name in state)
-    assert run("convert", tmp_path / "model", "--to", "published", "--out", tmp_path / "back.pth") == 2
+    assert run("convert", tmp_path / "model", "--to", "official", "--out", tmp_path / "back.pth") == 2
     assert "exists already" in capsys.readouterr().err
 
 
@@ -245,7 +260,7 @@ def test_the_way_back_of_a_model_trained_here(base, tmp_path):
     adapter = tmp_path / "out" / "lora" / "adapter_model.safetensors"
     kept = load_file(adapter) | {"base_model.model.fusion.projection.bias": torch.zeros(32)}
     save_file(kept, adapter)
-    back = published_state(tmp_path / "out")
+    back = written_state(tmp_path / "out")
     assert set(back) == set(state) and all(torch.equal(back[name], state[name]) for name in state)
 
 
@@ -253,8 +268,8 @@ def test_the_way_back_of_a_model_trained_here(base, tmp_path):
     ("arguments", "match"),
     [
         (("p.pth", "--out", "x"), "--base is missing"),
-        (("a", "b", "--to", "published", "--out", "x.pth"), "expected one model folder"),
-        (("nowhere", "--to", "published", "--out", "x.pth"), "nowhere: no such file or folder"),
+        (("a", "b", "--to", "official", "--out", "x.pth"), "expected one model folder"),
+        (("nowhere", "--to", "official", "--out", "x.pth"), "nowhere: no such file or folder"),
         (("p.pth", "--base", "b", "--out", "x", "--set", "video_tokens=many"), "expected a whole number"),
     ],
 )
@@ -272,8 +287,8 @@ def test_a_full_disk_on_the_way_back(base, tmp_path, monkeypatch):
         raise RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed")
 
     monkeypatch.setattr("torch.save", full)
-    with pytest.raises(WeightsError, match=r"could not be written .* make room"):
-        write_published(base, tmp_path / "back.pth")
+    with pytest.raises(OutputError, match=r"could not be written .* make room"):
+        write_official(base, tmp_path / "back.pth")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -350,4 +365,4 @@ def test_a_base_that_is_no_model_folder(sources, base, tmp_path):
     path = save(tmp_path / "p.pth", trained(base, ("fusion",), lora=False))
     refused(sources["lm"], tmp_path, path, "expected a model of type nanoemox, found qwen2")
     with pytest.raises(WeightsError, match="expected a model of type nanoemox, found qwen2"):
-        write_published(sources["lm"], tmp_path / "back.pth")
+        write_official(sources["lm"], tmp_path / "back.pth")

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from nanoemox.checkpoints.export import export
+from nanoemox.checkpoints.load import load_answer_limits
 from nanoemox.checkpoints.weight_files import WeightsError
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
@@ -19,7 +20,9 @@ from tests.tiny import tiny_config, tiny_tokenizer
 def trained(folder: Path) -> Path:
     tokenizer = tiny_tokenizer()
     config = tiny_config(tokenizer)
-    NanoEmoXForConditionalGeneration(config).save_pretrained(folder)
+    model = NanoEmoXForConditionalGeneration(config)
+    model.generation_config.task_max_new_tokens = {"reasoning": 7}
+    model.save_pretrained(folder)
     NanoEmoXProcessor.from_config(config, tokenizer).save_pretrained(folder)
     settings = {"recipe": "tiny", "settings": {"name": "3"}, "realised": {"tasks": {"emotion": 2}}}
     (folder / "phase.json").write_text(json.dumps(settings))
@@ -37,6 +40,7 @@ def test_weights_are_the_same_in_another_float_type(tmp_path: Path) -> None:
     assert before.keys() == after.keys()
     for name, value in before.items():
         assert torch.equal(value.to(torch.bfloat16), after[name]), name
+    assert load_answer_limits(out) == {"reasoning": 7}
     card = (out / "README.md").read_text(encoding="utf-8")
     assert "emotion.accuracy | 0.500" in card and "Recipe tiny" in card
 

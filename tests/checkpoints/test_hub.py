@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ def folder(processor, tokenizer, tmp_path_factory):
 
 STRANGER = """
 import sys, torch
-sys.modules["nanoemox"] = None  # as where it is not installed
+sys.modules["nanoemox"] = sys.modules["av"] = None  # as where they are not installed
 from transformers import AutoModelForMultimodalLM, AutoProcessor
 folder, batch, out = sys.argv[1:]
 model = AutoModelForMultimodalLM.from_pretrained(folder, trust_remote_code=True).eval()
@@ -49,7 +50,7 @@ processor = AutoProcessor.from_pretrained(folder, trust_remote_code=True)
 prompt = processor.prompt("Why?", modalities={"video", "audio"}, text="I am so happy")
 with torch.no_grad():
     logits = model(**torch.load(batch, weights_only=True)).logits
-torch.save({"logits": logits, "ids": processor([prompt])["input_ids"]}, out)
+torch.save({"logits": logits, "ids": processor.training_batch([prompt])["input_ids"]}, out)
 """
 
 
@@ -71,7 +72,7 @@ def test_a_process_without_nanoemox_loads_the_folder(folder, processor, tmp_path
         ours = NanoEmoXForConditionalGeneration.from_pretrained(folder).eval()(**batch).logits
     torch.testing.assert_close(theirs["logits"], ours)
     prompt = processor.prompt("Why?", modalities={"video", "audio"}, text="I am so happy")
-    assert torch.equal(theirs["ids"], processor([prompt])["input_ids"])
+    assert torch.equal(theirs["ids"], processor.training_batch([prompt])["input_ids"])
 
 
 SAVED_AGAIN = """
@@ -101,10 +102,29 @@ def test_what_is_merely_saved_brings_its_code_and_so_does_what_a_stranger_saves(
         assert processor_map["AutoProcessor"] == remote_code.AUTO_MAP["AutoProcessor"]
 
 
-def test_a_folder_within_the_package_gets_no_second_copy(processor, tmp_path, monkeypatch):
-    monkeypatch.setattr(remote_code, "__file__", str(tmp_path / "remote_code.py"))
-    processor.save_pretrained(tmp_path / "weights" / "pico")
-    assert not list(tmp_path.rglob("*.py"))
+def test_the_bundled_folder_brings_the_code_as_it_is_now():
+    """After a change of the code that travels: python -m nanoemox.model.remote_code FOLDER."""
+    bundled = Path(str(resources.files("nanoemox") / "weights" / "pico"))
+    texts = remote_code.code()
+    assert {path.stem for path in bundled.glob("*.py")} == set(texts)
+    for name, text in texts.items():
+        assert (bundled / f"{name}.py").read_text(encoding="utf-8") == text, name
+    assert json.loads((bundled / "config.json").read_text())["auto_map"] == remote_code.AUTO_MAP
+
+
+def test_the_code_that_travels_is_these_ten_files():
+    assert sorted(remote_code.code()) == [
+        "adapters",
+        "affectgpt",
+        "clip",
+        "configuration_nanoemox",
+        "encoders",
+        "fusion",
+        "modeling_nanoemox",
+        "parts",
+        "processing_nanoemox",
+        "remote_code",
+    ]
 
 
 def test_the_code_beside_the_weights_imports_nothing_of_ours():
@@ -230,7 +250,7 @@ def test_the_card_claims_only_what_the_folder_holds(folder, tmp_path):
         "lm": {"name": "Qwen/Qwen2.5-1.5B-Instruct", "revision": "abc"},
         "face_encoder": {"name": "model.pt"},
     }
-    (tmp_path / "config.json").write_text(json.dumps({"world": "affect_theatre"}))
+    (tmp_path / "config.json").write_text(json.dumps({"training_domain": "affect_theatre"}))
     (tmp_path / "assembly.json").write_text(json.dumps({"sources": sources}))
     row = {"value": 0.5, "low": 0.4, "high": 0.6, "n": 9}
     report = {"n": 9, "command": "nanoemox evaluate x", "tasks": {"emotion": {"accuracy": row}}}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import errno
-import io
 import json
+import logging
 import os
 import re
 import subprocess
@@ -18,10 +18,17 @@ import pytest
 
 from nanoemox import __version__
 from nanoemox.cli import main as cli
-from nanoemox.cli.scores import TASK_NAMES
+from nanoemox.cli.options import TASK_NAMES
+from nanoemox.data.filtering import LeftOut
+from nanoemox.evaluation.report import EvaluationReport
+from nanoemox.files.errors import ArgumentError, NanoEmoXError
 from nanoemox.inference.results import Analysis
+from nanoemox.metrics.bootstrap import Figure
+from nanoemox.scoring.score import Scores
 from nanoemox.tasks.task import TASKS
-from tests.made_up import HOSTILE, make_analysis, make_clip
+from nanoemox.training.p2e import TrainingResult
+from tests.made_up import HOSTILE, make_analysis, make_clip, make_report
+from tests.media_files import make_media
 
 HEAVY = ("torch", "transformers", "numpy", "av", "PIL", "pydantic", "yaml")
 
@@ -112,30 +119,36 @@ def test_every_command_has_help(command: str, capsys: pytest.CaptureFixture[str]
 def test_analyze_shows_a_table_and_writes_both_files(
     analyzer: type[Analyzer], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    wanted = ["--json", tmp_path / "out.json", "--report", tmp_path / "out.html"]
-    run("analyze", "clip.mp4", "--subtitle", "Oh no.", *wanted)
-    out = capsys.readouterr().out
-    for shown in ("sadness", "70%", "a plant has died", "I am so sorry.", "Affect Theatre", "out.html"):
+    wanted = ["--json", tmp_path / "out.json", "--html", tmp_path / "out.html"]
+    run("analyze", "clip.mp4", "--text", "Oh no.", "--max-new-tokens", "9", *wanted)
+    out, err = capsys.readouterr()
+    for shown in ("sadness", "70%", "a plant has died", "I am so sorry.", "Affect Theatre"):
         assert shown in " ".join(out.split()), shown
+    assert sorted(err.split("\n")) == [
+        "",
+        *(f"wrote {tmp_path / f'out.{kind}'}" for kind in ("html", "json")),
+    ]
     written = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
     assert set(written) >= {"clip", "model", "modalities", "tasks", "warnings", "timing_s"}
     assert written["tasks"]["emotion"]["label"] == "sadness"
     assert "Oh no." in (tmp_path / "out.html").read_text(encoding="utf-8")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.html", "out.json"]
-    assert analyzer.asked["subtitle"] == "Oh no." and analyzer.asked["tasks"] is None
+    assert analyzer.asked["text"] == "Oh no." and analyzer.asked["tasks"] is None
+    assert analyzer.asked["max_new_tokens"] == 9
 
 
 def test_json_to_standard_output_is_nothing_but_json(
     analyzer: type[Analyzer], capsys: pytest.CaptureFixture[str]
 ) -> None:
     run("analyze", "clip.mp4", "--json", "-", "--task", "emotion", "--task", "reasoning")
-    written = json.loads(capsys.readouterr().out)
-    assert list(written["tasks"]) == ["emotion", "reasoning"]
+    out, err = capsys.readouterr()
+    written = json.loads(out)
+    assert err == "" and list(written["tasks"]) == ["emotion", "reasoning"]
     assert HOSTILE in written["tasks"]["reasoning"]["text"]
 
 
 def test_words_alone_need_no_file(analyzer: type[Analyzer]) -> None:
-    run("analyze", "--text-only", "--subtitle", "Oh no.")
+    run("analyze", "--text-only", "--text", "Oh no.")
     assert analyzer.asked["clip"].frames is None
     assert "--text-only" in analyzer.asked["clip"].modalities["audio"]
 
@@ -155,10 +168,11 @@ def test_an_unknown_task_is_told_what_exists(refused: Any) -> None:
     ("arguments", "told"),
     [
         (["analyze"], "CLIP is missing"),
-        (["analyze", "--text-only"], "--subtitle"),
-        (["analyze", "x.mp4", "--text-only", "--subtitle", "y"], "no CLIP"),
+        (["analyze", "--text-only"], "--text"),
+        (["analyze", "x.mp4", "--max-new-tokens", "0"], "max-new-tokens"),
+        (["analyze", "x.mp4", "--text-only", "--text", "y"], "no CLIP"),
         (["analyze", "x.mp4", "--json", "nowhere/x.json"], "nowhere"),
-        (["analyze", "x.mp4", "--json", "same", "--report", "same"], "same file"),
+        (["analyze", "x.mp4", "--json", "same", "--html", "same"], "same file"),
         (["analyze", "missing.mp4"], "missing.mp4"),
         (["analyze", "missing – ✓ 映画.mp4"], "映画"),
         (["analyze", "two\nlines \x1b[2J.mp4"], "two"),
@@ -176,7 +190,7 @@ def test_a_fault_is_one_line(
 def test_the_clip_itself_is_never_overwritten(refused: Any, tmp_path: Path) -> None:
     clip = tmp_path / "clip.mp4"
     clip.write_bytes(b"precious")
-    assert "the clip itself" in refused("analyze", clip, "--json", clip)
+    assert "the file that is read" in refused("analyze", clip, "--json", clip)
     assert clip.read_bytes() == b"precious"
 
 
@@ -190,13 +204,13 @@ def test_an_unknown_model_is_told_at_once_what_exists(
 
 
 def test_a_folder_cannot_be_written_to(refused: Any, tmp_path: Path) -> None:
-    assert "folder" in refused("analyze", "x.mp4", "--report", tmp_path)
+    assert "folder" in refused("analyze", "x.mp4", "--html", tmp_path)
 
 
 def test_text_renamed_to_mp4_leaves_no_files(refused: Any, tmp_path: Path) -> None:
     clip = tmp_path / "clip.mp4"
     clip.write_text("not a video\n" * 50)
-    line = refused("analyze", clip, "--json", tmp_path / "a.json", "--report", tmp_path / "a.html")
+    line = refused("analyze", clip, "--json", tmp_path / "a.json", "--html", tmp_path / "a.html")
     assert "clip.mp4" in line
     assert list(tmp_path.iterdir()) == [clip]
 
@@ -205,11 +219,11 @@ def test_nothing_is_written_when_one_file_cannot_be(
     analyzer: type[Analyzer], refused: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: Any) -> str:
-        raise ValueError("no page today")
+        raise ArgumentError("no page today")
 
     monkeypatch.setattr("nanoemox.inference.page.render_report", broken)
     (tmp_path / "a.json").write_text("before")
-    wanted = ["--json", tmp_path / "a.json", "--report", tmp_path / "a.html"]
+    wanted = ["--json", tmp_path / "a.json", "--html", tmp_path / "a.html"]
     assert "no page today" in refused("analyze", "clip.mp4", *wanted)
     assert (tmp_path / "a.json").read_text() == "before"
     assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
@@ -254,15 +268,10 @@ def test_nothing_asked_gets_help(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_disk_that_is_full_names_the_file(
     refused: Any, tmp_path: Path, analyzer: type[Analyzer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Full(io.StringIO):
-        def write(self, _: str) -> int:
-            raise OSError(errno.ENOSPC, "No space left on device")
+    def full(*_: Any, **__: Any) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    def fdopen(handle: int, *_: Any, **__: Any) -> Full:
-        os.close(handle)
-        return Full()
-
-    monkeypatch.setattr("nanoemox.files.atomic.os.fdopen", fdopen)
+    monkeypatch.setattr(Path, "write_text", full)
     assert "r.json: could not be written (No space left" in refused(
         "analyze", "a.mp4", "--json", tmp_path / "r.json"
     )
@@ -280,27 +289,98 @@ def test_a_traceback_is_there_for_those_who_ask(monkeypatch: pytest.MonkeyPatch)
         cli.main(["analyze"])
 
 
+# ---------------------------------------------------------------------- a fault, and a bug
+@pytest.mark.parametrize("error", sorted(NanoEmoXError.__subclasses__(), key=lambda error: error.__name__))
+def test_every_error_of_ours_is_one_line(
+    error: type[NanoEmoXError], refused: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        raise error("m.jsonl: cannot be used; use another")
+
+    monkeypatch.setattr("nanoemox.evaluation.evaluate.evaluate", broken)
+    line = refused("evaluate", "m.jsonl", "--out", "o")
+    assert line == "nanoemox: m.jsonl: cannot be used; use another\n"
+
+
+def test_a_file_that_may_not_be_read_is_one_line(refused: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def locked(*_: Any, **__: Any) -> Any:
+        raise PermissionError(errno.EACCES, "Permission denied", "m.jsonl")
+
+    monkeypatch.setattr("nanoemox.evaluation.evaluate.evaluate", locked)
+    assert refused("evaluate", "m.jsonl", "--out", "o") == "nanoemox: m.jsonl: Permission denied\n"
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyError, TypeError, RuntimeError, AssertionError])
+def test_a_bug_is_not_told_as_a_fault_of_the_user(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        raise error("a bug of ours")
+
+    monkeypatch.setattr("nanoemox.evaluation.evaluate.evaluate", broken)
+    with pytest.raises(error, match="a bug of ours"):
+        cli.main(["evaluate", "m.jsonl", "--out", "o"])
+    assert "nanoemox:" not in capsys.readouterr().err
+
+
+def test_a_value_error_of_numpy_shows_its_traceback(tmp_path: Path) -> None:
+    make_media(tmp_path / "clip.mp4", 1.0)
+    code = (
+        "import sys, numpy\n"
+        "def broken(*args, **kwargs): raise ValueError('operands could not be broadcast together')\n"
+        "numpy.concatenate = numpy.stack = broken\n"
+        "from nanoemox.cli.main import main\n"
+        "main(['analyze', sys.argv[1]])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "clip.mp4")], capture_output=True, text=True
+    )
+    assert done.returncode == 1 and done.stdout == ""
+    assert "Traceback (most recent call last)" in done.stderr
+    assert done.stderr.rstrip().endswith("ValueError: operands could not be broadcast together")
+
+
+def test_the_module_is_the_command() -> None:
+    done = subprocess.run([sys.executable, "-m", "nanoemox", "analyze"], capture_output=True, text=True)
+    assert done.returncode == 2 and done.stderr.startswith("nanoemox: CLIP is missing")
+
+
+def test_a_shell_is_told_the_commands() -> None:
+    asked = {"_NANOEMOX_COMPLETE": "complete_bash", "COMP_WORDS": "nanoemox eval", "COMP_CWORD": "1"}
+    code = "from nanoemox.cli.main import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, **asked}
+    )
+    assert done.stdout.split() == ["evaluate"]
+
+
 # ---------------------------------------------------------------------- what the other commands pass on
 def test_train_passes_its_options_on(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked: dict[str, Any] = {}
+    faults: dict[str, Any] = {}
 
-    def run_recipe(recipe: str, **options: Any) -> Path:
-        options.pop("say")("phase 1a [3/9]")
-        assert options.pop("left_out").ok
+    def train(recipe: str, **options: Any) -> TrainingResult:
         asked.update(recipe=recipe, **options)
-        return Path("runs/x")
+        logging.getLogger("nanoemox.training.p2e").info("phase %s [3/9]", "1a")
+        return TrainingResult(Path("runs/x"), LeftOut(faults=faults))
 
-    monkeypatch.setattr("nanoemox.training.run.run_recipe", run_recipe)
-    run("train", "p2e_pico", "--phase", "1a", "--resume", "--set", "phases.1a.steps=3")
+    monkeypatch.setattr("nanoemox.training.run.train", train)
+    options = ["--phase", "1a", "--resume", "--set", "phases.1a.steps=3", "--workers", "4", "--device", "cpu"]
+    run("train", "p2e_pico", *options)
     assert asked == {
         "recipe": "p2e_pico",
         "phase": "1a",
         "resume": True,
-        "overrides": ["phases.1a.steps=3"],
+        "overrides": ["phases.1a.steps=3", "workers=4"],
+        "device": "cpu",
     }
-    assert capsys.readouterr().out == f"phase 1a [3/9]\nwrote {Path('runs/x')}\n"
+    assert capsys.readouterr() == ("", f"phase 1a [3/9]\nwrote {Path('runs/x')}\n")
+    faults["m.jsonl"] = {"a": "gone"}
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["train", "p2e_pico"])
+    assert ended.value.code == 1
 
 
 def test_evaluate_passes_its_options_on(
@@ -308,17 +388,37 @@ def test_evaluate_passes_its_options_on(
 ) -> None:
     asked: dict[str, Any] = {}
 
-    def evaluate(manifest: Path, **options: Any) -> dict[str, Any]:
+    def evaluate(manifest: Path, **options: Any) -> EvaluationReport:
         asked.update(manifest=manifest, **options)
-        return {"n": 2, "model": "pico", "tasks": {"emotion": {"accuracy": {"value": 0.5, "n": 2}}}}
+        return make_report(tasks=Scores({"emotion": {"accuracy": Figure(value=0.5, low=0.0, high=1.0, n=2)}}))
 
     monkeypatch.setattr("nanoemox.evaluation.evaluate.evaluate", evaluate)
-    run("evaluate", "m.jsonl", "--out", "o", "--task", "emotion", "--only", "text", "--alone", "--seed", "7")
+    run(
+        "evaluate",
+        "m.jsonl",
+        "--out",
+        "o",
+        "--task",
+        "emotion",
+        "--modalities",
+        "text",
+        "--alone",
+        "--seed",
+        "7",
+        "--workers",
+        "3",
+        "--max-new-tokens",
+        "9",
+    )
     assert asked["manifest"] == Path("m.jsonl") and asked["out"] == Path("o")
     assert asked["tasks"] == ["emotion"] and asked["modalities"] == ["text"]
-    assert asked["alone"] is True and asked["seed"] == 7 and asked["limit"] is None
-    out = capsys.readouterr().out
-    assert "emotion" in out and "accuracy" in out and "report.html" in out
+    assert asked["max_new_tokens"] == 9
+    assert asked["alone"] is True and asked["seed"] == 7 and asked["workers"] == 3 and asked["limit"] is None
+    out, err = capsys.readouterr()
+    assert "emotion" in out and "accuracy" in out and "report.html" not in out
+    assert err == f"wrote {Path('o/report.json')}\nwrote {Path('o/report.html')}\n"
+    run("evaluate", "m.jsonl", "--out", "o", "--json", "-")
+    assert json.loads(capsys.readouterr().out)["n"] == 2
 
 
 def test_theatre_passes_its_options_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -347,6 +447,8 @@ def test_other_commands_refuse_in_one_line_too(
 def test_corpora_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     run("corpora", "list")
     assert "crema_d" in capsys.readouterr().out
+    run("corpora", "list", "--json", "-")
+    assert json.loads(capsys.readouterr().out)["crema_d"]["title"] == "CREMA-D"
 
 
 def test_the_doctor_says_by_its_status_whether_clips_have_to_be_left_out(
@@ -363,7 +465,7 @@ def test_the_doctor_says_by_its_status_whether_clips_have_to_be_left_out(
 
 # ---------------------------------------------------------------------- info
 def test_info_names_every_part_of_the_papers_model(capsys: pytest.CaptureFixture[str]) -> None:
-    run("info", "--model", "nano", "--json")
+    run("info", "--model", "nano", "--json", "-")
     sizes = json.loads(capsys.readouterr().out)
     assert sizes["parameters"]["total"] == 2_319_130_683
     assert sum(sizes["parameters"]["parts"].values()) == sizes["parameters"]["total"]

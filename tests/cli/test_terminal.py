@@ -8,7 +8,10 @@ from typing import Any
 from rich.console import Console
 
 from nanoemox.cli.terminal import show_analysis, show_comparison, show_scores, show_sizes
-from tests.made_up import make_analysis
+from nanoemox.metrics.bootstrap import Figure
+from nanoemox.scoring.compare import ComparisonReport
+from nanoemox.scoring.score import Scores
+from tests.made_up import make_analysis, make_report
 
 
 def shown(show: Any, *given: Any) -> str:
@@ -29,29 +32,32 @@ def test_an_analysis_shows_every_task_and_what_was_missing_once() -> None:
 
 def test_square_brackets_in_an_answer_are_not_markup() -> None:
     analysis = make_analysis(["emotion"])
-    result = replace(analysis["emotion"], answer="[red]x[/red] [/]", probabilities={"[bold]y": 1.0})
+    changes = {"answer": "[red]x[/red] [/]", "probabilities": {"[bold]y": 1.0}}
+    result = analysis["emotion"].model_copy(update=changes)
     text = shown(show_analysis, replace(analysis, tasks={"emotion": result}))
     assert "[red]x[/red] [/]" in text and "[bold]y" in text
 
 
 def test_an_answer_cannot_command_the_terminal() -> None:
     analysis = make_analysis(["emotion"])
-    result = replace(analysis["emotion"], answer="\x1b]0;owned\x07\x1b[2Jx")
+    result = analysis["emotion"].model_copy(update={"answer": "\x1b]0;owned\x07\x1b[2Jx"})
     assert "\x1b" not in shown(show_analysis, replace(analysis, tasks={"emotion": result}))
 
 
 def test_scores_stand_beside_trivial_models_and_ceilings() -> None:
-    report = {
-        "n": 500,
-        "model": "pico",
-        "tasks": {
-            "emotion": {"accuracy": {"value": 0.875, "low": 0.85, "high": 0.9, "n": 500}},
-            "empathy": {"dist_2": {"value": None, "low": None, "high": None, "n": 0}},
-        },
-        "baselines": {"majority": {"emotion": {"accuracy": {"value": 0.143}}}, "text_only": {}},
-        "ceilings": {"all": {"emotion": 0.967}},
-        "errors": {"clips": 3, "ids": []},
-    }
+    constant = Scores({"emotion": {"accuracy": Figure(value=0.143, low=None, high=None, n=500)}})
+    report = make_report(
+        n=500,
+        tasks=Scores(
+            {
+                "emotion": {"accuracy": Figure(value=0.875, low=0.85, high=0.9, n=500)},
+                "empathy": {"dist_2": Figure(value=None, low=None, high=None, n=0)},
+            }
+        ),
+        baselines={"majority": constant, "text_only": Scores()},
+        ceilings={"all": {"emotion": 0.967}},
+        errors={"clips": 3, "ids": [], "why": {}},
+    )
     text = shown(show_scores, report)
     for number in ("0.875", "0.850–0.900", "0.143", "0.967", "500", "3 clips"):
         assert number in text
@@ -59,12 +65,12 @@ def test_scores_stand_beside_trivial_models_and_ceilings() -> None:
 
 
 def test_scores_fit_eighty_columns() -> None:
-    figure = {"value": 0.123, "low": 0.101, "high": 0.145, "n": 2000}
+    figure = Figure(value=0.123, low=0.101, high=0.145, n=2000)
     names = ("accuracy", "binary_weighted_f1_from_open_vocabulary", "cause_accuracy_unmentioned")
-    figures = {"empathy": dict.fromkeys(names, figure)}
+    figures = Scores({"empathy": dict.fromkeys(names, figure)})
     kinds = ("majority", "text_only", "video_only", "audio_only")
-    report = {"n": 2000, "model": "pico", "tasks": figures, "baselines": dict.fromkeys(kinds, figures)}
-    report["ceilings"] = {"all": {"cause": 1.0}}
+    baselines = dict.fromkeys(kinds, figures)
+    report = make_report(n=2000, tasks=figures, baselines=baselines, ceilings={"all": {"cause": 1.0}})
     console = Console(width=80)
     with console.capture() as capture:
         show_scores(console, report)
@@ -74,11 +80,20 @@ def test_scores_fit_eighty_columns() -> None:
 
 
 def test_a_comparison_fits_eighty_columns() -> None:
-    row = {"measure": "right label", "a": 0.1, "b": 0.2, "difference": -0.123, "low": -0.234, "high": -0.111}
+    row: Any = {
+        "measure": "right label",
+        "a": 0.1,
+        "b": 0.2,
+        "difference": -0.123,
+        "low": -0.234,
+        "high": -0.111,
+    }
     row |= {"p": 0.0001, "a_better": 1234, "b_better": 1235, "n": 12345, "clips": []}
+    row |= {"answered_by_neither": 0, "speakers": 12345}
+    report = ComparisonReport("a" * 90, "b", {"open_vocabulary": row}, {})
     console = Console(width=80)
     with console.capture() as capture:
-        show_comparison(console, {"a": "a" * 90, "b": "b", "tasks": {"open_vocabulary": row}, "faults": {}})
+        show_comparison(console, report)
     assert "12345" in capture.get() and "-0.234–-0.111" in capture.get()
 
 

@@ -16,6 +16,7 @@ from nanoemox.data.manifest import ManifestError, read_manifest
 from nanoemox.data.quarantine import quarantine_path, read_quarantine, without_quarantined
 from tests.corpora import deadly
 from tests.corpora.clips import film
+from tests.media_files import make_media
 
 
 def manifest(folder: Path, *lines: dict[str, Any] | str) -> Path:
@@ -86,6 +87,30 @@ def test_every_kind_of_fault_is_found_by_name(tmp_path: Path) -> None:
     kept, left_out = without_quarantined(read_manifest(report.manifest), report.manifest)
     assert len(kept) == 6 and left_out["gone"].startswith("missing: video")
     assert "gone: missing" in report.summary() and json.dumps(report.to_dict())
+
+
+def test_a_bug_of_ours_is_not_filed_as_a_fault_of_the_clip(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: Any) -> Any:
+        raise ValueError("operands could not be broadcast together")
+
+    film(tmp_path / "good.mp4")
+    path = manifest(tmp_path, {"id": "good", "video": "good.mp4"})
+    monkeypatch.setattr("nanoemox.corpora.examine._contents", broken)
+    report = doctor(path, workers=0, progress=False)
+    assert found(report) == {"good": {"bug"}} and not report.quarantined and not report.ok
+    detail = report.findings[0].detail
+    assert detail.startswith("ValueError: operands could not be broadcast together at test_doctor.py:")
+    assert detail.endswith("; please report it")
+
+
+def test_a_file_that_is_cut_off_is_damaged(tmp_path: Path) -> None:
+    whole = make_media(tmp_path / "whole.mp4", 2.6, options={"movflags": "faststart"}).read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(whole[: int(0.6 * len(whole))])
+    lines = ({"id": name, "video": f"{name}.mp4"} for name in ("whole", "cut"))
+    report = doctor(manifest(tmp_path, *lines), workers=0, progress=False)
+    assert found(report) == {"cut": {"damaged"}}
 
 
 def test_equal_clips_leak_from_train_into_test(tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def test_tables_keep_text_and_tell_the_line(tmp_path: Path) -> None:
         table[1].number("value")
     assert table[2].fault == "has 4 fields, expected 3"
     told: list[str] = []
-    assert [row["name"] for row in rows(tmp_path / "b.csv", told=told.append)] == ["füße"]
+    assert [row["name"] for row in rows(tmp_path / "b.csv", assume=told.append)] == ["füße"]
     assert told == ["b.csv is not UTF-8 (line 2); it was read as cp1252"]
     with pytest.raises(CorpusError, match="there is no name among one, two"):
         list(rows(tmp_path / "c.csv", ("name",)))

@@ -45,7 +45,6 @@ def own(root: Path, table: str, content: str | bytes, **options: Any) -> tuple[A
     return report, {record.id: record for record in read_manifest(root / "manifest.jsonl")}
 
 
-@pytest.mark.slow
 def test_the_page_runs_as_it_stands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     plant(tmp_path, {"clips/labels.csv": block("csv")})

@@ -50,7 +50,7 @@ def test_meld_original(tmp_path: Path) -> None:
         and records["dev_dia0_utt0"].labels.emotion.label == "happiness"
     )
     assert wheres(report) == ["train_sent_emo.csv:4", "dev_sent_emo.csv:3"]
-    assert "missing from the release" in report.skipped[1].what
+    assert "missing from the official code" in report.skipped[1].what
     assert [fault.where for fault in report.faults] == ["train_dia125_utt3"]
 
 

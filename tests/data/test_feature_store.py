@@ -10,12 +10,15 @@ import pytest
 import torch
 from PIL import Image
 
-from nanoemox.data import extract_features
-from nanoemox.data.extract_features import compute_features
+from nanoemox.checkpoints.load import load_model
+from nanoemox.data import extract_features as extraction
+from nanoemox.data.extract_features import extract_features
 from nanoemox.data.feature_store import FeatureStore, StaleStoreError, clip_bytes, clip_shapes, origin_of
 from nanoemox.data.filtering import distinct
 from nanoemox.data.records import content_hash, load_record
 from nanoemox.data.schema import Record
+from nanoemox.files.errors import ArgumentError
+from nanoemox.media.clip import AUDIO_WINDOWS, FRAMES_PER_CLIP
 from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
 from tests.media_files import make_media, numbered_frame, numbers, write_wav
 from tests.tiny import make_batch, tiny_config
@@ -36,28 +39,28 @@ def _media(record: Record) -> dict[str, torch.Tensor]:
     config = tiny_config()
     random = torch.Generator().manual_seed(int(record.id[1:]))
     side = config.vision_config.image_size
-    pixels = torch.randn(config.num_frames, 3, side, side, generator=random)
+    pixels = torch.randn(FRAMES_PER_CLIP, 3, side, side, generator=random)
     tensors = {"pixel_values_videos": pixels, "face_pixel_values": pixels}
     if record.id != "r2":
-        tensors["input_values"] = torch.randn(config.num_audio_clips, 1600, generator=random)
+        tensors["input_values"] = torch.randn(AUDIO_WINDOWS, 1600, generator=random)
     return tensors
 
 
 def test_features_are_what_the_model_computes(
     model: Any, processor: Any, records: list[Record], tmp_path: Path
 ) -> None:
-    store = compute_features(records, model, processor, tmp_path / "store", batch_size=2, media=_media)
+    store = extract_features(records, model, processor, tmp_path / "store", batch_size=2, media=_media)
     assert len(store) == 5
     alone = model.encode(**{name: value[None] for name, value in _media(records[1]).items()})
     for name, value in alone.items():
         torch.testing.assert_close(store["r1"][name], value[0], rtol=1e-4, atol=1e-5)
-    assert set(store["r2"]) == {"video_features", "video_taps", "face_features"}
+    assert set(store["r2"]) == {"video_features", "video_fusion_features", "face_features"}
 
 
 def test_what_is_stored_is_not_computed_again(
     model: Any, processor: Any, records: list[Record], tmp_path: Path
 ) -> None:
-    compute_features(records[:3], model, processor, tmp_path / "store", media=_media)
+    extract_features(records[:3], model, processor, tmp_path / "store", media=_media)
     asked: list[str] = []
 
     def media(record: Record) -> dict[str, torch.Tensor]:
@@ -65,7 +68,7 @@ def test_what_is_stored_is_not_computed_again(
         return _media(record)
 
     twin = records[0].model_copy(update={"id": "twin"})
-    store = compute_features([*records, twin], model, processor, tmp_path / "store", media=media)
+    store = extract_features([*records, twin], model, processor, tmp_path / "store", media=media)
     assert asked == ["r3", "r4"]
     assert torch.equal(store["twin"]["face_features"], store["r0"]["face_features"])
 
@@ -73,17 +76,17 @@ def test_what_is_stored_is_not_computed_again(
 def test_a_store_of_other_encoders_is_refused(
     model: Any, processor: Any, records: list[Record], tmp_path: Path
 ) -> None:
-    compute_features(records[:1], model, processor, tmp_path / "store", media=_media)
+    extract_features(records[:1], model, processor, tmp_path / "store", media=_media)
     with torch.no_grad():
         next(model.face_encoder.parameters()).add_(1)
     with pytest.raises(StaleStoreError, match="other encoders"):
-        compute_features(records, model, processor, tmp_path / "store", media=_media)
+        extract_features(records, model, processor, tmp_path / "store", media=_media)
 
 
 def test_a_changed_file_is_refused_by_name(
     model: Any, processor: Any, records: list[Record], tmp_path: Path
 ) -> None:
-    store = compute_features(records, model, processor, tmp_path / "store", media=_media)
+    store = extract_features(records, model, processor, tmp_path / "store", media=_media)
     store.check(records)
     before = content_hash(records[3])
     assert records[3].video is not None
@@ -100,10 +103,15 @@ def test_adapters_do_not_change_the_hash(model: Any, processor: Any) -> None:
     assert origin_of(model, processor) == before
 
 
+def test_the_hash_of_the_bundled_encoders_stays() -> None:
+    """Where it changes, every store that anybody has computed is stale."""
+    assert origin_of(*load_model("pico")).encoders == "396a56b923f9fda05c3dfc1a9465b849"
+
+
 def test_errors_say_what_to_do(model: Any, processor: Any, records: list[Record], tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"store\.json"):
+    with pytest.raises(ArgumentError, match=r"store\.json"):
         FeatureStore(tmp_path)
-    store = compute_features(records[:1], model, processor, tmp_path / "store", media=_media)
+    store = extract_features(records[:1], model, processor, tmp_path / "store", media=_media)
     with pytest.raises(KeyError, match="nobody"):
         store["nobody"]
 
@@ -132,7 +140,7 @@ def processor_stack(rows: list[Any]) -> dict[str, torch.Tensor]:
 def test_a_float32_store_gives_the_same_loss(
     model: Any, processor: Any, records: list[Record], tmp_path: Path
 ) -> None:
-    store = compute_features(records, model, processor, tmp_path / "store", batch_size=5, media=_media)
+    store = extract_features(records, model, processor, tmp_path / "store", batch_size=5, media=_media)
     live, kept = _losses(model, processor, records, store)
     assert abs(live - kept) <= 1e-6
 
@@ -143,7 +151,7 @@ def test_a_bfloat16_store_is_half_as_large_and_close(
     sizes = {}
     for dtype in ("float32", "bfloat16"):
         folder = tmp_path / dtype
-        store = compute_features(records, model, processor, folder, media=_media, dtype=dtype)
+        store = extract_features(records, model, processor, folder, media=_media, dtype=dtype)
         with (next(folder.glob("shard-*"))).open("rb") as file:
             header = int.from_bytes(file.read(8), "little")
         sizes[dtype] = next(folder.glob("shard-*")).stat().st_size - header
@@ -152,8 +160,8 @@ def test_a_bfloat16_store_is_half_as_large_and_close(
     live, kept = _losses(model, processor, records, store)
     assert 0 < abs(live - kept) < 0.02
     with pytest.raises(StaleStoreError, match="asked for float32"):
-        compute_features(records, model, processor, tmp_path / "bfloat16", media=_media, dtype="float32")
-    again = compute_features(records, model, processor, tmp_path / "bfloat16", media=_media)
+        extract_features(records, model, processor, tmp_path / "bfloat16", media=_media, dtype="float32")
+    again = extract_features(records, model, processor, tmp_path / "bfloat16", media=_media)
     assert again.header["dtype"] == "bfloat16"  # goes on as it is
 
 
@@ -174,7 +182,7 @@ def test_nano_takes_at_most_160_kb_a_clip() -> None:
 def test_a_killed_run_loses_less_than_a_shard(
     model: Any, processor: Any, records: list[Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(extract_features, "SHARD_CLIPS", 2)
+    monkeypatch.setattr(extraction, "SHARD_CLIPS", 2)
     asked: list[str] = []
 
     def media(record: Record) -> dict[str, torch.Tensor]:
@@ -184,15 +192,15 @@ def test_a_killed_run_loses_less_than_a_shard(
         return _media(record)
 
     with pytest.raises(KeyboardInterrupt):
-        compute_features(records, model, processor, tmp_path / "store", batch_size=1, media=media)
+        extract_features(records, model, processor, tmp_path / "store", batch_size=1, media=media)
     (tmp_path / "store" / "shard-00007.unfinished").write_bytes(b"half")
     del asked[:]
     asked.append("start")
-    store = compute_features(
+    store = extract_features(
         records, model, processor, tmp_path / "store", media=lambda r: asked.append(r.id) or _media(r)
     )
     assert asked == ["start", "r2", "r3", "r4"]
-    whole = compute_features(records, model, processor, tmp_path / "whole", batch_size=1, media=_media)
+    whole = extract_features(records, model, processor, tmp_path / "whole", batch_size=1, media=_media)
     for record in records:
         for name, value in whole[record.id].items():
             torch.testing.assert_close(store[record.id][name], value, rtol=1e-5, atol=1e-6)
@@ -202,12 +210,12 @@ def test_a_killed_run_loses_less_than_a_shard(
 def test_another_preparation_is_refused(
     model: Any, processor: Any, records: list[Record], tmp_path: Path
 ) -> None:
-    compute_features(records[:1], model, processor, tmp_path / "store", media=_media)
+    extract_features(records[:1], model, processor, tmp_path / "store", media=_media)
     mean = processor.image_processor.image_mean
     processor.image_processor.image_mean = [0.0, 0.0, 0.0]
     try:
         with pytest.raises(StaleStoreError, match="other preparation of media"):
-            compute_features(records, model, processor, tmp_path / "store", media=_media)
+            extract_features(records, model, processor, tmp_path / "store", media=_media)
     finally:
         processor.image_processor.image_mean = mean
 
@@ -218,7 +226,7 @@ def test_one_id_in_two_manifests_means_two_clips(
     other = records[1].model_copy(update={"id": "r0"})
     groups = distinct({"a.jsonl": records, "b.jsonl": [other, records[2]]})
     assert [r.id for r in groups["b.jsonl"]] == ["b.jsonl:r0", "r2"]
-    store = compute_features(
+    store = extract_features(
         [*groups["a.jsonl"], groups["b.jsonl"][0]], model, processor, tmp_path / "store", media=_media
     )
     assert torch.equal(store["b.jsonl:r0"]["face_features"], store["r1"]["face_features"])
@@ -235,7 +243,7 @@ def test_files_are_read_by_any_number_of_workers(model: Any, processor: Any, tmp
         Record(id="broken", video=tmp_path / "broken.mp4"),
         Record(id="gone", video=tmp_path / "gone.mp4"),
     ]
-    stores = [compute_features(records, model, processor, tmp_path / f"store{n}", workers=n) for n in (0, 2)]
+    stores = [extract_features(records, model, processor, tmp_path / f"store{n}", workers=n) for n in (0, 2)]
     for store in stores:
         assert set(store.unreadable) == {"broken", "gone"} and "gone.mp4" in store.unreadable["gone"]
         assert len(store) == 2 and "broken" not in store
@@ -243,7 +251,7 @@ def test_files_are_read_by_any_number_of_workers(model: Any, processor: Any, tmp
         ones, others = (store[record.id] for store in stores)
         assert all(torch.equal(ones[name], others[name]) for name in ones)
     paths[0].unlink()  # what was encoded once needs its file no more
-    again = compute_features(records[:2], model, processor, tmp_path / "store0", workers=0)
+    again = extract_features(records[:2], model, processor, tmp_path / "store0", workers=0)
     assert not again.unreadable and "r0" in again
 
 
@@ -283,3 +291,25 @@ def test_the_box_is_what_the_model_sees(tmp_path: Path) -> None:
     assert len({content_hash(record) for record in (whole, left, right)}) == 3  # one file, three clips
     narrow = load_record(whole.model_copy(update={"person_box": (1.0, 1.0, 0.0, 0.0)})).frames
     assert narrow is not None and narrow.shape[1:3] == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("store.json", b"{", "store.json: is damaged"),
+        ("store.json", b"[]", "expected an object, got list"),
+        ("store.json", b'{"version": 3}', "there is no dtype, encoders, preparation"),
+        ("aliases.json", b"\xff", "aliases.json: is damaged"),
+        ("shard-00000.safetensors", b"not a shard", "shard-00000.safetensors: is damaged"),
+    ],
+)
+def test_a_damaged_store_is_refused_by_the_name_of_its_file(
+    tmp_path: Path, name: str, content: bytes, told: str
+) -> None:
+    header = '{"version": 3, "encoders": "e", "preparation": "p", "dtype": "float32"}'
+    (tmp_path / "store.json").write_text(header, encoding="utf-8")
+    assert len(FeatureStore(tmp_path)) == 0
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(StaleStoreError, match=told) as caught:
+        FeatureStore(tmp_path)
+    assert "\n" not in str(caught.value)

@@ -2,58 +2,45 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from nanoemox.evaluation.page import render_evaluation
-from nanoemox.scoring import score as scoring
+from nanoemox.evaluation.report import EvaluationReport
 from nanoemox.scoring.class_report import break_down
+from nanoemox.scoring.score import Scores, score
 from nanoemox.tasks.task import TASKS
-from tests.evaluation.test_evaluate import LABELS, perfect
 from tests.inference.test_page import Page
-from tests.made_up import HOSTILE
+from tests.made_up import HOSTILE, make_report
+from tests.scoring.test_score import LABELS, perfect
 
 
-def report(**changes: Any) -> dict[str, Any]:
-    lines = perfect()
-    for line in lines:
-        line["modalities"] = {"video": "present", "audio": "silent", "text": "present"}
-        if line["task"] == "intent":
-            line["probabilities"] = {line["label"]: 0.9, HOSTILE: 0.1}
-    figures = scoring.score(LABELS, lines)
-    found: dict[str, Any] = {
+def report(**changes: Any) -> EvaluationReport:
+    """A report with everything that a report can hold."""
+    lines = []
+    for line in perfect():
+        update: dict[str, Any] = {"modalities": {"video": "present", "audio": "silent", "text": "present"}}
+        if line.task == "intent":
+            update["probabilities"] = {line.label: 0.9, HOSTILE: 0.1}
+        lines.append(line.model_copy(update=update))
+    figures = score(LABELS, lines)
+    fields = {
         "model": "/models/pico",
         "manifest": "/data/test/manifest.jsonl",
-        "manifest_sha256": "f" * 64,
-        "n": 2,
-        "speakers": 0,
-        "splits": {"test": 2},
-        "seed": 3,
-        "modalities": ["text", "video"],
-        "dtype": "float32",
-        "batch_size": 16,
-        "versions": {"nanoemox": "0.1.0", "tasks": dict.fromkeys(TASKS, 1)},
-        "commit": None,
         "command": f"nanoemox evaluate {HOSTILE}",
-        "date": "2026-11-23",
-        "machine": "x86_64",
-        "seconds": 1.5,
-        "world_note": None,
         "tasks": figures,
         "baselines": {"majority": figures, "text_only": figures},
-        "majority_from": "train.jsonl",
-        **break_down(LABELS, lines),
+        **vars(break_down(LABELS, lines)),
         "slowest": [{"id": HOSTILE, "seconds": 2.0, "read_s": 1.5, "answer_s": 0.5}],
         "errors": {"clips": 1, "ids": ["a"], "why": {"a": HOSTILE}},
         "quarantined": {"q": "black pictures"},
         "ceilings": {"all": {"emotion": 0.967}},
     }
-    return json.loads(json.dumps(found | changes))  # as it comes out of report.json
+    return make_report(**fields | changes)
 
 
 def test_every_figure_and_how_it_was_made_are_on_the_page() -> None:
     page = Page(render_evaluation(report()))
-    for task, figures in report()["tasks"].items():
+    for task, figures in report().tasks.items():
         assert TASKS[task].title in page.text
         for name in figures:
             assert name.replace("_", " ").replace("f1", "F1") in page.text, name
@@ -89,9 +76,15 @@ def test_nothing_is_fetched_nothing_runs_and_nothing_is_markup() -> None:
 
 
 def test_a_report_with_a_single_open_task_has_a_page_too() -> None:
-    whole = report()
-    only = {"reasoning": whole["tasks"]["reasoning"]}
-    part = report(tasks=only, classes={}, confusion={}, calibration={}, baselines={"majority": only})
-    del part["ceilings"], part["quarantined"]
-    page = Page(render_evaluation(part | {"slowest": [], "errors": {"clips": 0, "ids": [], "why": {}}}))
+    only = Scores({"reasoning": report().tasks["reasoning"]})
+    nothing: dict[str, Any] = {
+        "classes": {},
+        "confusion": {},
+        "calibration": {},
+        "slowest": [],
+        "quarantined": {},
+    }
+    errors = {"clips": 0, "ids": [], "why": {}}
+    part = report(tasks=only, baselines={"majority": only}, errors=errors, ceilings=None, **nothing)
+    page = Page(render_evaluation(part))
     assert "class by class" not in page.text and "no clip failed" in page.text

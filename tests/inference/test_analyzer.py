@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ import pytest
 import torch
 
 from nanoemox.checkpoints.load import ModelError, load_config
+from nanoemox.files.errors import ArgumentError
 from nanoemox.inference import decoding
 from nanoemox.inference.analyzer import EmotionAnalyzer
 from nanoemox.inference.results import Request
 from nanoemox.media.clip import Clip, empty_clip
-from nanoemox.tasks.task import TASKS, Task
+from nanoemox.tasks.closed import EMOTION
+from nanoemox.tasks.task import TASKS
 from tests.tiny import tiny_clip
 
 
@@ -25,11 +28,11 @@ def make_clip(seed: int = 0, *, video: bool = True, audio: bool = True, **change
     values: dict[str, Any] = {
         "path": f"clip-{seed}.mp4",
         "frames": toy.frames,
-        "audio_clips": toy.audio_clips,
+        "audio_windows": toy.audio_windows,
         "frame_times_s": (0.0, 1.0, 2.0, 3.0) if video else (),
         "audio_starts_s": (0.0, 0.5, 1.0) if audio else (),
         "duration_s": 4.0,
-        "audio_heard": 1.0 if audio else None,
+        "audio_coverage": 1.0 if audio else None,
         "waveform": None,
         "modalities": {
             "video": "present" if video else "the file has no pictures",
@@ -49,13 +52,12 @@ def analyzer(model: Any, processor: Any) -> EmotionAnalyzer:
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     """Random weights never end an answer: cut them early."""
     for name, task in TASKS.items():
-        values = {f: getattr(task, f) for f in task.__dataclass_fields__}
-        monkeypatch.setitem(TASKS, name, Task(**values | {"max_new_tokens": 6}))
+        monkeypatch.setitem(TASKS, name, replace(task, max_new_tokens=6))
 
 
 def prompt_ids(analyzer: EmotionAnalyzer, modalities: set[str], task: str = "emotion") -> torch.Tensor:
     prompt = analyzer.processor.prompt(TASKS[task].question(), modalities=modalities, text="I am so happy")
-    return analyzer.processor([prompt])["input_ids"]
+    return analyzer.processor.training_batch([prompt])["input_ids"]
 
 
 @pytest.mark.parametrize("modalities", [{"video", "audio"}, {"audio"}, {"video"}, set()])
@@ -83,7 +85,7 @@ def test_shared_prefix_gives_what_generate_gives(analyzer: EmotionAnalyzer, moda
 
 
 def test_likelihood_is_that_of_the_loss(analyzer: EmotionAnalyzer) -> None:
-    clip, task, model = make_clip(), TASKS["emotion"], analyzer.model
+    clip, task, model = make_clip(), EMOTION, analyzer.model
     media = {name: value[None] for name, value in analyzer.processor.media(clip).items()}
     row = prompt_ids(analyzer, {"video", "audio"})
     answers = analyzer._answer_ids(task, ["anger", "fear", "happiness"])
@@ -110,26 +112,80 @@ def test_candidates_in_parts_score_alike(analyzer: EmotionAnalyzer, monkeypatch:
 
 @pytest.mark.usefixtures("short")
 def test_six_answers(analyzer: EmotionAnalyzer) -> None:
-    result = analyzer.analyze(make_clip(), subtitle="I am so happy for you.")
+    result = analyzer.analyze(make_clip(), text="I am so happy for you.")
     assert list(result) == list(TASKS)
     assert result.modalities == {"video": "present", "audio": "present", "text": "present"}
     assert result.experts is not None
     assert sum(result.experts) == pytest.approx(1, abs=1e-4)
     for name in ("sentiment", "emotion", "intent"):
         closed = result[name]
-        assert set(closed.probabilities) == set(TASKS[name].defaults)
+        assert set(closed.probabilities) == set(TASKS[name].candidates() or ())
         assert sum(closed.probabilities.values()) == pytest.approx(1, abs=1e-4)
         assert closed.label == max(closed.probabilities, key=closed.probabilities.__getitem__)
         assert closed.answer == closed.label
     chances = result["sentiment"].probabilities
     assert result["sentiment"].score == pytest.approx(chances["positive"] - chances["negative"], abs=1e-5)
     assert result["sentiment"].polarity == result["sentiment"].label
-    assert any("cut at 6 tokens" in warning for warning in result["empathy"].warnings)
+    assert ("answer_cut", "the answer was cut at 6 tokens") in result["empathy"].warnings
     written = json.loads(json.dumps(result.to_dict()))
     assert {"clip", "model", "modalities", "tasks", "warnings", "timing_s"} <= written.keys()
     assert written["clip"] == "clip-0.mp4"
     assert set(written["tasks"]["emotion"]) >= {"answer", "label", "probabilities", "text"}
     assert set(result.timing_s) == {"load", "encode", "answer", "total"}
+
+
+def cut_at(analyzer: EmotionAnalyzer, answers: Any) -> dict[str, int]:
+    """At how many tokens each answer was cut, as its warning says; random weights never end one."""
+    cut = {
+        name: [w.text for w in result.warnings if w.code == "answer_cut"] for name, result in answers.items()
+    }
+    return {name: int(text.split()[-2]) for name, (text,) in cut.items()}
+
+
+@pytest.mark.usefixtures("short")
+def test_an_answer_is_as_long_as_the_user_the_model_or_the_task_allows(
+    analyzer: EmotionAnalyzer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits: list[list[int]] = []
+    greedy = decoding.greedy
+
+    def spy(model: Any, branches: Any, most: Any, ends: Any) -> Any:
+        limits.append(list(most))
+        return greedy(model, branches, most, ends)
+
+    monkeypatch.setattr(decoding, "greedy", spy)
+    tasks, clip = ["emotion", "empathy"], make_clip()
+    assert cut_at(analyzer, analyzer.analyze(clip, tasks=tasks)) == {"emotion": 6, "empathy": 6}
+    analyzer.model.generation_config.task_max_new_tokens = {"empathy": 3, "of another world": 9}
+    assert cut_at(analyzer, analyzer.analyze(clip, tasks=tasks)) == {"emotion": 6, "empathy": 3}
+    asked = [Request(clip, None, None, tasks, max_new_tokens=number) for number in (5, None)]
+    first, second = (cut_at(analyzer, answers.tasks) for answers in analyzer.answer_batch(asked))
+    assert first == {"emotion": 5, "empathy": 5} and second == {"emotion": 6, "empathy": 3}
+    assert cut_at(analyzer, analyzer.analyze(clip, tasks=tasks, max_new_tokens=2)) == dict.fromkeys(tasks, 2)
+    assert limits == [[6, 6], [6, 3], [5, 5, 6, 3], [2, 2]]
+    with pytest.raises(ArgumentError, match="max_new_tokens: expected a whole number above 0, got 0"):
+        analyzer.analyze(clip, tasks=tasks, max_new_tokens=0)
+
+
+@pytest.mark.usefixtures("short")
+def test_the_prompt_makes_room_for_the_answer(analyzer: EmotionAnalyzer) -> None:
+    analyzer.model.config.text_config.max_position_embeddings = 400
+
+    def cut(number: int | None) -> bool:
+        asked = analyzer.analyze(make_clip(), "happy " * 10, ["emotion"], max_new_tokens=number)
+        return any(warning.code == "text_cut" for warning in asked.warnings)
+
+    prompt = analyzer.processor.prompt(
+        TASKS["emotion"].question(), modalities={"video", "audio"}, text="happy " * 10
+    )
+    room = 400 - analyzer.processor.training_batch([prompt])["input_ids"].shape[1]
+    assert not cut(None) and not cut(room) and cut(room + 1)
+    analyzer.model.generation_config.task_max_new_tokens = {"emotion": room + 1}
+    assert cut(None)
+    with pytest.raises(
+        ArgumentError, match=r"prompt of at most 20 tokens.*an answer may have 380.*max_new_tokens"
+    ):
+        analyzer.analyze(make_clip(), "happy", ["emotion"], max_new_tokens=380)
 
 
 @pytest.mark.usefixtures("short")
@@ -182,16 +238,16 @@ def test_only_some_modalities(analyzer: EmotionAnalyzer) -> None:
 
 @pytest.mark.usefixtures("short")
 def test_what_is_missing_is_said(analyzer: EmotionAnalyzer) -> None:
-    result = analyzer.analyze(make_clip(video=False, audio_heard=0.4), tasks=["emotion"])
+    result = analyzer.analyze(make_clip(video=False, audio_coverage=0.4), tasks=["emotion"])
     assert result.experts is None
-    assert "no video: the file has no pictures" in result.warnings
-    assert "no text: no words were given" in result.warnings
-    assert any("only 40% of the sound" in warning for warning in result.warnings)
-    silent = make_clip(video=False, audio_clips=np.zeros((3, 8000), np.float32))
-    assert any("silent" in warning for warning in analyzer.analyze(silent, tasks=["emotion"]).warnings)
-    words = analyzer.analyze(None, subtitle="I am so happy.", tasks=["emotion"])
+    assert ("no_video", "no video: the file has no pictures") in result.warnings
+    assert ("no_text", "no text: no words were given") in result.warnings
+    assert "only 40% of the audio" in {warning.code: warning.text for warning in result.warnings}["audio_cut"]
+    silent = make_clip(video=False, audio_windows=np.zeros((3, 8000), np.float32))
+    assert "audio_silent" in {w.code for w in analyzer.analyze(silent, tasks=["emotion"]).warnings}
+    words = analyzer.analyze(None, text="I am so happy.", tasks=["emotion"])
     assert words.modalities["video"] != "present"
-    with pytest.raises(ValueError, match="give a subtitle"):
+    with pytest.raises(ValueError, match="give the text"):
         analyzer.analyze(None)
 
 
@@ -205,18 +261,19 @@ def test_own_candidates(analyzer: EmotionAnalyzer) -> None:
 
 @pytest.mark.usefixtures("short")
 def test_a_model_of_a_generated_world_says_so(analyzer: EmotionAnalyzer) -> None:
-    analyzer.model.config.world = "affect_theatre"
-    assert "Affect Theatre" in analyzer.analyze(make_clip(), tasks=["emotion"]).warnings[0]
+    analyzer.model.config.training_domain = "affect_theatre"
+    first = analyzer.analyze(make_clip(), tasks=["emotion"]).warnings[0]
+    assert first.code == "training_domain" and "Affect Theatre" in first.text
 
 
 @pytest.mark.usefixtures("short")
 def test_too_many_words_are_cut_and_told(analyzer: EmotionAnalyzer) -> None:
     analyzer.model.config.text_config.max_position_embeddings = 400
     turns = [{"role": "user", "text": "Why? " * 30}] * 5
-    result = analyzer.analyze(make_clip(), subtitle="happy", dialogue=turns, tasks=["emotion"])
-    assert any("dialogue is too long" in warning for warning in result.warnings)
-    result = analyzer.analyze(make_clip(), subtitle="happy " * 2000, tasks=["emotion"])
-    assert any("words are too long" in warning for warning in result.warnings)
+    result = analyzer.analyze(make_clip(), text="happy", dialogue=turns, tasks=["emotion"])
+    assert any(w.code == "dialogue_cut" and "last" in w.text for w in result.warnings)
+    result = analyzer.analyze(make_clip(), text="happy " * 2000, tasks=["emotion"])
+    assert any(w.code == "text_cut" and "characters" in w.text for w in result.warnings)
 
 
 def test_a_misspelt_task_is_told_first(analyzer: EmotionAnalyzer) -> None:

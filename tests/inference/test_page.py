@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nanoemox.inference.page import _gauge, _rows_without_overlap, bars, outline, render_report
-from nanoemox.inference.results import TaskResult
-from tests.made_up import HOSTILE, make_analysis
+from nanoemox.inference.page import Bar, _gauge, _rows_without_overlap, bars, outline, render_report
+from tests.made_up import HOSTILE, make_analysis, result
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 
@@ -117,15 +116,24 @@ def test_bars_are_sorted_and_an_unlikely_label_is_not_impossible() -> None:
     assert [row.share for row in rows] == sorted((row.share for row in rows), reverse=True)
     assert rows[0].leads and not any(row.leads for row in rows[1:])
     assert rows[-1].percent.startswith("<")
-    assert bars(None) == [] and bars(TaskResult("empathy", "", "")) == []
+    shown = {share: Bar("", share).percent for share in (0.0, 0.0099, 0.5, 0.9899, 0.9951, 1.0)}
+    assert list(shown.values()) == [
+        "<\u202f1\u00a0%",
+        "<\u202f1\u00a0%",
+        "50\u00a0%",
+        "99\u00a0%",
+        ">\u202f99\u00a0%",
+        "100\u00a0%",
+    ]
+    assert bars(result("empathy")) == []
 
 
 @pytest.mark.parametrize(("value", "x", "y"), [(-1, 38, 100), (0, 100, 38), (1, 162, 100), (7, 162, 100)])
 def test_the_needle_points_where_the_valence_is(value: float, x: float, y: float) -> None:
-    gauge = _gauge(TaskResult("sentiment", "", "", score=value))
+    gauge = _gauge(result("sentiment", score=value))
     assert gauge is not None
     assert (gauge["x"], gauge["y"]) == pytest.approx((x, y))
-    assert _gauge(TaskResult("sentiment", "", "")) is None
+    assert _gauge(result("sentiment")) is None
 
 
 @pytest.mark.parametrize("points", [2, 3, 50, 2000])

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from nanoemox.metrics import emotion_lexicon as wheel
-from nanoemox.tasks.task import TASKS
+from nanoemox.tasks.closed import EMOTION
 
 
 def test_every_word_belongs_to_one_group() -> None:
@@ -17,7 +17,7 @@ def test_every_word_belongs_to_one_group() -> None:
 
 
 def test_groups_use_known_emotions_and_polarities() -> None:
-    assert {group.basic for group in wheel.GROUPS} == set(TASKS["emotion"].defaults)
+    assert {group.basic for group in wheel.GROUPS} == set(EMOTION.defaults)
     assert {group.polarity for group in wheel.GROUPS} == {"positive", "neutral", "negative"}
 
 
@@ -44,16 +44,14 @@ def test_words_and_their_variants_find_their_group(word: str, group: str | None)
 def test_every_wheel_divides_the_groups_and_keeps_basic_emotions_apart() -> None:
     for i, name in enumerate(wheel.WHEELS):
         assert len({group.sectors[i] for group in wheel.GROUPS}) >= 7, name
-        assert len({(wheel.sectors(label) or ())[i] for label in TASKS["emotion"].defaults}) == 7, name
+        assert len({(wheel.sectors(label) or ())[i] for label in EMOTION.defaults}) == 7, name
     assert all(len(group.sectors) == len(wheel.WHEELS) for group in wheel.GROUPS)
     assert wheel.sectors("grateful") == ("happiness", "trust", "love", "powerful")
     assert wheel.sectors("banana") is None
 
 
 def test_basic_labels_map_to_themselves() -> None:
-    assert [wheel.basic_emotion(label) for label in TASKS["emotion"].defaults] == list(
-        TASKS["emotion"].defaults
-    )
+    assert [wheel.basic_emotion(label) for label in EMOTION.defaults] == list(EMOTION.defaults)
     assert wheel.basic_emotion("livid") == "anger"
     assert wheel.basic_emotion("banana") is None
 

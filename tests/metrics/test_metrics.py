@@ -1,4 +1,4 @@
-"""Scores against scikit-learn, hand-made cases and the published scorers' recorded results."""
+"""Scores against scikit-learn, hand-made cases and the official scorers' recorded results."""
 
 from __future__ import annotations
 

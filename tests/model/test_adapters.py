@@ -26,7 +26,7 @@ def test_shapes(qformer):
 def test_order_of_steps_counts_for_the_qformer_only(qformer):
     features = torch.randn(1, 4, 16)
     assert (qformer(features) - qformer(features.flip(1))).abs().max() > 1e-2
-    face = NanoEmoXForConditionalGeneration(tiny_config()).eval().face_adapter  # as in the release
+    face = NanoEmoXForConditionalGeneration(tiny_config()).eval().face_adapter  # as in the official code
     frames = torch.randn(1, 4, 8)
     torch.testing.assert_close(face(frames), face(frames.flip(1)))
 

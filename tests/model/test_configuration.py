@@ -2,11 +2,96 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 from transformers import AutoConfig
 
-from nanoemox.model.configuration_nanoemox import PLACEHOLDERS, NanoEmoXConfig
+from nanoemox.model import configuration_nanoemox
+from nanoemox.model.configuration_nanoemox import PLACEHOLDERS, PRESETS, NanoEmoXConfig, preset_fields
+from nanoemox.model.modeling_nanoemox import parameter_report
 from tests.tiny import tiny_config
+
+# Parameters of each part. A number that changes here changes which saved weights fit.
+PARAMETERS = {
+    "nano": {
+        "vision_encoder": 303_179_776,
+        "audio_encoder": 315_438_720,
+        "face_encoder": 87_497_912,
+        "video_adapter": 20_930_048,
+        "audio_adapter": 20_905_472,
+        "face_adapter": 1_642_752,
+        "fusion": 7_356_931,
+        "lm": 1_543_714_304,
+        "lora": 18_464_768,
+    },
+    "pico": {
+        "vision_encoder": 2_174_208,
+        "audio_encoder": 1_765_600,
+        "face_encoder": 1_663_596,
+        "video_adapter": 1_034_944,
+        "audio_adapter": 1_005_504,
+        "face_adapter": 93_312,
+        "fusion": 884_547,
+        "lm": 2_756_928,
+        "lora": 325_632,
+    },
+    "affectgpt": {
+        "vision_encoder": 303_966_208,
+        "audio_encoder": 315_438_720,
+        "face_encoder": 0,
+        "video_adapter": 2_756_865,
+        "audio_adapter": 3_674_625,
+        "face_adapter": 0,
+        "fusion": 7_610_882,
+        "lm": 7_615_616_512,
+        "lora": 40_370_176,
+    },
+}
+# What no parameter tells: placeholders, what the fusion reads, heads, what encoders and language model are given.
+SETTINGS = {
+    "nano": ([1, 32, 4, 32], [12, 16, 22], [16, 18, 22], [16, 16, 12, 12, 2], [224, 224, 32_768], 1e6),
+    "pico": ([1, 8, 4, 8], [3, 4, 5], [4, 5, 6], [6, 5, 6, 6, 2], [96, 96, 2_048], 1e4),
+    "affectgpt": ([1, 1, 0, 1], [12, 16, 22], [16, 18, 22], [16, 16, 12, 28, 4], [224, 224, 32_768], 1e6),
+}
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_sizes_of_a_preset_stay_as_they_are(name):
+    config = NanoEmoXConfig.preset(name)
+    vision, audio, face = config.vision_config, config.audio_config, config.face_config
+    text = config.text_config
+    assert parameter_report(config)["parameters"]["parts"] == PARAMETERS[name]
+    assert SETTINGS[name] == (
+        list(config.placeholder_counts.values()),
+        list(config.vision_fusion_layers),
+        list(config.audio_fusion_layers),
+        [
+            *(part.num_attention_heads for part in (vision, audio, config.qformer_config, text)),
+            text.num_key_value_heads,
+        ],
+        [vision.image_size, face.image_size, text.max_position_embeddings],
+        text.rope_parameters["rope_theta"],
+    )
+
+
+def test_every_file_of_a_preset_has_its_name_and_its_source():
+    folder = Path(configuration_nanoemox.__file__).parent / "presets"
+    assert {path.stem for path in folder.iterdir()} == set(PRESETS)
+    for name in PRESETS:
+        written = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        assert written["_source"]["preset"] and not [
+            key for key in preset_fields(name) if key.startswith("_")
+        ]
+    preset_fields("nano")["text_config"]["hidden_size"] = 1
+    assert preset_fields("nano")["text_config"]["hidden_size"] == 1536
+
+
+def test_the_copy_beside_saved_weights_has_no_presets(tmp_path, monkeypatch):
+    monkeypatch.setattr(configuration_nanoemox, "__file__", str(tmp_path / "configuration_nanoemox.py"))
+    with pytest.raises(ValueError, match=r"preset pico: .*brings no presets.*install nanoemox"):
+        NanoEmoXConfig.preset("pico")
 
 
 @pytest.mark.parametrize("name", ["pico", "nano"])
@@ -22,8 +107,8 @@ def test_preset_survives_saving(name, tmp_path):
 def test_nano_has_the_sizes_of_the_paper():
     config = NanoEmoXConfig.preset("nano")
     assert config.placeholder_counts == {"fusion": 1, "audio": 32, "face": 4, "video": 32}
-    assert (config.vision_taps, config.audio_taps) == ((12, 16, 22), (16, 18, 22))
-    assert (config.max_frames, config.max_audio_clips) == (32, 8)
+    assert (config.vision_fusion_layers, config.audio_fusion_layers) == ((12, 16, 22), (16, 18, 22))
+    assert (config.max_frames, config.max_audio_windows) == (32, 8)
 
 
 def test_unknown_preset_names_the_known_ones():
@@ -31,11 +116,13 @@ def test_unknown_preset_names_the_known_ones():
         NanoEmoXConfig.preset("micro")
 
 
-def test_taps_must_exist_and_be_one_per_expert():
-    with pytest.raises(ValueError, match=r"vision_taps: expected 3 hidden states from 0 to 3.*\[1, 2, 9\]"):
-        tiny_config(vision_taps=[1, 2, 9])
-    with pytest.raises(ValueError, match="audio_taps"):
-        tiny_config(audio_taps=[1, 2])
+def test_fusion_layers_must_exist_and_be_one_per_expert():
+    with pytest.raises(
+        ValueError, match=r"vision_fusion_layers: expected 3 hidden states from 0 to 3.*\[1, 2, 9\]"
+    ):
+        tiny_config(vision_fusion_layers=[1, 2, 9])
+    with pytest.raises(ValueError, match="audio_fusion_layers"):
+        tiny_config(audio_fusion_layers=[1, 2])
 
 
 def test_tokenizer_gives_the_ids(tokenizer):

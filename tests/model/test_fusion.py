@@ -16,7 +16,7 @@ def fusion() -> FusionEncoder:
 
 
 def test_shapes_and_gate(fusion):
-    tokens, gate = fusion(torch.randn(3, 5, 48), torch.randn(3, 4, 48))  # five frames, four audio clips
+    tokens, gate = fusion(torch.randn(3, 5, 48), torch.randn(3, 4, 48))  # five frames, four audio windows
     assert tokens.shape == (3, 2, 32) and gate.shape == (3, 3)
     torch.testing.assert_close(gate.sum(dim=1), torch.ones(3))
     assert (gate > 0).all()

@@ -41,7 +41,10 @@ def test_features_stand_for_media(model, batch):
 
 
 def test_absent_modalities_are_missing_from_the_features(model, batch):
-    assert set(model.encode(input_values=batch["input_values"])) == {"audio_features", "audio_taps"}
+    assert set(model.encode(input_values=batch["input_values"])) == {
+        "audio_features",
+        "audio_fusion_features",
+    }
 
 
 def test_rows_without_a_modality_ignore_what_lies_there(model, batch):
@@ -76,6 +79,16 @@ def test_placeholders_without_media_are_refused(model, batch):
         model(**words, pixel_values_videos=batch["pixel_values_videos"])
     with pytest.raises(ValueError, match=r"face: row 1 of input_ids has 2 placeholders.*make 0 tokens"):
         model(input_ids=words["input_ids"][1:], input_values=batch["input_values"][1:])
+
+
+def test_a_model_without_a_face_branch_has_no_face_features():
+    model = NanoEmoXForConditionalGeneration(tiny_config(face_tokens=0)).eval()
+    assert model.face_encoder is None and model.face_adapter is None
+    assert {"face_encoder", "face_adapter"}.isdisjoint(model.parts())
+    faces = torch.zeros(1, 4, 3, 24, 24)
+    assert model.encode(face_pixel_values=faces) == {}
+    with pytest.raises(ValueError, match=r"no face branch \(face_tokens is 0\)"):
+        model.get_face_features(torch.zeros(1, 4, 8))
 
 
 def test_loss_is_on_the_answer_only(model, processor):

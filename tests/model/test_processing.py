@@ -87,7 +87,7 @@ def test_left_padding_to_generate_right_padding_to_train(processor):
 def test_labels_are_on_the_answer_and_its_end(processor, side):
     prompts = [processor.prompt("What?", modalities=()), processor.prompt("Why so?", modalities=())]
     answers = ["The most likely label is anger.", "happy"]
-    batch = processor(prompts, answers=answers, padding_side=side)
+    batch = processor.training_batch(prompts, answers=answers, padding_side=side)
     end = processor.tokenizer.convert_tokens_to_ids("<|im_end|>")
     for index, answer in enumerate(answers):
         labels = batch["labels"][index]
@@ -100,14 +100,14 @@ def test_labels_are_on_the_answer_and_its_end(processor, side):
 
 
 def test_end_token_joins_without_a_space(processor):
-    ids = processor(["x"], answers=["anger."])["input_ids"][0]
+    ids = processor.training_batch(["x"], answers=["anger."])["input_ids"][0]
     pieces = processor.tokenizer.convert_ids_to_tokens(ids)
     assert pieces[-1] == "<|im_end|>" and pieces[-2] not in ("Ġ", " ")
 
 
 def test_counts_must_agree(processor):
     with pytest.raises(ValueError, match="expected 2 answers, one for each prompt, got 1"):
-        processor(["a", "b"], answers=["c"])
+        processor.training_batch(["a", "b"], answers=["c"])
 
 
 def test_media_shapes_and_normalisation(processor):
@@ -124,7 +124,7 @@ def test_media_shapes_and_normalisation(processor):
 
 def test_published_media_do_as_the_release_does(processor):
     clip = tiny_clip()
-    media = processor.media(clip, compat="published")
+    media = processor.media(clip, compat="official")
     assert media["pixel_values_videos"].shape == media["face_pixel_values"].shape == (4, 3, 24, 24)
     assert media["face_pixel_values"].max() > 200 and media["face_pixel_values"].min() >= 0
     means = media["input_values"].mean(dim=1)
@@ -135,6 +135,20 @@ def test_published_media_do_as_the_release_does(processor):
 def test_absent_media_are_missing(processor):
     assert set(processor.media(tiny_clip(video=False))) == {"input_values"}
     assert set(processor.media(tiny_clip(audio=False))) == {"pixel_values_videos", "face_pixel_values"}
+
+
+@pytest.mark.parametrize("compat", ["offical", "", 1])
+def test_an_unknown_compat_is_refused(processor, tokenizer, compat):
+    with pytest.raises(ValueError, match='compat: expected None or "official", got'):
+        processor.media(tiny_clip(), compat=compat)
+    with pytest.raises(ValueError, match='compat: expected None or "official", got'):
+        NanoEmoXProcessor(
+            processor.image_processor,
+            processor.face_image_processor,
+            processor.feature_extractor,
+            tokenizer,
+            compat=compat,
+        )
 
 
 def test_sound_is_normalised_over_one_file(processor):

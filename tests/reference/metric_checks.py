@@ -1,6 +1,6 @@
 """The checks of recorded scores: each case of a metrics_*.json against ours, to 1e-9.
 
-They need the word lists of the released scorer: the folder `--tables`, NANOEMOX_TABLES or `emotion_wheel`
+They need the word lists of the official scorer: the folder `--tables`, NANOEMOX_TABLES or `emotion_wheel`
 beside the reference folder.
 """
 
@@ -12,8 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from nanoemox.scoring import official_scorers
-from nanoemox.scoring.word_lists import WordLists
+from nanoemox.metrics import official_scorers
+from nanoemox.metrics.word_lists import WordLists
 from tests.reference.common import Result, load_json
 
 EXACT = 1e-9

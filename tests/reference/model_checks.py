@@ -13,7 +13,7 @@ from transformers import Wav2Vec2FeatureExtractor
 
 from nanoemox.model.adapters import FaceAdapter, QFormerAdapter
 from nanoemox.model.affectgpt import AttentionAdapter, AttentionFusion
-from nanoemox.model.configuration_nanoemox import PRESETS, NanoEmoXConfig
+from nanoemox.model.configuration_nanoemox import NanoEmoXConfig, preset_fields
 from nanoemox.model.encoders import AudioEncoder, FaceEncoder, VisionEncoder
 from nanoemox.model.fusion import FusionEncoder
 from nanoemox.model.processing_nanoemox import normalised_sound, picture_processor
@@ -22,7 +22,7 @@ from tests.reference.common import Reference, Result, load, official_shapes, rul
 
 def _config(**changes: Any) -> NanoEmoXConfig:
     """The nano configuration with some sizes changed; a dict changes a part's own configuration."""
-    fields = dict(PRESETS["nano"])
+    fields = preset_fields("nano")
     for name, value in changes.items():
         fields[name] = {**fields[name], **value} if isinstance(value, dict) else value
     return NanoEmoXConfig(**fields)
@@ -177,7 +177,7 @@ def check_facial_full(path: Path) -> Result:
     state = reference.state or _face_rule_state(encoder, adapter, reference.number("rule_salt"))
     load("face_encoder", encoder, state)
     load("face_adapter", adapter, state)
-    pixels = reference.inputs["frames_u8"].float()  # 0 … 255, as the release feeds them
+    pixels = reference.inputs["frames_u8"].float()  # 0 … 255, as the official code feeds them
     ours: dict[str, Any] = {}
     maps = encoder.stage_maps(pixels.flatten(0, 1))
     for stage, value in enumerate(maps):
@@ -282,7 +282,7 @@ def check_affectgpt_attention(path: Path) -> Result:
     )
     video_tokens, audio_tokens = (reference.number(f"num_{kind}_query_token") for kind in ("video", "audio"))
     video_adapter = AttentionAdapter(config, video_width, config.max_frames, video_tokens)
-    audio_adapter = AttentionAdapter(config, audio_width, config.max_audio_clips, audio_tokens)
+    audio_adapter = AttentionAdapter(config, audio_width, config.max_audio_windows, audio_tokens)
     fusion = AttentionFusion(config)
     for prefix, module in (
         ("video_adapter", video_adapter),

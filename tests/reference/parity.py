@@ -1,8 +1,8 @@
-"""Compare our modules with reference vectors of the released code: `python -m tests.reference.parity DIR`.
+"""Compare our modules with reference vectors of the official code: `python -m tests.reference.parity DIR`.
 
 Prints the largest error of each file in DIR and exits with 1 if any is above its tolerance (float32
 entries: 1e-4 absolute; float16 entries: 2e-3 relative; scores 1e-9; tables must be equal). Names and sizes
-come from each file, so any folder in the same form works. Scores need the word lists of the released scorer:
+come from each file, so any folder in the same form works. Scores need the word lists of the official scorer:
 `--tables FOLDER`, or `emotion_wheel` beside DIR; without them these files are skipped. To add a check, give its
 file pattern and function to CHECKS.
 """
@@ -36,7 +36,7 @@ CHECKS: dict[str, Callable[[Path], Result]] = {
     "rule_check.json": table_checks.check_rule,
     "frame_indices*.json": table_checks.check_frame_indices,
     "audio_preproc_*.safetensors": table_checks.check_audio_preproc,
-    "audio_clips*.json": table_checks.check_audio_clips,
+    "audio_clips*.json": table_checks.check_audio_windows,
     "metrics_wordmap*.json": metric_checks.check_wordmap,
     "metrics_ew*.json": metric_checks.check_open_vocabulary,
     "metrics_hitrate*.json": metric_checks.check_hit_rate,
@@ -68,7 +68,7 @@ def check_file(path: Path) -> Result | None:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("folder", type=Path, help="a folder of reference vectors")
-    parser.add_argument("--tables", type=Path, help="the word lists of the released scorer")
+    parser.add_argument("--tables", type=Path, help="the word lists of the official scorer")
     given = parser.parse_args(arguments)
     folder = given.folder
     if given.tables:

@@ -12,14 +12,12 @@ from torch import nn
 from transformers.initialization import no_init_weights
 
 from nanoemox.checkpoints.official_names import NEVER_REACHED, official_name
-from nanoemox.media.audio import audio_clip_starts
-from nanoemox.media.clip import SAMPLE_RATE_HZ
+from nanoemox.media.clip import SAMPLE_RATE_HZ, audio_window_starts, frame_indices
 from nanoemox.media.load import load_clip
 from nanoemox.media.resample import resample
-from nanoemox.media.video import frame_indices
 from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration, parameter_report
-from nanoemox.model.parts import LORA_RANK, LORA_TARGETS, PARTS, PHASES, PUBLISHED_NANO, part_of
+from nanoemox.model.parts import LORA_RANK, LORA_TARGETS, OFFICIAL_NANO, PARTS, PHASES, part_of
 from nanoemox.model.processing_nanoemox import centred
 from tests.media_files import write_wav
 from tests.reference.common import Reference, Result, load_json, official_shapes, rule_state, rule_values
@@ -61,14 +59,12 @@ def check_param_counts(path: Path) -> Result:
         result.equal(part, report["parameters"]["parts"][part], count)
     result.equal("total", report["parameters"]["total"], sum(expected.values()))
     for part, count in expected.items():
-        result.equal(f"{part} as stated", PUBLISHED_NANO["parameters"][part], count)
-    result.equal("total as stated", PUBLISHED_NANO["parameters"]["total"], table["total"]["ALL"])
+        result.equal(f"{part} as stated", OFFICIAL_NANO["parameters"][part], count)
+    result.equal("total as stated", OFFICIAL_NANO["parameters"]["total"], table["total"]["ALL"])
     unread = table["total"]["ALL"] - sum(expected.values())
-    result.equal("never read, as stated", PUBLISHED_NANO["parameters"]["never read"], unread)
+    result.equal("never read, as stated", OFFICIAL_NANO["parameters"]["never read"], unread)
     for file, phase in PHASE_FILES.items():
-        result.equal(
-            f"{phase} as stated", PUBLISHED_NANO["trainable"][phase], table["trainable"][file]["ALL"]
-        )
+        result.equal(f"{phase} as stated", OFFICIAL_NANO["trainable"][phase], table["trainable"][file]["ALL"])
         reached = table["trainable_and_reached_by_the_loss"][file]["ALL"]
         result.equal(f"trained in phase {phase}", report["trainable"][phase], reached)
     return result
@@ -138,10 +134,10 @@ def check_frame_indices(path: Path) -> Result:
     return result
 
 
-def check_audio_clips(path: Path) -> Result:
+def check_audio_windows(path: Path) -> Result:
     result = Result()
     for case in load_json(path):
-        starts = audio_clip_starts(case["num_samples_16k"], case["num_clips"], compat="published")
+        starts = audio_window_starts(case["num_samples_16k"], case["num_clips"], compat="official")
         expected = [start for start, _ in case["sample_ranges"]]
         result.equal(f"{case['num_samples_16k']} samples", list(starts), expected)
     return result
@@ -153,10 +149,10 @@ def check_audio_preproc(path: Path) -> Result:
     waveform, rate_hz = reference.inputs["waveform"].numpy(), int(reference.inputs["sample_rate"])
     with TemporaryDirectory() as folder:
         file = write_wav(Path(folder) / "sound.wav", waveform.T, rate_hz, len(waveform))
-        clip = load_clip(file, compat="published")
-    assert clip.audio_clips is not None
-    before = torch.from_numpy(clip.audio_clips)
-    after = torch.from_numpy(centred(clip.audio_clips))
+        clip = load_clip(file, compat="official")
+    assert clip.audio_windows is not None
+    before = torch.from_numpy(clip.audio_windows)
+    after = torch.from_numpy(centred(clip.audio_windows))
     ours = {
         "resampled": resample(waveform, rate_hz, SAMPLE_RATE_HZ),
         "raw_audio_shape": torch.tensor([len(after), 1, after.shape[1]]),

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 from sklearn import metrics as reference
 
+from nanoemox.data.schema import Prediction
 from nanoemox.scoring.class_report import break_down, calibration, class_figures, confusion
+from nanoemox.tasks.labels import Labels
 
 LABELS = ["anger", "fear", "happiness"]
+
+
+def prediction(clip: str, task: str, **fields: Any) -> Prediction:
+    return Prediction(id=clip, task=task, task_version=1, **fields)
 
 
 def sample(n: int = 200) -> tuple[list[str], list[str]]:
@@ -46,7 +53,7 @@ def test_no_clip_is_missing_from_the_confusion_matrix() -> None:
 
 
 def test_calibration_by_hand() -> None:
-    shares = [{"Anger": 0.8, "Fear": 0.2}] * 4 + [{"Anger": 0.45, "Fear": 0.55}] * 2 + [None]
+    shares = [{"Anger": 0.8, "Fear": 0.2}] * 4 + [{"Anger": 0.45, "Fear": 0.55}] * 2 + [{}]
     truth = ["anger", "anger", "fear", "fear", "fear", "fear", "fear"]
     found = calibration(truth, shares)
     assert found["ece"]["value"] == pytest.approx((4 * 0.3 + 2 * 0.45) / 6, abs=1e-6)
@@ -58,25 +65,15 @@ def test_calibration_by_hand() -> None:
 
 
 def test_groups_by_what_was_present_hold_every_clip_once() -> None:
-    labels = {name: {"emotion": {"label": "fear"}} for name in "abcd"}
+    labels = {name: Labels(emotion={"label": "fear"}) for name in "abcd"}
     lines = [
-        {
-            "id": "a",
-            "task": "emotion",
-            "label": "fear",
-            "modalities": {"video": "present", "text": "no words"},
-        },
-        {
-            "id": "b",
-            "task": "emotion",
-            "label": "awe",
-            "modalities": {"video": "present", "audio": "present"},
-        },
-        {"id": "c", "task": "emotion", "text": "", "error": "it is empty"},
+        prediction("a", "emotion", label="fear", modalities={"video": "present", "text": "no words"}),
+        prediction("b", "emotion", label="awe", modalities={"video": "present", "audio": "present"}),
+        prediction("c", "emotion", error="it is empty"),
     ]
     found = break_down(labels, lines)
-    assert found["routes"]["emotion"] == {"no answer": 3}
-    groups = found["by_modalities"]
+    assert found.routes["emotion"] == {"no answer": 3}
+    groups = found.by_modalities
     assert {name: group["clips"] for name, group in groups.items()} == {
         "video": 1,
         "audio + video": 1,
@@ -89,12 +86,12 @@ def test_groups_by_what_was_present_hold_every_clip_once() -> None:
 
 def test_routes_say_how_labels_were_found() -> None:
     lines = [
-        {"id": "a", "task": "open_vocabulary", "text": "The character's emotional state is sad."},
-        {"id": "b", "task": "open_vocabulary", "text": "I think that she feels rather sad about it."},
-        {"id": "c", "task": "open_vocabulary", "text": "", "error": "it is empty"},
+        prediction("a", "open_vocabulary", text="The character's emotional state is sad."),
+        prediction("b", "open_vocabulary", text="I think that she feels rather sad about it."),
+        prediction("c", "open_vocabulary", error="it is empty"),
     ]
-    labels = {name: {"open_vocabulary": {"labels": ["sad"]}} for name in "abc"}
-    routes = break_down(labels, lines, tasks=["open_vocabulary"])["routes"]
+    labels = {name: Labels(open_vocabulary={"labels": ["sad"]}) for name in "abc"}
+    routes = break_down(labels, lines, tasks=["open_vocabulary"]).routes
     assert routes == {
         "open_vocabulary": {"answer grammar": 1, "words in running text": 1, "no answer": 1},
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 from pathlib import Path
@@ -12,8 +13,9 @@ import pytest
 
 from nanoemox.cli.main import main
 from nanoemox.metrics.emotion_mentions import emotions, mentions
-from nanoemox.scoring.external import mark
-from nanoemox.scoring.prediction_files import Faults, labels_from, read_rows
+from nanoemox.scoring.external import score_file
+from nanoemox.scoring.prediction_files import read_rows
+from nanoemox.tasks.grammar import labels_from
 
 
 @pytest.fixture
@@ -34,78 +36,93 @@ def write(path: Path, text: str | bytes) -> Path:
 
 def test_every_fault_is_counted_and_named(tmp_path: Path, manifest: Path) -> None:
     path = write(tmp_path / "p.csv", b"names,pred_label\na,anger\na,fear\nb,caf\xe9\nzzz,anger\n,anger\n")
-    report = mark(path, "emotion", manifest)
-    faults = {kind: fault["names"] for kind, fault in report["faults"].items()}
+    report = score_file(path, "emotion", manifest)
+    faults = {kind: fault["names"] for kind, fault in report.faults.items()}
     assert faults["duplicate id (the first one counts)"] == ["a"]
     assert faults["id without a label (not scored)"] == ["zzz"]
     assert faults["no prediction (counts as wrong)"] == ["c"]
     assert faults["row without an id"] == ["row 5"]
     assert faults["not UTF-8 (unreadable bytes became U+FFFD)"] == ["line 4"]
     assert faults["label outside the list"][0].startswith("b: ")
-    assert report["standard"]["accuracy"]["n"] == 3
-    assert report["standard"]["accuracy"]["value"] == pytest.approx(1 / 3, abs=1e-6)
+    assert report.standard["accuracy"]["n"] == 3
+    assert report.standard["accuracy"]["value"] == pytest.approx(1 / 3, abs=1e-6)
 
 
 def test_faults_of_our_own_form_are_named_too(tmp_path: Path, manifest: Path) -> None:
     lines = [
-        {"id": "a", "task": "emotion", "label": 5, "thinking": {"cause": 3}, "cues": {"face": "x"}},
+        {
+            "id": "a",
+            "task": "emotion",
+            "label": 5,
+            "thinking": {"cause": 3},
+            "cues": {"face": "x"},
+            "probabilities": {"anger": 2},
+        },
         {"id": "b", "task": "emotion", "label": "joyish", "text": "joyish"},
         {"id": "c", "task": "emotion", "text": "", "error": "it is empty"},
     ]
     path = write(tmp_path / "p.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
-    report = mark(path, "emotion", manifest)
-    faults = {kind: fault["names"] for kind, fault in report["faults"].items()}
+    report = score_file(path, "emotion", manifest)
+    faults = {kind: fault["names"] for kind, fault in report.faults.items()}
     assert [name.split()[1] for name in faults["a field of another type (not read)"]] == [
         "label",
         "thinking",
         "cues",
+        "probabilities",
     ]
     assert faults["empty answer"] == ["a"]
     assert faults["label outside the list"] == ["b: 'joyish'"]
     assert faults["the system failed (counts as wrong)"] == ["c: it is empty"]
-    assert report["standard"]["accuracy"] == {"value": 0.0, "low": 0.0, "high": 0.0, "n": 3}
+    assert report.standard["accuracy"] == {"value": 0.0, "low": 0.0, "high": 0.0, "n": 3}
     path = write(tmp_path / "q.jsonl", '{"id": "a", "task": "sentiment", "valence": NaN}\n')
-    faults = mark(path, "sentiment", manifest)["faults"]
+    faults = score_file(path, "sentiment", manifest).faults
     assert faults["valence is not a number"]["names"] == ["a"]
 
 
 def test_json_that_holds_something_else_is_told(tmp_path: Path, manifest: Path) -> None:
-    report = mark(write(tmp_path / "p.json", '[{"id": "a", "label": "anger"}, 3]'), "emotion", manifest)
-    assert report["faults"]["not a JSON object"]["names"] == ["entry 2"]
-    report = mark(write(tmp_path / "q.json", '{"a": "anger", "b": null}'), "emotion", manifest)
-    assert report["faults"]["empty answer"]["names"] == ["b"]
+    report = score_file(write(tmp_path / "p.json", '[{"id": "a", "label": "anger"}, 3]'), "emotion", manifest)
+    assert report.faults["not a JSON object"]["names"] == ["entry 2"]
+    report = score_file(write(tmp_path / "q.json", '{"a": "anger", "b": null}'), "emotion", manifest)
+    assert report.faults["empty answer"]["names"] == ["b"]
     for text in ('{"a": [', '"anger"'):
         with pytest.raises(ValueError, match=r"r\.json: expected"):
-            mark(write(tmp_path / "r.json", text), "emotion", manifest)
+            score_file(write(tmp_path / "r.json", text), "emotion", manifest)
     with pytest.raises(ValueError, match="no such file"):
-        mark(tmp_path / "none.csv", "emotion", manifest)
+        score_file(tmp_path / "none.csv", "emotion", manifest)
 
 
 def test_nan_and_empty_answers_are_wrong_not_gone(tmp_path: Path, manifest: Path) -> None:
     path = write(tmp_path / "p.csv", "id,valence\na,-2.0\nb,nan\nc,\n")
-    report = mark(path, "sentiment", manifest, mode="both")
-    assert report["faults"]["valence is not a number"]["names"] == ["b"]
-    assert report["faults"]["empty answer"]["names"] == ["c"]
-    assert report["standard"]["accuracy"]["value"] == pytest.approx(1 / 3, abs=1e-6)
-    assert report["published"]["accuracy"] == pytest.approx(2 / 3)  # unread counts as negative
-    assert {d["published"] for d in report["differences"]} <= {"weighted_f1"}
+    report = score_file(path, "sentiment", manifest, mode="both")
+    assert report.faults["valence is not a number"]["names"] == ["b"]
+    assert report.faults["empty answer"]["names"] == ["c"]
+    assert report.standard["accuracy"]["value"] == pytest.approx(1 / 3, abs=1e-6)
+    assert report.official["accuracy"] == pytest.approx(2 / 3)  # unread counts as negative
+    assert {d["official"] for d in report.differences} <= {"weighted_f1"}
 
 
 def test_wrong_columns_say_what_was_expected(tmp_path: Path, manifest: Path) -> None:
     with pytest.raises(ValueError, match="found clip_no, x"):
-        mark(write(tmp_path / "p.csv", "clip_no,x\n1,2\n"), "emotion", manifest)
+        score_file(write(tmp_path / "p.csv", "clip_no,x\n1,2\n"), "emotion", manifest)
     with pytest.raises(ValueError, match=r"none of its 1 ids.*'q'.*'a'"):
-        mark(write(tmp_path / "q.csv", "id,label\nq,anger\n"), "emotion", manifest)
+        score_file(write(tmp_path / "q.csv", "id,label\nq,anger\n"), "emotion", manifest)
     with pytest.raises(ValueError, match="convert it"):
-        mark(write(tmp_path / "q.xml", "x"), "emotion", manifest)
+        score_file(write(tmp_path / "q.xml", "x"), "emotion", manifest)
 
 
 def test_the_truth_may_come_in_a_column(tmp_path: Path) -> None:
     path = write(tmp_path / "p.jsonl", '{"id": "a", "label": "Complain", "truth": "complain"}\n')
-    report = mark(path, "intent", mode="both")
-    assert report["standard"]["accuracy"]["value"] == 1.0
-    assert report["published"]["intent_accuracy"] == 0.0
-    assert report["differences"][0]["published"] == "intent_accuracy"
+    report = score_file(path, "intent", mode="both")
+    assert report.standard["accuracy"]["value"] == 1.0
+    assert report.official["intent_accuracy"] == 0.0
+    assert report.differences[0]["official"] == "intent_accuracy"
+
+
+def test_a_long_answer_in_a_table_leaves_the_limit_of_csv_as_it_was(tmp_path: Path) -> None:
+    before = csv.field_size_limit()
+    path = write(tmp_path / "p.csv", f"name,text\na,{'x' * 200_000}\n")
+    assert len(read_rows(path)[0][0]["text"]) == 200_000
+    assert csv.field_size_limit() == before
 
 
 @pytest.mark.parametrize("form", ["name2reason", "pairs", "strings"])
@@ -117,8 +134,8 @@ def test_published_npz(tmp_path: Path, form: str) -> None:
     else:
         kind: Any = object if form == "pairs" else str
         np.savez(path, filenames=list(answers), fileitems=np.array(list(answers.values()), dtype=kind))
-    rows = read_rows(path, Faults())
-    assert {row["id"]: row["text"] for row in rows} == answers
+    rows, faults = read_rows(path)
+    assert {row["id"]: row["text"] for row in rows} == answers and faults == []
 
 
 def test_an_npz_runs_no_code(tmp_path: Path) -> None:
@@ -129,7 +146,7 @@ def test_an_npz_runs_no_code(tmp_path: Path) -> None:
     path = tmp_path / "p.npz"
     np.savez(path, name2reason=np.array({"a": Bomb()}, dtype=object))
     with pytest.raises(ValueError, match="cannot be read safely"):
-        read_rows(path, Faults())
+        read_rows(path)
     assert not (tmp_path / "ran").exists()
 
 

@@ -8,7 +8,13 @@ from typing import Any
 
 import pytest
 
-from nanoemox.tasks.task import TASKS, Answer, polarity_of, restrict_cues, select
+from nanoemox.tasks.closed import EMOTION, ClosedTask
+from nanoemox.tasks.empathy import names_same
+from nanoemox.tasks.grammar import Answer
+from nanoemox.tasks.labels import Labels
+from nanoemox.tasks.reasoning import Cues
+from nanoemox.tasks.sentiment import SENTIMENT, polarity_of
+from nanoemox.tasks.task import TASKS, select
 
 GOLDEN = Path(__file__).parent / "golden" / "tasks.json"
 LABELS: dict[str, Any] = {
@@ -35,18 +41,21 @@ LABELS: dict[str, Any] = {
 }
 
 
+KNOWN = Labels(**LABELS)
+
+
 def prompts_and_answers() -> dict[str, dict[str, Any]]:
     """What a model is asked and trained to answer, word for word."""
     return {
-        name: {"version": task.version, "question": task.question(), "answer": task.target(LABELS)}
+        name: {"version": task.version, "question": task.question(), "answer": task.target(KNOWN)}
         for name, task in TASKS.items()
     } | {
         "emotion, own candidates": {"question": TASKS["emotion"].question(["joy", "grief"])},
         "sentiment, a number": {
-            "question": TASKS["sentiment"].question(valence_range=(-1, 1)),
-            "answer": TASKS["sentiment"].target(LABELS, valence_range=(-1, 1)),
+            "question": SENTIMENT.question_in(-1, 1),
+            "answer": SENTIMENT.target_in(KNOWN),
         },
-        "reasoning, sound only": {"answer": TASKS["reasoning"].target(LABELS, ["audio"])},
+        "reasoning, sound only": {"answer": TASKS["reasoning"].target(KNOWN, ["audio"])},
     }
 
 
@@ -68,25 +77,29 @@ def test_six_tasks_with_the_published_tags() -> None:
         "reasoning": "[Inference]",
         "empathy": "[Interaction]",
     }
-    assert [len(task.defaults) for task in TASKS.values()] == [3, 7, 0, 20, 0, 0]
+    closed = {name: len(task.defaults) for name, task in TASKS.items() if isinstance(task, ClosedTask)}
+    assert closed == {"sentiment": 3, "emotion": 7, "intent": 20}
 
 
 def test_default_candidates_are_not_listed_and_others_are() -> None:
-    task = TASKS["emotion"]
+    task = EMOTION
     assert task.question(["Sadness", *task.defaults[:5], "surprise"]) == task.question()
     assert "joy, grief" in task.question(["joy", "grief"])
-    assert task.candidates({"emotion": {"label": "joy", "candidates": ["joy", "grief"]}}) == ["joy", "grief"]
-    assert task.candidates({}) == list(task.defaults)
-    assert TASKS["empathy"].candidates({}) is None
+    assert task.candidates(Labels(emotion={"label": "joy", "candidates": ["joy", "grief"]})) == [
+        "joy",
+        "grief",
+    ]
+    assert task.candidates(Labels()) == task.candidates() == list(task.defaults)
+    assert TASKS["empathy"].candidates(Labels()) is None
 
 
 @pytest.mark.parametrize("name", TASKS)
 def test_no_label_no_target(name: str) -> None:
-    assert TASKS[name].target({}) is None
+    assert TASKS[name].target(Labels()) is None
 
 
 def test_a_target_reads_back_as_its_labels() -> None:
-    answers = {name: task.parse(task.target(LABELS) or "") for name, task in TASKS.items()}
+    answers = {name: task.parse(task.target(KNOWN) or "") for name, task in TASKS.items()}
     assert answers["sentiment"].polarity == "negative"
     assert answers["emotion"].label == "anger"
     assert answers["open_vocabulary"].labels == ("furious", "resentful")
@@ -100,21 +113,23 @@ def test_a_target_reads_back_as_its_labels() -> None:
 
 def test_polarity_follows_from_valence() -> None:
     assert (
-        TASKS["sentiment"].target({"sentiment": {"valence": 0.4}})
+        TASKS["sentiment"].target(Labels(sentiment={"valence": 0.4}))
         == "The character's sentiment state is positive."
     )
     assert [polarity_of(v) for v in (-0.1, 0.0, 0.1)] == ["negative", "neutral", "positive"]
     assert TASKS["sentiment"].parse("The valence score is -0.50.").valence == -0.5
+    assert TASKS["sentiment"].parse("9" * 400).valence is None  # more than a number can hold
+    assert SENTIMENT.target_in(Labels(sentiment={"polarity": "neutral"})) is None
 
 
 def test_reasons_keep_to_the_modalities_that_were_perceived() -> None:
     task = TASKS["reasoning"]
-    assert task.target(LABELS, ["video"]) == (
+    assert task.target(KNOWN, ["video"]) == (
         "Face: lowered brows, pressed lips. Scene: a broken vase. Together this points to anger."
     )
-    assert task.target(LABELS, []) is None
-    assert task.target({"reasoning": {"text": "free text"}}) == "free text"
-    assert restrict_cues({"voice": ["x"], "face": []}, None) == {"voice": ("x",)}
+    assert task.target(KNOWN, []) is None
+    assert task.target(Labels(reasoning={"text": "free text"})) == "free text"
+    assert Cues(voice=["x"], face=[]).of() == {"voice": ("x",)}
 
 
 @pytest.mark.parametrize(
@@ -193,13 +208,13 @@ def test_the_chain_is_read_from_closed_and_unclosed_blocks(
     assert answer.thinking["cause"] == "c"
     assert answer.reply == reply
     assert len(answer.warnings) == len(complaints)
-    assert all(word in warning for word, warning in zip(complaints, answer.warnings, strict=True))
+    assert all(word in warning.text for word, warning in zip(complaints, answer.warnings, strict=True))
 
 
 def test_a_bare_reply_is_a_reply() -> None:
     answer = TASKS["empathy"].parse("That sounds hard.")
     assert (answer.reply, dict(answer.thinking)) == ("That sounds hard.", {})
-    assert TASKS["empathy"].target({"empathy": {"reply": "That sounds hard."}}) == "That sounds hard."
+    assert TASKS["empathy"].target(Labels(empathy={"reply": "That sounds hard."})) == "That sounds hard."
 
 
 def test_cut_and_free_reasons() -> None:
@@ -223,8 +238,6 @@ def test_unknown_tasks_are_refused_with_the_list() -> None:
     with pytest.raises(ValueError, match="no task was named"):
         select([])
     assert [task.name for task in select(["empathy", "emotion"])] == ["emotion", "empathy"]
-    with pytest.raises(ValueError, match="valence_range"):
-        TASKS["emotion"].question(valence_range=(-1, 1))
 
 
 def test_a_chain_in_one_line_is_read_link_by_link() -> None:
@@ -240,3 +253,44 @@ def test_a_chain_in_one_line_is_read_link_by_link() -> None:
         "goal": "comfort",
     }
     assert answer.reply == "I see."
+
+
+@pytest.mark.parametrize(
+    ("given", "same"),
+    [
+        ("the late clock", True),
+        ("Late clock.", True),
+        ("the late clock in the station", True),
+        ("the clock", False),
+        ("the trophy, the vase, the letter, the spider and the late clock", False),
+        ("", False),
+    ],
+)
+def test_naming_a_cause(given: str, same: bool) -> None:
+    assert names_same("the late clock", given) == same
+
+
+def test_labels_know_the_tasks_and_nothing_else() -> None:
+    labels = Labels(emotion={"label": "joy"})
+    assert labels.get("emotion") == labels.emotion == EMOTION.label(labels)
+    assert labels.get("intent") is None and labels.intent is None and labels.tasks == ("emotion",)
+    assert labels == Labels(emotion=labels.emotion) != Labels()
+    with pytest.raises(AttributeError):
+        labels.mood  # noqa: B018
+    with pytest.raises(ValueError, match="mood"):
+        Labels(mood={})
+
+
+def test_another_systems_answer_is_read_with_its_route_and_faults() -> None:
+    sentiment = TASKS["sentiment"]
+    assert sentiment.stated({"valence": 0.0, "label": "positive"}) == 0.0  # nought is a valence too
+    assert sentiment.stated({"polarity": "", "label": "positive"}) == "positive"
+    reading = sentiment.read("rather mixed")
+    assert reading.route == "label" and [fault.kind for fault in reading.faults] == ["label outside the list"]
+    emotion = EMOTION.read("The most likely label is fear, anger.")
+    assert (emotion.route, emotion.answer.labels) == ("answer grammar", ("fear", "anger"))
+    assert TASKS["open_vocabulary"].label_from("...") is None
+    assert (
+        TASKS["intent"].stated({"label": "Thank"}) == "Thank"
+        and TASKS["empathy"].stated({"label": "x"}) is None
+    )

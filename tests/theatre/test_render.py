@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from nanoemox.files.errors import ArgumentError, NanoEmoXError
 from nanoemox.theatre import make, render
 from nanoemox.theatre.actor import expression
 from nanoemox.theatre.script import Script, stage_script
@@ -145,6 +148,36 @@ def test_a_failing_clip_is_named_and_the_others_are_kept(tmp_path: Path) -> None
     ]
 
 
+def test_a_bug_in_drawing_keeps_its_traceback(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Pool:
+        """Runs what it is given at once, in this process, where it can be broken."""
+
+        def __init__(self, *_: object, **__: object) -> None: ...
+
+        def __enter__(self) -> Pool:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def submit(self, function: Callable[..., object], *given: object) -> Future[object]:
+            future: Future[object] = Future()
+            try:
+                future.set_result(function(*given))
+            except Exception as error:
+                future.set_exception(error)
+            return future
+
+    def broken(*_: object, **__: object) -> None:
+        raise ValueError("operands could not be broadcast together")
+
+    monkeypatch.setattr(make, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(make, "render", broken)
+    with pytest.raises(RuntimeError, match=r"2 of 2 clips failed.*val-5-000000: ValueError") as caught:
+        make.make_theatre(tmp_path, 2, 5, "val", 1, quiet=True)
+    assert isinstance(caught.value.__cause__, ValueError)
+    assert not isinstance(caught.value, NanoEmoXError)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -156,6 +189,6 @@ def test_a_failing_clip_is_named_and_the_others_are_kept(tmp_path: Path) -> None
 def test_impossible_orders_are_refused(
     tmp_path: Path, arguments: tuple[int, int, str, int], message: str
 ) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ArgumentError, match=message):
         make.make_theatre(tmp_path / "out", *arguments)
     assert not (tmp_path / "out").exists()

@@ -13,7 +13,9 @@ from nanoemox.cli import main as cli
 from nanoemox.data.quarantine import quarantine_path, write_quarantine
 from nanoemox.data.schema import Record
 from nanoemox.files.atomic import write_jsonl
-from nanoemox.training.dry_run import rehearse
+from nanoemox.files.errors import NanoEmoXError
+from nanoemox.training import trainer
+from nanoemox.training.dry_run import TIMED_STEPS, dry_run
 from tests.media_files import make_media
 
 
@@ -59,7 +61,7 @@ def recipe(model: Any, processor: Any, tmp_path: Path) -> Path:
 
 def test_what_is_there_and_what_it_takes(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = sorted(recipe.parent.rglob("*"))
-    report = rehearse(recipe)
+    report = dry_run(recipe)
     assert report.ok, report.problems
     (corpus,) = report.corpora
     assert corpus.clips == 2 and corpus.quarantined == 1 and corpus.tasks == {"emotion": 2, "intent": 2}
@@ -79,15 +81,39 @@ def test_what_is_there_and_what_it_takes(recipe: Path, capsys: pytest.CaptureFix
     assert max(len(line) for line in told.split("\n")) <= 80
 
 
+def test_what_is_timed_is_what_is_trained(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+    step = trainer.OrderedTrainer.training_step
+
+    def counted(self: Any, model: Any, inputs: Any, *rest: Any, **options: Any) -> Any:
+        taken.append(len(inputs["input_ids"]))
+        return step(self, model, inputs, *rest, **options)
+
+    monkeypatch.setattr(trainer.OrderedTrainer, "training_step", counted)
+    report = dry_run(recipe, "3")
+    assert taken == [2] * TIMED_STEPS  # steps of the recipe's batch size, by the trainer
+    assert report.phases[0].step_s is not None and report.phases[0].step_s > 0
+
+
+def test_a_bug_is_no_problem_of_the_recipe(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any, **__: Any) -> Any:
+        raise ValueError("operands could not be broadcast together")
+
+    monkeypatch.setattr("nanoemox.model.processing_nanoemox.NanoEmoXProcessor.media", broken)
+    with pytest.raises(ValueError, match="broadcast") as caught:
+        dry_run(recipe, "1a")
+    assert not isinstance(caught.value, NanoEmoXError)
+
+
 def test_what_is_broken_is_a_problem_by_name(recipe: Path) -> None:
     quarantine_path(recipe.parent / "crema_d.jsonl").unlink()
-    report = rehearse(recipe, "1a")
+    report = dry_run(recipe, "1a")
     assert not report.ok and report.corpora[0].unreadable == ["listed"]
     assert any("listed cannot be read" in problem and "broken.mp4" in problem for problem in report.problems)
     (recipe.parent / "broken.mp4").unlink()
-    report = rehearse(recipe, "1a")
+    report = dry_run(recipe, "1a")
     assert any("1 clips have no file" in problem and "listed" in problem for problem in report.problems)
-    report = rehearse(recipe, "3", ["phases.3.tasks={reasoning: 1}"])
+    report = dry_run(recipe, "3", ["phases.3.tasks={reasoning: 1}"])
     assert any("no record has labels for reasoning" in problem for problem in report.problems)
 
 
@@ -95,9 +121,9 @@ def test_a_stale_store_is_a_problem(recipe: Path) -> None:
     folder = recipe.parent / "features"
     folder.mkdir()
     (folder / "store.json").write_text(
-        '{"version": 2, "encoders": "a", "preparation": "b", "dtype": "float32"}'
+        '{"version": 3, "encoders": "a", "preparation": "b", "dtype": "float32"}'
     )
-    report = rehearse(recipe, "1a")
+    report = dry_run(recipe, "1a")
     assert any("other encoders" in problem for problem in report.problems)
 
 

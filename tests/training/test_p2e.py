@@ -11,15 +11,21 @@ import pytest
 import torch
 import yaml
 
+from nanoemox.checkpoints.load import load_answer_limits
+from nanoemox.data.manifest import ManifestError
 from nanoemox.data.schema import Record
 from nanoemox.files.atomic import write_jsonl
+from nanoemox.media.clip import AUDIO_WINDOWS, FRAMES_PER_CLIP
+from nanoemox.tasks.closed import EMOTION, INTENT
+from nanoemox.tasks.labels import Labels
 from nanoemox.tasks.task import TASKS
 from nanoemox.training import p2e, run, trainer
-from nanoemox.training.mixture import realised, schedule_turns, spread, uniform_turns
+from nanoemox.training.mixture import realised, schedule_by_share, schedule_uniformly, spread
 from nanoemox.training.recipe import P2ERecipe, RecipeError, load_recipe, shipped_recipes
 from nanoemox.training.trainer import ByLength
 
 EMOTIONS = ("anger", "fear")
+LIMITS = {"reasoning": 12, "empathy": 12}  # random weights never end an answer
 LABELS = {
     "intent": {"label": "ask for help"},
     "reasoning": {
@@ -82,6 +88,8 @@ def test_unknown_key_lists_what_exists(tmp_path: Path) -> None:
         ("phases.9.steps=3", "9"),
         ("phases.3.train=[fusion]", "lora"),
         ("nonsense", "key=value"),
+        ("kind=backbones", "kind: input should be 'p2e', got 'backbones'; correct the recipe"),
+        ("seed=[", "expected a value in YAML"),
     ],
 )
 def test_wrong_values_are_told(override: str, told: str) -> None:
@@ -115,7 +123,7 @@ def test_unknown_recipe_and_phase() -> None:
     with pytest.raises(RecipeError, match="p2e_pico"):
         load_recipe("nowhere")
     with pytest.raises(RecipeError, match="1a, 1b, 2, 3"):
-        run.run_recipe("p2e_pico", phase="4")
+        run.train("p2e_pico", phase="4")
 
 
 # ---------------------------------------------------------------- mixtures
@@ -133,33 +141,32 @@ def test_shares_hold_at_every_moment() -> None:
 def test_turns_are_repeatable_and_use_every_record(tmp_path: Path) -> None:
     records = _records(tmp_path)
     arguments = (records, {"emotion": 1.0, "intent": 1.0}, ["video", "audio", "text"], {"video": 0.5}, 24)
-    turns = schedule_turns(*arguments, seed=3)
-    assert turns == schedule_turns(*arguments, seed=3) != schedule_turns(*arguments, seed=4)
-    assert Counter(t.record for t in turns if t.task == "emotion") == dict.fromkeys(range(6), 2)
-    counts = realised(turns, records)
+    scheduled = schedule_by_share(*arguments, seed=3)
+    assert scheduled == schedule_by_share(*arguments, seed=3) != schedule_by_share(*arguments, seed=4)
+    assert Counter(t.record for t in scheduled if t.task == "emotion") == dict.fromkeys(range(6), 2)
+    counts = realised(scheduled, records)
     assert counts["tasks"] == {"emotion": 12, "intent": 12}
     assert sum(n for names, n in counts["modalities"].items() if "video" not in names) in range(5, 20)
 
 
 def test_a_task_without_labels_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="sentiment"):
-        schedule_turns(_records(tmp_path), {"sentiment": 1}, ["text"], {}, 4, 0)
+    with pytest.raises(RecipeError, match="sentiment"):
+        schedule_by_share(_records(tmp_path), {"sentiment": 1}, ["text"], {}, 4, 0)
 
 
 def test_targets_keep_to_what_is_shown() -> None:
-    labels = {"emotion": {"label": "fear"}, **LABELS}
+    labels = Labels(**{"emotion": {"label": "fear"}, **LABELS})
     told = TASKS["reasoning"].target(labels, {"audio", "text"})
     assert told is not None and "slow pace" in told and "wide eyes" not in told
 
 
 def test_labels_are_spelt_as_they_are_offered() -> None:
-    intent, emotion = TASKS["intent"], TASKS["emotion"]
-    assert intent.target(LABELS) == "Ask for help"
-    same = [name.upper() for name in intent.defaults]  # the usual ones are not listed, whatever their case
-    assert intent.target({"intent": {"label": "ASK FOR HELP", "candidates": same}}) == "Ask for help"
+    assert INTENT.target(Labels(**LABELS)) == "Ask for help"
+    same = [name.upper() for name in INTENT.defaults]  # the usual ones are not listed, whatever their case
+    assert INTENT.target(Labels(intent={"label": "ASK FOR HELP", "candidates": same})) == "Ask for help"
     own = ["Anger", "Boredom"]
-    assert "Anger" in (emotion.target({"emotion": {"label": "anger", "candidates": own}}) or "")
-    assert "Boredom" in emotion.answer_for("boredom", own) and "anger" in emotion.answer_for("Anger")
+    assert "Anger" in (EMOTION.target(Labels(emotion={"label": "anger", "candidates": own})) or "")
+    assert "Boredom" in EMOTION.answer_for("boredom", own) and "anger" in EMOTION.answer_for("Anger")
 
 
 def _corpora(folder: Path) -> list[Record]:
@@ -172,32 +179,32 @@ def _corpora(folder: Path) -> list[Record]:
 def test_shares_of_corpora_are_exact_and_tasks_hold_within_them(tmp_path: Path) -> None:
     records = _corpora(tmp_path)
     shares = {"emotion": 1.0, "intent": 3.0}
-    turns = schedule_turns(records, shares, ["video"], {}, 80, 3, {"one": 60, "two": 40})
-    assert realised(turns, records)["corpora"] == {"one": 48, "two": 32}
-    assert realised(turns, records)["tasks"] == {"emotion": 32 + 12, "intent": 36}
+    scheduled = schedule_by_share(records, shares, ["video"], {}, 80, 3, {"one": 60, "two": 40})
+    assert realised(scheduled, records)["corpora"] == {"one": 48, "two": 32}
+    assert realised(scheduled, records)["tasks"] == {"emotion": 32 + 12, "intent": 36}
     for end in range(1, 81):
-        seen = realised(turns[:end], records)["corpora"].get("two", 0)
+        seen = realised(scheduled[:end], records)["corpora"].get("two", 0)
         assert abs(seen - 0.4 * end) <= 1
-    assert Counter(t.record for t in turns if t.record >= 12) == dict.fromkeys(range(12, 16), 8)
-    with pytest.raises(ValueError, match=r"three: no clip.*one, two"):
-        schedule_turns(records, shares, ["video"], {}, 8, 3, {"three": 1})
+    assert Counter(t.record for t in scheduled if t.record >= 12) == dict.fromkeys(range(12, 16), 8)
+    with pytest.raises(RecipeError, match=r"three: no clip.*one, two"):
+        schedule_by_share(records, shares, ["video"], {}, 8, 3, {"three": 1})
 
 
 def test_subset_uniform_does_as_the_released_code(tmp_path: Path) -> None:
     records = _corpora(tmp_path)
     arguments = (records, ["emotion", "intent"], ["video"], {}, 400, 3)
-    turns = uniform_turns(*arguments, seed=3, corpora={"one": 0.3, "two": 1})
-    assert turns == uniform_turns(*arguments, seed=3, corpora={"one": 0.3, "two": 1})
-    seen = Counter(t.record for t in turns)
+    scheduled = schedule_uniformly(*arguments, seed=3, corpora={"one": 0.3, "two": 1})
+    assert scheduled == schedule_uniformly(*arguments, seed=3, corpora={"one": 0.3, "two": 1})
+    seen = Counter(t.record for t in scheduled)
     assert len([row for row in seen if row < 12]) == int(12 * 0.3)  # the others are never seen
-    batches = [turns[i : i + 3] for i in range(0, 1200, 3)]
+    batches = [scheduled[i : i + 3] for i in range(0, 1200, 3)]
     corpora = [{records[t.record].source for t in batch} for batch in batches]
     assert all(len(names) == 1 for names in corpora)
     assert 160 < corpora.count({"one"}) < 240  # each corpus with equal chance, whatever its size
-    ones = Counter(t.task for t in turns if t.record < 12)
+    ones = Counter(t.task for t in scheduled if t.record < 12)
     assert 0.4 < ones["intent"] / sum(ones.values()) < 0.6
-    with pytest.raises(ValueError, match="none of its 12 clips"):
-        uniform_turns(*arguments, seed=3, corpora={"one": 0.01})
+    with pytest.raises(RecipeError, match="none of its 12 clips"):
+        schedule_uniformly(*arguments, seed=3, corpora={"one": 0.01})
 
 
 def test_a_batch_order_knows_what_it_has_read() -> None:
@@ -224,7 +231,7 @@ def _recipe(folder: Path, name: str, **changes: Any) -> list[str]:
         "validation": str(folder / "manifest.jsonl"),
         "features": str(folder / "features"),
         "workers": 0,
-        "health_clips": 2,
+        "diagnostic_clips": 2,
         "phases": [
             {
                 "name": "1a",
@@ -239,7 +246,7 @@ def _recipe(folder: Path, name: str, **changes: Any) -> list[str]:
                 "train": ["audio_adapter", "video_adapter", "face_adapter", "fusion", "lora"],
                 "lora": {"rank": 2, "alpha": 4, "dropout": 0.1, "learning_rate": 2e-2},
                 "tasks": {"reasoning": 2, "emotion": 1},
-                "without": {"video": 0.3},
+                "modality_dropout": {"video": 0.3},
                 "diversity": 0.1,
                 **base,
             },
@@ -254,6 +261,7 @@ def _recipe(folder: Path, name: str, **changes: Any) -> list[str]:
 @pytest.fixture
 def workplace(model: Any, processor: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a tiny model, a manifest and media that need no decoding."""
+    model.generation_config.task_max_new_tokens = LIMITS
     model.save_pretrained(tmp_path / "model")
     processor.save_pretrained(tmp_path / "model")
     records = _records(tmp_path)
@@ -263,11 +271,11 @@ def workplace(model: Any, processor: Any, tmp_path: Path, monkeypatch: pytest.Mo
     write_jsonl(tmp_path / "manifest.jsonl", [record.line(tmp_path) for record in records])
 
     def media(part: list[Record], *_: Any) -> Any:
-        config, side = model.config, model.config.vision_config.image_size
+        side = model.config.vision_config.image_size
         for record in part:
             random = torch.Generator().manual_seed(int(record.id[1:]))
-            pixels = torch.randn(config.num_frames, 3, side, side, generator=random)
-            sound = torch.randn(config.num_audio_clips, 1600, generator=random)
+            pixels = torch.randn(FRAMES_PER_CLIP, 3, side, side, generator=random)
+            sound = torch.randn(AUDIO_WINDOWS, 1600, generator=random)
             yield record, {"pixel_values_videos": pixels, "face_pixel_values": pixels, "input_values": sound}
 
     monkeypatch.setattr("nanoemox.data.extract_features._media", media)
@@ -277,7 +285,7 @@ def workplace(model: Any, processor: Any, tmp_path: Path, monkeypatch: pytest.Mo
 def test_a_killed_run_ends_bit_by_bit_where_another_does(
     workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = run.run_recipe(*_recipe(workplace, "whole"))
+    whole = run.train(*_recipe(workplace, "whole")).folder
     steps = {"n": 0}
     step = trainer.OrderedTrainer.training_step
 
@@ -290,17 +298,17 @@ def test_a_killed_run_ends_bit_by_bit_where_another_does(
     monkeypatch.setattr(trainer.OrderedTrainer, "training_step", killed_at_9)
     recipe = _recipe(workplace, "cut")
     with pytest.raises(_Killed):
-        run.run_recipe(*recipe)
+        run.train(*recipe)
     assert not (workplace / "cut" / "3").exists()
     note = workplace / "cut" / ".3.work" / "checkpoints" / "checkpoint-4" / "mixture.json"
     counts = json.loads(note.read_text())
     assert sum(counts["tasks"].values()) == 8 and counts["corpora"] == {"unnamed": 8}
     counted = note.read_text()
     note.write_text(json.dumps({**counts, "corpora": {"other": 8}}))
-    with pytest.raises(ValueError, match="another mixture"):
-        run.run_recipe(*recipe, resume=True)
+    with pytest.raises(RecipeError, match="another mixture"):
+        run.train(*recipe, resume=True)
     note.write_text(counted)
-    cut = run.run_recipe(*recipe, resume=True)
+    cut = run.train(*recipe, resume=True).folder
     for name in ("model.safetensors", "lora/adapter_model.safetensors"):
         assert (cut / name).read_bytes() == (whole / name).read_bytes(), name
     logs = [
@@ -310,28 +318,31 @@ def test_a_killed_run_ends_bit_by_bit_where_another_does(
     assert logs[0] == logs[1] == [1, 2, 3, 4, 5, 6, 6]
     phase = json.loads((cut / "phase.json").read_text())
     assert phase["realised"]["tasks"] == {"emotion": 4, "reasoning": 8}
-    health = json.loads((cut / "health.json").read_text())
+    health = json.loads((cut / "diagnostics.json").read_text())
     assert set(health["token_cosines"]) == {"audio", "face", "video", "fusion"}
     assert health["majority"]["emotion"]["accuracy"] == 0.5
 
 
-def test_finished_phases_are_kept_and_only_trained_parts_change(workplace: Path) -> None:
+def test_finished_phases_are_kept_and_only_trained_parts_change(
+    workplace: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     from safetensors.torch import load_file
 
     recipe = _recipe(workplace, "kept")
-    run.run_recipe(*recipe, phase="1a")
+    run.train(*recipe, phase="1a")
     before, after = (load_file(workplace / f / "model.safetensors") for f in ("model", "kept/1a"))
     changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
     assert changed == {"audio_adapter"}
-    told: list[str] = []
-    run.run_recipe(*recipe, phase="1a", resume=True, say=told.append)
-    assert any("already there" in line for line in told)
+    with caplog.at_level("INFO", "nanoemox"):
+        run.train(*recipe, phase="1a", resume=True)
+    assert "phase 1a: already there" in caplog.text
     with pytest.raises(RecipeError, match="steps"):
-        run.run_recipe(*recipe, phase="1a", resume=True, overrides=["phases.1a.steps=7"])
-    run.run_recipe(*recipe, phase="3")
+        run.train(*recipe, phase="1a", resume=True, overrides=["phases.1a.steps=7"])
+    run.train(*recipe, phase="3")
     before, after = (load_file(workplace / f / "model.safetensors") for f in ("kept/1a", "kept/3"))
     changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
     assert changed == {"audio_adapter", "video_adapter", "face_adapter", "fusion", "language_model"}
+    assert load_answer_limits(workplace / "kept/1a") == load_answer_limits(workplace / "kept/3") == LIMITS
     frozen = [
         n for n in before if n.endswith(("embed_tokens.weight", "norm.weight", "input_layernorm.weight"))
     ]
@@ -340,7 +351,7 @@ def test_finished_phases_are_kept_and_only_trained_parts_change(workplace: Path)
 
 def test_a_phase_without_its_predecessor_is_told(workplace: Path) -> None:
     with pytest.raises(RecipeError, match="needs phase 1a"):
-        run.run_recipe(*_recipe(workplace, "alone"), phase="3")
+        run.train(*_recipe(workplace, "alone"), phase="3")
 
 
 def test_a_bfloat16_model_is_trained_in_float32(workplace: Path, model: Any) -> None:
@@ -349,7 +360,7 @@ def test_a_bfloat16_model_is_trained_in_float32(workplace: Path, model: Any) -> 
     model.to(torch.bfloat16).save_pretrained(workplace / "model")
     recipe = _recipe(workplace, "fine")
     small = [f"phases.{name}.learning_rate=1e-6" for name in ("1a", "3")]  # far below bfloat16's steps
-    run.run_recipe(*recipe, overrides=small)
+    run.train(*recipe, overrides=small)
     first, last = (load_file(workplace / "fine" / name / "model.safetensors") for name in ("1a", "3"))
     before = load_file(workplace / "model" / "model.safetensors")
     names = [name for name in before if name.startswith("audio_adapter")]
@@ -381,18 +392,17 @@ def test_training_from_a_store_has_the_same_loss_as_without(
 
     monkeypatch.setattr("nanoemox.data.decoded_clips.LiveMedia.__getitem__", live)
     plain = ["phases.3.diversity=0", "features_dtype=float32"]
-    stored = run.run_recipe(*_recipe(workplace, "stored"), overrides=plain)
-    encoded = run.run_recipe(*_recipe(workplace, "encoded"), overrides=[*plain, "features=null"])
+    stored = run.train(*_recipe(workplace, "stored"), overrides=plain).folder
+    encoded = run.train(*_recipe(workplace, "encoded"), overrides=[*plain, "features=null"]).folder
     for name in ("1a", "3"):
         pairs = zip(_losses(stored.parent / name), _losses(encoded.parent / name), strict=True)
         assert max(abs(a - b) for a, b in pairs) <= 1e-6
-    assert (stored / "health.json").is_file() and (encoded / "health.json").is_file()
+    assert (stored / "diagnostics.json").is_file() and (encoded / "diagnostics.json").is_file()
     with pytest.raises(RecipeError, match="diversity"):
-        run.run_recipe(*_recipe(workplace, "both"), overrides=["features=null"])
+        run.train(*_recipe(workplace, "both"), overrides=["features=null"])
 
 
-def test_what_is_left_out_is_told(workplace: Path) -> None:
-    from nanoemox.data.filtering import LeftOut
+def test_what_is_left_out_is_told(workplace: Path, caplog: pytest.LogCaptureFixture) -> None:
     from nanoemox.data.quarantine import quarantine_path, write_quarantine
 
     manifest = workplace / "manifest.jsonl"
@@ -402,18 +412,16 @@ def test_what_is_left_out_is_told(workplace: Path) -> None:
     write_quarantine(quarantine_path(manifest), {"r0": ["silent: all of it"]})
     write_quarantine(workplace / "mine.jsonl", {"r1": ["not wanted"], "elsewhere": ["x"]})
     (workplace / "r2.bin").unlink()
-    told: list[str] = []
-    left_out = LeftOut()
-    folder = run.run_recipe(
-        *_recipe(workplace, "left", quarantine=str(workplace / "mine.jsonl")),
-        phase="1a",
-        say=told.append,
-        left_out=left_out,
-    )
+    recipe = _recipe(workplace, "left", quarantine=str(workplace / "mine.jsonl"))
+    with caplog.at_level("INFO", "nanoemox"):
+        folder, left_out = run.train(*recipe, phase="1a")
     assert json.loads((folder / "phase.json").read_text())["records"] == 2  # r3 and r4; r5 is to be tested on
     assert left_out.quarantined == {str(manifest): {"r0": "silent: all of it", "r1": "not wanted"}}
     assert not left_out.ok and set(left_out.faults[str(manifest)]) == {"r2"}
+    told = caplog.messages
     assert any("r0: silent" in line for line in told)
     assert any("line 3, r2" in line and "r2.bin" in line for line in told)
-    with pytest.raises(ValueError, match="nowhere"):
-        run.run_recipe(*_recipe(workplace, "none", quarantine=str(workplace / "nowhere")))
+    assert any(line.startswith("step 6 of 6: loss ") for line in told)
+    assert json.loads((folder.parent / "left_out.json").read_text()) == left_out.to_dict()
+    with pytest.raises(ManifestError, match="nowhere"):
+        run.train(*_recipe(workplace, "none", quarantine=str(workplace / "nowhere")))

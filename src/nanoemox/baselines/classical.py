@@ -1,69 +1,79 @@
 """Classical classifiers that a small network has to beat: a few fixed numbers of each clip, and scikit-learn.
 
-Voice: mean, spread and spread of the slope of twenty mel-frequency cepstra (60 numbers). Face: histograms of oriented
-gradients of a grey 64 x 64 picture. Words: TF-IDF of words (1 to 2) and letters (2 to 5).
-Letters: L samples, M mel bands, S steps of time, H, W pixels.
+Audio: the mean, the standard deviation and the deviation of the slope of twenty mel-frequency cepstral coefficients
+(60 numbers). Video: histograms of oriented gradients (HOG) of one grey frame of 64 x 64 pixels. Text: TF-IDF of words
+and of letters. Letters in shapes: L samples, M mel bands, S time steps.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.fft import dct
+from transformers.audio_utils import mel_filter_bank, spectrogram, window_function
+
+from nanoemox.media.clip import SAMPLE_RATE_HZ
 
 Array = NDArray[np.float32]
-FACE_SIDE = 64
+FRAME_SIDE_PX = 64  # of the grey frame that HOG and the network read
 
 
 # ---------------------------------------------------------------- numbers of a clip
 
 
 @cache
-def mel_bands(bands: int, window: int, rate_hz: int = 16_000) -> Array:
-    """Triangular filters over a spectrum, [M, window / 2 + 1], of equal area (Slaney's scale)."""
-    step, knee, log_step = 200 / 3, 1000.0, np.log(6.4) / 27
-
-    def to_mel(hz: float) -> float:
-        return hz / step if hz < knee else knee / step + float(np.log(hz / knee)) / log_step
-
-    mels = np.linspace(to_mel(0), to_mel(rate_hz / 2), bands + 2)
-    hz = np.where(mels < knee / step, mels * step, knee * np.exp(log_step * (mels - knee / step)))
-    at = np.linspace(0, rate_hz / 2, window // 2 + 1)
-    rising = (at - hz[:-2, None]) / np.diff(hz)[:-1, None]
-    falling = (hz[2:, None] - at) / np.diff(hz)[1:, None]
-    filters = np.maximum(0, np.minimum(rising, falling)) * (2 / (hz[2:] - hz[:-2]))[:, None]
-    return filters.astype(np.float32)
+def _mel_filters(bands: int, window: int) -> NDArray[np.float64]:
+    """Triangular filters of equal area on Slaney's mel scale, from 0 Hz to 8 kHz, [window / 2 + 1, M]."""
+    highest_hz = SAMPLE_RATE_HZ / 2
+    return mel_filter_bank(
+        window // 2 + 1, bands, 0.0, highest_hz, SAMPLE_RATE_HZ, norm="slaney", mel_scale="slaney"
+    )
 
 
-def log_mel(sound: Array, bands: int, window: int, hop: int) -> Array:
-    """Sound [L] -> loudness of each band in decibels, [M, S]."""
-    padded = np.pad(sound, window // 2)
-    steps = 1 + (len(padded) - window) // hop
-    frames = np.lib.stride_tricks.sliding_window_view(padded, window)[::hop][:steps]
-    spectrum = np.abs(np.fft.rfft(frames * np.hanning(window + 1)[:-1], axis=1)) ** 2
-    return (10 * np.log10(np.maximum(mel_bands(bands, window) @ spectrum.T, 1e-10))).astype(np.float32)
+def log_mel(audio: Array, bands: int, window: int, hop: int) -> Array:
+    """Compute the energy of each mel band over time, in decibels.
+
+    Args:
+        audio: The samples at 16 kHz, [L].
+        bands: The number of mel bands, M.
+        window: The length of the Hann window of each step, in samples.
+        hop: How many samples lie between two steps.
+
+    Returns:
+        The energies, [M, S].
+    """
+    return spectrogram(
+        audio,
+        window_function(window, "hann"),
+        frame_length=window,
+        hop_length=hop,
+        power=2.0,
+        pad_mode="constant",
+        mel_filters=_mel_filters(bands, window),
+        log_mel="dB",
+    )
 
 
-def voice_numbers(sound: Array) -> Array:
-    """Sound [L] at 16 kHz -> 60 numbers."""
-    loudness = log_mel(sound, 128, 2048, 512)
-    loudness = np.maximum(loudness, loudness.max() - 80)
-    cepstra = dct(loudness, axis=0, norm="ortho")[:20]
+def mfcc_statistics(audio: Array) -> Array:
+    """Audio [L] at 16 kHz -> 60 numbers: mean, deviation and deviation of the slope of 20 coefficients."""
+    energy_db = log_mel(audio, 128, 2048, 512)
+    energy_db = np.maximum(energy_db, energy_db.max() - 80)
+    cepstra = dct(energy_db, axis=0, norm="ortho")[:20]
     slope = np.gradient(cepstra, axis=1) if cepstra.shape[1] > 1 else np.zeros_like(cepstra)
     return np.concatenate([cepstra.mean(1), cepstra.std(1), slope.std(1)]).astype(np.float32)
 
 
-def face_numbers(picture: Array) -> Array:
-    """Grey picture [64, 64] in 0..1 -> gradients by direction: cells of 8 x 8, 9 directions, blocks of 2 x 2 cells."""
-    down, across = np.gradient(np.sqrt(picture))
+def gradient_histograms(frame: Array) -> Array:
+    """Grey frame [64, 64] in 0..1 -> HOG: cells of 8 x 8 pixels, 9 directions, blocks of 2 x 2 cells."""
+    down, across = np.gradient(np.sqrt(frame))
     strength = np.hypot(across, down)
     angle = np.rad2deg(np.arctan2(down, across)) % 180
     place = (angle / 20).astype(int) % 9
-    cells = FACE_SIDE // 8
+    cells = FRAME_SIDE_PX // 8
     histogram = np.zeros((cells, cells, 9), dtype=np.float32)
     for direction in range(9):
         part = np.where(place == direction, strength, 0).reshape(cells, 8, cells, 8)
@@ -75,44 +85,80 @@ def face_numbers(picture: Array) -> Array:
     return (blocks / np.sqrt((blocks**2).sum(1, keepdims=True) + 1e-10)).reshape(-1).astype(np.float32)
 
 
+def word_tfidf(least: int = 1) -> Any:
+    """TF-IDF of words and of pairs of words that at least `least` texts have, not fitted yet."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    return TfidfVectorizer(
+        ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b|[?!]", min_df=least
+    )
+
+
+def letter_tfidf() -> Any:
+    """TF-IDF of two to five letters of a word that at least two texts have, not fitted yet."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    return TfidfVectorizer(ngram_range=(2, 5), analyzer="char_wb", sublinear_tf=True, min_df=2)
+
+
 # ---------------------------------------------------------------- classifiers
 
 
-def baselines(sense: str) -> dict[str, tuple[Any, Any, tuple[float, ...]]]:
-    """By name: what turns numbers or texts into rows, what labels rows, and the values of C to choose from."""
-    from sklearn.feature_extraction.text import TfidfVectorizer
+class Baseline(NamedTuple):
+    """A classifier of scikit-learn. features: what turns clips into rows; strengths: the values of C to choose from."""
+
+    features: Any
+    classifier: Any
+    strengths: tuple[float, ...]
+
+
+def baselines(modality: str) -> dict[str, Baseline]:
+    """The classifiers of a modality (audio, video or text) by name, not fitted yet."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_union
     from sklearn.preprocessing import StandardScaler
     from sklearn.svm import SVC
 
-    linear = LogisticRegression(max_iter=500, tol=1e-3, class_weight=None if sense == "words" else "balanced")
-    if sense == "words":
-        words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b|[?!]")
-        letters = TfidfVectorizer(ngram_range=(2, 5), analyzer="char_wb", sublinear_tf=True, min_df=2)
-        return {"TF-IDF, logistic regression": (make_union(words, letters), linear, (1.0, 5.0, 25.0))}
-    if sense == "face":
-        return {"HOG, logistic regression": (StandardScaler(), linear, (1e-4, 1e-3, 1e-2))}
+    linear = LogisticRegression(
+        max_iter=500, tol=1e-3, class_weight=None if modality == "text" else "balanced"
+    )
+    if modality == "text":
+        features = make_union(word_tfidf(), letter_tfidf())
+        return {"TF-IDF, logistic regression": Baseline(features, linear, (1.0, 5.0, 25.0))}
+    if modality == "video":
+        return {"HOG, logistic regression": Baseline(StandardScaler(), linear, (1e-4, 1e-3, 1e-2))}
+    svm = SVC(class_weight="balanced")
     return {
-        "MFCC, logistic regression": (StandardScaler(), linear, (0.01, 0.1, 1.0, 10.0)),
-        "MFCC, SVM": (StandardScaler(), SVC(class_weight="balanced"), (0.1, 1.0, 10.0, 100.0)),
+        "MFCC, logistic regression": Baseline(StandardScaler(), linear, (0.01, 0.1, 1.0, 10.0)),
+        "MFCC, SVM": Baseline(StandardScaler(), svm, (0.1, 1.0, 10.0, 100.0)),
     }
 
 
-def fit_and_say(
-    baseline: tuple[Any, Any, tuple[float, ...]],
+def fit_and_predict(
+    baseline: Baseline,
     clips: Sequence[Any],
     labels: Sequence[str],
     groups: Sequence[str],
     tested: Sequence[Any],
     seed: int,
 ) -> list[str]:
-    """Fit with the C that is best on held-out groups of the training part, and label the tested clips."""
+    """Fit a classifier, with the C that is best on held-out groups of the training part, and label other clips.
+
+    Args:
+        baseline: What to fit.
+        clips: What the classifier reads of each training clip.
+        labels: The label of each training clip.
+        groups: Who speaks in each training clip: a speaker is never on both sides when C is chosen.
+        tested: What the classifier reads of each clip to label.
+        seed: The seed of the inner folds.
+
+    Returns:
+        One label for each of `tested`.
+    """
     from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
 
-    prepare, classifier, strengths = baseline
-    rows = prepare.fit_transform(clips)
+    rows = baseline.features.fit_transform(clips)
     inner = StratifiedGroupKFold(3, shuffle=True, random_state=seed)
-    search = GridSearchCV(classifier, {"C": strengths}, scoring="accuracy", cv=inner)
+    search = GridSearchCV(baseline.classifier, {"C": baseline.strengths}, scoring="accuracy", cv=inner)
     search.fit(rows, list(labels), groups=list(groups))
-    return [str(label) for label in search.predict(prepare.transform(tested))]
+    return [str(label) for label in search.predict(baseline.features.transform(tested))]

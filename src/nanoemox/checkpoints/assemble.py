@@ -8,7 +8,6 @@ language model's table (Qwen2.5: 151,936 rows, the tokenizer ends at 151,664), s
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from collections.abc import Callable, Mapping
@@ -22,23 +21,24 @@ import transformers
 from torch import nn
 from transformers import initialization as init
 
-from nanoemox.checkpoints.hub import complete, find_part, told
+from nanoemox.checkpoints.hub import complete, find_part, public_name
 from nanoemox.checkpoints.pretrained import FACE_KEY, Part, Source, hub_part, load_tokenizer, plan_part
 from nanoemox.checkpoints.weight_files import (
     TORCH_DTYPES,
     ShardWriter,
     WeightsError,
+    check_dtype,
     open_weights,
-    whole_folder,
 )
-from nanoemox.model.configuration_nanoemox import PRESETS, NanoEmoXConfig
+from nanoemox.files.atomic import whole_folder, write_json
+from nanoemox.files.errors import ArgumentError
+from nanoemox.model.configuration_nanoemox import PRESETS, NanoEmoXConfig, preset_fields
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.model.parts import PARTS, part_of
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor, prepare_tokenizer
 from nanoemox.theatre.texts import theatre_texts
 
 logger = logging.getLogger(__name__)
-Say = Callable[[str], None]
 
 
 def assemble(
@@ -53,18 +53,30 @@ def assemble(
     seed: int = 0,
     revisions: Mapping[str, str] | None = None,
     settings: Mapping[str, Any] | None = None,
-    say: Say = logger.info,
 ) -> Path:
-    """Build the model folder `out`; returns it.
+    """Build a model folder from pretrained backbones.
 
     Args:
-        vision, audio, lm: a Hub id or a folder in the Hub's layout (CLIP with or without its text tower).
+        out: The folder to write; it must not exist yet.
+        vision: CLIP, with or without its text tower: a Hub id, or a folder in the Hub's layout.
+        audio: HuBERT, named in the same way.
+        lm: Qwen2.5, named in the same way.
         face: FaceXFormer's checkpoint: a file, a folder that holds it, or a Hub id.
-        preset: "nano", or "affectgpt" (no face). settings: fields of the configuration to change.
-        dtype: of all weights. seed: of the untrained parts. revisions: part -> branch, tag or commit.
-    Errors: WeightsError, one line, before anything is written where that is possible.
+        preset: "nano", or "affectgpt" (no face).
+        dtype: Of all weights: "bfloat16", "float16" or "float32".
+        seed: Of the untrained parts.
+        revisions: Part -> branch, tag or commit.
+        settings: Fields of the configuration to change.
+
+    Returns:
+        The folder `out`.
+
+    Raises:
+        ArgumentError: For an unknown preset or dtype.
+        WeightsError: Before anything is written, where that is possible.
     """
-    revisions, sizes = dict(revisions or {}), dict(PRESETS[_known(preset)]) | dict(settings or {})
+    check_dtype(dtype)
+    revisions, sizes = dict(revisions or {}), preset_fields(_known(preset)) | dict(settings or {})
     parts = [
         hub_part("vision_encoder", vision, revisions.get("vision")),
         hub_part("audio_encoder", audio, revisions.get("audio")),
@@ -83,7 +95,9 @@ def assemble(
         if face is None:
             raise WeightsError(f"{out}: expected FaceXFormer's checkpoint, got none; name it with --face")
         place = find_part(face, revisions.get("face"), single_file=True)
-        parts.insert(2, Part("face_encoder", Source(told(face), revisions.get("face")), place, FACE_KEY))
+        parts.insert(
+            2, Part("face_encoder", Source(public_name(face), revisions.get("face")), place, FACE_KEY)
+        )
     tokenizer = load_tokenizer(parts[-1].place)
     fit_placeholders(config, tokenizer, lm)
     skeleton = skeleton_of(config)
@@ -94,7 +108,7 @@ def assemble(
 
     def write(writer: ShardWriter) -> None:
         for part in parts:
-            say(f"{part.part}: {part.source.name}")
+            logger.info("%s: %s", part.part, part.source.name)
             with open_weights(part.place, part.key) as weights:
                 plan = plan_part(part, _shapes(skeleton, part.part), weights)
                 for ours, (theirs, third) in plan.items():
@@ -115,20 +129,35 @@ def assemble_random(
     dtype: str = "bfloat16",
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
-    say: Say = logger.info,
 ) -> Path:
-    """A model folder at full size with random weights and a tokenizer trained here, to try the machinery with."""
+    """A model folder at full size with random weights and a tokenizer trained here, to try the machinery with.
+
+    Args:
+        preset: As in `assemble`.
+        out: The folder to write; it must not exist yet.
+        dtype: Of all weights.
+        seed: Of the weights and of the texts that the tokenizer is trained on.
+        settings: Fields of the configuration to change.
+
+    Returns:
+        The folder `out`.
+
+    Raises:
+        ArgumentError: For an unknown preset or dtype.
+        WeightsError: If the folder cannot be written.
+    """
+    check_dtype(dtype)
     from nanoemox.model.tokenizer import train_tokenizer
 
-    config = NanoEmoXConfig(**{**PRESETS[_known(preset)], **(settings or {})})
-    say("tokenizer: training")
+    config = NanoEmoXConfig(**{**preset_fields(_known(preset)), **(settings or {})})
+    logger.info("tokenizer: training")
     tokenizer = train_tokenizer(theatre_texts(200, seed), vocabulary=2048)
     fit_placeholders(config, tokenizer, "the tokenizer trained here")
     skeleton = skeleton_of(config)
 
     def write(writer: ShardWriter) -> None:
         for part in skeleton.parts():
-            say(f"{part}: random")
+            logger.info("%s: random", part)
             _write_fresh(skeleton, [part], writer, dtype, seed)
 
     processor = NanoEmoXProcessor.from_config(config, tokenizer)
@@ -138,12 +167,21 @@ def assemble_random(
 # ---------------------------------------------------------------------- the model
 def _known(preset: str) -> str:
     if preset not in PRESETS:
-        raise ValueError(f"unknown preset {preset!r}: expected one of {', '.join(PRESETS)}")
+        raise ArgumentError(f"unknown preset {preset!r}: expected one of {', '.join(PRESETS)}")
     return preset
 
 
 def fit_placeholders(config: NanoEmoXConfig, tokenizer: Any, name: str) -> None:
-    """Add our special tokens in spare rows of the language model's table, which keeps its size."""
+    """Add our special tokens in spare rows of the language model's table, which keeps its size.
+
+    Args:
+        config: Gets the ids of the tokens.
+        tokenizer: Gets the tokens.
+        name: The language model, for the error.
+
+    Raises:
+        WeightsError: If the table has too few rows.
+    """
     rows = config.text_config.vocab_size
     prepare_tokenizer(tokenizer)
     needed = max(tokenizer.get_vocab().values()) + 1
@@ -224,7 +262,7 @@ def _write_model(
     for each in (config, *(getattr(config, name) for name in config.sub_configs)):
         each.dtype = dtype
     count = sum(math.prod(shape) for shape in parameter_shapes(skeleton).values())
-    with whole_folder(out, count * TORCH_DTYPES[dtype].itemsize) as new:
+    with whole_folder(out, needed_bytes=count * TORCH_DTYPES[dtype].itemsize) as new:
         writer = ShardWriter(new)
         write(writer)
         writer.close()
@@ -237,6 +275,6 @@ def _write_model(
             "dtype": dtype,
             "versions": {"torch": torch.__version__, "transformers": transformers.__version__},
         }
-        (new / "assembly.json").write_text(json.dumps(assembly, indent=2) + "\n", encoding="utf-8")
+        write_json(new / "assembly.json", assembly)
         complete(new)
     return out

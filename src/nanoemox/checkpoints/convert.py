@@ -1,29 +1,31 @@
-"""Published checkpoints into a model folder, and back.
+"""Official checkpoints into a model folder, and back.
 
 Nano-EmoX's phase checkpoints and AffectGPT's are PyTorch files `{"model": {name: tensor}}` that hold only what was
-trained, so they are laid over a base that `assemble` made; of several, later ones win (the release's `ckpt`, then
+trained, so they are laid over a base that `assemble` made; of several, later ones win (the official code's `ckpt`, then
 `ckpt_2`). Every tensor is used, dropped by name because nothing ever reads it, or an error. LoRA is merged into the
-language model and kept beside it in `lora/`. `write_published` is the way back, bit for bit.
+language model and kept beside it in `lora/`. `write_official` is the way back, bit for bit.
 """
 
 from __future__ import annotations
 
 import copy
-import json
 import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import peft
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
 from nanoemox.checkpoints.assemble import parameter_shapes, skeleton_of
-from nanoemox.checkpoints.hub import check_folder, complete, find_part, told
+from nanoemox.checkpoints.hub import check_folder, complete, find_part, public_name
+from nanoemox.checkpoints.load import load_answer_limits, load_config, load_processor
 from nanoemox.checkpoints.official_names import NEVER_REACHED, official_name
 from nanoemox.checkpoints.weight_files import (
     FLOATS,
@@ -33,19 +35,18 @@ from nanoemox.checkpoints.weight_files import (
     WeightsError,
     open_weights,
     raise_problems,
-    save_tensors,
-    whole_folder,
 )
+from nanoemox.files.atomic import whole_file, whole_folder, write_json
+from nanoemox.files.errors import ArgumentError
 from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
 from nanoemox.model.parts import LORA_ALPHA, LORA_DROPOUT, LORA_TARGETS, PARTS, part_of
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 
 logger = logging.getLogger(__name__)
-Say = Callable[[str], None]
 
-PUBLISHED_TEMPLATE = Path(__file__).with_name("chat_template_published.jinja")
-END_OF_TURN = "###"  # what ends an answer in the release
-# Buffers, and what the release loads but never uses.
+OFFICIAL_TEMPLATE = Path(__file__).with_name("chat_template_official.jinja")
+END_OF_TURN = "###"  # what ends an answer in the official code
+# Buffers, and what the official code loads but never uses.
 UNUSED = re.compile(
     r".*\.(position_ids|relative_position_index|num_batches_tracked|inv_freq)"
     r"|visual_encoder\.model\.(text_model\..*|(text|visual)_projection\.weight|logit_scale)"
@@ -54,13 +55,13 @@ UNUSED = re.compile(
 _ALIASES = (("affectgpt_proj.", "video_proj."), (".base_layer.", "."))  # AffectGPT's spelling; peft's
 _LORA = re.compile(r"llama_model\.base_model\.model\.(.+)\.lora_([AB])(?:\.default)?\.weight")
 _FORMS = {  # a name that only this form has -> the configuration it means
-    "video_query_tokens": ("video_adapter_form", "qformer"),
-    "video_attention_mlp.weight": ("video_adapter_form", "attention"),
-    "audio_query_tokens": ("audio_adapter_form", "qformer"),
-    "audio_attention_mlp.weight": ("audio_adapter_form", "attention"),
-    "multi_multiscale_fusion.gate_mlp.0.weight": ("fusion_form", "experts"),
-    "attention_mlp.weight": ("fusion_form", "attention"),
-    "multi_query_tokens": ("fusion_form", "qformer"),
+    "video_query_tokens": ("video_adapter_type", "qformer"),
+    "video_attention_mlp.weight": ("video_adapter_type", "attention"),
+    "audio_query_tokens": ("audio_adapter_type", "qformer"),
+    "audio_attention_mlp.weight": ("audio_adapter_type", "attention"),
+    "multi_multiscale_fusion.gate_mlp.0.weight": ("fusion_type", "experts"),
+    "attention_mlp.weight": ("fusion_type", "attention"),
+    "multi_query_tokens": ("fusion_type", "qformer"),
 }
 _COUNTS = {  # learned queries -> how many tokens there are of a kind
     "video_query_tokens": ("video_tokens", 1),
@@ -70,25 +71,49 @@ _COUNTS = {  # learned queries -> how many tokens there are of a kind
 }
 
 
-@dataclass
+@dataclass(frozen=True)
 class Conversion:
-    """What became of every tensor."""
+    """What became of every tensor.
+
+    Attributes:
+        checkpoints: Names of the files, in the order of loading.
+        base: The model folder with the backbones.
+        filled: Part -> tensors taken from the checkpoints; "lora" counts those of LoRA.
+        kept: Part -> tensors left as in the base.
+        dropped: Tensors that nothing reads.
+        ignored: What the files held beside "model".
+        forms: Fields of the configuration that the tensors changed.
+    """
 
     checkpoints: list[str]
     base: str
-    filled: dict[str, int] = field(default_factory=dict)  # part -> tensors taken from the checkpoints
-    kept: dict[str, int] = field(default_factory=dict)  # part -> tensors left as in the base
-    dropped: list[str] = field(default_factory=list)
-    ignored: list[str] = field(default_factory=list)  # what the files held beside "model"
-    forms: dict[str, str] = field(default_factory=dict)
+    filled: dict[str, int]
+    kept: dict[str, int]
+    dropped: list[str]
+    ignored: list[str]
+    forms: dict[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it for a JSON file."""
+        return asdict(self)
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Plan:
     config: NanoEmoXConfig
     shapes: dict[str, tuple[int, ...]]
     taken: dict[str, tuple[Stored, int | None]]  # our name -> tensor of a checkpoint, and which third of it
     lora: dict[str, dict[str, Stored]]  # our module -> {"A", "B"}
+    dropped: list[str]  # tensors of the checkpoints that nothing reads
+
+    def filled(self) -> dict[str, int]:
+        """Part -> tensors taken from the checkpoints."""
+        counts = Counter(part_of(name) for name in self.shapes if name in self.taken)
+        return dict(counts) | ({"lora": 2 * len(self.lora)} if self.lora else {})
+
+    def kept(self) -> dict[str, int]:
+        """Part -> tensors left as in the base."""
+        return dict(Counter(part_of(name) for name in self.shapes if name not in self.taken))
 
 
 def convert(
@@ -98,34 +123,54 @@ def convert(
     *,
     settings: Mapping[str, Any] | None = None,
     lora_alpha: int = LORA_ALPHA,
-    say: Say = logger.info,
 ) -> Conversion:
-    """Lay published checkpoints over the model folder `base` and write `out`.
+    """Lay official checkpoints over the model folder `base` and write `out`.
 
     Args:
         checkpoints: `.pth` files in the order of loading; a later tensor replaces an earlier one of its name.
-        settings: fields of the configuration that no tensor tells, such as AffectGPT's `video_tokens`.
+        base: A model folder or Hub id with the backbones, as `assemble` writes it.
+        out: The folder to write; it must not exist yet.
+        settings: Fields of the configuration that no tensor tells, such as AffectGPT's `video_tokens`.
         lora_alpha: LoRA's scale times its rank (32 in both releases).
+
+    Returns:
+        What became of every tensor; the same is in `out`/conversion.json.
+
+    Raises:
+        WeightsError: If a tensor has no place, a part is missing, or the folder cannot be written.
+        ArgumentError: If `settings` names an unknown field.
     """
     folder = find_part(str(base))
     check_folder(folder)
-    processor = NanoEmoXProcessor.from_pretrained(folder)
-    report = Conversion([Path(path).name for path in checkpoints], told(str(base)))
+    processor, limits = load_processor(folder), load_answer_limits(folder)
     with ExitStack() as stack:
+        # Open the checkpoints, and give every tensor its place or refuse all of them.
         state: dict[str, Stored] = {}
+        ignored: list[str] = []
         for path in checkpoints:
             weights = stack.enter_context(open_weights(Path(path), "model"))
-            report.ignored += weights.others
+            ignored += weights.others
             state |= {_common_name(name): stored for name, stored in weights.items()}
-        place = Path(checkpoints[-1])
-        before = NanoEmoXConfig.from_pretrained(folder)
-        config, report.forms = _configuration(before, state, dict(settings or {}))
-        plan = _plan(place, config, state, report)
+        before = load_config(folder)
+        config, forms = _configuration(before, state, dict(settings or {}))
+        plan = _plan(Path(checkpoints[-1]), config, state)
         stored_base = stack.enter_context(open_weights(folder))
         _check_base(folder, plan, stored_base, before)
+        report = Conversion(
+            checkpoints=[Path(path).name for path in checkpoints],
+            base=public_name(str(base)),
+            filled=plan.filled(),
+            kept=plan.kept(),
+            dropped=plan.dropped,
+            ignored=ignored,
+            forms=forms,
+        )
+
+        # Write the folder tensor by tensor.
         size = sum(torch.Size(shape).numel() for shape in plan.shapes.values()) * 4
-        with whole_folder(Path(out), min(size, 2 * sum(_bytes(t) for t in stored_base.values()))) as new:
-            say(f"writing {out}")
+        needed_bytes = min(size, 2 * sum(_bytes(t) for t in stored_base.values()))
+        with whole_folder(out, needed_bytes=needed_bytes) as new:
+            logger.info("writing %s", out)
             writer = ShardWriter(new)
             for name in plan.shapes:
                 writer.add(name, _tensor(name, plan, stored_base, lora_alpha))
@@ -133,11 +178,14 @@ def convert(
             if plan.lora:
                 _save_lora(new / "lora", plan.lora, lora_alpha)
             config.save_pretrained(new)
-            skeleton_of(config).generation_config.save_pretrained(new)
-            _published_processor(processor, config).save_pretrained(new)
+            generation = skeleton_of(config).generation_config
+            if limits is not None:
+                generation.task_max_new_tokens = limits
+            generation.save_pretrained(new)
+            _official_processor(processor, config).save_pretrained(new)
             if (folder / "assembly.json").is_file():
                 (new / "assembly.json").write_bytes((folder / "assembly.json").read_bytes())
-            (new / "conversion.json").write_text(json.dumps(vars(report), indent=2) + "\n", encoding="utf-8")
+            write_json(new / "conversion.json", report.to_dict())
             complete(new)
     return report
 
@@ -165,16 +213,16 @@ def _configuration(
     config = copy.deepcopy(before)
     for key, value in {**changes, **forms, **settings}.items():
         if not hasattr(config, key):
-            raise ValueError(f"{key}: unknown field of the configuration")
+            raise ArgumentError(f"{key}: unknown field of the configuration")
         setattr(config, key, value)
     config.auto_map = None
     return config, {key: form for key, form in forms.items() if getattr(before, key) != form}
 
 
-def _plan(place: Path, config: NanoEmoXConfig, state: Mapping[str, Stored], report: Conversion) -> _Plan:
+def _plan(place: Path, config: NanoEmoXConfig, state: Mapping[str, Stored]) -> _Plan:
     """Which tensor goes where; raises unless every tensor of the checkpoints is accounted for."""
     shapes = parameter_shapes(skeleton_of(config))
-    plan, problems, used = _Plan(config, shapes, {}, {}), [], set()
+    plan, problems, used = _Plan(config, shapes, {}, {}, []), [], set()
     for ours, shape in shapes.items():
         theirs, third = official_name(ours)
         stored = state.get(theirs)
@@ -198,18 +246,13 @@ def _plan(place: Path, config: NanoEmoXConfig, state: Mapping[str, Stored], repo
                 plan.lora.setdefault(ours, {})[match[2]] = stored
                 continue
         if UNUSED.fullmatch(name) or name.startswith(NEVER_REACHED):
-            report.dropped.append(name)
+            plan.dropped.append(name)
         else:
             problems.append(f"{name} has no place in the model")
     problems += _lora_problems(plan)
     if not plan.taken and not plan.lora and not problems:
         problems.append("no tensor of the model is in it")
     raise_problems(place, problems, "expected a checkpoint of Nano-EmoX or AffectGPT that fits the base")
-    for name in shapes:
-        counts = report.filled if name in plan.taken else report.kept
-        counts[part_of(name)] = counts.get(part_of(name), 0) + 1
-    if plan.lora:
-        report.filled["lora"] = 2 * len(plan.lora)
     return plan
 
 
@@ -267,33 +310,40 @@ def _save_lora(folder: Path, lora: Mapping[str, Mapping[str, Stored]], alpha: in
         for letter, stored in pair.items():
             tensors[f"base_model.model.{module}.lora_{letter}.weight"] = stored.read().clone()
         rank = pair["A"].shape[0]
-    save_tensors(tensors, folder / "adapter_model.safetensors")
+    save_file(tensors, folder / "adapter_model.safetensors", metadata={"format": "pt"})
     peft.LoraConfig(
         r=rank, lora_alpha=alpha, lora_dropout=LORA_DROPOUT, target_modules=LORA_TARGETS, inference_mode=True
     ).save_pretrained(folder)
 
 
-def _published_processor(processor: NanoEmoXProcessor, config: NanoEmoXConfig) -> NanoEmoXProcessor:
+def _official_processor(processor: NanoEmoXProcessor, config: NanoEmoXConfig) -> NanoEmoXProcessor:
     """The release's container, end of an answer and preparation of media."""
-    processor.chat_template = PUBLISHED_TEMPLATE.read_text(encoding="utf-8")
+    processor.chat_template = OFFICIAL_TEMPLATE.read_text(encoding="utf-8")
     processor.end_of_turn = END_OF_TURN
-    processor.compat = "published"
+    processor.compat = "official"
     processor.placeholder_counts = config.placeholder_counts
     return processor
 
 
 # ---------------------------------------------------------------------- the way back
-def published_state(
+def _is_ours(name: str) -> bool:
+    """Whether one of the model's parts holds a tensor of this name."""
+    return ".lora_" in name or any(name.startswith(f"{prefix}.") for prefix in PARTS.values())
+
+
+def official_state(
     folder: str | Path, parts: Sequence[str] = ("video_adapter", "audio_adapter", "face_adapter", "fusion")
 ) -> dict[str, Tensor]:
-    """Parts of a model folder under the release's names, and its LoRA if there is a `lora/` beside them."""
+    """Parts of a model folder under the official code's names, and its LoRA if there is a `lora/` beside them."""
     folder = Path(folder)
     unknown = set(parts) - set(PARTS)
     if unknown:
-        raise ValueError(f"unknown part {', '.join(sorted(unknown))}: expected some of {', '.join(PARTS)}")
+        raise ArgumentError(f"unknown part {', '.join(sorted(unknown))}: expected some of {', '.join(PARTS)}")
     state: dict[str, Tensor] = {}
     thirds: dict[str, dict[int, Tensor]] = {}
     with open_weights(folder) as weights:
+        foreign = [f"{name} belongs to no part of the model" for name in weights if not _is_ours(name)]
+        raise_problems(folder, foreign, "expected the weights of a Nano-EmoX model")
         for name, stored in weights.items():
             if part_of(name) in parts:
                 theirs, third = official_name(name)
@@ -313,27 +363,20 @@ def published_state(
     return state
 
 
-def write_published(folder: str | Path, path: str | Path) -> dict[str, int]:
-    """A `.pth` as the release writes one, for its code to load; returns the tensors of each part in it."""
+def write_official(folder: str | Path, path: str | Path) -> dict[str, int]:
+    """A `.pth` as the official code writes one, for its code to load; returns the tensors of each part in it."""
     path = Path(path)
     if path.exists():
         raise WeightsError(f"{path}: exists already; name a new file, or remove it")
     if not path.absolute().parent.is_dir():
         raise WeightsError(f"{path}: the folder {path.parent} does not exist; make it first")
     check_folder(Path(folder))
-    state = published_state(folder)
+    state = official_state(folder)
     if not state:
         raise WeightsError(
             f"{folder}: expected adapters, fusion or LoRA, found none; name a whole model folder"
         )
-    temporary = path.with_name(f".{path.name}.unfinished")
-    try:
+    with whole_file(path) as temporary:
         torch.save({"model": state}, temporary)
-        temporary.rename(path)
-    except (OSError, RuntimeError) as error:  # PyTorch tells a full disk in its own words
-        reason = " ".join(str(error).split())[:160]
-        raise WeightsError(f"{path}: could not be written ({reason}); is the disk full? make room") from error
-    finally:
-        temporary.unlink(missing_ok=True)
     lora = sum(".lora_" in name for name in state)
     return {"adapters and fusion": len(state) - lora, "LoRA": lora}

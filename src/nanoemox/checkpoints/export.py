@@ -6,29 +6,38 @@ import json
 import shutil
 from pathlib import Path
 
+from nanoemox.checkpoints.load import load_model
 from nanoemox.checkpoints.model_card import write_card
-from nanoemox.checkpoints.weight_files import TORCH_DTYPES, WeightsError, whole_folder
-from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
-from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
+from nanoemox.checkpoints.weight_files import TORCH_DTYPES, WeightsError, check_dtype
+from nanoemox.files.atomic import whole_folder
 
 
 def export(
     model: str | Path, out: str | Path, dtype: str = "bfloat16", report: str | Path | None = None
 ) -> Path:
-    """Write a model folder anew; returns `out`, which is there whole or not at all.
+    """Write a model folder anew, whole or not at all.
 
     Args:
-        model: a folder that training wrote. dtype: of all weights. report: a report.json of `nanoemox evaluate`,
-            for the card.
-    Errors: WeightsError naming what is missing.
+        model: A folder that training wrote.
+        out: The folder to write; it must not exist yet.
+        dtype: Of all weights: "bfloat16", "float16" or "float32".
+        report: A report.json of `nanoemox evaluate`, for the card.
+
+    Returns:
+        The folder `out`.
+
+    Raises:
+        ArgumentError: For an unknown dtype.
+        WeightsError: If something is missing.
+        ModelError: If the model does not fit together.
     """
+    check_dtype(dtype)
     model, out = Path(model), Path(out)
     if not (model / "config.json").is_file():
         raise WeightsError(f"{model}: expected a model folder with config.json; name what training wrote")
     if report is not None:
         _check_report(Path(report))
-    weights = NanoEmoXForConditionalGeneration.from_pretrained(model, dtype=TORCH_DTYPES[dtype])
-    processor = NanoEmoXProcessor.from_pretrained(model)
+    weights, processor = load_model(model, dtype=TORCH_DTYPES[dtype])
     with whole_folder(out) as new:
         weights.save_pretrained(new)
         processor.save_pretrained(new)
@@ -45,7 +54,7 @@ def _check_report(path: Path) -> None:
         raise WeightsError(f"{path}: expected the report.json of `nanoemox evaluate`; there is no such file")
     try:
         keys = set(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError) as error:  # not JSON, not UTF-8, or a single number
         raise WeightsError(f"{path}: expected the report.json of `nanoemox evaluate`, but {error}") from error
     if missing := {"n", "command", "tasks"} - keys:
         raise WeightsError(

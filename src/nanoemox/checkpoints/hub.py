@@ -20,15 +20,26 @@ _SMALL_FILES = ["*.json", "*.txt", "*.jinja", "*.model"]
 _CHECKPOINTS = ("*.pt", "*.pth", "*.safetensors")
 
 
-def told(name: str) -> str:
+def public_name(name: str) -> str:
     """How a part is named in a folder that others may get: a Hub id as it is, of a path only its last name."""
     return Path(name).name if Path(name).exists() else name
 
 
 def find_part(name: str, revision: str | None = None, single_file: bool = False) -> Path:
-    """A folder as it is, or a Hub id's files, fetched or from the cache (HF_HUB_OFFLINE=1 asks nobody).
+    """Find a part: a folder as it is, or the files of a Hub id, downloaded or from the cache.
 
-    `single_file`: the one checkpoint that `name` is or holds, in whatever subfolder.
+    With HF_HUB_OFFLINE=1 nothing is downloaded.
+
+    Args:
+        name: a folder, a file, or a Hub id "owner/name".
+        revision: branch, tag or commit of a Hub id.
+        single_file: the one checkpoint that `name` is or holds, in whatever subfolder.
+
+    Returns:
+        The folder, or with `single_file` the file.
+
+    Raises:
+        WeightsError: if there is no such part, or not exactly one checkpoint in it.
     """
     place = Path(name)
     if not place.exists():
@@ -118,7 +129,18 @@ def push(
     private: bool = False,
     message: str = "Upload model",
 ) -> str:
-    """Upload a model folder with its code and card in one commit; returns the commit's address."""
+    """Upload a model folder with its code and card in one commit.
+
+    Args:
+        folder: the model folder.
+        repo_id: where to upload it, "owner/name"; it is made if it does not exist.
+        revision: the branch to upload to.
+        private: whether a repository that is made is private.
+        message: the message of the commit.
+
+    Returns:
+        The address of the commit.
+    """
     from huggingface_hub import HfApi
 
     folder = Path(folder)

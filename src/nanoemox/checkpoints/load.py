@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 
 from nanoemox.checkpoints.hub import check_folder, check_kind
+from nanoemox.files.errors import NanoEmoXError
 from nanoemox.model.configuration_nanoemox import PRESETS, NanoEmoXConfig
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
@@ -17,8 +21,12 @@ from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 BUNDLED = ("pico",)
 
 
-class ModelError(ValueError):
+class ModelError(NanoEmoXError):
     """A model that cannot be loaded; the message is one line with the remedy."""
+
+
+# What transformers raises for a configuration, a processor or a tokenizer whose JSON files are missing or wrong.
+_WRONG_FILES = (OSError, ValueError, KeyError, TypeError, AttributeError, StrictDataclassError)
 
 
 def load_model(
@@ -27,46 +35,102 @@ def load_model(
     dtype: torch.dtype | str | None = None,
     revision: str | None = None,
 ) -> tuple[NanoEmoXForConditionalGeneration, NanoEmoXProcessor]:
-    """Load "pico" (bundled), a folder, or a Hub id; dtype is that of the files on a CPU, else bfloat16."""
+    """Load a model and its processor.
+
+    Args:
+        name_or_path: "pico" (it comes with the package), a folder, or a Hub id.
+        device: Where the model computes.
+        dtype: Of the weights; None takes that of the files on a CPU, and bfloat16 elsewhere.
+        revision: Branch, tag or commit of a Hub id.
+
+    Returns:
+        The model, ready to answer, and its processor.
+
+    Raises:
+        ModelError: If there is no such model, or it does not fit together.
+        WeightsError: If its folder is not whole.
+    """
     name = str(name_or_path)
-    _check_device(device)
+    check_device(device)
     place = locate(name)
     if Path(place).is_dir():
         check_folder(Path(place))
     if dtype is None:
         dtype = "auto" if torch.device(device).type == "cpu" else torch.bfloat16
+    config = _read_config(name, place, revision)
+    processor = load_processor(place, revision)
     try:
         model, report = NanoEmoXForConditionalGeneration.from_pretrained(
             place,
+            config=config,
             dtype=dtype,
             revision=revision,
             output_loading_info=True,
-            ignore_mismatched_sizes=True,  # they are told below
+            ignore_mismatched_sizes=True,  # they are refused below
         )
-        processor = NanoEmoXProcessor.from_pretrained(place, revision=revision)
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except (OSError, SafetensorError) as error:  # the files; whatever else is raised here is a bug
         raise ModelError(_loading_failed(name, error)) from error
     wrong = {key: sorted(report[key]) for key in ("missing_keys", "mismatched_keys") if report.get(key)}
     if wrong:
         found = "; ".join(f"{len(v)} {k.replace('_', ' ')}, such as {_shown(v[0])}" for k, v in wrong.items())
         raise ModelError(f"{name}: the weights do not fit the configuration ({found}); save the model again")
+    _check_limits(name, getattr(model.generation_config, "task_max_new_tokens", None))
     return model.to(device), processor
 
 
+def load_answer_limits(folder: Path) -> dict[str, int] | None:
+    """A model's own answer lengths by task; None where it has none. Raises ModelError if they are no numbers."""
+    path = folder / "generation_config.json"
+    if not path.is_file():
+        return None
+    try:
+        limits = json.loads(path.read_text(encoding="utf-8")).get("task_max_new_tokens")
+    except (ValueError, AttributeError) as error:
+        raise ModelError(f"{path}: is no configuration ({error}); copy it again") from error
+    return _check_limits(str(folder), limits)
+
+
+def _check_limits(name: str, limits: Any) -> dict[str, int] | None:
+    numbers = limits.values() if isinstance(limits, dict) else [None]
+    if limits is not None and not all(type(number) is int and number > 0 for number in numbers):
+        raise ModelError(
+            f"{name}: task_max_new_tokens in generation_config.json: expected a whole number above 0 for each task, "
+            f"got {limits!r}; correct the file"
+        )
+    checked: dict[str, int] | None = limits
+    return checked
+
+
+def load_processor(place: str | Path, revision: str | None = None) -> NanoEmoXProcessor:
+    """The processor of a model folder or Hub id. Raises ModelError if its files are missing or wrong."""
+    try:
+        processor: NanoEmoXProcessor = NanoEmoXProcessor.from_pretrained(place, revision=revision)
+    except _WRONG_FILES as error:
+        raise ModelError(_loading_failed(str(place), error)) from error
+    return processor
+
+
 def load_config(name_or_path: str | Path) -> NanoEmoXConfig:
-    """The configuration of any model that `from_pretrained` takes, or of a preset such as "nano"."""
+    """The configuration of any model that `load_model` takes, or of a preset such as "nano"."""
     name = str(name_or_path)
     if name in PRESETS and not Path(name).is_dir():
         folder = Path(str(resources.files("nanoemox") / "weights" / name))
         if not (folder / "config.json").is_file():
             return NanoEmoXConfig.preset(name)
     place = locate(name)
-    if Path(place).is_dir() and (Path(place) / "config.json").is_file():
+    if Path(place).is_dir():
+        if not (Path(place) / "config.json").is_file():
+            raise ModelError(f"{name}: expected a model folder with config.json, found none; check the path")
         check_kind(Path(place) / "config.json")
+    return _read_config(name, place)
+
+
+def _read_config(name: str, place: str, revision: str | None = None) -> NanoEmoXConfig:
     try:
-        return NanoEmoXConfig.from_pretrained(place)
-    except (OSError, ValueError) as error:
+        config: NanoEmoXConfig = NanoEmoXConfig.from_pretrained(place, revision=revision or "main")
+    except _WRONG_FILES as error:
         raise ModelError(_loading_failed(name, error)) from error
+    return config
 
 
 def _loading_failed(name: str, error: Exception) -> str:
@@ -99,7 +163,8 @@ def locate(name: str) -> str:
     return str(folder)
 
 
-def _check_device(device: str | torch.device) -> None:
+def check_device(device: str | torch.device) -> None:
+    """Raise ModelError unless torch can compute on this device here."""
     try:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:  # PyTorch without CUDA only asserts

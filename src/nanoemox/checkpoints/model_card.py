@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from nanoemox.tasks.task import TASKS
+
 # Terms of the backbones the paper uses, as their own pages state them; whoever publishes checks them at the source.
 LICENCES = {
     "openai/clip-vit-large-patch14": "MIT (of its code; its page on the Hub states none)",
@@ -18,15 +20,6 @@ LICENCES = {
     "kartiknarayan/facexformer": "MIT",
     "Qwen/Qwen2.5-1.5B-Instruct": "Apache-2.0",
     "Qwen/Qwen2.5-7B-Instruct": "Apache-2.0",
-}
-# What a reader of the card wants to know first; the rest is in report.json.
-_FIGURES = {
-    "sentiment": ("weighted_f1", "weighted_f1_from_open_vocabulary"),
-    "emotion": ("accuracy", "weighted_f1"),
-    "open_vocabulary": ("set_f1", "wheel_f1"),
-    "intent": ("accuracy", "weighted_f1"),
-    "reasoning": ("cue_f1", "cue_f1_face", "cue_f1_voice", "cue_f1_scene", "cue_f1_words"),
-    "empathy": ("emotion_accuracy", "cause_accuracy", "cause_accuracy_unmentioned", "dist_2_corpus"),
 }
 TITLES = {
     "vision_encoder": "scene encoder (CLIP)",
@@ -78,14 +71,14 @@ def _hub_ids(sources: Mapping[str, Any]) -> list[str]:
 
 def _front_matter(config: Mapping[str, Any], sources: Mapping[str, Any]) -> str:
     lines = ["---", "library_name: transformers", "pipeline_tag: video-text-to-text"]
-    if config.get("world"):  # made here from nothing, in one language
+    if config.get("training_domain"):  # made here from nothing, in one language
         lines += ["license: mit", "language: [en]"]
     else:
         lines += ["license: other", "license_name: terms-of-its-parts", "language: [en, zh]"]
     lines.append("tags: [nanoemox, emotion, empathy, custom_code]")
     if ids := _hub_ids(sources):
         lines += ["base_model:", *(f"  - {name}" for name in ids)]
-    if config.get("world"):
+    if config.get("training_domain"):
         lines.append("inference: false")
     return "\n".join([*lines, "---"])
 
@@ -94,7 +87,7 @@ def _use() -> str:
     return (
         "## Use\n```python\nfrom nanoemox import EmotionAnalyzer\n\n"
         'analyzer = EmotionAnalyzer.from_pretrained("this folder or Hub id")\n'
-        'analyzer.analyze("clip.mp4", subtitle="…")["emotion"].label\n```\n'
+        'analyzer.analyze("clip.mp4", text="…")["emotion"].label\n```\n'
         "Without nanoemox, `AutoModelForMultimodalLM` and `AutoProcessor` load it with `trust_remote_code=True`."
     )
 
@@ -110,13 +103,13 @@ def _parts(folder: Path, config: Mapping[str, Any], sources: Mapping[str, Any]) 
     trained = (
         f"{', '.join(checkpoints)}, converted | check at the source" if checkpoints else "this project | MIT"
     )
-    own = "adapters, fusion" if not config.get("world") else "all, encoders and language model too"
+    own = "adapters, fusion" if not config.get("training_domain") else "all, encoders and language model too"
     rows.append(f"| {own} | {trained} |")
     return "\n".join(rows)
 
 
 def _intended(config: Mapping[str, Any]) -> str:
-    if config.get("world"):
+    if config.get("training_domain"):
         return (
             "## Intended use\nTrying the software, testing it, and studying how such a model learns. Clips of Affect "
             "Theatre with English words; of other clips it says something, but nothing that means anything."
@@ -130,7 +123,7 @@ def _intended(config: Mapping[str, Any]) -> str:
 def _training(folder: Path, config: Mapping[str, Any], sources: Mapping[str, Any]) -> str:
     conversion, phase = _read(folder / "conversion.json"), _read(folder / "phase.json")
     if conversion:
-        text = f"Converted from published checkpoints: {', '.join(conversion['checkpoints'])}. See their authors' data."
+        text = f"Converted from official checkpoints: {', '.join(conversion['checkpoints'])}. See their authors' data."
     elif phase:
         data = "; ".join(
             f"{kind}: {', '.join(f'{name} {n}' for name, n in counts.items())}"
@@ -142,7 +135,7 @@ def _training(folder: Path, config: Mapping[str, Any], sources: Mapping[str, Any
         text = "Adapters and fusion are **untrained**: this folder is where training starts, its answers mean nothing."
     else:
         text = "**Untrained**: all weights are random, its answers mean nothing."
-    if config.get("world") == "affect_theatre":
+    if config.get("training_domain") == "affect_theatre":
         text += " It knows only Affect Theatre, a generated world; of real people its answers mean nothing."
     return f"## Training data\n{text}"
 
@@ -157,7 +150,7 @@ def _results(folder: Path) -> str:
         "|---|---|---|---|",
     ]
     for task, figures in report["tasks"].items():
-        for name in _FIGURES.get(task, ()):
+        for name in TASKS[task].card_figures if task in TASKS else ():
             row = figures.get(name)
             if isinstance(row, Mapping) and row.get("value") is not None:
                 low, high = row.get("low"), row.get("high")

@@ -1,4 +1,4 @@
-"""Our parameters' names in a checkpoint of the released code (waHAHJIAHAO/Nano-EmoX, b08f985)."""
+"""Our parameters' names in a checkpoint of the official code (waHAHJIAHAO/Nano-EmoX, b08f985)."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping
 
 from torch import Tensor
 
-# Prefixes of what the release holds but no loss or output ever reaches: ours has no place for it.
+from nanoemox.checkpoints.weight_files import WeightsError
+
+# Prefixes of what the official code holds but no loss or output ever reaches: ours has no place for it.
 NEVER_REACHED = ("image_llama_proj.", "multi_audio_embs.", "multi_video_embs.", "facial_encoder.lynorm.")
 
 _FACE = "facial_encoder.facexformer"
@@ -82,7 +84,7 @@ def official_name(name: str) -> tuple[str, int | None]:
         if name.startswith(ours):
             official = _PREFIXES[ours] + name.removeprefix(ours)
             return re.sub(r"attention\.attention\.(query|key|value)", r"attention.self.\1", official), None
-    raise ValueError(f"{name} has no counterpart in the released code")
+    raise WeightsError(f"{name} has no counterpart in the official code")
 
 
 def from_official(names: Iterable[str], official: Mapping[str, Tensor]) -> dict[str, Tensor]:

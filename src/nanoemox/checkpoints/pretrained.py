@@ -24,7 +24,7 @@ from transformers import (
 )
 from transformers.models.swin.modeling_swin import SwinRelativePositionBias
 
-from nanoemox.checkpoints.hub import find_part, told
+from nanoemox.checkpoints.hub import find_part, public_name
 from nanoemox.checkpoints.official_names import official_name
 from nanoemox.checkpoints.weight_files import Weights, WeightsError, raise_problems
 
@@ -66,7 +66,19 @@ class Part:
 
 
 def hub_part(part: str, name: str, revision: str | None) -> Part:
-    """Find a backbone and read its configuration, which has to be of the right kind."""
+    """Find a backbone and read its configuration, which has to be of the right kind.
+
+    Args:
+        part: "vision_encoder", "audio_encoder" or "lm".
+        name: A Hub id, or a folder in the Hub's layout.
+        revision: Branch, tag or commit of a Hub id.
+
+    Returns:
+        The part, with its place and its configuration.
+
+    Raises:
+        WeightsError: If it is not there, or of another kind.
+    """
     place = find_part(name, revision)
     path = place / "config.json"
     if not path.is_file():
@@ -92,7 +104,7 @@ def hub_part(part: str, name: str, revision: str | None) -> Part:
         config = {"clip_vision_model": CLIPVisionConfig, "hubert": HubertConfig, "qwen2": Qwen2Config}[
             kind
         ].from_dict(fields)
-    return Part(part, Source(told(name), revision), place, config=config)
+    return Part(part, Source(public_name(name), revision), place, config=config)
 
 
 def load_tokenizer(place: Path) -> Any:
@@ -125,7 +137,19 @@ def _candidates(part: str, ours: str) -> tuple[list[str], int | None]:
 def plan_part(
     part: Part, shapes: Mapping[str, tuple[int, ...]], weights: Weights
 ) -> dict[str, tuple[str, int | None]]:
-    """Our name -> name in the source and third; raises unless every name on both sides is accounted for."""
+    """Give every tensor of a source its place in the model.
+
+    Args:
+        part: The part; its source gets the counts of tensors that are used and dropped.
+        shapes: Our names -> shapes.
+        weights: The tensors of the source.
+
+    Returns:
+        Our name -> name in the source, and which third of that tensor is ours.
+
+    Raises:
+        WeightsError: Unless every name on both sides is accounted for.
+    """
     plan: dict[str, tuple[str, int | None]] = {}
     problems = []
     for ours, shape in shapes.items():

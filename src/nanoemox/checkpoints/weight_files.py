@@ -7,10 +7,8 @@ index of shards), one safetensors file, and one `.pth`. Nothing is unpickled but
 
 from __future__ import annotations
 
-import errno
 import json
 import re
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +20,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from nanoemox.files.errors import ArgumentError, NanoEmoXError
+
 SHARD_BYTES = 500_000_000
 LISTED = 12  # names that an error lists before it only counts
 TORCH_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
@@ -30,8 +30,14 @@ _SINGLE = ("model.safetensors", "pytorch_model.bin")
 _DTYPES = {"F64": torch.float64, "F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 
-class WeightsError(ValueError):
+class WeightsError(NanoEmoXError):
     """Weights that cannot be used; one line: "<path>: what is wrong (expected …); what to do"."""
+
+
+def check_dtype(dtype: str) -> None:
+    """Raise ArgumentError unless weights can be written in this type."""
+    if dtype not in TORCH_DTYPES:
+        raise ArgumentError(f"dtype {dtype}: expected one of {', '.join(TORCH_DTYPES)}")
 
 
 @dataclass(frozen=True)
@@ -162,8 +168,8 @@ def load_pickle(path: Path) -> Any:
                 ) from error
             if mapped:  # files from before PyTorch 1.6 cannot be mapped
                 continue
-            said = str(error) if isinstance(error, RuntimeError) else type(error).__name__
-            reason = " ".join(re.split(r"[.\n]", said, maxsplit=1)[0].split())
+            message = str(error) if isinstance(error, RuntimeError) else type(error).__name__
+            reason = " ".join(re.split(r"[.\n]", message, maxsplit=1)[0].split())
             raise WeightsError(f"{path}: is no whole PyTorch file ({reason}); copy it again") from error
     raise AssertionError("unreachable")
 
@@ -173,16 +179,6 @@ def listed(names: Iterable[str], most: int = LISTED) -> str:
     every = list(names)
     more = f" and {len(every) - most} more" if len(every) > most else ""
     return ", ".join(every[:most]) + more
-
-
-def save_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Write one safetensors file."""
-    try:
-        save_file(dict(tensors), path, metadata={"format": "pt"})
-    except SafetensorError as error:
-        full = "os error 28" in str(error) or "No space" in str(error)
-        remedy = "the disk is full; make room" if full else "check the disk"
-        raise WeightsError(f"{path}: could not be written ({error}); {remedy}") from error
 
 
 class ShardWriter:
@@ -196,7 +192,13 @@ class ShardWriter:
         self.total_bytes = 0
 
     def add(self, name: str, tensor: Tensor, dtype: torch.dtype | None = None) -> None:
-        """Take one tensor in, as `dtype` if given; it is copied, so that no shard holds on to a mapped file."""
+        """Take one tensor in; it is copied, so that no shard holds on to a mapped file.
+
+        Args:
+            name: Of the tensor in the model.
+            tensor: Its values.
+            dtype: The type to store it in; None keeps its own.
+        """
         size = tensor.numel() * (dtype or tensor.dtype).itemsize
         if self._pending and self._size + size > self.shard_bytes:
             self._flush()
@@ -205,7 +207,8 @@ class ShardWriter:
         self.total_bytes += size
 
     def _flush(self) -> None:
-        save_tensors(self._pending, self.folder / f"shard-{len(self._shards) + 1:05}.safetensors")
+        path = self.folder / f"shard-{len(self._shards) + 1:05}.safetensors"
+        save_file(self._pending, path, metadata={"format": "pt"})
         self._shards.append(list(self._pending))
         self._pending, self._size = {}, 0
 
@@ -217,8 +220,7 @@ class ShardWriter:
         weight_map: dict[str, str] = {}
         for number, names in enumerate(self._shards, start=1):
             whole = "model.safetensors" if count == 1 else f"model-{number:05}-of-{count:05}.safetensors"
-            path = (self.folder / f"shard-{number:05}.safetensors").rename(self.folder / whole)
-            path.chmod(self.folder.stat().st_mode & 0o666)  # safetensors writes for the owner alone
+            (self.folder / f"shard-{number:05}.safetensors").rename(self.folder / whole)
             weight_map |= dict.fromkeys(names, whole)
         if count > 1:
             index = {"metadata": {"total_size": self.total_bytes}, "weight_map": weight_map}
@@ -226,40 +228,17 @@ class ShardWriter:
             (self.folder / "model.safetensors.index.json").write_text(text, encoding="utf-8")
 
 
-@contextmanager
-def whole_folder(out: Path, needed_bytes: int = 0) -> Iterator[Path]:
-    """A new folder that appears as `out` only when all is written; what is unfinished is removed.
-
-    A killed run leaves a hidden `.NAME.unfinished` beside it, which the next run removes first.
-    """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise WeightsError(f"{out}: exists already and is not empty; name a new folder, or remove it")
-    parent = out.absolute().parent
-    if not parent.is_dir():
-        raise WeightsError(f"{out}: the folder {parent} does not exist; make it first")
-    temporary = parent / f".{out.name}.unfinished"
-    shutil.rmtree(temporary, ignore_errors=True)
-    free = shutil.disk_usage(parent).free
-    if free < needed_bytes:
-        raise WeightsError(
-            f"{out}: expected {needed_bytes / 1e9:.1f} GB of room on its disk, found {free / 1e9:.1f}; make room"
-        )
-    temporary.mkdir()
-    try:
-        yield temporary
-        if out.exists():
-            out.rmdir()
-        temporary.rename(out)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise WeightsError(f"{out}: the disk is full; make room and run it again") from error
-        raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
 def raise_problems(place: Path, problems: Sequence[str], remedy: str) -> None:
-    """Raise one error that lists every problem, if there are any."""
+    """Raise one error that lists every problem, if there are any.
+
+    Args:
+        place: The file or folder.
+        problems: What is wrong, one short sentence each.
+        remedy: What was expected, or what to do.
+
+    Raises:
+        WeightsError: If there is a problem.
+    """
     if problems:
         count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
         raise WeightsError(f"{place}: {count}: {listed(problems)}; {remedy}")

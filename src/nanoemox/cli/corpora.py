@@ -1,4 +1,4 @@
-"""`nanoemox corpora`: what a downloaded corpus, or your own clips, need before training or measuring."""
+"""`nanoemox corpora`: what a downloaded corpus, or your own clips, need before training or scoring."""
 
 from __future__ import annotations
 
@@ -6,11 +6,20 @@ import json
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-corpora = typer.Typer(help="Public corpora and your own clips: prepare, examine.", no_args_is_help=True)
+from nanoemox.cli.console import JsonOption, check_json, console, write_result
+
+if TYPE_CHECKING:
+    from nanoemox.corpora.doctor import DoctorReport
+    from nanoemox.corpora.prepare import PrepareReport
+
+corpora = typer.Typer(
+    help="Prepare public corpora and your own clips, and find the clips that are broken.",
+    no_args_is_help=True,
+)
 
 
 class Split(StrEnum):
@@ -21,23 +30,27 @@ class Split(StrEnum):
     test = "test"
 
 
-JsonOption = Annotated[
-    Path | None, typer.Option("--json", metavar="FILE", help="Write the whole report as JSON.")
-]
 OutArgument = Annotated[Path, typer.Argument(metavar="OUT.jsonl", help="The manifest to write.")]
 SplitOption = Annotated[
-    list[Split] | None, typer.Option("--split", help="Write only this split; may be repeated.")
+    list[Split] | None,
+    typer.Option("--split", help="Write only the clips of this split; repeat the option for several."),
 ]
 
 
 @corpora.command("list")
-def list_() -> None:
-    """The corpora that can be prepared, their terms, and where to ask for them."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
+def list_(json_file: JsonOption = None) -> None:
+    """List the corpora that can be prepared, with their terms and where to ask for them."""
+    check_json(json_file)
 
     from nanoemox.corpora.prepare import list_corpora
+
+    names = ("title", "tasks", "language", "size", "licence", "where", "open")
+    known = {corpus.name: {name: getattr(corpus, name) for name in names} for corpus in list_corpora()}
+    if write_result(known, json_file):
+        return
+
+    from rich.markup import escape
+    from rich.table import Table
 
     table = Table(show_lines=True)
     table.add_column("Name", style="bold", no_wrap=True)
@@ -47,49 +60,66 @@ def list_() -> None:
         title = f"{corpus.title}, {corpus.size}" if corpus.size else corpus.title
         cells = (corpus.name, title, ", ".join(corpus.tasks), corpus.language, corpus.licence, corpus.where)
         table.add_row(*(escape(cell) for cell in cells))
-    Console().print(table)
+    console().print(table)
 
 
 @corpora.command()
 def prepare(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="As `nanoemox corpora list` tells.")],
-    root: Annotated[Path, typer.Argument(metavar="ROOT", help="Where the corpus was unpacked.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The corpus, named as `nanoemox corpora list` does.")
+    ],
+    root: Annotated[
+        Path, typer.Argument(metavar="ROOT", help="The folder that the corpus was unpacked into.")
+    ],
     out: OutArgument,
     split: SplitOption = None,
     json_file: JsonOption = None,
 ) -> None:
-    """Turn a downloaded corpus into a manifest; exit status 1 if anything of it was skipped."""
+    """Turn a downloaded corpus into a manifest. The exit status is 1 if any of its rows was skipped."""
+    check_json(json_file, out)
+
     from nanoemox.corpora.prepare import prepare as run
 
-    _tell(run(name, root, out, split or ()), json_file)
+    _show(run(name, root, out, split or ()), json_file)
 
 
 @corpora.command()
 def own(
     table: Annotated[
-        Path, typer.Argument(metavar="TABLE", help="CSV, TSV, XLSX or JSONL beside your clips.")
+        Path,
+        typer.Argument(metavar="TABLE", help="A CSV, TSV, XLSX or JSONL table in the folder of your clips."),
     ],
     out: OutArgument,
     column: Annotated[
         list[str] | None,
-        typer.Option(metavar="OURS=THEIRS", help="Read `emotion` from `label`: emotion=label; repeatable."),
+        typer.Option(
+            metavar="OURS=THEIRS",
+            help="Read our column from one of another name, such as emotion=label; repeat the option for several.",
+        ),
     ] = None,
     where: Annotated[
         list[str] | None,
-        typer.Option(metavar="COLUMN=VALUE", help="Only such rows, or != for all but such; repeatable."),
+        typer.Option(
+            metavar="COLUMN=VALUE",
+            help="Take only rows with this value (or, with !=, without it); repeat the option for several.",
+        ),
     ] = None,
     split: SplitOption = None,
     json_file: JsonOption = None,
 ) -> None:
-    """Turn your own clips and a table of their labels into a manifest; exit status 1 if anything was skipped."""
+    """Turn your own clips and a table of their labels into a manifest. The exit status is 1 if a row was skipped."""
+    check_json(json_file, source=str(table))
+
     from nanoemox.corpora.prepare import prepare_own as run
 
-    _tell(run(table, out, column or (), where or (), split or ()), json_file)
+    _show(run(table, out, column or (), where or (), split or ()), json_file)
 
 
 @corpora.command()
 def schema(
-    predictions: Annotated[bool, typer.Option("--predictions", help="Of predictions instead.")] = False,
+    predictions: Annotated[
+        bool, typer.Option("--predictions", help="Print the schema of predictions instead.")
+    ] = False,
 ) -> None:
     """Print the JSON Schema of a manifest's lines."""
     from nanoemox.data.schema import Prediction, Record, json_schema
@@ -99,41 +129,58 @@ def schema(
 
 @corpora.command()
 def doctor(
-    manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="JSONL, one clip a line.")],
+    manifest: Annotated[
+        Path, typer.Argument(metavar="MANIFEST", help="A JSONL file with one clip per line.")
+    ],
     workers: Annotated[
-        int | None, typer.Option(metavar="N", min=0, help="Processes; else one a core.")
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=0,
+            help="How many processes decode clips. Without it, one per core; 0 decodes in this process.",
+        ),
     ] = None,
     longest: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0.0, help="What lasts longer is too long.")
+        float, typer.Option(metavar="SECONDS", min=0.0, help="A clip that lasts longer is too long.")
     ] = 120.0,
     timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", min=0.001, help="What takes longer to decode is given up.")
+        float,
+        typer.Option(metavar="SECONDS", min=0.001, help="A clip that takes longer to decode is given up."),
     ] = 60.0,
     black: Annotated[
-        int, typer.Option(metavar="0-255", min=0, max=255, help="No picture brighter than this: black.")
+        int,
+        typer.Option(
+            metavar="0-255", min=0, max=255, help="A video is black if no pixel of it is brighter than this."
+        ),
     ] = 24,
     silent: Annotated[
-        float, typer.Option(metavar="0-1", min=0.0, max=1.0, help="No sample louder than this: silent.")
+        float,
+        typer.Option(
+            metavar="0-1", min=0.0, max=1.0, help="Audio is silent if no sample is louder than this."
+        ),
     ] = 1e-4,
     quarantine: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The list; else beside the manifest.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the quarantine list here instead of beside the manifest."),
     ] = None,
     json_file: JsonOption = None,
 ) -> None:
-    """Decode every clip of a manifest and list what training should leave out; exit status 1 if there is any."""
+    """Decode every clip of a manifest, and list those that training should leave out.
+
+    The exit status is 1 if there are any.
+    """
+    check_json(json_file, quarantine, source=str(manifest))
+
     from nanoemox.corpora.doctor import doctor as run
     from nanoemox.corpora.examine import Limits
 
     limits = Limits(longest_s=longest, timeout_s=timeout, black=black, silent=silent)
-    _tell(run(manifest, workers, limits=limits, quarantine=quarantine), json_file)
+    _show(run(manifest, workers, limits=limits, quarantine=quarantine), json_file)
 
 
-def _tell(report: Any, json_file: Path | None) -> None:
-    """The report in words, and the whole of it in a file if one is named; status 1 unless all is well."""
-    from nanoemox.files.atomic import write_all
-
-    if json_file is not None:
-        write_all({json_file: json.dumps(report.to_dict(), ensure_ascii=False, indent=2) + "\n"})
-    typer.echo(report.summary())
+def _show(report: PrepareReport | DoctorReport, json_file: str | None) -> None:
+    """Show a report in words, or write all of it as --json says. The exit status is 1 unless all is well."""
+    if not write_result(report.to_dict(), json_file):
+        typer.echo(report.summary())
     if not report.ok:
         raise typer.Exit(1)

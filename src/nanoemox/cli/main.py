@@ -1,35 +1,42 @@
 """The command line: a thin layer of options over the functions that do the work.
 
 Everything heavy is imported inside the command that needs it, so `nanoemox --help` answers at once, and
-cheap checks (names, files, folders) come before the model is loaded. A fault of the input is one line on
-standard error and exit status 2; set NANOEMOX_DEBUG=1 to see the traceback instead. Files are written whole
-or not at all.
+cheap checks (names, files, folders) come before the model is loaded. Results go to standard output, progress and
+notes to standard error. A user's fault (NanoEmoXError, or a file that cannot be read or written) is one line and exit
+status 2; set NANOEMOX_DEBUG=1 to see its traceback. Any other exception is a bug of ours and shows its traceback.
+Files are written whole or not at all.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from enum import StrEnum
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from nanoemox.cli.console import (
+    JsonOption,
+    check_json,
+    console,
+    note,
+    printable,
+    show_log,
+    write_result,
+)
 from nanoemox.cli.corpora import corpora
 from nanoemox.cli.models import assemble, classify, convert, export
-from nanoemox.cli.scores import TASK_NAMES, compare, score
+from nanoemox.cli.options import TASK_NAMES, DeviceOption, LimitOption, ModelOption, QuarantineOption
+from nanoemox.cli.scores import compare, score
 from nanoemox.cli.training import features, train
-from nanoemox.files.atomic import check_outputs, write_all
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
+from nanoemox.files.errors import ArgumentError, NanoEmoXError
 
 # The commands show what a person can act on; the libraries below keep quiet. Set the variables to hear them.
 for _name, _value in {
@@ -42,9 +49,8 @@ for _name, _value in {
 
 app = typer.Typer(
     name="nanoemox",
-    help="Emotion, intent, reasons and an empathic reply from a clip: video, voice and words.",
+    help="Nano-EmoX reads emotion, intent and reasons from video, audio and text, and replies with empathy.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -61,19 +67,15 @@ def _version(asked: bool) -> None:
 @app.callback()
 def _options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which version this is.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Emotion, intent, reasons and an empathic reply from a clip: video, voice and words."""
+    """Nano-EmoX reads emotion, intent and reasons from video, audio and text, and replies with empathy."""
 
 
-theatre = typer.Typer(help="Affect Theatre, the generated world.", no_args_is_help=True)
+theatre = typer.Typer(help="Make clips of Affect Theatre, the generated world.", no_args_is_help=True)
 app.add_typer(theatre, name="theatre")
 app.add_typer(corpora, name="corpora")
-
-ModelOption = Annotated[
-    str, typer.Option("--model", "-m", metavar="NAME_OR_PATH", help="pico, a model folder or a Hub id.")
-]
 
 
 class Split(StrEnum):
@@ -90,41 +92,51 @@ def analyze(
     clip: Annotated[
         str | None,
         typer.Argument(
-            metavar="CLIP", help="A video, sound or picture file; put -- before a name with a dash."
+            metavar="CLIP",
+            help="The video, audio or image file to read. Put -- before a name that begins with a dash.",
         ),
     ] = None,
-    subtitle: Annotated[str | None, typer.Option(metavar="TEXT", help="What is said in the clip.")] = None,
+    text: Annotated[str | None, typer.Option(metavar="TEXT", help="What is said in the clip.")] = None,
     task: Annotated[
         list[str] | None,
-        typer.Option("--task", "-t", metavar="NAME", help=f"Ask only this; repeatable: {TASK_NAMES}."),
+        typer.Option(
+            "--task",
+            "-t",
+            metavar="NAME",
+            help=f"Ask only this task; repeat the option for several. The tasks are {TASK_NAMES}.",
+        ),
     ] = None,
     model: ModelOption = "pico",
-    json_file: Annotated[
-        str | None,
-        typer.Option("--json", metavar="FILE", help="Write the result as JSON (-: print it)."),
+    json_file: JsonOption = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write a page that shows the result, in one HTML file."),
     ] = None,
-    report: Annotated[
-        str | None, typer.Option(metavar="FILE.html", help="Write a page to look at, in one file.")
+    start: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Read the clip from this second on.")
     ] = None,
-    start: Annotated[float | None, typer.Option(metavar="SECONDS", help="Begin here.")] = None,
-    end: Annotated[float | None, typer.Option(metavar="SECONDS", help="End here.")] = None,
-    text_only: Annotated[bool, typer.Option("--text-only", help="No CLIP: answer from --subtitle.")] = False,
-    device: Annotated[str, typer.Option(metavar="NAME", help="Where torch computes, such as cuda.")] = "cpu",
+    end: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Read the clip up to this second.")
+    ] = None,
+    text_only: Annotated[
+        bool, typer.Option("--text-only", help="Answer from --text alone, without a clip.")
+    ] = False,
+    max_new_tokens: LimitOption = None,
+    device: DeviceOption = "cpu",
 ) -> None:
-    """Six answers about one clip: sentiment, emotion, every emotion, intent, reasons, an empathic reply."""
+    """Answer six questions about one clip: sentiment, emotion, every emotion, intent, reasons, an empathic reply."""
     from nanoemox.tasks.task import TASKS
 
     unknown = [name for name in task or () if name not in TASKS]
     if unknown:
-        raise ValueError(f"unknown task {', '.join(unknown)}: expected some of {', '.join(TASKS)}")
-    if text_only and (clip or not subtitle):
-        raise ValueError("--text-only: expected --subtitle and no CLIP; give the words, leave the clip out")
+        raise ArgumentError(f"unknown task {', '.join(unknown)}: expected some of {', '.join(TASKS)}")
+    if text_only and (clip or not text):
+        raise ArgumentError("--text-only: expected --text and no CLIP; give the text, leave the clip out")
     if not text_only and not clip:
-        raise ValueError(
-            "CLIP is missing: name a video, sound or picture, or use --text-only --subtitle TEXT"
+        raise ArgumentError(
+            "CLIP is missing: name a video, audio or image file, or use --text-only --text TEXT"
         )
-    outputs = [Path(name) for name in (json_file, report) if name and name != "-"]
-    check_outputs(outputs, clip)
+    check_json(json_file, html, source=clip)
 
     from nanoemox.media.clip import empty_clip
     from nanoemox.media.load import load_clip
@@ -143,91 +155,128 @@ def analyze(
     from nanoemox.inference.analyzer import EmotionAnalyzer
 
     analyzer = EmotionAnalyzer.from_pretrained(model, device=device)
-    if clip is not None and analyzer.processor.compat:  # a converted model hears other windows of the sound
+    if clip is not None and analyzer.processor.compat:  # a converted model reads other audio windows
         loaded = load_clip(clip, start_s=start, end_s=end, compat=analyzer.processor.compat)
-    analysis = analyzer.analyze(loaded, subtitle=subtitle, tasks=task)
+    analysis = analyzer.analyze(loaded, text=text, tasks=task, max_new_tokens=max_new_tokens)
     timing = {**analysis.timing_s, "load": round(load_s, 4)}
     timing["total"] = round(sum(timing.values()) - timing.get("total", 0.0), 4)
     analysis = replace(analysis, timing_s=timing)
 
-    files: dict[Path, str] = {}
-    as_json = json.dumps(analysis.to_dict(), ensure_ascii=False, indent=2) + "\n"
-    if json_file and json_file != "-":
-        files[Path(json_file)] = as_json
-    if report:
+    pages: dict[Path, str] = {}
+    if html:
         from nanoemox.inference.page import render_report
 
-        files[Path(report)] = render_report(analysis, subtitle, start or 0.0)
-    write_all(files)
-    if json_file == "-":
-        sys.stdout.write(as_json)
-        return
-    from nanoemox.cli.terminal import show_analysis
+        pages[html] = render_report(analysis, text, start or 0.0)
+    if not write_result(analysis.to_dict(), json_file, pages):
+        from nanoemox.cli.terminal import show_analysis
 
-    console = _console()
-    show_analysis(console, analysis)
-    for path in files:
-        console.print(f"[dim]wrote[/] {path}", soft_wrap=True, highlight=False)
+        show_analysis(console(), analysis)
 
 
 # ---------------------------------------------------------------------- theatre, evaluate
 @theatre.command("make")
 def theatre_make(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for clips and manifest.jsonl.")],
-    clips: Annotated[int, typer.Option(metavar="N", min=1, help="How many clips.")] = 100,
-    seed: Annotated[int, typer.Option(metavar="S", min=0, help="The same seed stages the same clips.")] = 0,
-    split: Annotated[Split, typer.Option(help="Splits share no person, voice or wording.")] = Split.train,
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="The folder that gets the clips and manifest.jsonl.")
+    ],
+    clips: Annotated[int, typer.Option(metavar="N", min=1, help="How many clips to make.")] = 100,
+    seed: Annotated[
+        int, typer.Option(metavar="S", min=0, help="The same seed always makes the same clips.")
+    ] = 0,
+    split: Annotated[
+        Split,
+        typer.Option(help="Which part of the world to make. The parts share no person, voice or wording."),
+    ] = Split.train,
     workers: Annotated[
-        int | None, typer.Option(metavar="N", min=1, help="Processes; else one a core.")
+        int | None,
+        typer.Option(metavar="N", min=1, help="How many processes work at once. Without it, one per core."),
     ] = None,
 ) -> None:
-    """Stage, render and label clips of Affect Theatre. Goes on where an earlier run stopped."""
-    from nanoemox.theatre.make import MakeError, make_theatre
+    """Write, render and label clips of Affect Theatre. A run that was stopped goes on where it was."""
+    from nanoemox.theatre.make import make_theatre
 
-    try:
-        made = make_theatre(out, clips, seed, split.value, workers)
-    except MakeError as error:
-        raise ValueError(str(error)) from error
-    _console().print(str(made), markup=False, soft_wrap=True, highlight=False)
+    made = make_theatre(out, clips, seed, split.value, workers)
+    console().print(str(made), markup=False, soft_wrap=True, highlight=False)
 
 
 @app.command()
 def evaluate(
-    manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="JSONL, one labelled clip a line.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the report and predictions.jsonl.")],
+    manifest: Annotated[
+        Path, typer.Argument(metavar="MANIFEST", help="A JSONL file with one labelled clip per line.")
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="DIR", help="The folder that gets report.json, report.html and predictions.jsonl."
+        ),
+    ],
     model: ModelOption = "pico",
     task: Annotated[
         list[str] | None,
-        typer.Option("--task", "-t", metavar="NAME", help=f"Score only this; repeatable: {TASK_NAMES}."),
+        typer.Option(
+            "--task",
+            "-t",
+            metavar="NAME",
+            help=f"Score only this task; repeat the option for several. The tasks are {TASK_NAMES}.",
+        ),
     ] = None,
-    limit: Annotated[int | None, typer.Option(metavar="N", min=1, help="Only the first N clips.")] = None,
-    only: Annotated[
+    limit: Annotated[
+        int | None, typer.Option(metavar="N", min=1, help="Score only the first N clips.")
+    ] = None,
+    modalities: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Give the model only this: text, video, audio; repeatable."),
+        typer.Option(
+            metavar="NAME",
+            help="Give the model only this modality (text, video or audio); repeat the option for several.",
+        ),
     ] = None,
-    alone: Annotated[bool, typer.Option("--alone", help="Also give it each of the three alone.")] = False,
-    constants_from: Annotated[
-        Path | None, typer.Option(metavar="MANIFEST", help="Read the best constant answers off this one.")
+    alone: Annotated[
+        bool, typer.Option("--alone", help="Score the model with each of the three modalities alone, too.")
+    ] = False,
+    majority_from: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="MANIFEST",
+            help="Take the answers of the majority baseline from the train split of this manifest.",
+        ),
     ] = None,
-    batch_size: Annotated[int, typer.Option(metavar="N", min=1, help="Clips at a time.")] = 16,
-    seed: Annotated[int, typer.Option(metavar="S", min=0, help="Of the intervals; answers are greedy.")] = 0,
-    device: Annotated[str, typer.Option(metavar="NAME", help="Where torch computes, such as cuda.")] = "cpu",
+    batch_size: Annotated[
+        int, typer.Option(metavar="N", min=1, help="How many clips the model answers at once.")
+    ] = 16,
+    seed: Annotated[
+        int, typer.Option(metavar="S", min=0, help="The seed of the intervals. The answers need none.")
+    ] = 0,
+    device: DeviceOption = "cpu",
     dtype: Annotated[
-        str, typer.Option(metavar="NAME", help="Of the weights; in bfloat16 answers depend on the batch.")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="The type of the weights: float32, bfloat16 or float16. Only in float32 do answers not depend "
+            "on the batch.",
+        ),
     ] = "float32",
-    split: Annotated[str | None, typer.Option(metavar="NAME", help="Only train, val or test.")] = None,
+    split: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Score only the clips of train, val or test.")
+    ] = None,
     store: Annotated[
-        Path | None, typer.Option("--features", metavar="DIR", help="Read what `features` has computed.")
+        Path | None,
+        typer.Option(
+            "--features", metavar="DIR", help="Read the features that `nanoemox features` has written here."
+        ),
     ] = None,
-    quarantine: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Leave these out too, beside MANIFEST's own list.")
-    ] = None,
+    quarantine: QuarantineOption = None,
+    workers: Annotated[
+        int, typer.Option(metavar="N", min=1, help="How many threads read clips while the model answers.")
+    ] = 2,
+    max_new_tokens: LimitOption = None,
+    json_file: JsonOption = None,
 ) -> None:
-    """Score a model on a labelled manifest, with intervals: report.json, and report.html to look at.
+    """Score a model on a labelled manifest, with intervals. Writes report.json, and report.html to look at.
 
-    Exit status 1 if a clip could not be read.
+    The exit status is 1 if a clip could not be read.
     """
-    from nanoemox.cli.terminal import show_scores
+    check_json(json_file)
+
     from nanoemox.evaluation.evaluate import evaluate as run
 
     report = run(
@@ -237,56 +286,51 @@ def evaluate(
         tasks=task,
         batch_size=batch_size,
         seed=seed,
-        modalities=only,
+        modalities=modalities,
         alone=alone,
-        baselines_train=constants_from,
+        majority_from=majority_from,
         limit=limit,
         device=device,
         dtype=dtype,
         split=split,
         features=store,
         quarantine=quarantine,
+        workers=workers,
+        max_new_tokens=max_new_tokens,
     )
-    console = _console()
-    show_scores(console, report)
-    for line in report.get("left_out") or ():
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if not write_result(report.to_dict(), json_file):
+        from nanoemox.cli.terminal import show_scores
+
+        show_scores(console(), report)
+    for line in report.left_out:
+        note(line)
     for name in ("report.json", "report.html"):
-        console.print(f"[dim]wrote[/] {out / name}", soft_wrap=True, highlight=False)
-    if (report.get("errors") or {}).get("clips"):
+        note(f"wrote {out / name}")
+    if report.errors["clips"]:
         raise typer.Exit(1)
 
 
 # ---------------------------------------------------------------------- info
 @app.command()
-def info(
-    model: ModelOption = "pico",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
-) -> None:
-    """Sizes: parameters of every part, and how many each phase trains. `nano` is the paper's 2.2B shape."""
+def info(model: ModelOption = "pico", json_file: JsonOption = None) -> None:
+    """Show how many parameters each part has and each phase trains. `nano` is the paper's model."""
+    check_json(json_file)
+
     from nanoemox.checkpoints.load import load_config
     from nanoemox.model.modeling_nanoemox import parameter_report
 
     sizes = parameter_report(load_config(model))
     if model == "nano":
-        from nanoemox.model.parts import PUBLISHED_NANO
+        from nanoemox.model.parts import OFFICIAL_NANO
 
-        sizes["published"] = PUBLISHED_NANO
-    if as_json:
-        sys.stdout.write(json.dumps(sizes, indent=2) + "\n")
-        return
-    from nanoemox.cli.terminal import show_sizes
+        sizes["official"] = OFFICIAL_NANO
+    if not write_result(sizes, json_file):
+        from nanoemox.cli.terminal import show_sizes
 
-    show_sizes(_console(), model, sizes)
+        show_sizes(console(), model, sizes)
 
 
-# ---------------------------------------------------------------------- files and errors
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console()
-
-
+# ---------------------------------------------------------------------- errors
 for _command in (
     score,
     compare,
@@ -301,14 +345,17 @@ for _command in (
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; faults of the input become one line and exit status 2."""
+    """Run the command line. A user's fault becomes one line and exit status 2; a bug shows its traceback."""
     for stream in (sys.stdout, sys.stderr):  # a file's name may hold bytes that no encoding knows
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     words = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        sys.exit(app(args=words, prog_name="nanoemox", standalone_mode=False) or 0)
-    except (ValueError, OSError) as error:  # MediaError is a ValueError; others are names, paths, files
+        with show_log(), warnings.catch_warnings():
+            if not sys.warnoptions:  # what transformers will change is no news for who runs a command
+                warnings.filterwarnings("ignore", category=FutureWarning, module=r"transformers\.")
+            sys.exit(app(args=words, prog_name="nanoemox", standalone_mode=False) or 0)
+    except (NanoEmoXError, OSError) as error:  # OSError: files that are missing, forbidden, on a full disk
         if os.environ.get("NANOEMOX_DEBUG"):
             raise
         sys.stderr.write(f"nanoemox: {_one_line(error)}\n")
@@ -332,15 +379,14 @@ def _wrong_use(error: Any, words: Sequence[str]) -> str:
     dashed = [word for word in words if word.startswith("-") and Path(word).exists()]
     if dashed and "--" not in words:
         remedy = f"put -- before {dashed[0]}, the name of a file that begins with a dash"
-    return f"nanoemox: {_one_line(ValueError(error.format_message().rstrip('.')))}; {remedy}\n"
+    return f"nanoemox: {_one_line(ArgumentError(error.format_message().rstrip('.')))}; {remedy}\n"
 
 
 def _one_line(error: Exception) -> str:
     text = str(error)
     if isinstance(error, OSError) and error.filename:
         text = f"{error.filename}: {error.strerror}"
-    text = " ".join(text.split()) or type(error).__name__
-    return "".join(c if c.isprintable() else "\ufffd" for c in text)  # names may hold terminal commands
+    return printable(" ".join(text.split()) or type(error).__name__)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,19 @@
-"""`assemble`, `convert`, `export`: model folders in and out; `classify`: small encoders from nothing."""
+"""`assemble`, `convert`, `export`: model folders in and out; `classify`: small networks from nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from nanoemox.cli.console import JsonOption, check_json, console, note, write_result
+from nanoemox.files.errors import ArgumentError
+
+if TYPE_CHECKING:
+    from nanoemox.checkpoints.convert import Conversion
 
 _CLIP, _HUBERT = "openai/clip-vit-large-patch14", "TencentGameMate/chinese-hubert-large"
 _FACEXFORMER = "kartiknarayan/facexformer"
@@ -15,42 +21,58 @@ _QWEN = {"nano": "Qwen/Qwen2.5-1.5B-Instruct", "affectgpt": "Qwen/Qwen2.5-7B-Ins
 
 
 def assemble(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="The model folder to write; must not exist.")],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", help="The model folder to write; it must not exist yet.")
+    ],
     vision: Annotated[
-        str, typer.Option(metavar="ID_OR_FOLDER", help="CLIP, with or without its text tower.")
+        str, typer.Option(metavar="ID_OR_FOLDER", help="The CLIP model, with or without its text tower.")
     ] = _CLIP,
-    audio: Annotated[str, typer.Option(metavar="ID_OR_FOLDER", help="HuBERT.")] = _HUBERT,
-    face: Annotated[str, typer.Option(metavar="FILE_OR_ID", help="FaceXFormer's checkpoint.")] = _FACEXFORMER,
+    audio: Annotated[str, typer.Option(metavar="ID_OR_FOLDER", help="The HuBERT model.")] = _HUBERT,
+    face: Annotated[
+        str, typer.Option(metavar="FILE_OR_ID", help="The checkpoint of FaceXFormer.")
+    ] = _FACEXFORMER,
     lm: Annotated[
-        str | None, typer.Option(metavar="ID_OR_FOLDER", help="Qwen2.5; else the preset's own.")
+        str | None,
+        typer.Option(metavar="ID_OR_FOLDER", help="The Qwen2.5 model. Without it, the one of the preset."),
     ] = None,
-    preset: Annotated[str, typer.Option(metavar="NAME", help="nano, or affectgpt (no face).")] = "nano",
+    preset: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="The architecture: nano, or affectgpt, which has no face encoder."),
+    ] = "nano",
     random: Annotated[
-        str | None, typer.Option(metavar="PRESET", help="Random weights at this preset's size instead.")
+        str | None,
+        typer.Option(
+            metavar="PRESET", help="Fetch nothing; write random weights in the size of this preset."
+        ),
     ] = None,
     dtype: Annotated[
         str,
-        typer.Option(metavar="NAME", help="bfloat16, float16 or float32; what is trained is float32 anyway."),
+        typer.Option(
+            metavar="NAME",
+            help="The type of the weights: bfloat16, float16 or float32. Training uses float32 for what it trains.",
+        ),
     ] = "bfloat16",
-    seed: Annotated[int, typer.Option(metavar="S", min=0, help="Of the parts that are not pretrained.")] = 0,
+    seed: Annotated[
+        int, typer.Option(metavar="S", min=0, help="The seed of the parts that are not pretrained.")
+    ] = 0,
     revision: Annotated[
         list[str] | None,
-        typer.Option(metavar="PART=NAME", help="Branch, tag or commit of vision, audio, lm or face."),
+        typer.Option(
+            metavar="PART=NAME",
+            help="Take this branch, tag or commit of vision, audio, lm or face; repeat the option for several.",
+        ),
     ] = None,
 ) -> None:
     """Build a full-size model folder from pretrained backbones, or with random weights."""
-    from nanoemox.checkpoints import assemble as assembling
-    from nanoemox.checkpoints.weight_files import TORCH_DTYPES
+    from nanoemox.checkpoints.assemble import assemble as run
+    from nanoemox.checkpoints.assemble import assemble_random
 
-    if dtype not in TORCH_DTYPES:
-        raise ValueError(f"--dtype {dtype}: expected one of {', '.join(TORCH_DTYPES)}")
-    say = _sayer()
     if random is not None:
-        assembling.assemble_random(random, out, dtype=dtype, seed=seed, say=say)
+        assemble_random(random, out, dtype=dtype, seed=seed)
     else:
         if preset not in _QWEN:
-            raise ValueError(f"--preset {preset}: expected one of {', '.join(_QWEN)}")
-        assembling.assemble(
+            raise ArgumentError(f"--preset {preset}: expected one of {', '.join(_QWEN)}")
+        run(
             out,
             vision=vision,
             audio=audio,
@@ -60,16 +82,15 @@ def assemble(
             dtype=dtype,
             seed=seed,
             revisions=_pairs("--revision", revision, ("vision", "audio", "lm", "face")),
-            say=say,
         )
-    say(f"wrote {out}")
+    note(f"wrote {out}")
 
 
 class Target(StrEnum):
     """What `convert` writes."""
 
     folder = "folder"
-    published = "published"
+    official = "official"
 
 
 def convert(
@@ -77,69 +98,101 @@ def convert(
         list[Path],
         typer.Argument(
             metavar="CHECKPOINT...",
-            help="Published .pth files in the order of loading; with --to published, one model folder.",
+            help="Official .pth files in the order of loading. With --to official, one model folder.",
         ),
     ],
-    out: Annotated[Path, typer.Option(metavar="PATH", help="Folder (or .pth) to write; must not exist.")],
+    out: Annotated[
+        Path,
+        typer.Option(metavar="PATH", help="The folder (or .pth file) to write; it must not exist yet."),
+    ],
     base: Annotated[
-        str | None, typer.Option(metavar="FOLDER_OR_ID", help="The backbones: what assemble wrote.")
+        str | None,
+        typer.Option(
+            metavar="FOLDER_OR_ID",
+            help="The model folder with the backbones, as `nanoemox assemble` writes it.",
+        ),
     ] = None,
     to: Annotated[
-        Target, typer.Option(help="A model folder, or the way back: a .pth with the release's names.")
+        Target,
+        typer.Option(
+            help="What to write: a model folder, or the way back, a .pth with the names of the official code."
+        ),
     ] = Target.folder,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=NUMBER", help="A number no tensor tells, such as video_tokens."),
+        typer.Option(
+            "--set",
+            metavar="KEY=NUMBER",
+            help="Set a number that no tensor tells, such as video_tokens; repeat the option for several.",
+        ),
     ] = None,
+    json_file: JsonOption = None,
 ) -> None:
-    """Lay published checkpoints of Nano-EmoX or AffectGPT over their backbones; or back, with --to published."""
-    from nanoemox.checkpoints import convert as converting
-
-    say = _sayer()
-    if to is Target.published:
+    """Lay official checkpoints of Nano-EmoX or AffectGPT over their backbones. --to official goes the way back."""
+    check_json(json_file)
+    if to is Target.official:
         if len(sources) != 1 or base is not None or settings:
-            raise ValueError("--to published: expected one model folder and --out FILE.pth, and nothing else")
-        for part, count in converting.write_published(sources[0], out).items():
-            say(f"{part}: {count} tensors")
-        say(f"wrote {out}")
+            raise ArgumentError(
+                "--to official: expected one model folder and --out FILE.pth, and nothing else"
+            )
+        from nanoemox.checkpoints.convert import write_official
+
+        counts = write_official(sources[0], out)
+        if not write_result({"tensors": counts}, json_file):
+            for part, count in counts.items():
+                typer.echo(f"{part}: {count} tensors")
+        note(f"wrote {out}")
         return
     if base is None:
-        raise ValueError("--base is missing: name the folder that assemble wrote for these checkpoints")
+        raise ArgumentError("--base is missing: name the folder that assemble wrote for these checkpoints")
     pairs = _pairs("--set", settings)
     wrong = [f"{key}={value}" for key, value in pairs.items() if not value.isdigit()]
     if wrong:
-        raise ValueError(f"--set {wrong[0]}: expected a whole number")
-    numbers = {key: int(value) for key, value in pairs.items()}
-    report = converting.convert(sources, base, out, settings=numbers, say=say)
-    lora = report.filled.pop("lora", 0)
-    for part, count in report.filled.items():
+        raise ArgumentError(f"--set {wrong[0]}: expected a whole number")
+
+    from nanoemox.checkpoints.convert import convert as run
+
+    report = run(sources, base, out, settings={key: int(value) for key, value in pairs.items()})
+    if not write_result(report.to_dict(), json_file):
+        _show_conversion(report)
+    note(f"wrote {out}")
+
+
+def _show_conversion(report: Conversion) -> None:
+    """What became of every tensor, in lines that a person reads."""
+    filled = {part: count for part, count in report.filled.items() if part != "lora"}
+    lora = report.filled.get("lora", 0)
+    for part, count in filled.items():
         left = f", {report.kept[part]} as in the base" if part in report.kept else ""
-        say(f"{part}: {count} tensors from the checkpoints{left}")
+        typer.echo(f"{part}: {count} tensors from the checkpoints{left}")
     if lora:
-        say(f"lm: LoRA merged into {lora // 2} tensors, the rest as in the base; LoRA itself is in lora/")
-    untouched = [p for p in report.kept if p not in report.filled and not (lora and p == "lm")]
-    say(f"as in the base: {', '.join(untouched) or 'nothing'}")
-    say(f"dropped, since nothing reads them: {', '.join(report.dropped) or 'nothing'}")
+        typer.echo(
+            f"lm: LoRA merged into {lora // 2} tensors, the rest as in the base; LoRA itself is in lora/"
+        )
+    untouched = [p for p in report.kept if p not in filled and not (lora and p == "lm")]
+    typer.echo(f"as in the base: {', '.join(untouched) or 'nothing'}")
+    typer.echo(f"dropped, since nothing reads them: {', '.join(report.dropped) or 'nothing'}")
     if report.ignored:
-        say(f"beside the weights, and left out: {', '.join(report.ignored)}")
-    say(f"wrote {out}")
+        typer.echo(f"beside the weights, and left out: {', '.join(report.ignored)}")
 
 
 def export(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A folder that training wrote.")],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write; must not exist.")],
-    dtype: Annotated[str, typer.Option(metavar="NAME", help="bfloat16, float16 or float32.")] = "bfloat16",
-    report: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="report.json of evaluate, for the card.")
+    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model folder that training wrote.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write; it must not exist yet.")],
+    dtype: Annotated[
+        str, typer.Option(metavar="NAME", help="The type of the weights: bfloat16, float16 or float32.")
+    ] = "bfloat16",
+    figures: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="A report.json of `nanoemox evaluate`; its figures go on the model card."
+        ),
     ] = None,
 ) -> None:
-    """Write a trained model in another float type, with a card, as others get it."""
+    """Write a trained model as others get it: in one type of weights, with a model card."""
     from nanoemox.checkpoints.export import export as run
-    from nanoemox.checkpoints.weight_files import TORCH_DTYPES
 
-    if dtype not in TORCH_DTYPES:
-        raise ValueError(f"--dtype {dtype}: expected one of {', '.join(TORCH_DTYPES)}")
-    _sayer()(f"wrote {run(model, out, dtype, report)}")
+    note(f"wrote {run(model, out, dtype, figures)}")
 
 
 def _pairs(option: str, values: Sequence[str] | None, known: Sequence[str] | None = None) -> dict[str, str]:
@@ -148,43 +201,62 @@ def _pairs(option: str, values: Sequence[str] | None, known: Sequence[str] | Non
     for value in values or ():
         key, equals, rest = value.partition("=")
         if not (key and equals and rest) or (known and key not in known):
-            raise ValueError(f"{option} {value}: expected {'|'.join(known or ('KEY',))}=VALUE")
+            raise ArgumentError(f"{option} {value}: expected {'|'.join(known or ('KEY',))}=VALUE")
         pairs[key] = rest
     return pairs
 
 
 def classify(
-    manifest: Annotated[Path, typer.Argument(metavar="MANIFEST", help="JSONL, one labelled clip a line.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for report.json and predictions.jsonl.")],
-    sense: Annotated[str, typer.Option(metavar="NAME", help="voice, face or words.")],
+    manifest: Annotated[
+        Path, typer.Argument(metavar="MANIFEST", help="A JSONL file with one labelled clip per line.")
+    ],
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="The folder that gets report.json and predictions.jsonl.")
+    ],
+    modality: Annotated[
+        str, typer.Option(metavar="NAME", help="What the network reads: audio, video (one frame) or text.")
+    ],
     task: Annotated[
-        str, typer.Option("--task", "-t", metavar="NAME", help="emotion, sentiment or intent.")
+        str,
+        typer.Option("--task", "-t", metavar="NAME", help="What it answers: emotion, sentiment or intent."),
     ] = "emotion",
     test: Annotated[
-        Path | None, typer.Option(metavar="MANIFEST", help="Test on this one; else on folds of speakers.")
+        Path | None,
+        typer.Option(
+            metavar="MANIFEST", help="Test on the clips of this manifest. Without it, on folds of speakers."
+        ),
     ] = None,
-    folds: Annotated[int, typer.Option(metavar="N", min=2, help="How many folds.")] = 4,
-    steps: Annotated[int | None, typer.Option(metavar="N", min=2, help="Else the sense's own.")] = None,
-    threads: Annotated[int | None, typer.Option(metavar="N", min=1, help="Else one a core.")] = None,
-    seed: Annotated[int, typer.Option(metavar="S", min=0, help="Of folds, network and views.")] = 0,
+    folds: Annotated[int, typer.Option(metavar="N", min=2, help="The number of folds.")] = 4,
+    steps: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=2, help="The number of training steps. Without it, the network's own."),
+    ] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="How many threads compute. Without it, one per core."),
+    ] = None,
+    seed: Annotated[
+        int,
+        typer.Option(
+            metavar="S", min=0, help="The seed of the folds, of the network's weights and of its training."
+        ),
+    ] = 0,
+    json_file: JsonOption = None,
 ) -> None:
-    """Train a small encoder from nothing on a manifest, beside scikit-learn on the same people."""
-    from rich.console import Console
+    """Train a small network from nothing on a manifest, and compare it with scikit-learn on the same people.
+
+    The exit status is 1 if a clip was left out.
+    """
+    check_json(json_file)
 
     from nanoemox.baselines.classify import classify as run
-    from nanoemox.cli.terminal import show_systems
-    from nanoemox.training import trainer
+    from nanoemox.training.trainer import threads as using
 
-    with trainer.threads(threads):
-        report = run(manifest, sense, task, out, test, folds, seed, steps, _sayer())
-    show_systems(Console(), report)
-    if report["skipped"]:
+    with using(threads):
+        report = run(manifest, modality, task, out, test, folds, seed, steps)
+    if not write_result(report.to_dict(), json_file):
+        from nanoemox.cli.terminal import show_systems
+
+        show_systems(console(), report)
+    if report.left_out:
         raise typer.Exit(1)
-
-
-def _sayer() -> Callable[[str], None]:
-    """Prints one plain line."""
-    from rich.console import Console
-
-    console = Console()
-    return lambda line: console.print(line, markup=False, highlight=False, soft_wrap=True)

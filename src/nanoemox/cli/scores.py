@@ -2,117 +2,130 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nanoemox.files.atomic import check_outputs, write_all
+from nanoemox.cli.console import JsonOption, check_json, console, write_result
+from nanoemox.cli.options import TASK_NAMES
+from nanoemox.files.errors import ArgumentError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from nanoemox.scoring.verdicts import Server
-
-# As `tasks.TASKS` has them, written out: reading the tasks' files would slow every --help down.
-TASK_NAMES = "sentiment, emotion, open_vocabulary, intent, reasoning, empathy"
+    from nanoemox.scoring.judge import Judge
 
 
 def score(
     predictions: Annotated[
-        Path, typer.Argument(metavar="PREDICTIONS", help="csv, tsv, jsonl, json or npz of any system.")
+        Path,
+        typer.Argument(
+            metavar="PREDICTIONS", help="The answers of any system, as a csv, tsv, jsonl, json or npz file."
+        ),
     ],
     task: Annotated[
-        str, typer.Option("--task", "-t", metavar="NAME", help=f"Which task they answer: {TASK_NAMES}.")
+        str,
+        typer.Option("--task", "-t", metavar="NAME", help=f"The task that they answer: {TASK_NAMES}."),
     ],
     manifest: Annotated[
-        Path | None, typer.Option(metavar="JSONL", help="The truth; else a column `truth`.")
+        Path | None,
+        typer.Option(
+            metavar="MANIFEST",
+            help="The true labels. Without it, a column `truth` of the predictions holds them.",
+        ),
     ] = None,
     tables: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Word lists of the released scorer.")
+        Path | None,
+        typer.Option(metavar="DIR", help="The folder with the word lists of the official scorer."),
     ] = None,
-    mode: Annotated[str, typer.Option(metavar="MODE", help="standard, published or both.")] = "standard",
-    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write it all.")] = None,
-    seed: Annotated[int, typer.Option(metavar="S", min=0, help="Of the intervals.")] = 0,
+    mode: Annotated[
+        str,
+        typer.Option(
+            metavar="MODE",
+            help="Which figures to compute: standard, official (as the authors' code does), or both.",
+        ),
+    ] = "standard",
+    json_file: JsonOption = None,
+    seed: Annotated[int, typer.Option(metavar="S", min=0, help="The seed of the intervals.")] = 0,
     server: Annotated[
         str | None,
         typer.Option(
             metavar="URL",
-            help="OpenAI-compatible, such as http://localhost:8000/v1: judges reasons, or reads labels from prose.",
+            help="An OpenAI-compatible server, such as http://localhost:8000/v1. It judges reasons, and reads labels "
+            "from running text. Nothing is sent anywhere without this option.",
         ),
     ] = None,
-    server_model: Annotated[str, typer.Option(metavar="NAME", help="Which model to ask there.")] = "",
+    server_model: Annotated[
+        str, typer.Option(metavar="NAME", help="The model that the server is to use.")
+    ] = "",
     cache: Annotated[
-        Path, typer.Option(metavar="DIR", help="Where its replies are kept; the same question is asked once.")
+        Path,
+        typer.Option(
+            metavar="DIR",
+            help="The folder that keeps the server's replies, so that no question is asked twice.",
+        ),
     ] = Path("server_replies"),
     prices: Annotated[
-        tuple[float, float], typer.Option(metavar="IN OUT", help="Of a million tokens, for the estimate.")
+        tuple[float, float],
+        typer.Option(
+            metavar="IN OUT", help="What a million tokens cost, sent and received, to estimate the cost."
+        ),
     ] = (0.0, 0.0),
     only_estimate: Annotated[
-        bool, typer.Option("--only-estimate", help="Tell what asking would cost, and ask nothing.")
+        bool, typer.Option("--only-estimate", help="Ask nothing; report what asking the server would cost.")
     ] = False,
 ) -> None:
-    """Score any system's predictions: sound figures, the released scorer's, and where they differ."""
-    from nanoemox.cli.terminal import show_marks
-    from nanoemox.scoring.external import mark, to_json
+    """Score the predictions of any system, by our figures, by those of the official scorer, or by both."""
+    check_json(json_file, source=str(predictions))
+    helper = _server(server, server_model, cache, prices, only_estimate)
 
-    check_outputs([json_file] if json_file else [], str(predictions))
-    console = _console()
-    helper = _server(server, server_model, cache, prices, only_estimate, console)
-    report = mark(predictions, task, manifest, tables, mode, seed, helper)
+    from nanoemox.scoring.external import score_file
+
+    report = score_file(predictions, task, manifest, tables, mode, seed, helper)
     if only_estimate:
         return
-    show_marks(console, report)
-    if json_file:
-        write_all({json_file: to_json(report)})
+    if not write_result(report.to_dict(), json_file):
+        from nanoemox.cli.terminal import show_file_scores
+
+        show_file_scores(console(), report)
 
 
 def compare(
-    a: Annotated[Path, typer.Argument(metavar="A", help="Predictions, or a folder of evaluate.")],
-    b: Annotated[Path, typer.Argument(metavar="B", help="The other system's.")],
-    manifest: Annotated[Path, typer.Option(metavar="JSONL", help="The truth.")],
+    a: Annotated[
+        Path,
+        typer.Argument(
+            metavar="A", help="The predictions of one system, or a folder that `nanoemox evaluate` wrote."
+        ),
+    ],
+    b: Annotated[Path, typer.Argument(metavar="B", help="The predictions of the other system.")],
+    manifest: Annotated[Path, typer.Option(metavar="MANIFEST", help="The true labels.")],
     task: Annotated[
-        str | None, typer.Option("--task", "-t", metavar="NAME", help=f"Only this: {TASK_NAMES}.")
+        str | None,
+        typer.Option("--task", "-t", metavar="NAME", help=f"Compare only this task: {TASK_NAMES}."),
     ] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write it all.")] = None,
-    seed: Annotated[int, typer.Option(metavar="S", min=0, help="Of the permutations.")] = 0,
+    json_file: JsonOption = None,
+    seed: Annotated[int, typer.Option(metavar="S", min=0, help="The seed of the permutations.")] = 0,
 ) -> None:
-    """Is B better than A? A paired test over the same clips, and the clips where they differ."""
-    from nanoemox.cli.terminal import show_comparison
+    """Test whether B is better than A, clip by clip, and show the clips on which they differ most."""
+    check_json(json_file)
+
     from nanoemox.scoring.compare import compare as run
 
-    check_outputs([json_file] if json_file else [], None)
     report = run(a, b, manifest, task, seed)
-    show_comparison(_console(), report)
-    if json_file:
-        write_all({json_file: json.dumps(report, ensure_ascii=False, indent=2) + "\n"})
+    if not write_result(report.to_dict(), json_file):
+        from nanoemox.cli.terminal import show_comparison
+
+        show_comparison(console(), report)
 
 
 def _server(
-    url: str | None,
-    model: str,
-    cache: Path,
-    prices: tuple[float, float],
-    only_estimate: bool,
-    console: Console,
-) -> Server | None:
+    url: str | None, model: str, cache: Path, prices: tuple[float, float], only_estimate: bool
+) -> Judge | None:
     if url is None:
         if only_estimate:
-            raise ValueError("--only-estimate: expected --server URL, whose questions are to be counted")
+            raise ArgumentError("--only-estimate: expected --server URL, whose questions are to be counted")
         return None
     if not model:
-        raise ValueError("--server: expected --server-model NAME, the model to ask there")
+        raise ArgumentError("--server: expected --server-model NAME, the model to ask there")
     from nanoemox.scoring.judge import Judge
-    from nanoemox.scoring.verdicts import Server
 
-    def say(line: str) -> None:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-
-    return Server(Judge(url, model, cache), *prices, only_estimate, say)
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    return Console()
+    return Judge(url, model, cache, prices, only_estimate)

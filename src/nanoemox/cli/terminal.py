@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from nanoemox.evaluation.page import CEILINGS
+from nanoemox.cli.console import printable
+from nanoemox.evaluation.report import EvaluationReport
 from nanoemox.inference.results import Analysis, TaskResult
 from nanoemox.media.clip import PRESENT
-from nanoemox.scoring.score import HEADLINES
+from nanoemox.metrics.bootstrap import Figure
+from nanoemox.scoring.compare import ComparisonReport, Pairing
+from nanoemox.scoring.external import FileReport
+from nanoemox.scoring.prediction_files import FaultNames
+from nanoemox.tasks.base import Figures
 from nanoemox.tasks.task import TASKS
+
+if TYPE_CHECKING:
+    from nanoemox.baselines.classify import ClassifierReport
 
 LABELS_SHOWN = 3
 INTERVAL = "95 %\ninterval"
@@ -37,21 +45,19 @@ def show_analysis(console: Console, analysis: Analysis) -> None:
         table.add_row(TASKS[task].title, _safe(_answer(result)), _safe(shares))
     console.print(table)
     for modality, state in analysis.modalities.items():
-        mark = "[green]present[/]" if state == PRESENT else f"[yellow]absent[/], {_safe(state)}"
-        console.print(f"{modality:<8} {mark}", highlight=False)
+        there = "[green]present[/]" if state == PRESENT else f"[yellow]absent[/], {_safe(state)}"
+        console.print(f"{modality:<8} {there}", highlight=False)
     if analysis.experts:
         names = EXPERT_NAMES if len(analysis.experts) == len(EXPERT_NAMES) else range(len(analysis.experts))
         weights = (
             f"{name} {_percent(weight).strip()}" for name, weight in zip(names, analysis.experts, strict=True)
         )
         console.print(f"{'experts':<8} {' · '.join(weights)}", highlight=False)
-    told = {f"no {modality}: {state}" for modality, state in analysis.modalities.items()}
-    own = [
-        f"{TASKS[task].title}: {warning}" for task, result in analysis.items() for warning in result.warnings
-    ]
-    for warning in [*analysis.warnings, *own]:
-        if warning not in told:
-            console.print(f"[yellow]{'note':<8}[/] {_safe(warning)}", highlight=False)
+    shown = {f"no_{modality}" for modality in analysis.modalities}  # as present or absent, above
+    notes = [warning.text for warning in analysis.warnings if warning.code not in shown]
+    notes += [f"{TASKS[task].title}: {w.text}" for task, result in analysis.items() for w in result.warnings]
+    for note in notes:
+        console.print(f"[yellow]{'note':<8}[/] {_safe(note)}", highlight=False)
 
 
 def _percent(share: float) -> str:
@@ -67,33 +73,31 @@ def _answer(result: TaskResult) -> str:
     return "\n".join([*chain, "", result.answer])
 
 
-def show_scores(console: Console, report: Mapping[str, Any]) -> None:
+def show_scores(console: Console, report: EvaluationReport) -> None:
     """Figures, with what trivial models reach and what the world's construction allows beside them."""
-    baselines: Mapping[str, Any] = report.get("baselines") or {}
-    best = (report.get("ceilings") or {}).get("all") or {}
-    _heading(console, f"{report['n']} clips · model {report['model']}")
+    _heading(console, f"{report.n} clips · model {report.model}")
     table = _narrow()
-    headings = ["value", INTERVAL, "n", *(name.replace("_", "\n") for name in baselines)]
-    _columns(table, "figure", [*headings, "ceiling"] if best else headings)
-    for task, figures in report["tasks"].items():
+    headings = ["value", INTERVAL, "n", *(name.replace("_", "\n") for name in report.baselines)]
+    _columns(table, "figure", [*headings, "ceiling"] if report.ceilings else headings)
+    for task, figures in report.tasks.items():
         table.add_row(f"[bold]{task}[/]")
-        for figure, row in figures.items():
-            if not isinstance(row, Mapping) or row.get("value") is None:
+        for name, figure in figures.items():
+            if figure["value"] is None:
                 continue
-            cells = [_spaced(figure), _number(row["value"]), _interval(row), str(row.get("n", ""))]
-            for baseline in baselines.values():
-                cells.append(_number(((baseline.get(task) or {}).get(figure) or {}).get("value")))
-            if best:
-                cells.append(_number(best.get(CEILINGS.get(f"{task}.{figure}", ""))))
+            cells = [_spaced(name), _number(figure["value"]), _interval(figure), str(figure["n"])]
+            cells += [_number(baseline.value(task, name)) for baseline in report.baselines.values()]
+            if report.ceilings:
+                cells.append(_number(report.ceiling(task, name)))
             table.add_row(*cells)
         table.add_section()
     console.print(table)
-    for task, figures in report["tasks"].items():  # last, where a long table leaves the eye
-        headline = HEADLINES.get(task, "")
-        if (value := (figures.get(headline) or {}).get("value")) is not None:
-            console.print(f"[bold]{_number(value)}[/] {task}, {_spaced(headline)}", highlight=False)
+    for task in report.tasks:  # last, where a long table leaves the eye
+        if (value := report.tasks.headline(task)) is not None:
+            console.print(
+                f"[bold]{_number(value)}[/] {task}, {_spaced(TASKS[task].headline)}", highlight=False
+            )
     console.print("[dim]what each figure means: docs/scoring.md[/]", highlight=False)
-    broken = (report.get("errors") or {}).get("clips")
+    broken = report.errors["clips"]
     if broken:
         console.print(f"[yellow]note[/] {broken} clips could not be read and count as wrong", highlight=False)
 
@@ -101,31 +105,34 @@ def show_scores(console: Console, report: Mapping[str, Any]) -> None:
 NAMES_SHOWN = 5
 
 
-def show_marks(console: Console, report: Mapping[str, Any]) -> None:
-    """Figures of somebody's predictions, where the two ways of scoring part, and every fault of the file."""
-    _heading(console, f"{report['task']} · {report['n']} clips · {report['predictions']}")
+def show_file_scores(console: Console, report: FileReport) -> None:
+    """Figures of somebody's predictions, where the two ways of scoring differ, and every fault of the file."""
+    _heading(console, f"{report.task} · {report.n} clips · {report.predictions}")
     table = _narrow()
     _columns(table, "figure", ["value", INTERVAL, "n"])
-    for name, row in (report.get("standard") or {}).items():
-        table.add_row(_spaced(name), _number(row["value"]) or "undefined", _interval(row), str(row["n"]))
-    for name, row in ((report.get("judge") or {}).get("figures") or {}).items():
-        table.add_row(f"{_spaced(name)} (1 to 10)", _number(row["value"]), _interval(row), str(row["n"]))
+    judged: Figures = (report.judge or {}).get("figures") or {}
+    for name, figure in (report.standard or {}).items():
+        value = _number(figure["value"]) or "undefined"
+        table.add_row(_spaced(name), value, _interval(figure), str(figure["n"]))
+    for name, figure in judged.items():
+        value = _number(figure["value"])
+        table.add_row(f"{_spaced(name)} (1 to 10)", value, _interval(figure), str(figure["n"]))
     table.add_section()
-    for name, value in (report.get("published") or {}).items():
-        table.add_row(f"published {_spaced(name)}", _number(value) or "undefined", "", "")
+    for name, share in (report.official or {}).items():
+        table.add_row(f"official {_spaced(name)}", _number(share) or "undefined", "", "")
     console.print(table)
-    for pair in report.get("differences") or ():
+    for pair in report.differences or ():
         theirs, ours = (_number(value) or "undefined" for value in pair["values"])
-        line = f"published {pair['published']} {theirs}, standard {pair['standard']} {ours}: {pair['why']}"
+        line = f"official {pair['official']} {theirs}, standard {pair['standard']} {ours}: {pair['why']}"
         console.print(f"[yellow]differ[/] {_safe(line)}", highlight=False, soft_wrap=True)
-    for note in report.get("notes") or ():
+    for note in report.notes or ():
         console.print(f"[yellow]note[/] {_safe(note)}", highlight=False, soft_wrap=True)
-    routes = " · ".join(f"{route} {n}" for route, n in report["routes"].items())
+    routes = " · ".join(f"{route} {n}" for route, n in (report.routes or {}).items())
     console.print(f"labels from: {_safe(routes)}", highlight=False, soft_wrap=True)
-    _show_faults(console, report["faults"])
+    _show_faults(console, report.faults or {})
 
 
-def _show_faults(console: Console, faults: Mapping[str, Any], before: str = "") -> None:
+def _show_faults(console: Console, faults: Mapping[str, FaultNames], before: str = "") -> None:
     for kind, fault in faults.items():
         shown = ", ".join(fault["names"][:NAMES_SHOWN]) + (" …" if fault["n"] > NAMES_SHOWN else "")
         console.print(
@@ -133,21 +140,21 @@ def _show_faults(console: Console, faults: Mapping[str, Any], before: str = "") 
         )
 
 
-def show_comparison(console: Console, report: Mapping[str, Any]) -> None:
-    """Two systems side by side, and the clips where they part most."""
-    _heading(console, f"A {report['a']}")
-    _heading(console, f"B {report['b']}")
+def show_comparison(console: Console, report: ComparisonReport) -> None:
+    """Two systems side by side, and the clips where they differ most."""
+    _heading(console, f"A {report.a}")
+    _heading(console, f"B {report.b}")
     table = _narrow()
     _columns(table, "task", ["A", "B", "B - A", INTERVAL, "p", "A > B", "B > A", "n"])
-    for task, row in report["tasks"].items():
-        means = [_number(row[key]) for key in ("a", "b", "difference")]
-        counts = [str(row[key]) for key in ("a_better", "b_better", "n")]
+    for task, row in report.tasks.items():
+        means = [_number(value) for value in (row["a"], row["b"], row["difference"])]
+        counts = [str(number) for number in (row["a_better"], row["b_better"], row["n"])]
         table.add_row(_spaced(task), *means, _interval(row), f"{row['p']:.4f}", *counts)
     console.print(table)
-    for task, row in report["tasks"].items():
+    for task, row in report.tasks.items():
         shown = ", ".join(clip["id"] for clip in row["clips"][:NAMES_SHOWN])
         more = f" and {len(row['clips']) - NAMES_SHOWN} more" if len(row["clips"]) > NAMES_SHOWN else ""
-        left = row.get("answered_by_neither")
+        left = row["answered_by_neither"]
         also = f"; {left} clips that neither has answered are left out" if left else ""
         console.print(f"{task}: {row['measure']}, mean over clips{also}", highlight=False, soft_wrap=True)
         if row["n"] < FEW_CLIPS:
@@ -156,37 +163,37 @@ def show_comparison(console: Console, report: Mapping[str, Any]) -> None:
             )
         if shown:
             console.print(f"{task} differs on {_safe(shown)}{more}", highlight=False, soft_wrap=True)
-    for side, faults in (report.get("faults") or {}).items():
+    for side, faults in report.faults.items():
         _show_faults(console, faults, f"{side.upper()}: ")
 
 
-def show_systems(console: Console, report: Mapping[str, Any]) -> None:
-    """A small network beside classical ones, and every clip that was left out."""
-    table = _table(f"{report['task']} by {report['sense']} · {report['n']} clips · {report['manifest']}")
+def show_systems(console: Console, report: ClassifierReport) -> None:
+    """A small network beside classical classifiers, and every clip that was left out."""
+    table = _table(f"{report.task} by {report.modality} · {report.n} clips · {report.manifest}")
     table.add_column("System", no_wrap=True)
     for heading in ("Accuracy", "Recall (UAR)", "Weighted F1"):
         table.add_column(heading, justify="right")
-    for name, figures in report["systems"].items():
+    for name, figures in report.systems.items():
         table.add_row(
             _safe(name), *(f"{_number(row['value'])} ({_interval(row)})" for row in figures.values())
         )
     console.print(table)
-    skipped = list(report["skipped"].items())
-    for name, why in skipped[:NAMES_SHOWN]:
+    left_out = list(report.left_out.items())
+    for name, why in left_out[:NAMES_SHOWN]:
         console.print(f"[yellow]left out[/] {_safe(f'{name}: {why}')}", highlight=False, soft_wrap=True)
-    if skipped:
-        console.print(f"left out in all: {len(skipped)}", highlight=False)
+    if left_out:
+        console.print(f"left out in all: {len(left_out)}", highlight=False)
 
 
 def show_sizes(console: Console, model: str, sizes: Mapping[str, Any]) -> None:
-    """Parameters of every part, and how many each phase trains; the released code's beside them if given."""
+    """Parameters of every part, and how many each phase trains; the official code's beside them if given."""
     table = _table(f"model {model}")
     table.add_column("Part", no_wrap=True)
     table.add_column("Parameters", justify="right")
-    published = sizes.get("published")
+    published = sizes.get("official")
     counts, trained = (published["parameters"], published["trainable"]) if published else ({}, {})
     if published:
-        table.add_column("released code", justify="right")
+        table.add_column("official code", justify="right")
     parts = sizes["parameters"]["parts"]
     _count_rows(table, parts, counts)
     _count_rows(table, {"never read": 0} if published else {}, counts)
@@ -195,7 +202,7 @@ def show_sizes(console: Console, model: str, sizes: Mapping[str, Any]) -> None:
     console.print(table)
 
 
-def show_rehearsal(console: Console, report: Any) -> None:
+def show_dry_run(console: Console, report: Any) -> None:
     """What a dry run found : the clips, the phases, what it takes, what is wrong."""
     if report.corpora:
         table = _table(f"{report.recipe} · clips to train on")
@@ -267,13 +274,13 @@ def _table(title: str, show_lines: bool = False) -> Table:
 
 def _safe(text: str) -> str:
     """Text of files and models: neither markup nor commands to the terminal."""
-    return escape("".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text))
+    return escape(printable(text))
 
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
 
 
-def _interval(row: Mapping[str, Any]) -> str:
-    low, high = row.get("low"), row.get("high")
+def _interval(row: Figure | Pairing) -> str:
+    low, high = row["low"], row["high"]
     return "" if low is None or high is None else f"{low:.3f}–{high:.3f}"

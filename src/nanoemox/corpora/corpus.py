@@ -60,7 +60,16 @@ def emotion_of(raw: str, allowed: Sequence[str] = EMOTIONS) -> str:
 def emotion(
     raw: str, allowed: Sequence[str] = EMOTIONS, votes: Mapping[str, int] | None = None
 ) -> dict[str, Any]:
-    """`labels.emotion`; the candidates are listed where they are not the usual seven."""
+    """The label `emotion` of a manifest line; candidates are listed if they are not the usual seven emotions.
+
+    Args:
+        raw: the label as the corpus spells it.
+        allowed: the labels that the corpus has.
+        votes: label -> how many raters chose it, where the corpus says so.
+
+    Returns:
+        The object for `labels.emotion`.
+    """
     known: dict[str, Any] = {"label": emotion_of(raw, allowed)}
     if tuple(allowed) != EMOTIONS:
         known["candidates"] = list(allowed)
@@ -70,7 +79,19 @@ def emotion(
 
 
 def one_of(raw: str, allowed: Sequence[str], what: str) -> str:
-    """The spelling of `raw` among `allowed`, whatever its case."""
+    """The spelling of a value among those allowed; upper and lower case do not matter.
+
+    Args:
+        raw: the value as the corpus spells it.
+        allowed: the values that may occur.
+        what: what kind of value it is, for the error.
+
+    Returns:
+        The allowed value that `raw` stands for.
+
+    Raises:
+        RowError: if it stands for none.
+    """
     for label in allowed:
         if label.casefold() == raw.strip().casefold():
             return label
@@ -86,14 +107,23 @@ def split_of(raw: str) -> str:
 
 
 def preparation(folder: Folder, process: str, archive: str) -> Path | None:
-    """The label archive of the published preparation in the folder `process`; others may lie beside it."""
+    """The label archive of the official preparation; other files may lie beside it.
+
+    Args:
+        folder: the folder of the corpus.
+        process: the name of the preparation's folder.
+        archive: the name of the label archive.
+
+    Returns:
+        Its path, or None if there is no such preparation.
+    """
     folder.narrow(process)
     path = folder.file(archive)
     other = path is not None and path.parent.name.endswith("-process") and path.parent.name != process
     return None if other else path
 
 
-def subtitles(folder: Folder, *names: str, encoding: str = "gb18030") -> dict[str, Row]:
+def transcripts_of(folder: Folder, *names: str, encoding: str = "gb18030") -> dict[str, Row]:
     """name -> row of `chinese` and `english`, from a table of transcripts; empty without one."""
     path = folder.file(*names)
     if path is None:
@@ -108,7 +138,7 @@ def subtitles(folder: Folder, *names: str, encoding: str = "gb18030") -> dict[st
     return known
 
 
-def said(row: Row | None, prefer: str = "english") -> dict[str, Any]:
+def text_fields(row: Row | None, prefer: str = "english") -> dict[str, Any]:
     """`text` and `language` from a row of transcripts; the other language goes to `extra`."""
     if row is None:
         return {}

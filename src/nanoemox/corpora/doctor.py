@@ -23,7 +23,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from nanoemox.corpora.examine import Limits, Result, examine
-from nanoemox.data.manifest import ManifestError, leads_outside, manifest_lines, may_lead_outside
+from nanoemox.data.manifest import (
+    ManifestError,
+    leads_outside,
+    manifest_lines,
+    may_lead_outside,
+    wrong_line,
+)
 from nanoemox.data.quarantine import quarantine_path, write_quarantine
 from nanoemox.data.schema import MEDIA, Record
 
@@ -34,6 +40,7 @@ _RETIRE_AFTER = 5000  # clips, so that whatever a decoder leaks is given back
 KINDS = {
     "malformed": False,  # a line of the manifest, not a clip
     "duplicate_id": False,
+    "bug": False,  # of ours, not of the clip
     "outside": True,
     "missing": True,
     "empty": True,
@@ -82,7 +89,7 @@ class DoctorReport:
     def ok(self) -> bool:
         """Whether nothing has to be left out and every line could be read."""
         return not self.quarantined and not any(
-            f.kind in ("malformed", "duplicate_id") for f in self.findings
+            f.kind in ("malformed", "duplicate_id", "bug") for f in self.findings
         )
 
     @property
@@ -98,16 +105,16 @@ class DoctorReport:
 
     def summary(self, most: int = 20) -> str:
         """The report in lines a person reads, with up to `most` of the findings."""
-        told = [
+        shown = [
             f"{self.manifest}: {self.checked} clips of {self.lines} lines checked in {self.seconds:.1f} s "
             f"({self.workers} processes, {self.clips_per_core_hour:,.0f} clips an hour and core)"
         ]
-        told += [f"  {kind}: {n}" + " (quarantined)" * KINDS[kind] for kind, n in self.counts.items()]
-        told += [f"  line {f.line}, {f.id or '?'}: {f.kind}: {f.detail}" for f in self.findings[:most]]
+        shown += [f"  {kind}: {n}" + " (quarantined)" * KINDS[kind] for kind, n in self.counts.items()]
+        shown += [f"  line {f.line}, {f.id or '?'}: {f.kind}: {f.detail}" for f in self.findings[:most]]
         if len(self.findings) > most:
-            told.append(f"  … and {len(self.findings) - most} more")
-        told.append(f"  {len(self.quarantined)} clips to be left out are listed in {self.quarantine}")
-        return "\n".join(told)
+            shown.append(f"  … and {len(self.findings) - most} more")
+        shown.append(f"  {len(self.quarantined)} clips to be left out are listed in {self.quarantine}")
+        return "\n".join(shown)
 
     def to_dict(self) -> dict[str, Any]:
         """The whole report for a JSON file."""
@@ -133,11 +140,15 @@ def doctor(
     """Decode every clip of a manifest; report what is wrong and write the quarantine list.
 
     Args:
-        workers: processes; None, one a core; 0, none: in this process, which a crashing decoder then ends.
+        manifest: the file to check.
+        workers: processes; None, one for each core; 0, this process alone, which a crashing decoder then ends.
         quarantine: where to write the list; None, beside the manifest, where training and evaluation look.
         limits: what counts as too long, too slow, black and silent.
         allow_outside: accept paths that lead out of the manifest's folder; as in `read_manifest`.
         progress: show a bar on standard error.
+
+    Returns:
+        What was found, by clip.
 
     Raises:
         ManifestError: if the manifest cannot be opened. What is wrong inside it is in the report.
@@ -153,8 +164,16 @@ def doctor(
     started = perf_counter()
     with _bar(progress) as bar:
         task = bar.add_task("decoding", total=total)
-        clips = _clips(manifest, allow_outside, findings, lambda: bar.advance(task))
-        for number, record, result in _examined(clips, workers, limits):
+
+        def readable() -> Iterator[tuple[int, Record]]:
+            for line in _lines(manifest, allow_outside):
+                if isinstance(line, Finding):
+                    findings.append(line)
+                    bar.advance(task)
+                else:
+                    yield line
+
+        for number, record, result in _examined(readable(), workers, limits):
             findings += [Finding(number, record.id, kind, detail) for kind, detail in result.findings]
             if result.fingerprint is not None:
                 seen.add(result.fingerprint, number, record)
@@ -186,17 +205,15 @@ def _count(manifest: Path) -> int:
         raise ManifestError(f"{manifest}: cannot be read ({reason}); expected a JSONL file") from error
 
 
-def _clips(
-    manifest: Path, allow_outside: bool | None, findings: list[Finding], done: Any
-) -> Iterator[tuple[int, Record]]:
-    """Lines that can be checked, one by one; the others become findings."""
+def _lines(manifest: Path, allow_outside: bool | None) -> Iterator[Finding | tuple[int, Record]]:
+    """The number and record of each line whose clip can be looked at; of other lines, what is wrong with them."""
     lines: dict[str, int] = {}
     for number, raw in manifest_lines(manifest):
         wrong = None
         try:
             record = Record.model_validate_json(raw, strict=True)
         except ValidationError as error:
-            wrong = Finding(number, _id_in(raw), "malformed", _told(error))
+            wrong = Finding(number, _id_in(raw), "malformed", wrong_line(error, Record))
         else:
             outside = [k for k in MEDIA if (path := getattr(record, k)) and leads_outside(path)]
             if record.id in lines:
@@ -206,8 +223,7 @@ def _clips(
                 wrong = Finding(number, record.id, "outside", where)
             lines.setdefault(record.id, number)
         if wrong:
-            findings.append(wrong)
-            done()
+            yield wrong
             continue
         paths = {kind: manifest.parent / path for kind in MEDIA if (path := getattr(record, kind))}
         yield number, record.model_copy(update=paths)
@@ -218,14 +234,6 @@ def _id_in(raw: bytes) -> str:
         return str(json.loads(raw)["id"])
     except (ValueError, KeyError, TypeError, RecursionError):
         return ""
-
-
-def _told(error: ValidationError) -> str:
-    """The first thing that is wrong, in one line."""
-    first, *others = error.errors(include_url=False)
-    where = ".".join(str(part) for part in first["loc"])
-    more = f" (and {len(others)} more)" if others else ""
-    return f"{where + ': ' if where else ''}{' '.join(first['msg'].split())}{more}"
 
 
 # ---------------------------------------------------------------- many clips at once

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+import traceback
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ _USUAL_WORDS_HZ, _USUAL_SIGNS_HZ = 2.5, 4.5
 _SLACK_S = 0.5  # cuts are not exact
 _PAUSES = 8.0  # times the usual length, and then _PAUSE_S more, is still no mismatch
 _PAUSE_S = 10.0
+_DAMAGE = {"video_damaged", "audio_damaged", "file_cut_off"}  # codes of media/clip
 
 
 class _TooSlow(BaseException):
@@ -53,7 +55,11 @@ class Result(NamedTuple):
 
 
 def examine(record: Record, limits: Limits) -> Result:
-    """Decode the clip of one line and say what is wrong with it. Never raises."""
+    """Decode the clip of one line and say what is wrong with it.
+
+    Never raises: a bug of ours is a finding of its own kind, with the place where it happened, so that it neither
+    ends a run over a whole corpus nor is taken for a fault of the clip.
+    """
     started = time.process_time()
     fingerprint = None
     findings = _files(record)
@@ -65,14 +71,21 @@ def examine(record: Record, limits: Limits) -> Result:
                 fingerprint = _fingerprint(clip, limits)
         except _TooSlow:
             findings.append(("timeout", f"not decoded within {limits.timeout_s:g} s"))
-        except MediaError as error:
+        except (MediaError, OSError) as error:
             findings.append(("unreadable", str(error)))
-        except Exception as error:  # a fault of ours must not end a run over a corpus
-            findings.append(("unreadable", f"{type(error).__name__}: {error}"))
+        except Exception as error:
+            findings.append(("bug", _where(error)))
     fault = (record.extra or {}).get("known_fault")
     if fault:
         findings.append(("known_fault", str(fault)))
     return Result(findings, fingerprint, time.process_time() - started)
+
+
+def _where(error: Exception) -> str:
+    """An error with the line of code that raised it, on one line."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" at {Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else ""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}{place}; please report it"
 
 
 def _files(record: Record) -> list[tuple[str, str]]:
@@ -117,17 +130,17 @@ def _contents(record: Record, clip: Clip, limits: Limits) -> list[tuple[str, str
         findings.append(("too_long", f"{clip.duration_s:.1f} s, expected at most {limits.longest_s:g} s"))
     if (record.video or record.frames_dir or record.image) and clip.frames is None:
         findings.append(("no_video", clip.modalities["video"]))
-    if record.video and clip.audio_clips is None:
+    if record.video and clip.audio_windows is None:
         findings.append(("no_audio", clip.modalities["audio"]))
     black, silent = _black(clip, limits), _silent(clip, limits)
     if black:
         findings.append(("black", "no picture is brighter than black"))
     if silent:
         findings.append(("silent", "nothing but zeros in the sound"))
-    if (black or clip.frames is None) and (silent or clip.audio_clips is None):
+    if (black or clip.frames is None) and (silent or clip.audio_windows is None):
         findings.append(("blank", "there is nothing to see and nothing to hear"))
-    findings += [("damaged", text) for text in clip.warnings if "damaged" in text or "cut off" in text]
-    if record.text and clip.audio_clips is not None and not silent:
+    findings += [("damaged", warning.text) for warning in clip.warnings if warning.code in _DAMAGE]
+    if record.text and clip.audio_windows is not None and not silent:
         sound_s = clip.duration_s
         findings += [("length_mismatch", text) for text in length_mismatch(record.text, sound_s)]
     return findings
@@ -158,12 +171,12 @@ def _fingerprint(clip: Clip, limits: Limits) -> bytes | None:
     """A digest of some of what is seen and heard, whatever the container; None where that is nothing."""
     digest = blake2b(digest_size=16)
     seen = clip.frames is not None and not _black(clip, limits)
-    heard = clip.audio_clips is not None and not _silent(clip, limits)
+    heard = clip.audio_windows is not None and not _silent(clip, limits)
     if seen and clip.frames is not None:
         step = max(1, min(clip.frames.shape[1:3]) // 48)
         digest.update(str(clip.frames.shape).encode() + clip.frames[:, ::step, ::step].tobytes())
-    if heard and clip.audio_clips is not None:
-        digest.update(np.round(clip.audio_clips * 32767).astype(np.int16).tobytes())
+    if heard and clip.audio_windows is not None:
+        digest.update(np.round(clip.audio_windows * 32767).astype(np.int16).tobytes())
     return digest.digest() if seen or heard else None
 
 

@@ -149,9 +149,19 @@ class Folder:
     def media(
         self, *names: str, inside: tuple[str, ...] = (), sound_inside: tuple[str, ...] = (), text: str = ""
     ) -> dict[str, Path]:
-        """`video` or `frames_dir`, and `audio`, of the clip known by one of `names`.
+        """The files of one clip: `video` or `frames_dir`, and `audio`.
 
-        Where the whole corpus has no media, its words are still worth a manifest.
+        Args:
+            *names: names that the clip may have, without an ending.
+            inside: the video must lie in one of these folders, if any is named.
+            sound_inside: the audio must lie in one of these folders, if any is named.
+            text: what is said. Where the whole corpus has no media, a text is still worth a line.
+
+        Returns:
+            Key of a manifest line -> path; empty where only the text is there.
+
+        Raises:
+            RowError: if there is no such clip.
         """
         found: dict[str, Path] = {}
         for name in names:
@@ -202,7 +212,7 @@ class Folder:
 
     def rows(self, path: Path, columns: Iterable[str] = (), **options: Any) -> Iterator[Row]:
         """The rows of a table (`tables.rows`); what had to be assumed about it is noted."""
-        return rows(path, columns, told=self.assume, **{"fallback": self.encoding, **options})
+        return rows(path, columns, assume=self.assume, **{"fallback": self.encoding, **options})
 
     def each(self, rows: Iterable[Row], make: Callable[[Row], dict[str, Any] | None]) -> Iterator[Line]:
         """Lines out of rows; a row that `make` cannot use is reported. None means: not part of the corpus."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
@@ -20,6 +20,7 @@ from typing import Any
 from nanoemox.corpora.corpus import Corpus, emotion_of, one_of, split_of
 from nanoemox.corpora.folder import AUDIO_SUFFIXES, PICTURE_SUFFIXES, VIDEO_SUFFIXES, Folder, Line
 from nanoemox.corpora.tables import CorpusError, Row, RowError, listed, plain, text_of
+from nanoemox.tasks.closed import EMOTION, INTENT, ClosedTask
 from nanoemox.tasks.task import TASKS
 
 MEDIA_COLUMNS = ("file", "video", "audio", "image", "frames_dir")
@@ -42,7 +43,19 @@ class Table:
 
 
 def table_of(path: Path, columns: Sequence[str] = (), where: Sequence[str] = ()) -> Table:
-    """A Table from what is written on a command line: `emotion=label`, `set=ravdess`, `label!=fear`."""
+    """A table from what is written on a command line: `emotion=label`, `set=ravdess`, `label!=fear`.
+
+    Args:
+        path: the table's file.
+        columns: NAME=COLUMN reads our NAME from the table's COLUMN.
+        where: COLUMN=VALUE or COLUMN!=VALUE chooses rows.
+
+    Returns:
+        The table, not read yet.
+
+    Raises:
+        CorpusError: for an entry that has another form.
+    """
     named = {}
     for text in columns:
         ours, sign, theirs = (part.strip() for part in text.partition("="))
@@ -83,7 +96,7 @@ def _read(table: Table, folder: Folder) -> Iterator[Line]:
             f"{table.path}: expected a column {', '.join((*MEDIA_COLUMNS, 'text'))}, there are only "
             f"{', '.join(rows[0].values)[:200]}; name one with --column file=COLUMN"
         )
-    candidates = {task: _candidates(task, rows) for task in ("emotion", "intent")}
+    candidates = {task.name: _candidates(task, rows) for task in _SPELLINGS}
     histories = _histories(rows)
     tested = _dealt(rows, folder)
     known = {*COLUMNS, *(theirs.lower() for theirs in table.columns.values())}
@@ -121,24 +134,31 @@ def _chosen(row: Row, where: Sequence[tuple[str, bool, str]]) -> bool:
     return all((row.get(column) == value) == equal for column, equal, value in where)
 
 
-def _candidates(task: str, rows: Iterable[Row]) -> list[str] | None:
+def _candidates(task: ClosedTask[Any], rows: Iterable[Row]) -> list[str] | None:
     """The labels that the table knows, where they are not all among the usual ones."""
-    usual = {label.casefold() for label in TASKS[task].defaults}
-    labels = sorted({_label(task, row.get(task)) for row in rows if row.get(task)})
+    usual = {label.casefold() for label in task.defaults}
+    spelling = _SPELLINGS[task]
+    labels = sorted({spelling(row.get(task.name)) for row in rows if row.get(task.name)})
     return None if all(label.casefold() in usual for label in labels) else labels
 
 
-def _label(task: str, raw: str) -> str:
-    """One spelling of a label; a usual one where it is meant (angry is anger)."""
-    if task == "emotion":
-        try:
-            return emotion_of(raw)
-        except RowError:
-            return raw.lower()
+def _emotion(raw: str) -> str:
+    """One spelling of an emotion; a usual one where it is meant (angry is anger)."""
     try:
-        return one_of(raw, TASKS[task].defaults, task)
+        return emotion_of(raw)
+    except RowError:
+        return raw.lower()
+
+
+def _intent(raw: str) -> str:
+    """One spelling of an intent; a usual one where only letters' case differs."""
+    try:
+        return one_of(raw, INTENT.defaults, INTENT.name)
     except RowError:
         return raw
+
+
+_SPELLINGS: dict[ClosedTask[Any], Callable[[str], str]] = {EMOTION: _emotion, INTENT: _intent}
 
 
 def _histories(rows: Sequence[Row]) -> dict[str, list[dict[str, str]]]:
@@ -256,9 +276,10 @@ def _who(row: Row) -> str:
 
 def _labels(row: Row, candidates: Mapping[str, list[str] | None]) -> dict[str, Any]:
     labels: dict[str, Any] = {}
-    for task, known in candidates.items():
-        if row.get(task):
-            labels[task] = {"label": _label(task, row.get(task)), **({"candidates": known} if known else {})}
+    for task, spelling in _SPELLINGS.items():
+        known = candidates[task.name]
+        if raw := row.get(task.name):
+            labels[task.name] = {"label": spelling(raw), **({"candidates": known} if known else {})}
     sentiment: dict[str, Any] = {}
     if row.get("polarity"):
         sentiment["polarity"] = one_of(row.get("polarity"), _POLARITIES, "polarity")

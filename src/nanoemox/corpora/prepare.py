@@ -43,6 +43,7 @@ from nanoemox.corpora.readers import (
     sims,
 )
 from nanoemox.corpora.tables import CorpusError
+from nanoemox.data.manifest import wrong_line
 from nanoemox.data.schema import MEDIA, Record
 from nanoemox.files.atomic import write_jsonl
 
@@ -109,24 +110,24 @@ class PrepareReport:
 
     def summary(self, most: int = 20) -> str:
         """The report in lines a person reads, with up to `most` of the problems."""
-        told = [f"{self.corpus} ({self.layout}): {self.lines} lines in {self.manifest}"]
+        shown = [f"{self.corpus} ({self.layout}): {self.lines} lines in {self.manifest}"]
         for name, counts in (("splits", self.splits), ("tasks", self.tasks), ("with", self.media)):
-            told.append(f"  {name}: " + ", ".join(f"{key} {count}" for key, count in counts.items()))
+            shown.append(f"  {name}: " + ", ".join(f"{key} {count}" for key, count in counts.items()))
         for split, count in self.expected.items():
             if self.splits.get(split, 0) != count:
-                told.append(f"  {split}: {self.splits.get(split, 0)} of the {count} lines published")
-        told += [f"  assumed: {what}" + f" ({n} times)" * (n > 1) for what, n in self.assumptions.items()]
+                shown.append(f"  {split}: {self.splits.get(split, 0)} of the {count} lines published")
+        shown += [f"  assumed: {what}" + f" ({n} times)" * (n > 1) for what, n in self.assumptions.items()]
         if self.outside:
-            told.append(
+            shown.append(
                 "  the manifest lies outside the corpus, and so its paths lead out of its own folder, "
                 "which is refused unless allowed; write it into the corpus folder"
             )
-        told += [f"  known fault: {fault.where}: {fault.what}" for fault in self.faults]
-        told += [f"  skipped {where}: {what}" for where, what in self.skipped[:most]]
+        shown += [f"  known fault: {fault.where}: {fault.what}" for fault in self.faults]
+        shown += [f"  skipped {where}: {what}" for where, what in self.skipped[:most]]
         if len(self.skipped) > most:
-            told.append(f"  … and {len(self.skipped) - most} more")
-        told.append(f"  skipped in all: {len(self.skipped)}" if self.skipped else "  nothing was skipped")
-        return "\n".join(told)
+            shown.append(f"  … and {len(self.skipped) - most} more")
+        shown.append(f"  skipped in all: {len(self.skipped)}" if self.skipped else "  nothing was skipped")
+        return "\n".join(shown)
 
     def to_dict(self) -> dict[str, Any]:
         """The whole report for a JSON file."""
@@ -149,10 +150,16 @@ def list_corpora() -> list[Corpus]:
 def prepare(
     name: str, root: str | os.PathLike[str], out: str | os.PathLike[str], splits: Collection[str] = ()
 ) -> PrepareReport:
-    """Write the manifest of the corpus `name`, unpacked below `root`, to `out`; all of it or nothing.
+    """Write the manifest of an unpacked corpus; all of it or nothing.
 
     Args:
+        name: the corpus, as `list_corpora` names it.
+        root: the folder that it was unpacked into.
+        out: the manifest to write.
         splits: write only these of train, val, test; all of them if none is named.
+
+    Returns:
+        What was written, and what was left out and why.
 
     Raises:
         CorpusError: for a name, a folder or a table that cannot be read at all, in one line.
@@ -170,11 +177,20 @@ def prepare_own(
     where: Sequence[str] = (),
     splits: Collection[str] = (),
 ) -> PrepareReport:
-    """Write the manifest of your own clips: a table, and the files it names below its folder.
+    """Write the manifest of your own clips from a table and the files that it names below its folder.
 
     Args:
+        table: CSV, TSV, XLSX or JSONL.
+        out: the manifest to write.
         columns: `emotion=label` reads our `emotion` from the table's `label` (names: `own.COLUMNS`).
-        where: `set=ravdess` or `label!=fear` keeps the rows of which all of these hold.
+        where: `set=ravdess` or `label!=fear` keeps the rows for which all of these are true.
+        splits: write only these of train, val, test; all of them if none is named.
+
+    Returns:
+        What was written, and what was left out and why.
+
+    Raises:
+        CorpusError: if the table cannot be read at all, or `out` is the table itself.
     """
     path = Path(table)
     if not path.is_file():
@@ -230,9 +246,7 @@ def _lines(
         try:
             record = Record.model_validate({**common, **values})
         except ValidationError as error:
-            wrong = error.errors(include_url=False)[0]
-            place = ".".join(str(part) for part in wrong["loc"])
-            folder.skip(where, f"{place}: {wrong['msg']}" if place else wrong["msg"])
+            folder.skip(where, wrong_line(error, Record))
             continue
         if record.id in seen:
             folder.skip(where, f"its id {record.id!r} was taken by {seen[record.id]}")

@@ -16,16 +16,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from nanoemox.files.errors import NanoEmoXError
+
 LARGEST_BYTES = 1 << 30  # of a table
 _LEFTOVERS = {code: bytes([code]).decode("cp1252", "ignore") or " " for code in range(0x80, 0xA0)}
 _STRAIGHT = {**dict.fromkeys(map(ord, "‘’‚‛ʼ"), "'"), **dict.fromkeys(map(ord, "“”„‟"), '"'), 0xFEFF: ""}
 
 
-class CorpusError(ValueError):
+class CorpusError(NanoEmoXError):
     """A corpus that cannot be read at all. One line: file, what is wrong, what was expected."""
 
 
-class RowError(ValueError):
+class RowError(NanoEmoXError):
     """A row that cannot be used; it is reported and left out."""
 
 
@@ -33,6 +35,13 @@ class Row:
     """One row of a table. Names of columns do not depend on case; `fault`: why it cannot be used at all."""
 
     def __init__(self, values: Mapping[str, Any], where: str, fault: str = "") -> None:
+        """One row of a table. The names of columns do not depend on upper and lower case.
+
+        Args:
+            values: column -> cell.
+            where: file and line, for errors.
+            fault: why the row cannot be used at all; empty if it can.
+        """
         self.where, self.fault = where, fault
         self.values = {str(key).strip().lower(): value for key, value in values.items()}
 
@@ -95,21 +104,29 @@ def rows(
     header: tuple[str, ...] | None = None,
     delimiter: str | None = None,
     fallback: str = "cp1252",
-    told: Callable[[str], None] = lambda sentence: None,
+    assume: Callable[[str], None] = lambda sentence: None,
 ) -> Iterator[Row]:
     """The rows of a CSV, TSV or XLSX file.
 
     Args:
-        columns: names that the table must have.
-        header: names for a table without a header line.
-        delimiter: else a tab for .tsv and a comma.
-        fallback: encoding of a table that is not UTF-8; `told` learns of it.
+        path: The file.
+        columns: Names that the table must have.
+        header: Names for a table without a header line.
+        delimiter: Between the cells of a line; None means a tab for .tsv, else a comma.
+        fallback: The encoding of a table that is not UTF-8.
+        assume: Called with a sentence about what had to be assumed.
+
+    Yields:
+        The rows, in their order; one with the wrong number of cells has a fault.
+
+    Raises:
+        CorpusError: If the file cannot be read, or lacks one of the columns.
     """
     if path.suffix.lower() == ".xlsx":
         lines: Iterator[tuple[int, list[Any]]] = _sheet(path)
     else:
         delimiter = delimiter or ("\t" if path.suffix.lower() == ".tsv" else ",")
-        lines = _separated(path, text_of(path, fallback, told), delimiter)
+        lines = _separated(path, text_of(path, fallback, assume), delimiter)
     names = header
     for number, cells in lines:
         if names is None:
@@ -170,8 +187,19 @@ def _sheet(path: Path) -> Iterator[tuple[int, list[Any]]]:
         book.close()
 
 
-def text_of(path: Path, fallback: str = "cp1252", told: Callable[[str], None] = lambda sentence: None) -> str:
-    """A file's text: UTF-8, or else `fallback`."""
+def text_of(
+    path: Path, fallback: str = "cp1252", assume: Callable[[str], None] = lambda sentence: None
+) -> str:
+    """A file's text.
+
+    Args:
+        path: The file.
+        fallback: The encoding of a file that is not UTF-8.
+        assume: Called with a sentence about it if `fallback` had to be used.
+
+    Returns:
+        The text, without a byte-order mark.
+    """
     raw = _bytes(path)
     if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
         return raw.decode("utf-16", "replace")
@@ -179,7 +207,7 @@ def text_of(path: Path, fallback: str = "cp1252", told: Callable[[str], None] = 
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-    told(f"{path.name} is not UTF-8 (line {line}); it was read as {fallback}")
+    assume(f"{path.name} is not UTF-8 (line {line}); it was read as {fallback}")
     return raw.decode(fallback, "replace")
 
 
@@ -228,12 +256,12 @@ def chats(path: Path) -> Iterator[Row]:
 def _chat(row: Row) -> dict[str, str]:
     files = row.within("audios" if "audios" in row else "videos", list)
     messages = row.within("messages", list)
-    said = {m.get("role"): m.get("content") for m in messages if isinstance(m, dict)}
-    label = said.get("assistant")
+    contents = {m.get("role"): m.get("content") for m in messages if isinstance(m, dict)}
+    label = contents.get("assistant")
     if len(files) != 1 or not isinstance(files[0], str) or not isinstance(label, str):
         raise RowError("expected one media file, and messages of user and assistant")
     file = files[0].replace("\\", "/")
-    return {"file": file, "text": plain(str(said.get("user") or "")), "label": label.strip()}
+    return {"file": file, "text": plain(str(contents.get("user") or "")), "label": label.strip()}
 
 
 def _bytes(path: Path) -> bytes:

@@ -3,7 +3,7 @@
 A folder holds `frames.npy` uint8 [n, T, H, W, 3] at the encoders' size, `sound.npy` int16 [n, C, L] at 16 kHz,
 `times.npy` float32 [n, T] in seconds, `state.npy` uint8 [n] and `index.json`. Clips that cannot be read are named in
 `unreadable.json` and left out; they are never replaced by others.
-Letters: n clips, T frames, H, W pixels, C audio clips, L samples of one audio clip.
+Letters: n clips, T frames, H, W pixels, C audio windows, L samples of one audio window.
 """
 
 from __future__ import annotations
@@ -22,8 +22,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
+from nanoemox.data.feature_store import StaleStoreError
 from nanoemox.data.records import load_record
-from nanoemox.media.clip import AUDIO_CLIP_S, AUDIO_CLIPS, FRAMES_PER_CLIP, SAMPLE_RATE_HZ
+from nanoemox.files.atomic import write_json
+from nanoemox.files.errors import ArgumentError
+from nanoemox.media.clip import AUDIO_WINDOW_S, AUDIO_WINDOWS, FRAMES_PER_CLIP, SAMPLE_RATE_HZ
 from nanoemox.media.untrusted import MediaError
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor, normalised_sound, picture_processor
 
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
     from nanoemox.data.schema import Record
 
 logger = logging.getLogger(__name__)
-WINDOW_SAMPLES = int(AUDIO_CLIP_S * SAMPLE_RATE_HZ)
+WINDOW_SAMPLES = int(AUDIO_WINDOW_S * SAMPLE_RATE_HZ)
 _WAITING, _READ, _UNREADABLE, _NO_VIDEO, _NO_AUDIO = 0, 1, 2, 4, 8
 
 
@@ -56,7 +59,7 @@ class DecodedClips:
         self.folder = Path(folder)
         index = self.folder / "index.json"
         if not index.is_file():
-            raise FileNotFoundError(
+            raise ArgumentError(
                 f"{self.folder}: expected decoded clips, but there is no index.json; decode first"
             )
         self.ids: list[str] = json.loads(index.read_text(encoding="utf-8"))["ids"]
@@ -99,7 +102,13 @@ class DecodedClips:
 
 
 class LiveMedia:
-    """Media tensors by record id, decoded whenever they are asked for. Errors: MediaError naming the file."""
+    """Media tensors by record id, decoded whenever they are asked for. Raises MediaError naming the file.
+
+    Args:
+        records: The clips that can be asked for.
+        processor: Makes tensors of them.
+        clips: Decoded clips to read instead of the files.
+    """
 
     def __init__(
         self, records: Sequence[Record], processor: NanoEmoXProcessor, clips: DecodedClips | None = None
@@ -120,18 +129,33 @@ def normalised_pixels(pixels: Tensor, image_processor: Any) -> Tensor:
     """uint8 [..., 3, H, W] -> float32, as the image processor normalises them."""
     mean = torch.tensor(image_processor.image_mean).view(3, 1, 1)
     std = torch.tensor(image_processor.image_std).view(3, 1, 1)
-    return (pixels.float() * image_processor.rescale_factor - mean) / std
+    scale: float = image_processor.rescale_factor
+    return (pixels.float() * scale - mean) / std
 
 
 def decode_clips(
     records: Sequence[Record], processor: NanoEmoXProcessor, folder: str | Path, workers: int = 4
 ) -> DecodedClips:
-    """Decode the clips of `records` that `folder` does not hold yet. A killed run goes on where it stopped."""
+    """Decode the clips of `records` that `folder` does not hold yet. A killed run goes on where it stopped.
+
+    Args:
+        records: Manifest lines.
+        processor: Says how large the frames are.
+        folder: Where the decoded clips lie, or will lie.
+        workers: Processes that decode; 0 decodes in this process.
+
+    Returns:
+        The clips of `records`. Those that cannot be read are in its `unreadable`.
+
+    Raises:
+        ArgumentError: If the model's encoders read frames of different sizes.
+        StaleStoreError: If `folder` holds the clips of other records.
+    """
     folder = Path(folder)
     side = int(processor.image_processor.crop_size["height"])
     if int(processor.face_image_processor.crop_size["height"]) != side:
-        raise ValueError(
-            f"expected pictures of one size, got {side} px for the scene and "
+        raise ArgumentError(
+            f"{folder}: expected frames of one size, got {side} px for the scene and "
             f"{processor.face_image_processor.crop_size['height']} px for the face; compute features from the files"
         )
     ids = [record.id for record in records]
@@ -159,7 +183,7 @@ def decode_clips(
     for array in (frames, sound, times, state):
         array.flush()
     if unreadable:
-        (folder / "unreadable.json").write_text(json.dumps(unreadable, indent=2), encoding="utf-8")
+        write_json(folder / "unreadable.json", unreadable)
     return DecodedClips(folder)
 
 
@@ -167,7 +191,7 @@ def _open_arrays(folder: Path, ids: list[str], side: int) -> tuple[np.memmap[Any
     n = len(ids)
     layout = {
         "frames": (np.uint8, (n, FRAMES_PER_CLIP, side, side, 3)),
-        "sound": (np.int16, (n, AUDIO_CLIPS, WINDOW_SAMPLES)),
+        "sound": (np.int16, (n, AUDIO_WINDOWS, WINDOW_SAMPLES)),
         "times": (np.float32, (n, FRAMES_PER_CLIP)),
         "state": (np.uint8, (n,)),
     }
@@ -175,7 +199,7 @@ def _open_arrays(folder: Path, ids: list[str], side: int) -> tuple[np.memmap[Any
     wanted = {"ids": ids, "side": side}
     fresh = not index.is_file()
     if not fresh and json.loads(index.read_text(encoding="utf-8")) != wanted:
-        raise ValueError(
+        raise StaleStoreError(
             f"{folder}: holds the clips of another manifest; remove the folder or name another one"
         )
     folder.mkdir(parents=True, exist_ok=True)
@@ -188,9 +212,7 @@ def _open_arrays(folder: Path, ids: list[str], side: int) -> tuple[np.memmap[Any
         for name, (dtype, shape) in layout.items()
     )
     if fresh:
-        temporary = index.with_suffix(".unfinished")
-        temporary.write_text(json.dumps(wanted), encoding="utf-8")
-        temporary.replace(index)
+        write_json(index, wanted)
     return arrays
 
 
@@ -229,8 +251,8 @@ def _decode(record: Record, side: int) -> _Decoded | str:
         frames = np.moveaxis(np.asarray(frames), 1, -1).round().astype(np.uint8)
         if len(frames) < FRAMES_PER_CLIP:
             frames = np.concatenate([frames, np.repeat(frames[-1:], FRAMES_PER_CLIP - len(frames), axis=0)])
-    if clip.audio_clips is not None:
-        sound = np.round(clip.audio_clips * 32767).clip(-32768, 32767).astype(np.int16)
+    if clip.audio_windows is not None:
+        sound = np.round(clip.audio_windows * 32767).clip(-32768, 32767).astype(np.int16)
     times = tuple(clip.frame_times_s) or (0.0,)
     times += times[-1:] * (FRAMES_PER_CLIP - len(times))
     return _Decoded(frames, times, sound)

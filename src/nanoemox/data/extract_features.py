@@ -21,6 +21,8 @@ from tqdm import tqdm
 
 from nanoemox.data.feature_store import DTYPES, VERSION, FeatureStore, Origin, StaleStoreError, origin_of
 from nanoemox.data.records import content_hash, load_record
+from nanoemox.files.atomic import UNFINISHED, whole_file, write_json
+from nanoemox.files.errors import ArgumentError
 from nanoemox.media.untrusted import MediaError
 from nanoemox.model.encoders import FEATURE_NAMES
 
@@ -32,7 +34,7 @@ _HASHING_THREADS = 8
 MediaOf = Callable[["Record"], Mapping[str, Tensor]]
 
 
-def compute_features(
+def extract_features(
     records: Sequence[Record],
     model: Any,
     processor: Any,
@@ -46,12 +48,22 @@ def compute_features(
     """Encode the clips that the store does not hold yet.
 
     Args:
-        records: manifest lines. workers: processes that decode files (0: this one).
-        media: record -> tensors for `model.encode`, when the clips are decoded already.
-        bf16: compute in bfloat16 where that is safe (autocast), about twice as fast.
-        dtype: store "float32" or "bfloat16"; None, as the store that is there, else float32.
-    Errors: StaleStoreError if `out_dir` holds features of other encoders, or in another precision. Clips that
-    cannot be read are in `unreadable` of the returned store, and in `unreadable.json`.
+        records: Manifest lines.
+        model: The model whose frozen encoders compute.
+        processor: Makes tensors of clips, as that model needs them.
+        out_dir: The store; it is made if it is not there.
+        workers: Processes that decode files; 0 decodes in this process.
+        batch_size: How many clips are encoded at once.
+        media: Record -> tensors for `model.encode`, when the clips are decoded already.
+        bf16: Compute in bfloat16 where that is safe (autocast), about twice as fast.
+        dtype: Store "float32" or "bfloat16"; None, as the store that is there, else float32.
+
+    Returns:
+        The store. Clips that cannot be read are in its `unreadable`, and in `unreadable.json`.
+
+    Raises:
+        StaleStoreError: If `out_dir` holds features of other encoders, or in another precision.
+        MediaError: If a clip made its decoder crash.
     """
     out_dir = Path(out_dir)
     store = _opened(out_dir, origin_of(model, processor), dtype)
@@ -84,12 +96,14 @@ def compute_features(
 def _opened(out_dir: Path, origin: Origin, dtype: str | None) -> FeatureStore:
     """The store, made if there is none, without what a killed run left behind."""
     if dtype is not None and dtype not in DTYPES:
-        raise ValueError(f"dtype {dtype}: expected one of {', '.join(DTYPES)}")
+        raise ArgumentError(f"dtype {dtype}: expected one of {', '.join(DTYPES)}")
     out_dir.mkdir(parents=True, exist_ok=True)
-    for left in out_dir.glob("*.unfinished"):
+    for left in out_dir.glob(f"*{UNFINISHED}"):
         left.unlink()
     if not (out_dir / "store.json").is_file():
-        _write(out_dir / "store.json", {"version": VERSION, **origin._asdict(), "dtype": dtype or "float32"})
+        write_json(
+            out_dir / "store.json", {"version": VERSION, **origin._asdict(), "dtype": dtype or "float32"}
+        )
     store = FeatureStore(out_dir, origin)
     if dtype is not None and dtype != store.header["dtype"]:
         raise StaleStoreError(
@@ -129,14 +143,14 @@ def _closed(out_dir: Path, contents: Mapping[str, str], unreadable: dict[str, st
     if aliases:
         path = out_dir / "aliases.json"
         known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        _write(path, known | aliases)
+        write_json(path, known | aliases)
         store.content |= aliases
     for record_id, content in contents.items():
         if not store.knows(content):  # the file was exchanged for one that cannot be read
             store.content.pop(record_id, None)
             unreadable.setdefault(record_id, "a clip with the same content cannot be read")
     if unreadable:
-        _write(out_dir / "unreadable.json", unreadable)
+        write_json(out_dir / "unreadable.json", unreadable)
     store.unreadable = unreadable
     return store
 
@@ -159,7 +173,7 @@ def _media(
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise
-        raise ValueError(
+        raise MediaError(
             "a clip made its decoder crash, or memory ran out; `nanoemox corpora doctor` finds and quarantines "
             "such clips, --workers 1 needs less memory"
         ) from error
@@ -174,7 +188,9 @@ class _Files(Dataset[Any]):
 
     def __getitem__(self, index: int) -> Mapping[str, Tensor] | str:
         try:
-            return self.processor.media(load_record(self.records[index], self.processor.compat))
+            clip = load_record(self.records[index], self.processor.compat)
+            tensors: Mapping[str, Tensor] = self.processor.media(clip)
+            return tensors
         except MediaError as error:
             return str(error)
         except OSError as error:  # locked, or gone since it was hashed
@@ -216,10 +232,8 @@ def _write_shard(path: Path, clips: Sequence[tuple[dict[str, str], dict[str, Ten
         parts = [features[name] for _, features in clips if name in features]
         if parts:
             tensors[name] = torch.cat(parts).to(DTYPES[dtype])
-    temporary = path.with_suffix(".unfinished")
-    save_file(tensors, temporary, metadata={"clips": json.dumps(entries)})
-    temporary.chmod(path.parent.stat().st_mode & 0o666)  # safetensors writes for the owner alone
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        save_file(tensors, temporary, metadata={"clips": json.dumps(entries)})
 
 
 def _batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
@@ -231,9 +245,3 @@ def _batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
             batch = []
     if batch:
         yield batch
-
-
-def _write(path: Path, value: Any) -> None:
-    temporary = path.with_name(f".{path.name}.unfinished")
-    temporary.write_text(json.dumps(value, ensure_ascii=False), encoding="utf-8")
-    temporary.replace(path)

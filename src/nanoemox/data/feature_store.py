@@ -4,7 +4,7 @@ A store is a folder: `store.json` says whose features they are (hashes of the en
 and in which precision, shards `shard-*.safetensors` hold them one clip after another, each with the list of its clips
 in its own header, `aliases.json` names clips that came under several ids. A clip is known by the hash of its media,
 so a changed file, other encoders or another preparation are noticed and refused by name. `encoding` fills a store.
-Letters: n clips, T frames, C audio clips, D width.
+Letters: n clips, T frames, C audio windows, D width.
 """
 
 from __future__ import annotations
@@ -13,16 +13,17 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from safetensors import safe_open
-from torch import Tensor, nn
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
 
 from nanoemox.data.records import content_hash
+from nanoemox.files.errors import ArgumentError, NanoEmoXError
 from nanoemox.media.clip import (
-    AUDIO_CLIP_S,
-    AUDIO_CLIPS,
+    AUDIO_WINDOW_S,
+    AUDIO_WINDOWS,
     FRAMES_PER_CLIP,
     SAMPLE_RATE_HZ,
 )
@@ -31,12 +32,13 @@ from nanoemox.model.parts import ENCODERS
 
 if TYPE_CHECKING:
     from nanoemox.data.schema import Record
+    from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 
-VERSION = 2
+VERSION = 3
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
-class StaleStoreError(ValueError):
+class StaleStoreError(NanoEmoXError):
     """Stored features that do not belong to this model or to these files; the message names the store."""
 
 
@@ -47,22 +49,25 @@ class Origin(NamedTuple):
     preparation: str
 
 
-def origin_of(model: nn.Module, processor: Any) -> Origin:
+def origin_of(model: NanoEmoXForConditionalGeneration, processor: Any) -> Origin:
     """Hashes of the encoders' weights and the layers read from them, and of what makes tensors of a clip."""
     digest = hashlib.sha256()
+    parts = model.parts()
     for part in ENCODERS:
-        for name, value in sorted(getattr(model, part).state_dict().items()):
+        if part not in parts:  # a model without a face branch
+            continue
+        for name, value in sorted(parts[part].state_dict().items()):
             digest.update(f"{part}.{name} {tuple(value.shape)}".encode())
             digest.update(value.detach().float().cpu().contiguous().numpy().tobytes())
-    config = cast(NanoEmoXConfig, model.config)
+    config = model.config
     layers = [
         config.vision_feature_layer,
         config.audio_feature_layers,
-        *config.vision_taps,
-        *config.audio_taps,
+        *config.vision_fusion_layers,
+        *config.audio_fusion_layers,
     ]
     digest.update(json.dumps(layers).encode())
-    prepared: list[Any] = [FRAMES_PER_CLIP, AUDIO_CLIPS, AUDIO_CLIP_S, SAMPLE_RATE_HZ, processor.compat]
+    prepared: list[Any] = [FRAMES_PER_CLIP, AUDIO_WINDOWS, AUDIO_WINDOW_S, SAMPLE_RATE_HZ, processor.compat]
     for name in ("image_processor", "face_image_processor", "feature_extractor"):
         settings = getattr(processor, name).to_dict().items()
         prepared.append(
@@ -77,9 +82,9 @@ def clip_shapes(config: NanoEmoXConfig) -> dict[str, tuple[int, int]]:
     video, audio = config.vision_config.hidden_size, config.audio_config.hidden_size
     shapes = {
         "video_features": (FRAMES_PER_CLIP, config.video_width),
-        "video_taps": (FRAMES_PER_CLIP, len(config.vision_taps) * video),
-        "audio_features": (AUDIO_CLIPS, audio),
-        "audio_taps": (AUDIO_CLIPS, len(config.audio_taps) * audio),
+        "video_fusion_features": (FRAMES_PER_CLIP, len(config.vision_fusion_layers) * video),
+        "audio_features": (AUDIO_WINDOWS, audio),
+        "audio_fusion_features": (AUDIO_WINDOWS, len(config.audio_fusion_layers) * audio),
     }
     if config.face_tokens:
         shapes["face_features"] = (FRAMES_PER_CLIP, config.face_feature_width)
@@ -89,6 +94,33 @@ def clip_shapes(config: NanoEmoXConfig) -> dict[str, tuple[int, int]]:
 def clip_bytes(config: NanoEmoXConfig, dtype: str = "float32") -> int:
     """Bytes that one clip with pictures and sound takes in a store, its line in the index left aside."""
     return sum(rows * width for rows, width in clip_shapes(config).values()) * DTYPES[dtype].itemsize
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    """A JSON object of a store. Raises StaleStoreError where a disk or a person has damaged it."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:  # not JSON, or not UTF-8
+        raise StaleStoreError(
+            f"{path}: is damaged ({error}); remove the folder and compute it again"
+        ) from error
+    if not isinstance(found, dict):
+        raise StaleStoreError(
+            f"{path}: is damaged (expected an object, got {type(found).__name__}); remove the folder and compute "
+            "it again"
+        )
+    return found
+
+
+def _clips_of(shard: Path) -> list[dict[str, Any]]:
+    """The list of clips in a shard's own header. Raises StaleStoreError where the shard is damaged."""
+    try:
+        with safe_open(shard, framework="pt") as file:
+            return list(json.loads(file.metadata()["clips"]))
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:  # no metadata at all is a TypeError
+        raise StaleStoreError(
+            f"{shard}: is damaged ({' '.join(str(error).split())}); remove it and compute its clips again"
+        ) from error
 
 
 class FeatureStore:
@@ -101,13 +133,19 @@ class FeatureStore:
         self.folder = Path(folder)
         header = self.folder / "store.json"
         if not header.is_file():
-            raise FileNotFoundError(
+            raise ArgumentError(
                 f"{self.folder}: expected a feature store, but there is no store.json; compute it"
             )
-        self.header: dict[str, Any] = json.loads(header.read_text(encoding="utf-8"))
+        self.header = _read_object(header)
         if self.header.get("version") != VERSION:
             raise StaleStoreError(
                 f"{self.folder}: expected a store of version {VERSION}, got {self.header.get('version')}; remove it"
+            )
+        missing = {"encoders", "preparation", "dtype"} - self.header.keys()
+        if missing:
+            raise StaleStoreError(
+                f"{header}: is damaged (there is no {', '.join(sorted(missing))}); remove the folder and compute it "
+                "again"
             )
         self.origin = Origin(self.header["encoders"], self.header["preparation"])
         for what, stored, asked in zip(
@@ -126,14 +164,12 @@ class FeatureStore:
         self._shards: list[Path] = sorted(self.folder.glob("shard-*.safetensors"))
         self._open: dict[int, Any] = {}
         for number, path in enumerate(self._shards):
-            with safe_open(path, framework="pt") as file:
-                clips = json.loads(file.metadata()["clips"])
-            for entry in clips:
+            for entry in _clips_of(path):
                 self._place[entry["content"]] = (number, entry["rows"])
                 self.content[entry["id"]] = entry["content"]
         aliases = self.folder / "aliases.json"
         if aliases.is_file():
-            self.content |= json.loads(aliases.read_text(encoding="utf-8"))
+            self.content |= _read_object(aliases)
 
     def __len__(self) -> int:
         return len(self.content)

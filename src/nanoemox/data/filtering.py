@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 from nanoemox.data.manifest import ManifestError, manifest_lines, read_manifest
 from nanoemox.data.quarantine import read_quarantine, without_quarantined
@@ -20,64 +20,110 @@ from nanoemox.data.schema import Record
 SHOWN = 10  # names that a summary lists before it only counts
 
 
-@dataclass
-class LeftOut:
-    """What a run did without, by manifest: id -> why. Quarantined clips were expected to be missing, faults not."""
+Reasons: TypeAlias = Mapping[str, str]  # record id -> why it was left out
 
-    quarantined: dict[str, dict[str, str]] = field(default_factory=dict)
-    faults: dict[str, dict[str, str]] = field(default_factory=dict)
+
+@dataclass(frozen=True)
+class LeftOut:
+    """The clips that a run did without, by manifest. `left_out | other` holds those of both.
+
+    Attributes:
+        quarantined: Clips on a quarantine list; they were expected to be missing.
+        faults: Clips that could not be used although no list names them.
+    """
+
+    quarantined: Mapping[str, Reasons] = field(default_factory=dict)
+    faults: Mapping[str, Reasons] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
         """Whether nothing is missing that was not expected to be."""
         return not any(self.faults.values())
 
-    def add_faults(self, manifest: str, why: Mapping[str, str]) -> None:
-        """Clips of a manifest that could not be used."""
-        if why:
-            self.faults.setdefault(manifest, {}).update(why)
+    def __or__(self, other: LeftOut) -> LeftOut:
+        return LeftOut(_merged(self.quarantined, other.quarantined), _merged(self.faults, other.faults))
 
     def summary(self) -> list[str]:
         """Lines that a person reads; none where nothing was left out."""
-        told = []
-        for manifest, why in self.quarantined.items():
-            told.append(f"{manifest}: {len(why)} clips left out by the quarantine list")
-            told += [f"  {name}: {reason}" for name, reason in list(why.items())[:SHOWN]]
-            told += [f"  … and {len(why) - SHOWN} more"] * (len(why) > SHOWN)
-        for manifest, why in self.faults.items():
-            lines = _line_numbers(manifest)
-            told.append(f"{manifest}: {len(why)} clips could not be used")
-            for name, reason in list(why.items())[:SHOWN]:
-                told.append(f"  line {lines.get(name, '?')}, {name}: {reason}")
-            told += [f"  … and {len(why) - SHOWN} more"] * (len(why) > SHOWN)
-        return told
+        lines = []
+        for manifest, reasons in self.quarantined.items():
+            lines.append(f"{manifest}: {len(reasons)} clips left out by the quarantine list")
+            lines += [f"  {name}: {reason}" for name, reason in list(reasons.items())[:SHOWN]]
+            lines += [f"  … and {len(reasons) - SHOWN} more"] * (len(reasons) > SHOWN)
+        for manifest, reasons in self.faults.items():
+            numbers = _line_numbers(manifest)
+            lines.append(f"{manifest}: {len(reasons)} clips could not be used")
+            for name, reason in list(reasons.items())[:SHOWN]:
+                lines.append(f"  line {numbers.get(name, '?')}, {name}: {reason}")
+            lines += [f"  … and {len(reasons) - SHOWN} more"] * (len(reasons) > SHOWN)
+        return lines
 
     def to_dict(self) -> dict[str, Any]:
         """All of it for a JSON file."""
-        return {"quarantined": self.quarantined, "could_not_be_used": self.faults}
+        return {
+            "quarantined": {manifest: dict(reasons) for manifest, reasons in self.quarantined.items()},
+            "could_not_be_used": {manifest: dict(reasons) for manifest, reasons in self.faults.items()},
+        }
 
 
-def read_usable(
-    manifest: str | Path, left_out: LeftOut, quarantine: str | Path | None = None
-) -> list[Record]:
+def _merged(first: Mapping[str, Reasons], second: Mapping[str, Reasons]) -> dict[str, Reasons]:
+    """Both by manifest, without manifests of which nothing was left out."""
+    every = {name: {**first.get(name, {}), **second.get(name, {})} for name in (*first, *second)}
+    return {name: reasons for name, reasons in every.items() if reasons}
+
+
+class UsableRecords(NamedTuple):
+    """The records of a manifest that a run may use, and what was left out of them by name."""
+
+    records: list[Record]
+    left_out: LeftOut
+
+
+class UsableManifests(NamedTuple):
+    """The same for several manifests: usable records by manifest, in which an id means one clip."""
+
+    records: dict[str, list[Record]]
+    left_out: LeftOut
+
+
+def read_usable(manifest: str | Path, quarantine: str | Path | None = None) -> UsableRecords:
     """The records of a manifest without those on the list beside it and on the named one.
 
-    Errors: ManifestError, also where the named list does not exist or nothing is left.
+    Args:
+        manifest: the manifest to read.
+        quarantine: a list of clips to leave out, beside the manifest's own.
+
+    Returns:
+        The records that are left, and what was left out and why.
+
+    Raises:
+        ManifestError: Also where the named list does not exist, and where no record is left.
     """
-    records, why = without_quarantined(read_manifest(manifest), manifest)
+    records, reasons = without_quarantined(read_manifest(manifest), manifest)
     if quarantine is not None:
         if not Path(quarantine).is_file():
             raise ManifestError(f"{quarantine}: no such file (expected a quarantine list); check the path")
         named = read_quarantine(quarantine)
-        why |= {record.id: named[record.id] for record in records if record.id in named}
+        reasons |= {record.id: named[record.id] for record in records if record.id in named}
         records = [record for record in records if record.id not in named]
-    if why:
-        left_out.quarantined[str(manifest)] = why
     if not records:
         raise ManifestError(
             f"{manifest}: every clip is quarantined; look at the list, or run the doctor again"
         )
-    return records
+    return UsableRecords(records, LeftOut(quarantined={str(manifest): reasons} if reasons else {}))
+
+
+def read_usable_manifests(
+    manifests: Iterable[str | Path], quarantine: str | Path | None = None
+) -> UsableManifests:
+    """The usable records of several manifests. Raises what `read_usable` raises, for the first bad one."""
+    left_out = LeftOut()
+    records = {}
+    for manifest in dict.fromkeys(map(str, manifests)):
+        usable = read_usable(manifest, quarantine)
+        records[manifest] = usable.records
+        left_out |= usable.left_out
+    return UsableManifests(distinct(records), left_out)
 
 
 def to_train_on(records: Iterable[Record]) -> list[Record]:

@@ -1,4 +1,4 @@
-"""A corpus is a manifest: UTF-8 JSONL, one clip a line, and what is known about it for any of the six tasks.
+"""A corpus is a manifest: UTF-8 JSONL, one clip a line, and what is known about it for any of the tasks.
 
 Keys are checked, all of them: an unknown one is refused by name with its line, since a misspelt label that is
 silently skipped costs more than an error. Paths are relative to the manifest's folder and stay inside it.
@@ -10,26 +10,21 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PureWindowsPath
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from nanoemox.data.schema import MEDIA, Prediction, Record
+from nanoemox.files.errors import NanoEmoXError
+from nanoemox.files.validation import first_wrong
+from nanoemox.tasks.labels import Labels, labels_form
 
 LONGEST_LINE_BYTES = 16 << 20  # a media file named as a manifest has lines without end
 
 
-class ManifestError(ValueError):
+class ManifestError(NanoEmoXError):
     """A manifest or predictions that cannot be used. One line: file, line, what is wrong, what to do."""
 
-
-# ---------------------------------------------------------------- labels of the six tasks
-
-
-# ---------------------------------------------------------------- lines
-
-
-# ---------------------------------------------------------------- reading and writing
 
 _Line = TypeVar("_Line", Record, Prediction)
 
@@ -38,11 +33,15 @@ def read_manifest(path: str | os.PathLike[str], *, allow_outside: bool | None = 
     """The clips of a manifest, in its order, with their paths resolved.
 
     Args:
-        allow_outside: accept absolute paths and paths that lead out of the manifest's folder; None, only where
+        path: The manifest.
+        allow_outside: Accept absolute paths and paths that lead out of the manifest's folder; None, only where
             the environment says NANOEMOX_ALLOW_OUTSIDE=1.
 
+    Returns:
+        One record a line.
+
     Raises:
-        ManifestError: naming the line and the key, for anything that is not as MANIFEST.md describes it.
+        ManifestError: Naming the line and the key, for anything that is not as docs/manifest.md describes it.
     """
     path = Path(path)
     records: list[Record] = []
@@ -93,8 +92,8 @@ def manifest_lines(path: Path) -> Iterator[tuple[int, bytes]]:
         while raw := file.readline(LONGEST_LINE_BYTES + 1):
             number += 1
             if len(raw) > LONGEST_LINE_BYTES:
-                told = f"is longer than {LONGEST_LINE_BYTES >> 20} MiB, expected one JSON object"
-                _refuse(path, number, told, "check that the file is JSONL")
+                wrong = f"is longer than {LONGEST_LINE_BYTES >> 20} MiB, expected one JSON object"
+                _refuse(path, number, wrong, "check that the file is JSONL")
             raw = raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw
             if raw.strip():
                 yield number, raw
@@ -109,7 +108,7 @@ def _read(path: Path, form: type[_Line], unfinished: bool = False) -> Iterable[t
             except ValidationError as error:
                 if unfinished:
                     continue
-                _refuse(path, number, _wrong(error, form), "correct the line")
+                _refuse(path, number, wrong_line(error, form), "correct the line")
     except OSError as error:
         reason = (error.strerror or type(error).__name__).casefold()
         raise ManifestError(
@@ -117,46 +116,10 @@ def _read(path: Path, form: type[_Line], unfinished: bool = False) -> Iterable[t
         ) from error
 
 
-def _wrong(error: ValidationError, form: type[BaseModel]) -> str:
-    """The first thing that is wrong with a line, and how many more there are."""
-    found = sorted(error.errors(include_url=False), key=lambda e: e["type"] != "extra_forbidden")
-    first, *others = found  # a misspelt key before the one that is missing for it
-    where = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        parents = list(first["loc"][:-1])
-        known = ", ".join(_keys(form, parents))
-        wrong = f"unknown key {where!r} (known: {known})"
-        if not parents and form is Record:
-            wrong += "; anything else goes under extra"
-        return wrong + _more(others)
-    message = first["msg"].removeprefix("Value error, ")
-    message = message[0].lower() + message[1:]
-    got = (
-        "" if first["type"] in ("missing", "value_error", "json_invalid") else f", got {first['input']!r:.60}"
-    )
-    return f"{where + ': ' if where else ''}{message}{got}{_more(others)}"
-
-
-def _more(others: list[Any]) -> str:
-    return f" (and {len(others)} more)" if others else ""
-
-
-def _keys(form: type[BaseModel], parents: list[Any]) -> list[str]:
-    """The keys that are known at a place in a form."""
-    for name in parents:
-        if isinstance(name, int):
-            continue
-        kinds = form.model_fields[name].annotation
-        inner = [k for k in _types(kinds) if isinstance(k, type) and issubclass(k, BaseModel)]
-        if not inner:
-            return []
-        form = inner[0]
-    return list(form.model_fields)
-
-
-def _types(annotation: Any) -> list[Any]:
-    inside = getattr(annotation, "__args__", ())
-    return [annotation, *(found for part in inside for found in _types(part))]
+def wrong_line(error: ValidationError, form: type[BaseModel]) -> str:
+    """The first thing that is wrong with a line of a manifest or of predictions, and how many more there are."""
+    elsewhere = "anything else goes under extra" if form is Record else ""
+    return first_wrong(error, form, elsewhere, {Labels: labels_form()})
 
 
 def _refuse(path: Path, number: int, wrong: str, remedy: str) -> None:
@@ -172,5 +135,5 @@ def leads_outside(path: Path) -> bool:
 
 
 def may_lead_outside(allowed: bool | None) -> bool:
-    """Whether paths out of the manifest's folder are allowed: as said, else as the environment says."""
+    """Whether paths out of the manifest's folder are allowed: as `allowed` has it, else as the environment does."""
     return os.environ.get("NANOEMOX_ALLOW_OUTSIDE") == "1" if allowed is None else allowed

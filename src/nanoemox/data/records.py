@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 from nanoemox.data.schema import MEDIA
 
 
-def load_record(record: Record, compat: Literal["published"] | None = None) -> Clip:
+def load_record(record: Record, compat: Literal["official"] | None = None) -> Clip:
     """The media of one manifest line; `compat` as in `load_clip`. Errors: MediaError."""
     cut: dict[str, Any] = {"start_s": record.start_s, "end_s": record.end_s, "compat": compat}
     if record.frames_dir:

@@ -10,19 +10,72 @@ import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    PlainSerializer,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from nanoemox.media.clip import CodedWarning
+from nanoemox.tasks.grammar import Answer
+from nanoemox.tasks.labels import Labels
+from nanoemox.tasks.task import TASKS
 
 Text = Annotated[str, Field(min_length=1)]
-
-
 Fraction = Annotated[float, Field(ge=0, le=1)]
-
-
 Seconds = Annotated[float, Field(ge=0)]
 
 
-TaskName = Literal["sentiment", "emotion", "open_vocabulary", "intent", "reasoning", "empathy"]
+class _NameOfTask:
+    """A name in `TASKS`, as it is when a line is checked."""
 
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(cls._known, handler(source))
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        return {"type": "string", "enum": list(TASKS)}
+
+    @staticmethod
+    def _known(name: str) -> str:
+        if name not in TASKS:
+            *others, last = map(repr, TASKS)
+            expected = f"{', '.join(others)} or {last}"
+            raise PydanticCustomError("literal_error", "Input should be {expected}", {"expected": expected})
+        return name
+
+
+TaskName = Annotated[str, _NameOfTask]
+
+
+def _from_object(value: Any) -> Any:
+    return CodedWarning(**value) if isinstance(value, dict) and value.keys() == {"code", "text"} else value
+
+
+# A warning, in JSON an object with `code` and `text`.
+ListedWarning = Annotated[
+    CodedWarning,
+    BeforeValidator(_from_object),
+    PlainSerializer(lambda warning: warning._asdict(), return_type=dict[str, str]),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "properties": {"code": {"type": "string"}, "text": {"type": "string"}},
+            "required": ["code", "text"],
+            "additionalProperties": False,
+        }
+    ),
+]
 
 MEDIA = ("video", "frames_dir", "image", "audio")  # the keys of a line that hold paths
 
@@ -33,73 +86,9 @@ class _Form(BaseModel):
     model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
 
 
-class SentimentLabel(_Form):
-    polarity: Literal["positive", "neutral", "negative"] | None = None
-    valence: float | None = None
-    range: tuple[float, float] | None = None  # lowest and highest valence of the corpus
-
-    @model_validator(mode="after")
-    def _says_something(self) -> SentimentLabel:
-        if self.polarity is None and self.valence is None:
-            raise ValueError("expected polarity or valence")
-        if self.range is not None and self.range[0] >= self.range[1]:
-            raise ValueError(f"expected a range from low to high, got {list(self.range)}")
-        return self
-
-
-class EmotionLabel(_Form):
-    label: Text
-    candidates: list[Text] | None = Field(None, min_length=1)
-    votes: dict[str, Annotated[int, Field(ge=0)]] | None = None
-
-
-class OpenVocabularyLabel(_Form):
-    labels: list[Text] = Field(min_length=1)
-
-
-class IntentLabel(_Form):
-    label: Text
-    candidates: list[Text] | None = Field(None, min_length=1)
-
-
-class Cues(_Form):
-    face: list[Text] = []
-    voice: list[Text] = []
-    scene: list[Text] = []
-    words: list[Text] = []
-
-
-class ReasoningLabel(_Form):
-    text: Text
-    cues: Cues | None = None
-
-
-class EmpathyLabel(_Form):
-    reply: Text
-    event: Text | None = None
-    emotion: Text | None = None
-    cause: Text | None = None
-    goal: Text | None = None
-    cause_in_words: bool | None = None  # whether the words give the cause away
-
-
-class Labels(_Form):
-    """What is known about one clip. A line is an example of every task that it has labels for."""
-
-    sentiment: SentimentLabel | None = None
-    emotion: EmotionLabel | None = None
-    open_vocabulary: OpenVocabularyLabel | None = None
-    intent: IntentLabel | None = None
-    reasoning: ReasoningLabel | None = None
-    empathy: EmpathyLabel | None = None
-
-    @property
-    def tasks(self) -> tuple[str, ...]:
-        """The tasks that this line is an example of."""
-        return tuple(name for name in type(self).model_fields if getattr(self, name) is not None)
-
-
 class DialogueTurn(_Form):
+    """One earlier turn of a dialogue: who spoke, and what."""
+
     role: Text
     text: str
 
@@ -126,6 +115,11 @@ class Record(_Form):
     factors: dict[str, Any] | None = None
     extra: dict[str, Any] | None = None
 
+    @property
+    def turns(self) -> list[dict[str, str]] | None:
+        """The earlier turns of the dialogue as plain dicts, as a processor reads them."""
+        return [{"role": turn.role, "text": turn.text} for turn in self.dialogue or ()] or None
+
     @model_validator(mode="after")
     def _holds_together(self) -> Record:
         if not (self.text or self.dialogue or any(getattr(self, kind) for kind in MEDIA)):
@@ -144,40 +138,41 @@ class Record(_Form):
         return line
 
 
-class Prediction(_Form):
+class Prediction(Answer):
     """One answer of a model to one task about one clip; with `error` there is no answer."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False, frozen=True)
 
     id: Text
     task: TaskName
     task_version: int
-    text: str = ""
-    label: str | None = None
-    labels: list[str] | None = None
-    polarity: str | None = None
-    valence: float | None = None
-    score: float | None = None
-    probabilities: dict[str, Fraction] | None = None
-    thinking: dict[str, str] | None = None
-    reply: str | None = None
-    cues: dict[str, list[str]] | None = None
+    probabilities: dict[str, Fraction] = Field({})
     modalities: dict[str, str] | None = None
     experts: tuple[Fraction, Fraction, Fraction] | None = None
-    warnings: list[str] | None = None
+    warnings: tuple[ListedWarning, ...] = ()
     error: Text | None = None
 
+    @classmethod
+    def of(cls, clip: str, task: str, answer: Answer, **more: Any) -> Prediction:
+        """An answer that is already checked, as a prediction about a clip.
 
-def plain_labels(record: Record) -> dict[str, Any]:
-    """A record's labels as plain JSON types."""
-    labels = record.labels
-    if labels is None:
-        return {}
-    return labels if isinstance(labels, dict) else labels.model_dump(exclude_none=True)
+        Args:
+            clip: The id of the clip.
+            task: The name of the task.
+            answer: What was read out of the model's text.
+            **more: Other fields of the prediction.
 
+        Returns:
+            The prediction.
+        """
+        fields = {name: getattr(answer, name) for name in Answer.model_fields}
+        return cls(id=clip, task=task, task_version=TASKS[task].version, **fields, **more)
 
-def turns_of(record: Record) -> list[dict[str, str]] | None:
-    """The earlier turns of a record's dialogue as plain dicts."""
-    turns = [t if isinstance(t, dict) else {"role": t.role, "text": t.text} for t in record.dialogue or ()]
-    return turns or None
+    def line(self) -> dict[str, Any]:
+        """The prediction as a line of predictions.jsonl, without what it does not have."""
+        first = {"id": self.id, "task": self.task, "task_version": self.task_version, "text": self.text}
+        rest = self.model_dump(mode="json", exclude_defaults=True, exclude=set(first))
+        return {**first, **rest}
 
 
 def json_schema(form: type[Record] | type[Prediction] = Record) -> dict[str, Any]:

@@ -2,9 +2,9 @@
 
 A clip that cannot be read counts as wrong in every figure; it is never dropped and never replaced. Beside the
 model stand the best constant answer and, where every clip comes from Affect Theatre, the best score that its
-construction allows from each subset of what can be perceived. Weights are read as float32 unless told otherwise, so
-that the size of a batch does not change an answer. Nothing here chooses a model: a report tells which splits its
-clips are of, and figures of a test split are for telling, not for choosing.
+construction allows from each subset of what can be perceived. Weights are read as float32 unless another type is
+asked for, so that the size of a batch does not change an answer. Nothing here chooses a model: a report tells which
+splits its clips are of, and figures of a test split are for reporting, not for choosing.
 """
 
 from __future__ import annotations
@@ -24,16 +24,18 @@ from pathlib import Path
 from typing import Any
 
 from nanoemox.data.feature_store import FeatureStore, origin_of
-from nanoemox.data.filtering import LeftOut, read_usable, to_train_on
+from nanoemox.data.filtering import read_usable, to_train_on
 from nanoemox.data.manifest import read_manifest
-from nanoemox.data.schema import plain_labels
 from nanoemox.evaluation.page import render_evaluation
 from nanoemox.evaluation.predict import Features, Took, predict, read_times
-from nanoemox.files.atomic import write_all
+from nanoemox.evaluation.report import EvaluationReport, SlowClip
+from nanoemox.files.atomic import write_texts
+from nanoemox.files.errors import ArgumentError
 from nanoemox.inference.analyzer import EmotionAnalyzer
-from nanoemox.scoring import score as scoring
 from nanoemox.scoring.class_report import break_down
+from nanoemox.scoring.score import constant_predictions, majority, score
 from nanoemox.tasks.task import TASKS, select
+from nanoemox.theatre.world import ceilings
 
 MODALITIES = ("text", "video", "audio")
 SLOWEST = 10
@@ -49,45 +51,62 @@ def evaluate(
     seed: int = 0,
     modalities: Collection[str] | None = None,
     alone: bool = False,
-    baselines_train: str | Path | None = None,
+    majority_from: str | Path | None = None,
     features: Features | str | Path | None = None,
     limit: int | None = None,
     device: str = "cpu",
     dtype: str = "float32",
     split: str | None = None,
     quarantine: str | Path | None = None,
-) -> dict[str, Any]:
-    """Score a model on a labelled manifest; returns the report, which is also `out`/report.json and .html.
+    workers: int = 2,
+    max_new_tokens: int | None = None,
+) -> EvaluationReport:
+    """Score a model on a labelled manifest; the report is also written to `out`/report.json and .html.
 
     Args:
-        model: what `EmotionAnalyzer.from_pretrained` takes, or an analyzer.
-        tasks: names of tasks; None, every task that has labels.
-        seed: of the intervals; the answers are greedy.
-        modalities: give the model only these of "text", "video", "audio".
-        alone: also give it each modality alone (three more runs, in folders of `out`).
-        baselines_train: manifest the constant answers are read off; None, the evaluated manifest itself.
-        features: a feature store, its folder, or frozen features by clip id; other clips are read from files.
-        limit: only the first clips of the manifest. split: only clips of "train", "val" or "test".
-        quarantine: clips to leave out, beside those on the list next to the manifest.
-        dtype: of the weights of a model that is loaded here; only in float32 is an answer free of its batch.
+        manifest: The clips and their labels.
+        model: What `EmotionAnalyzer.from_pretrained` takes, or an analyzer.
+        out: Folder for the predictions and the report.
+        tasks: The names of tasks; None, every task that has labels.
+        batch_size: Clips at a time.
+        seed: The seed of the intervals; the answers are greedy.
+        modalities: Give the model only these of "text", "video", "audio".
+        alone: Also give it each modality alone (three more runs, in folders of `out`).
+        majority_from: Manifest the constant answers are read off; None, the evaluated manifest itself.
+        features: A feature store, its folder, or frozen features by clip id; other clips are read from files.
+        limit: Only the first clips of the manifest.
+        device: Where torch computes, for a model that is loaded here.
+        dtype: Of the weights of a model that is loaded here; only in float32 is an answer free of its batch.
+        split: Only clips of "train", "val" or "test".
+        quarantine: Clips to leave out, beside those on the list next to the manifest.
+        workers: Threads that read clips while the model answers.
+        max_new_tokens: Cut every answer at this number of tokens; None, as the model and the tasks have it.
+
+    Returns:
+        The report.
+
+    Raises:
+        NanoEmoXError: The manifest, the model, the features or an argument cannot be used.
     """
+    # Check what was asked for, and read the clips and their labels.
     chosen = [task.name for task in select(tasks)]
-    only = _check_modalities(modalities)
+    given = _check_modalities(modalities)
     if dtype not in DTYPES:
-        raise ValueError(f"dtype: expected one of {', '.join(DTYPES)}, got {dtype!r}")
+        raise ArgumentError(f"dtype: expected one of {', '.join(DTYPES)}, got {dtype!r}")
     manifest, out = Path(manifest), Path(out)
-    left_out = LeftOut()
-    records = read_usable(manifest, left_out, quarantine)
+    records, left_out = read_usable(manifest, quarantine)
     records = [record for record in records if split in (None, record.split)][:limit]
     if not records:
-        raise ValueError(f"{manifest}: no clip is in the split {split}; expected train, val or test")
-    labels = {record.id: plain_labels(record) for record in records}
-    chosen = [t for t in chosen if any(scoring.has_labels(known, t) for known in labels.values())]
+        raise ArgumentError(f"{manifest}: no clip is in the split {split}; expected train, val or test")
+    labels = {record.id: record.labels for record in records}
+    chosen = [t for t in chosen if any(TASKS[t].has_label(known) for known in labels.values())]
     if not chosen:
-        raise ValueError(f"{manifest}: expected labels of {', '.join(tasks or TASKS)}, but no line has any")
-    known = to_train_on(read_manifest(Path(baselines_train))) if baselines_train else None
-    train = None if known is None else [plain_labels(record) for record in known]
+        raise ArgumentError(
+            f"{manifest}: expected labels of {', '.join(tasks or TASKS)}, but no line has any"
+        )
+    train = to_train_on(read_manifest(Path(majority_from))) if majority_from else None
 
+    # Load the model and the stored features.
     analyzer = (
         model
         if isinstance(model, EmotionAnalyzer)
@@ -96,56 +115,67 @@ def evaluate(
     if isinstance(features, (str, Path)):
         features = FeatureStore(features, origin_of(analyzer.model, analyzer.processor))
         features.check(records)
+
+    # Answer every clip, then score the answers beside the best constant ones.
     digest = hashlib.sha256(manifest.read_bytes()).hexdigest()
     started = time.perf_counter()
-    predictions = predict(records, analyzer, out, chosen, batch_size, only, features, digest)
+    predictions = predict(
+        records, analyzer, out, chosen, batch_size, given, features, digest, workers, max_new_tokens
+    )
     seconds = time.perf_counter() - started
     speakers = {record.id: record.speaker for record in records if record.speaker}
+    known = list(labels.values()) if train is None else [record.labels for record in train]
+    constant = constant_predictions(labels, majority(known, chosen))
+    baselines = {"majority": score(labels, constant, speakers, chosen, seed)}
+    scores = score(labels, predictions, speakers, chosen, seed)
+    broken = {p.id: p.error for p in predictions if p.error is not None}
 
-    constant = scoring.majority(train if train is not None else list(labels.values()), chosen)
-    constant_lines = [{"id": clip, "task": t, **answer} for clip in labels for t, answer in constant.items()]
-    broken = {p["id"]: p["error"] for p in predictions if "error" in p}
-    report: dict[str, Any] = {
-        "model": analyzer.name,
-        "manifest": str(manifest),
-        "manifest_sha256": digest,
-        "n": len(records),
-        "speakers": len(set(speakers.values())),
-        "splits": dict(Counter(record.split or "none named" for record in records)),
-        "seed": seed,
-        "modalities": sorted(only) if only is not None else sorted(MODALITIES),
-        "dtype": str(analyzer.model.dtype).removeprefix("torch."),
-        "batch_size": batch_size,
-        "versions": _versions(chosen),
-        "commit": _commit(),
-        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": f"{platform.machine()}, {platform.system()}, {analyzer.model.device}",
-        "seconds": round(seconds, 1),
-        "world": getattr(analyzer.model.config, "world", None),
-        "world_note": analyzer.world_note,
-        "tasks": scoring.score(labels, predictions, speakers, chosen, seed),
-        "baselines": {"majority": scoring.score(labels, constant_lines, speakers, chosen, seed)},
-        "majority_from": str(baselines_train or manifest),
-        **break_down(labels, predictions, speakers, chosen, seed),
-        "slowest": _slowest(read_times(out), labels),
-        "errors": {"clips": len(broken), "ids": sorted(broken), "why": dict(sorted(broken.items()))},
-        "quarantined": left_out.quarantined.get(str(manifest), {}),
-        "left_out": left_out.summary(),
-    }
-    if records and all(record.factors for record in records):
-        from nanoemox.theatre.world import ceilings
+    # Give the model each modality alone, if that was asked for.
+    for modality in MODALITIES if alone else ():
+        folder, only = out / modality, {modality}
+        lines = predict(
+            records, analyzer, folder, chosen, batch_size, only, features, digest, workers, max_new_tokens
+        )
+        baselines[f"{modality}_only"] = score(labels, lines, speakers, chosen, seed)
 
-        report["ceilings"] = ceilings()
-    if alone:
-        for modality in MODALITIES:
-            lines = predict(
-                records, analyzer, out / modality, chosen, batch_size, {modality}, features, digest
-            )
-            report["baselines"][f"{modality}_only"] = scoring.score(labels, lines, speakers, chosen, seed)
-    write_all(
+    # Write the report.
+    breakdown = break_down(labels, predictions, speakers, chosen, seed)
+    report = EvaluationReport(
+        model=analyzer.name,
+        manifest=str(manifest),
+        manifest_sha256=digest,
+        n=len(records),
+        speakers=len(set(speakers.values())),
+        splits=dict(Counter(record.split or "none named" for record in records)),
+        seed=seed,
+        modalities=sorted(MODALITIES if given is None else given),
+        dtype=str(analyzer.model.dtype).removeprefix("torch."),
+        batch_size=batch_size,
+        versions=_versions(chosen),
+        commit=_commit(),
+        command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        machine=f"{platform.machine()}, {platform.system()}, {analyzer.model.device}",
+        seconds=round(seconds, 1),
+        world=getattr(analyzer.model.config, "training_domain", None),
+        world_note=analyzer.domain_note,
+        tasks=scores,
+        baselines=baselines,
+        majority_from=str(majority_from or manifest),
+        classes=breakdown.classes,
+        confusion=breakdown.confusion,
+        calibration=breakdown.calibration,
+        routes=breakdown.routes,
+        by_modalities=breakdown.by_modalities,
+        slowest=_slowest(read_times(out), labels),
+        errors={"clips": len(broken), "ids": sorted(broken), "why": dict(sorted(broken.items()))},
+        quarantined=dict(left_out.quarantined.get(str(manifest), {})),
+        left_out=left_out.summary(),
+        ceilings=ceilings() if all(record.factors for record in records) else None,
+    )
+    write_texts(
         {
-            out / "report.json": json.dumps(report, ensure_ascii=False, indent=2) + "\n",
+            out / "report.json": json.dumps(report.to_dict(), ensure_ascii=False, indent=2) + "\n",
             out / "report.html": render_evaluation(report),
         }
     )
@@ -155,11 +185,16 @@ def evaluate(
 # ---------------------------------------------------------------- small things
 
 
-def _slowest(took: Mapping[str, Took], clips: Collection[str]) -> list[dict[str, Any]]:
+def _slowest(took: Mapping[str, Took], clips: Collection[str]) -> list[SlowClip]:
     """The clips that took longest, of those asked for."""
     ranked = sorted((name for name in took if name in clips), key=lambda name: (-sum(took[name]), name))
     return [
-        {"id": name, "seconds": round(sum(took[name]), 4), **took[name]._asdict()}
+        {
+            "id": name,
+            "seconds": round(sum(took[name]), 4),
+            "read_s": took[name].read_s,
+            "answer_s": took[name].answer_s,
+        }
         for name in ranked[:SLOWEST]
     ]
 
@@ -170,7 +205,7 @@ def _check_modalities(modalities: Collection[str] | None) -> set[str] | None:
     unknown = set(modalities) - set(MODALITIES)
     if unknown or not modalities:
         got = ", ".join(sorted(unknown)) or "none"
-        raise ValueError(f"modalities: expected some of {', '.join(MODALITIES)}, got {got}")
+        raise ArgumentError(f"modalities: expected some of {', '.join(MODALITIES)}, got {got}")
     return set(modalities)
 
 

@@ -1,6 +1,6 @@
 """An evaluation as one page to look at: a single HTML file that asks nothing of the network and runs no script.
 
-`evaluation.html.jinja` holds the words and the looks; this file turns a report into what the page shows: figures on
+`page.html.jinja` holds the words and the looks; this file turns a report into what the page shows: figures on
 a line from 0 to 1 with their intervals, shaded confusion matrices, reliability diagrams. Everything that
 comes from a file is escaped by the template, never marked safe.
 """
@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from nanoemox import __version__
+from nanoemox.evaluation.report import EvaluationReport
 from nanoemox.inference.page import page_template
-from nanoemox.scoring.score import HEADLINES
+from nanoemox.metrics.bootstrap import Figure
+from nanoemox.scoring.class_report import Calibration, Confusion
 from nanoemox.tasks.task import TASKS
 
 HUE, SATURATION = 204, 58
@@ -24,22 +26,22 @@ WHITE_FROM = 0.55  # share from which a cell's number is white
 Row = dict[str, Any]
 
 
-def render_evaluation(report: Mapping[str, Any]) -> str:
-    """The page of a report as `nanoemox evaluate` writes it."""
+def render_evaluation(report: EvaluationReport) -> str:
+    """The page of a report."""
     return page_template("evaluation/page.html.jinja").render(
         version=__version__,
         hue=HUE,
         saturation=SATURATION,
-        report={"ceilings": None, "quarantined": {}, "world_note": None, **report},
-        model=_short(report["model"], 1),
-        manifest=_short(report["manifest"], 2),
+        report=report,
+        model=_short(report.model, 1),
+        manifest=_short(report.manifest, 2),
         heads=_heads(report),
         figures=_figures(report),
-        others=[name for name in report["baselines"] if name != "majority"],
-        closed=[_closed(report, task) for task in report["classes"]],
+        others=[name for name in report.baselines if name != "majority"],
+        closed=[_closed(report, task) for task in report.classes],
         presence=[
             {"name": name, "clips": group["clips"], "rows": _rows(group["figures"])}
-            for name, group in report["by_modalities"].items()
+            for name, group in report.by_modalities.items()
         ],
         facts=_facts(report),
     )
@@ -52,41 +54,32 @@ def _short(name: str, parts: int) -> str:
 
 
 # ---------------------------------------------------------------------- figures
-def _heads(report: Mapping[str, Any]) -> list[Row]:
+def _heads(report: EvaluationReport) -> list[Row]:
     """One figure a task, with what the best constant answer reaches."""
     found = []
-    for task, figures in report["tasks"].items():
-        name = HEADLINES[task]
+    for task, figures in report.tasks.items():
+        name = TASKS[task].headline
         if name in figures:
-            constant = (report["baselines"]["majority"].get(task) or {}).get(name) or {}
-            row = _row(name, figures[name], constant.get("value"), _ceiling(report, task, name))
+            constant = report.baselines["majority"].value(task, name)
+            row = _row(name, figures[name], constant, report.ceiling(task, name))
             found.append({"task": TASKS[task].title, **row})
     return found
 
 
-def _figures(report: Mapping[str, Any]) -> list[Row]:
+def _figures(report: EvaluationReport) -> list[Row]:
     """Every figure of every task, with what trivial models reach beside it."""
-    baselines = report["baselines"]
     groups = []
-    for task, figures in report["tasks"].items():
+    for task, figures in report.tasks.items():
         rows = []
         for name, figure in figures.items():
-            beside = {
-                kind: ((scores.get(task) or {}).get(name) or {}).get("value")
-                for kind, scores in baselines.items()
-            }
-            row = _row(name, figure, beside.pop("majority", None), _ceiling(report, task, name))
+            beside = {kind: scores.value(task, name) for kind, scores in report.baselines.items()}
+            row = _row(name, figure, beside.pop("majority", None), report.ceiling(task, name))
             rows.append(row | {"others": [_number(value) for value in beside.values()]})
         groups.append({"task": TASKS[task].title, "rows": rows})
     return groups
 
 
-def _ceiling(report: Mapping[str, Any], task: str, name: str) -> float | None:
-    best: Mapping[str, float] = (report.get("ceilings") or {}).get("all") or {}
-    return best.get(CEILINGS.get(f"{task}.{name}", ""))
-
-
-def _rows(figures: Mapping[str, Mapping[str, Any]]) -> list[Row]:
+def _rows(figures: Mapping[str, Figure]) -> list[Row]:
     """Figures by "task.name"."""
     found = []
     for name, figure in figures.items():
@@ -95,18 +88,16 @@ def _rows(figures: Mapping[str, Mapping[str, Any]]) -> list[Row]:
     return found
 
 
-def _row(
-    name: str, figure: Mapping[str, Any], constant: float | None = None, ceiling: float | None = None
-) -> Row:
+def _row(name: str, figure: Figure, constant: float | None = None, ceiling: float | None = None) -> Row:
     """A figure as the page shows it; places on the line are per cent, None where it is not from 0 to 1."""
-    value, low, high = (figure[key] for key in ("value", "low", "high"))
+    value, low, high = figure["value"], figure["low"], figure["high"]
     drawn = value is not None and 0 <= value <= 1 and not (high is not None and high > 1)
     return {
         "name": name.replace("_", " ").replace("f1", "F1"),
         "n": figure["n"],
         "value": _number(value),
         "interval": "" if low is None or high is None else f"{low:.3f} – {high:.3f}",
-        "at": 100 * value if drawn else None,
+        "at": 100 * value if drawn and value is not None else None,
         "low": 100 * low if drawn and low is not None else None,
         "width": 100 * (high - low) if drawn and low is not None and high is not None else None,
         "constant": None if constant is None or not drawn else 100 * constant,
@@ -121,23 +112,29 @@ def _number(value: float | None) -> str:
 
 
 # ---------------------------------------------------------------------- classes
-def _closed(report: Mapping[str, Any], task: str) -> Row:
+def _closed(report: EvaluationReport, task: str) -> Row:
     """One task with a list of labels: its classes, its confusion matrix, its reliability."""
     classes = [
-        {"label": row["label"], "true": row["true"], "said": row["said"]}
-        | {kind: _row(kind, row[kind]) for kind in ("precision", "recall", "f1")}
-        for row in report["classes"][task]
+        {
+            "label": row["label"],
+            "true": row["true"],
+            "given": row["said"],
+            "precision": _row("precision", row["precision"]),
+            "recall": _row("recall", row["recall"]),
+            "f1": _row("f1", row["f1"]),
+        }
+        for row in report.classes[task]
     ]
     return {
         "task": TASKS[task].title,
         "key": task,
         "classes": classes,
-        "matrix": _matrix(report["confusion"][task]),
-        "reliability": _reliability(report["calibration"].get(task)),
+        "matrix": _matrix(report.confusion[task]),
+        "reliability": _reliability(report.calibration.get(task)),
     }
 
 
-def _matrix(table: Mapping[str, Any]) -> Row:
+def _matrix(table: Confusion) -> Row:
     """Counts with how dark each cell is; columns that nobody used are left out."""
     used = [
         i
@@ -161,14 +158,14 @@ def _matrix(table: Mapping[str, Any]) -> Row:
     return {"columns": [table["said"][i] for i in used], "rows": rows}
 
 
-def _reliability(table: Mapping[str, Any] | None) -> Row | None:
+def _reliability(table: Calibration | None) -> Row | None:
     """Bars of a reliability diagram: how often the likeliest label is right, by how sure the model is."""
     if table is None:
         return None
     most = max(row["n"] for row in table["bins"])
     bars = []
     for row in table["bins"]:
-        if row["n"]:
+        if row["accuracy"] is not None and row["confidence"] is not None:
             bars.append(
                 {
                     "x": DIAGRAM_SIDE * row["low"],
@@ -176,7 +173,7 @@ def _reliability(table: Mapping[str, Any] | None) -> Row | None:
                     "y": DIAGRAM_SIDE * (1 - row["accuracy"]),
                     "height": DIAGRAM_SIDE * row["accuracy"],
                     "opacity": 0.25 + 0.75 * row["n"] / most,
-                    "told": f"{row['low']:.1f} to {row['high']:.1f}: {row['n']} clips, confidence "
+                    "title": f"{row['low']:.1f} to {row['high']:.1f}: {row['n']} clips, confidence "
                     f"{row['confidence']:.2f}, right {row['accuracy']:.2f}",
                 }
             )
@@ -195,31 +192,27 @@ def _leans(over: float | None) -> str:
 
 
 # ---------------------------------------------------------------------- how it was made
-def _facts(report: Mapping[str, Any]) -> Iterable[tuple[str, str]]:
-    versions = {name: v for name, v in report["versions"].items() if not isinstance(v, Mapping)}
-    tasks = report["versions"].get("tasks") or {}
+def _facts(report: EvaluationReport) -> Iterable[tuple[str, str]]:
+    versions = {name: v for name, v in report.versions.items() if not isinstance(v, Mapping)}
+    tasks = report.versions.get("tasks") or {}
     return [
-        ("command", report["command"]),
-        ("manifest", f"{report['manifest']} (sha256 {report['manifest_sha256'][:16]}…)"),
-        ("splits", ", ".join(f"{name} {n}" for name, n in report["splits"].items())),
-        ("given to the model", ", ".join(report["modalities"])),
-        ("best constant from", report["majority_from"]),
-        ("weights", f"{report['dtype']}, {report['batch_size']} clips at a time"),
+        ("command", report.command),
+        ("manifest", f"{report.manifest} (sha256 {report.manifest_sha256[:16]}…)"),
+        ("splits", ", ".join(f"{name} {n}" for name, n in report.splits.items())),
+        ("given to the model", ", ".join(report.modalities)),
+        ("best constant from", report.majority_from),
+        ("weights", f"{report.dtype}, {report.batch_size} clips at a time"),
         ("labels from", "; ".join(_routes(report))),
-        ("seed of the intervals", str(report["seed"])),
+        ("seed of the intervals", str(report.seed)),
         ("versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
         ("versions of the tasks", ", ".join(f"{name} {version}" for name, version in tasks.items())),
-        ("commit", report["commit"] or "unknown: not a checkout"),
-        ("machine", report["machine"]),
-        ("date", report["date"]),
-        ("answering took", f"{report['seconds']:g} s"),
+        ("commit", report.commit or "unknown: not a checkout"),
+        ("machine", report.machine),
+        ("date", report.date),
+        ("answering took", f"{report.seconds:g} s"),
     ]
 
 
-def _routes(report: Mapping[str, Any]) -> Iterable[str]:
-    for task, routes in report["routes"].items():
+def _routes(report: EvaluationReport) -> Iterable[str]:
+    for task, routes in report.routes.items():
         yield f"{TASKS[task].title}: " + ", ".join(f"{route} {n}" for route, n in routes.items())
-
-
-# Which of Theatre's constructed ceilings belongs to which figure.
-CEILINGS = {"emotion.accuracy": "emotion", "intent.accuracy": "intent", "empathy.cause_accuracy": "cause"}

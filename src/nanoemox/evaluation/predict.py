@@ -16,21 +16,27 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+import torch
 from torch import Tensor
 from tqdm import tqdm
 
 from nanoemox.data.feature_store import FeatureStore
 from nanoemox.data.manifest import read_predictions
 from nanoemox.data.records import load_record
-from nanoemox.data.schema import Prediction, Record, plain_labels, turns_of
-from nanoemox.files.atomic import write_all, write_jsonl
+from nanoemox.data.schema import Prediction, Record
+from nanoemox.files.atomic import write_json, write_jsonl
+from nanoemox.files.errors import ArgumentError, NanoEmoXError
 from nanoemox.inference.analyzer import EmotionAnalyzer
 from nanoemox.inference.results import Answers, Request
 from nanoemox.media.clip import Clip, empty_clip
-from nanoemox.scoring import score as scoring
+from nanoemox.media.untrusted import MediaError
+from nanoemox.tasks.grammar import NO_ANSWER
 from nanoemox.tasks.task import TASKS
 
 logger = logging.getLogger(__name__)
+
+# What a clip itself can cause while it is answered; anything else is a bug, and ends the run with its traceback.
+CLIP_FAULTS = (NanoEmoXError, torch.OutOfMemoryError, MemoryError)
 
 FILE, NOTE, TIMES = "predictions.jsonl", "run.json", "times.jsonl"
 Features: TypeAlias = FeatureStore | Mapping[str, Mapping[str, Tensor]]  # clip id -> frozen features
@@ -49,14 +55,35 @@ def predict(
     out: Path,
     tasks: Sequence[str],
     batch_size: int = 16,
-    only: Collection[str] | None = None,
+    modalities: Collection[str] | None = None,
     features: Features | None = None,
     manifest_sha256: str = "",
-) -> list[dict[str, Any]]:
+    workers: int = 2,
+    max_new_tokens: int | None = None,
+) -> list[Prediction]:
     """Answer what the records have labels for, into `out`/predictions.jsonl; what is there already is kept.
 
-    Lines with an error are asked again. A folder that holds answers of another model or manifest is refused. A
-    finished file is in order, whatever the batches were and however often the run was stopped.
+    Lines with an error are asked again. A finished file is in order, whatever the batches were and however often the
+    run was stopped.
+
+    Args:
+        records: The clips.
+        analyzer: The model.
+        out: The folder to write into.
+        tasks: Names of the tasks to ask.
+        batch_size: Clips at a time.
+        modalities: Give the model only these of "text", "video", "audio".
+        features: Frozen features by clip id; other clips are read from their files.
+        manifest_sha256: Which manifest the records are of.
+        workers: Threads that read the clips of the next batch while the model answers.
+        max_new_tokens: Cut every answer at this number of tokens; None, as the model and the tasks have it.
+
+    Returns:
+        The predictions about these records, in the order of the finished file.
+
+    Raises:
+        ArgumentError: The folder holds answers of another model or manifest, or answers that may be longer or
+            shorter.
     """
     out.mkdir(parents=True, exist_ok=True)
     path = out / FILE
@@ -64,14 +91,14 @@ def predict(
         "model": analyzer.name,
         "weights": _fingerprint(analyzer),
         "manifest": manifest_sha256,
-        "modalities": sorted(only) if only is not None else None,
+        "modalities": sorted(modalities) if modalities is not None else None,
         "dtype": str(analyzer.model.dtype).removeprefix("torch."),
+        "max_new_tokens": {name: analyzer.answer_limit(task, max_new_tokens) for name, task in TASKS.items()},
     }
     done = _resume(path, run)
     todo = []
     for record in records:
-        known = plain_labels(record)
-        open_tasks = [t for t in tasks if scoring.has_labels(known, t) and (record.id, t) not in done]
+        open_tasks = [t for t in tasks if TASKS[t].has_label(record.labels) and (record.id, t) not in done]
         if open_tasks:
             todo.append((record, open_tasks))
     batches = [todo[first : first + batch_size] for first in range(0, len(todo), batch_size)]
@@ -80,12 +107,12 @@ def predict(
         (out / TIMES).open("a", encoding="utf-8") as times,
         tqdm(total=len(records), initial=len(records) - len(todo), unit="clip", disable=None) as bar,
     ):
-        for batch, read in _read_ahead(batches, only, features, analyzer.processor.compat):
+        for batch, read in _read_ahead(batches, modalities, features, analyzer.processor.compat, workers):
             started = time.perf_counter()
-            for answer in _answer(analyzer, batch, [source for source, _ in read], only):
-                line = _line(Prediction.model_validate(answer))
-                file.write(json.dumps(line, ensure_ascii=False) + "\n")
-                done[line["id"], line["task"]] = line
+            sources = [source for source, _ in read]
+            for prediction in _answer(analyzer, batch, sources, modalities, max_new_tokens):
+                file.write(json.dumps(prediction.line(), ensure_ascii=False) + "\n")
+                done[prediction.id, prediction.task] = prediction
             share = (time.perf_counter() - started) / len(batch)
             for (record, _), (_, read_s) in zip(batch, read, strict=True):
                 row = {"id": record.id, "read_s": round(read_s, 4), "answer_s": round(share, 4)}
@@ -95,9 +122,9 @@ def predict(
             bar.update(len(batch))
     order = {name: i for i, name in enumerate(TASKS)}
     ordered = [done[pair] for pair in sorted(done, key=lambda pair: (pair[0], order[pair[1]]))]
-    write_jsonl(path, ordered)
+    write_jsonl(path, (prediction.line() for prediction in ordered))
     wanted = {(record.id, task) for record in records for task in tasks}
-    return [line for line in ordered if (line["id"], line["task"]) in wanted]
+    return [prediction for prediction in ordered if (prediction.id, prediction.task) in wanted]
 
 
 def read_times(out: Path) -> dict[str, Took]:
@@ -121,25 +148,28 @@ Read: TypeAlias = tuple[Source, float]  # what was read, and the seconds it took
 
 def _read_ahead(
     batches: Sequence[Batch],
-    only: Collection[str] | None,
+    modalities: Collection[str] | None,
     features: Features | None,
-    compat: Literal["published"] | None = None,
+    compat: Literal["official"] | None,
+    workers: int,
 ) -> Iterator[tuple[Batch, list[Read]]]:
-    """Each batch with its clips, which two threads read while the model works on the batch before."""
+    """Each batch with its clips, which threads read while the model works on the batch before."""
 
     def source(record: Record) -> Source:
         if features is not None and record.id in features:
             return features[record.id]
+        if modalities is not None and not set(modalities) - {"text"}:
+            return empty_clip("")
         try:
-            return load_record(record, compat) if only is None or set(only) - {"text"} else empty_clip("")
-        except (ValueError, OSError) as error:
+            return load_record(record, compat)
+        except (MediaError, OSError) as error:  # of this clip; anything else is a bug
             return error
 
     def read(record: Record) -> Read:
         started = time.perf_counter()
         return source(record), time.perf_counter() - started
 
-    with ThreadPoolExecutor(max_workers=2) as pool:
+    with ThreadPoolExecutor(workers) as pool:
         waiting = [pool.submit(read, record) for record, _ in batches[0]] if batches else []
         for i, batch in enumerate(batches):
             ready = [future.result() for future in waiting]
@@ -149,79 +179,91 @@ def _read_ahead(
 
 
 def _answer(
-    analyzer: EmotionAnalyzer, batch: Batch, sources: Sequence[Source], only: Collection[str] | None
-) -> Iterator[dict[str, Any]]:
-    """Prediction lines of one batch. If it fails, its clips are asked one by one: none spoils others."""
+    analyzer: EmotionAnalyzer,
+    batch: Batch,
+    sources: Sequence[Source],
+    modalities: Collection[str] | None,
+    max_new_tokens: int | None,
+) -> Iterator[Prediction]:
+    """The predictions of one batch. If it fails, its clips are asked one by one: none spoils others."""
     requests: list[Request] = []
     asked: list[tuple[Record, list[str]]] = []
     for (record, tasks), source in zip(batch, sources, strict=True):
         if isinstance(source, Exception):
             yield from _errors(record, tasks, source)
             continue
-        candidates = {t: TASKS[t].candidates(plain_labels(record)) or [] for t in tasks if TASKS[t].closed}
-        requests.append(Request(source, record.text, turns_of(record), tasks, candidates, only))
+        candidates = {t: offered for t in tasks if (offered := TASKS[t].candidates(record.labels))}
+        requests.append(
+            Request(source, record.text, record.turns, tasks, candidates, modalities, max_new_tokens)
+        )
         asked.append((record, tasks))
     if not requests:
         return
     try:
         answers: Sequence[Answers | Exception] = analyzer.answer_batch(requests)
-    except (ValueError, RuntimeError) as error:
+    except CLIP_FAULTS as error:
         logger.warning("a batch of %d clips failed (%s); asking them one by one", len(requests), error)
         answers = [_ask_alone(analyzer, request) for request in requests]
     for (record, tasks), answer in zip(asked, answers, strict=True):
         if isinstance(answer, Exception):
             yield from _errors(record, tasks, answer)
-            continue
-        for name in tasks:
-            entry = answer.tasks[name].to_dict()
-            del entry["answer"]
-            notes = [*answer.warnings, *entry.pop("warnings", [])]
-            line = {"id": record.id, "task": name, "task_version": TASKS[name].version, **entry}
-            line["modalities"] = answer.modalities
-            if answer.experts is not None:
-                line["experts"] = list(answer.experts)
-            if notes:
-                line["warnings"] = notes
-            yield line
+        else:
+            for name in tasks:
+                yield prediction_of(record.id, name, answer)
+
+
+def prediction_of(clip: str, task: str, answers: Answers) -> Prediction:
+    """One of the answers to a request as a prediction, with what was there to answer from.
+
+    Args:
+        clip: The id of the clip.
+        task: The name of the task.
+        answers: The answers to the request about the clip.
+
+    Returns:
+        The prediction.
+    """
+    result = answers.tasks[task]
+    return Prediction.of(
+        clip,
+        task,
+        result.model_copy(update={"warnings": (*answers.warnings, *result.warnings)}),
+        modalities=answers.modalities,
+        experts=answers.experts,
+    )
 
 
 def _ask_alone(analyzer: EmotionAnalyzer, request: Request) -> Answers | Exception:
     try:
         return analyzer.answer_batch([request])[0]
-    except (ValueError, RuntimeError) as error:
+    except CLIP_FAULTS as error:
         return error
 
 
-def _errors(record: Record, tasks: Sequence[str], error: Exception) -> Iterator[dict[str, Any]]:
+def _errors(record: Record, tasks: Sequence[str], error: Exception) -> Iterator[Prediction]:
     message = " ".join(str(error).split()) or type(error).__name__
     for name in tasks:
-        version = TASKS[name].version
-        yield {"id": record.id, "task": name, "task_version": version, "text": "", "error": message}
+        yield Prediction.of(record.id, name, NO_ANSWER, error=message)
 
 
 # ---------------------------------------------------------------- files
 
 
-def _resume(path: Path, run: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+def _resume(path: Path, run: Mapping[str, Any]) -> dict[tuple[str, str], Prediction]:
     """Good lines of an earlier run by (id, task); the file is left with exactly these."""
     note = path.with_name(NOTE)
     if path.exists() and note.exists():
         before = json.loads(note.read_text(encoding="utf-8"))
         differ = [key for key, value in run.items() if before.get(key) != value]
         if differ:
-            raise ValueError(
+            raise ArgumentError(
                 f"{path.parent}: answers of another run are there ({', '.join(differ)}); choose a new folder"
             )
     found = read_predictions(path, unfinished=True) if path.exists() else []
     good = [p for p in found if p.error is None and p.task_version == TASKS[p.task].version]
-    write_jsonl(path, good)
-    write_all({note: json.dumps(run, ensure_ascii=False, indent=2) + "\n"})
-    return {(p.id, p.task): _line(p) for p in good}
-
-
-def _line(prediction: Prediction) -> dict[str, Any]:
-    """A prediction as plain JSON types, its keys in one order."""
-    return prediction.model_dump(mode="json", exclude_none=True)
+    write_jsonl(path, (prediction.line() for prediction in good))
+    write_json(note, run)
+    return {(p.id, p.task): p for p in good}
 
 
 def _fingerprint(analyzer: EmotionAnalyzer) -> str:

@@ -1,7 +1,7 @@
-"""A clip in, up to six answers out: the facade over media, processor, model and tasks.
+"""A clip in, one answer a task out: the facade over media, processor, model and tasks.
 
     analyzer = EmotionAnalyzer.from_pretrained("pico")
-    result = analyzer.analyze("clip.mp4", subtitle="…", tasks=["emotion", "intent"])
+    result = analyzer.analyze("clip.mp4", text="…", tasks=["emotion", "intent"])
     result["emotion"].label, result["emotion"].probabilities, result.modalities, result.experts
 
 A clip is encoded once and its part of the prompt is read once for all tasks. Answers are greedy, so the same
@@ -12,32 +12,40 @@ likelihood of its whole answer.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from nanoemox.checkpoints.load import load_model
+from nanoemox.files.errors import ArgumentError
 from nanoemox.inference import decoding
 from nanoemox.inference.results import Analysis, Answers, Dialogue, Request, TaskResult
-from nanoemox.media.clip import PRESENT, Clip, empty_clip
+from nanoemox.media.clip import PRESENT, Clip, CodedWarning, empty_clip
 from nanoemox.media.load import load_clip
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor, modality_of, stack_media
-from nanoemox.tasks.task import Answer, Task, select
+from nanoemox.tasks.base import Task
+from nanoemox.tasks.closed import ClosedTask
+from nanoemox.tasks.task import select
 
 LEFT_OUT = "left out on request"
-WORLD_NOTES = {
+DOMAIN_NOTES = {
     "affect_theatre": "this model knows only Affect Theatre, a generated world; "
     "of real people its answers mean nothing"
 }
-_SIGNS = {"negative": -1.0, "neutral": 0.0, "positive": 1.0}
 
 
 class EmotionAnalyzer:
-    """A model and its processor, ready to answer."""
+    """A model and its processor, ready to answer.
+
+    Args:
+        model: The model.
+        processor: The processor that goes with it.
+        name: What reports call the model.
+    """
 
     def __init__(
         self, model: NanoEmoXForConditionalGeneration, processor: NanoEmoXProcessor, name: str = "nanoemox"
@@ -58,54 +66,101 @@ class EmotionAnalyzer:
         dtype: torch.dtype | str | None = None,
         revision: str | None = None,
     ) -> EmotionAnalyzer:
-        """Load "pico" (bundled), a folder, or a Hub id; dtype is that of the files on a CPU, else bfloat16."""
+        """Load a model.
+
+        Args:
+            name_or_path: "pico" (bundled), a folder, or an id of the Hugging Face Hub.
+            device: Where torch computes, such as "cpu" or "cuda".
+            dtype: The type of the weights. None takes that of the files on a CPU, else bfloat16.
+            revision: Which revision of the Hub's model.
+
+        Returns:
+            The model, ready to answer.
+        """
         model, processor = load_model(name_or_path, device, dtype, revision)
         return cls(model, processor, str(name_or_path))
 
     @property
-    def world_note(self) -> str | None:
+    def domain_note(self) -> str | None:
         """What everyone who reads an answer has to know about where this model comes from."""
-        world = getattr(self.model.config, "world", None)
-        return WORLD_NOTES.get(world, f"this model knows only {world}") if world else None
+        world = getattr(self.model.config, "training_domain", None)
+        return DOMAIN_NOTES.get(world, f"this model knows only {world}") if world else None
+
+    @property
+    def domain_warning(self) -> CodedWarning | None:
+        """The same as a warning with the code `training_domain`."""
+        return CodedWarning("training_domain", self.domain_note) if self.domain_note else None
+
+    def answer_limit(self, task: Task[Any], asked: int | None = None) -> int:
+        """How many tokens an answer may have.
+
+        What is asked for comes first, then what the model has for the task (`task_max_new_tokens` in its
+        generation_config.json), then what the task has by itself.
+
+        Args:
+            task: The task that is answered.
+            asked: The number that the user asks for, if any.
+
+        Returns:
+            The number of tokens at which an answer is cut.
+
+        Raises:
+            ArgumentError: If the number that is asked for is not above 0.
+        """
+        if asked is not None:
+            if asked < 1:
+                raise ArgumentError(f"max_new_tokens: expected a whole number above 0, got {asked}")
+            return asked
+        own: Mapping[str, int] = getattr(self.model.generation_config, "task_max_new_tokens", None) or {}
+        return own.get(task.name, task.max_new_tokens)
 
     def analyze(
         self,
         clip: str | Path | Clip | None,
-        subtitle: str | None = None,
+        text: str | None = None,
         tasks: Sequence[str] | None = None,
         dialogue: Dialogue | None = None,
         start_s: float | None = None,
         end_s: float | None = None,
         candidates: Mapping[str, Sequence[str]] | None = None,
+        max_new_tokens: int | None = None,
     ) -> Analysis:
         """Answer questions about one clip.
 
         Args:
-            clip: a media file, a loaded `Clip`, or None when there are only words.
-            subtitle: what is said. dialogue: earlier turns, oldest first, each {"role", "text"}.
-            tasks: names of tasks; None asks all six.
-            start_s, end_s: use this part of the file only.
-            candidates: task -> labels to choose from, for "emotion", "intent" or "sentiment".
+            clip: A media file, a loaded `Clip`, or None when there is only text.
+            text: What the person says.
+            tasks: The names of the tasks to ask. None asks all of them.
+            dialogue: Earlier turns, oldest first, each {"role", "text"}.
+            start_s: Use the file from here on.
+            end_s: Use the file up to here.
+            candidates: Task -> the labels to choose from, for tasks that are answered by one of a list.
+            max_new_tokens: Cut every answer at this number of tokens. None takes the limits of `answer_limit`.
+
+        Returns:
+            The answers, and what they rest on.
+
+        Raises:
+            NanoEmoXError: If the clip cannot be read, there is nothing to answer from, or a task is unknown.
         """
-        select(tasks)  # a misspelt task is told before the file is read
-        timing: dict[str, float] = {}
-        with _timed(timing, "load"):
-            if clip is None:
-                media = empty_clip("only words were given")
-            else:
-                compat = self.processor.compat
-                media = (
-                    clip
-                    if isinstance(clip, Clip)
-                    else load_clip(clip, start_s=start_s, end_s=end_s, compat=compat)
-                )
-        if media.frames is None and media.audio_clips is None and not (subtitle or dialogue):
-            raise ValueError(
-                f"{media.path or 'no clip'}: expected pictures, sound or words, got none; give a subtitle"
+        select(tasks)  # a misspelt task is an error before the file is read
+        started = time.perf_counter()
+        if clip is None:
+            media = empty_clip("only words were given")
+        elif isinstance(clip, Clip):
+            media = clip
+        else:
+            media = load_clip(clip, start_s=start_s, end_s=end_s, compat=self.processor.compat)
+        load_s = _since(started)
+        if media.frames is None and media.audio_windows is None and not (text or dialogue):
+            raise ArgumentError(
+                f"{media.path or 'no clip'}: expected pictures, sound or words, got none; give the text"
             )
-        answers = self.answer_batch([Request(media, subtitle, dialogue, tasks, candidates or {})], timing)[0]
+        request = Request(media, text, dialogue, tasks, candidates or {}, max_new_tokens=max_new_tokens)
+        answers = self.answer_batch([request])[0]
+        timing = {"load": load_s, **answers.timing_s}
         timing["total"] = round(sum(timing.values()), 4)
-        notes = [self.world_note] if self.world_note else []
+        notes = [self.domain_warning] if self.domain_warning else []
         return Analysis(
             clip=media,
             model=self.name,
@@ -116,51 +171,67 @@ class EmotionAnalyzer:
             timing_s=timing,
         )
 
-    def answer_batch(
-        self, requests: Sequence[Request], timing: dict[str, float] | None = None
-    ) -> list[Answers]:
+    def answer_batch(self, requests: Sequence[Request]) -> list[Answers]:
         """Answer several requests in one batch; each gets what it would get alone."""
-        timing = {} if timing is None else timing
         asked = [select(request.tasks) for request in requests]
-        heard = [_modalities(request) for request in requests]
-        with _timed(timing, "encode"):
-            features = self._features(requests, heard)
-        with _timed(timing, "answer"):
-            prompts, cuts = zip(
-                *(self._prompts(r, t, h) for r, t, h in zip(requests, asked, heard, strict=True)), strict=True
-            )
-            branches, gate = decoding.read_prompts(self.model, prompts, features)
-            flat = [(request, task) for request, tasks in zip(requests, asked, strict=True) for task in tasks]
-            written = decoding.greedy(self.model, branches, [t.max_new_tokens for _, t in flat], self._ends)
-            closed = [
-                (row, _candidates(request, task)) for row, (request, task) in enumerate(flat) if task.closed
-            ]
-            scores = decoding.log_likelihoods(
-                self.model,
-                branches,
-                [(row, self._answer_ids(flat[row][1], labels)) for row, labels in closed],
-            )
-            likely = {row: (labels, s) for (row, labels), s in zip(closed, scores, strict=True)}
-            results = []
-            for row, ((request, task), (tokens, ended)) in enumerate(zip(flat, written, strict=True)):
-                text = self.processor.tokenizer.decode(tokens, skip_special_tokens=True).strip()
-                answer = task.parse(text, _candidates(request, task) if task.closed else None)
-                results.append(_result(task, answer, ended, *likely.get(row, (None, None))))
+        states = [_modalities(request) for request in requests]
+
+        # Encode every clip once.
+        started = time.perf_counter()
+        features = self._features(requests, states)
+        encode_s = _since(started)
+
+        # Read every clip's part of the prompt once, then write the answers to all of its questions.
+        started = time.perf_counter()
+        prompts, cuts = zip(
+            *(self._prompts(r, t, m) for r, t, m in zip(requests, asked, states, strict=True)), strict=True
+        )
+        branches, gate = decoding.read_prompts(self.model, prompts, features)
+        flat = [(request, task) for request, tasks in zip(requests, asked, strict=True) for task in tasks]
+        limits = [self.answer_limit(task, request.max_new_tokens) for request, task in flat]
+        written = decoding.greedy(self.model, branches, limits, self._ends)
+
+        # Of closed questions, compute how likely each candidate is.
+        closed = [
+            (row, task, labels)
+            for row, (request, task) in enumerate(flat)
+            if isinstance(task, ClosedTask) and (labels := _candidates(request, task))
+        ]
+        scores = decoding.log_likelihoods(
+            self.model, branches, [(row, self._answer_ids(task, labels)) for row, task, labels in closed]
+        )
+        likely = {
+            row: dict(zip(labels, each.double().softmax(dim=0).tolist(), strict=True))
+            for (row, _, labels), each in zip(closed, scores, strict=True)
+        }
+
+        # Read the answers back.
+        results: list[TaskResult] = []
+        for row, ((request, task), (tokens, ended)) in enumerate(zip(flat, written, strict=True)):
+            text = self.processor.tokenizer.decode(tokens, skip_special_tokens=True).strip()
+            cut_at = None if ended else limits[row]
+            results.append(_result(task, text, cut_at, _candidates(request, task), likely.get(row)))
+        timing = {"encode": encode_s, "answer": _since(started)}
+
+        # Give every request its own answers.
         answers, first = [], 0
         for i, (request, tasks) in enumerate(zip(requests, asked, strict=True)):
-            mine = {r.task: r for r in results[first : first + len(tasks)]}
+            mine = {result.task: result for result in results[first : first + len(tasks)]}
             first += len(tasks)
             experts = None
-            if gate is not None and {"video", "audio"} <= _given(heard[i]):
+            if gate is not None and {"video", "audio"} <= _given(states[i]):
                 experts = tuple(round(float(weight), 6) for weight in gate[i])
-            answers.append(Answers(mine, heard[i], experts, (*_media_warnings(request, heard[i]), *cuts[i])))
+            warnings = (*_media_warnings(request, states[i]), *cuts[i])
+            answers.append(Answers(mine, states[i], experts, warnings, timing))
         return answers
 
     @torch.inference_mode()
-    def _features(self, requests: Sequence[Request], heard: Sequence[Mapping[str, str]]) -> dict[str, Tensor]:
+    def _features(
+        self, requests: Sequence[Request], states: Sequence[Mapping[str, str]]
+    ) -> dict[str, Tensor]:
         """Frozen features of all requests [B, …]; zeros where a clip lacks a modality."""
         rows: list[dict[str, Tensor]] = []
-        for request, modalities in zip(requests, heard, strict=True):
+        for request, modalities in zip(requests, states, strict=True):
             if isinstance(request.source, Clip):
                 tensors = self.processor.media(request.source)
             else:
@@ -168,7 +239,7 @@ class EmotionAnalyzer:
             rows.append({n: v for n, v in tensors.items() if modality_of(n) in _given(modalities)})
         batch = {name: value.to(self.model.device) for name, value in stack_media(rows).items()}
         batch = {n: v.to(self.model.dtype) if v.is_floating_point() else v for n, v in batch.items()}
-        media = {name: batch.pop(name) for name in list(batch) if not name.endswith(("_features", "_taps"))}
+        media = {name: batch.pop(name) for name in list(batch) if not name.endswith("_features")}
         encoded = self.model.encode(**media)
         for name, value in encoded.items():  # a batch may hold both clips and stored features
             if name in batch:
@@ -178,57 +249,56 @@ class EmotionAnalyzer:
         return batch
 
     def _prompts(
-        self, request: Request, tasks: Sequence[Task], modalities: Mapping[str, str]
-    ) -> tuple[list[list[int]], list[str]]:
-        """Token ids of every question; words too long for the model lose their oldest part, which is told."""
-        with_words = request.only is None or "text" in request.only
+        self, request: Request, tasks: Sequence[Task[Any]], modalities: Mapping[str, str]
+    ) -> tuple[list[list[int]], list[CodedWarning]]:
+        """Token ids of every question, with a warning if text too long for the model has lost its oldest part."""
+        with_words = request.modalities is None or "text" in request.modalities
         text = request.text if with_words else None
         dialogue = list(request.dialogue or []) if with_words else []
         room = self.model.config.text_config.max_position_embeddings
-        warnings: list[str] = []
+        limits = [self.answer_limit(task, request.max_new_tokens) for task in tasks]
+        warnings: list[CodedWarning] = []
         while True:
             prompts = [
                 self.processor.prompt(
-                    task.question(_candidates(request, task) if task.closed else None),
+                    task.question(_candidates(request, task)),
                     modalities=_given(modalities) & {"video", "audio"},
                     text=text,
                     dialogue=dialogue or None,
                 )
                 for task in tasks
             ]
-            ids = self.processor(prompts, padding_side="left")
+            ids = self.processor.training_batch(prompts)
             lengths = ids["attention_mask"].sum(dim=1).tolist()
-            if max(n + t.max_new_tokens for n, t in zip(lengths, tasks, strict=True)) <= room:
+            length, limit = max(zip(lengths, limits, strict=True), key=sum)
+            if length + limit <= room:
                 break
             if dialogue:
                 dialogue = dialogue[1:]
-                warnings = [
-                    f"the dialogue is too long for the model; its last {len(dialogue)} turns were read"
-                ]
+                cut = f"the dialogue is too long for the model; its last {len(dialogue)} turns were read"
+                warnings = [CodedWarning("dialogue_cut", cut)]
             elif text and len(text) > 1:
                 text = text[(len(text) + 1) // 2 :]
-                warnings = [
-                    f"the words are too long for the model; the last {len(text)} characters were read"
-                ]
+                cut = f"the words are too long for the model; the last {len(text)} characters were read"
+                warnings = [CodedWarning("text_cut", cut)]
             else:
-                raise ValueError(
-                    f"expected a prompt of at most {room} tokens, got {max(lengths)}; give fewer candidates"
+                raise ArgumentError(
+                    f"expected a prompt of at most {room - limit} tokens (the model has room for {room}, and an answer "
+                    f"may have {limit}), got {length}; give fewer candidates, or a smaller max_new_tokens"
                 )
         return [row[-n:].tolist() for row, n in zip(ids["input_ids"], lengths, strict=True)], warnings
 
-    def _answer_ids(self, task: Task, labels: Sequence[str]) -> list[list[int]]:
+    def _answer_ids(self, task: ClosedTask[Any], labels: Sequence[str]) -> list[list[int]]:
         answers = [task.answer_for(label, labels) + self.processor.end_of_turn for label in labels]
-        return self.processor.tokenizer(answers, add_special_tokens=False)["input_ids"]
+        ids: list[list[int]] = self.processor.tokenizer(answers, add_special_tokens=False)["input_ids"]
+        return ids
 
 
 # ---------------------------------------------------------------- pieces
 
 
-@contextmanager
-def _timed(timing: dict[str, float], stage: str) -> Iterator[None]:
-    start = time.perf_counter()
-    yield
-    timing[stage] = round(time.perf_counter() - start, 4)
+def _since(started: float) -> float:
+    return round(time.perf_counter() - started, 4)
 
 
 def _modalities(request: Request) -> dict[str, str]:
@@ -239,8 +309,8 @@ def _modalities(request: Request) -> dict[str, str]:
         names = {modality_of(name) for name in request.source}
         found = {m: PRESENT if m in names else "no features were given" for m in ("video", "audio")}
     found["text"] = PRESENT if request.text or request.dialogue else "no words were given"
-    if request.only is not None:
-        found |= {m: LEFT_OUT for m in found if m not in request.only}
+    if request.modalities is not None:
+        found |= {m: LEFT_OUT for m in found if m not in request.modalities}
     return found
 
 
@@ -248,59 +318,44 @@ def _given(modalities: Mapping[str, str]) -> set[str]:
     return {name for name, state in modalities.items() if state == PRESENT}
 
 
-def _media_warnings(request: Request, modalities: Mapping[str, str]) -> list[str]:
-    """What the reader of an answer has to know about the clip."""
-    warnings = [f"no {name}: {why}" for name, why in modalities.items() if why not in (PRESENT, LEFT_OUT)]
+def _media_warnings(request: Request, modalities: Mapping[str, str]) -> list[CodedWarning]:
+    """What the reader of an answer has to know about the clip: `no_…`, `audio_cut` and the codes of media/clip."""
+    warnings = [
+        CodedWarning(f"no_{name}", f"no {name}: {why}")
+        for name, why in modalities.items()
+        if why not in (PRESENT, LEFT_OUT)
+    ]
     if not isinstance(request.source, Clip):
         return warnings
     clip = request.source
-    if "audio" in _given(modalities) and clip.audio_clips is not None:
-        if not clip.audio_clips.any() and not any("silen" in warning for warning in clip.warnings):
-            warnings.append("the sound track is silent")
-        if (
-            clip.audio_heard is not None
-            and clip.audio_heard < 0.995
-            and not any("heard" in w for w in clip.warnings)
-        ):
-            warnings.append(
-                f"only {clip.audio_heard:.0%} of the sound was heard; cut the file to 16 s or less"
-            )
+    if "audio" in _given(modalities) and clip.audio_windows is not None:
+        codes = {warning.code for warning in clip.warnings}
+        if not clip.audio_windows.any() and "audio_silent" not in codes:
+            warnings.append(CodedWarning("audio_silent", "the audio track is silent"))
+        if clip.audio_coverage is not None and clip.audio_coverage < 0.995:
+            text = f"only {clip.audio_coverage:.0%} of the audio was read; cut the file to 16 s or less"
+            warnings.append(CodedWarning("audio_cut", text))
     return [*warnings, *clip.warnings]
 
 
-def _candidates(request: Request, task: Task) -> list[str]:
-    return list(request.candidates.get(task.name) or task.defaults)
+def _candidates(request: Request, task: Task[Any]) -> list[str] | None:
+    """What the request offers to choose from, else the usual labels; None for an open question."""
+    usual = task.candidates()
+    return usual if usual is None else list(request.candidates.get(task.name) or usual)
 
 
 def _result(
-    task: Task, answer: Answer, ended: bool, labels: Sequence[str] | None, scores: Tensor | None
+    task: Task[Any],
+    text: str,
+    cut_at: int | None,
+    candidates: Sequence[str] | None,
+    probabilities: Mapping[str, float] | None,
 ) -> TaskResult:
     """What was written and how likely each candidate is -> one result."""
-    warnings = answer.warnings
-    if not ended:
-        warnings += (f"the answer was cut at {task.max_new_tokens} tokens",)
-    label, probabilities = answer.label, {}
-    if labels and scores is not None:
-        values = scores.double().softmax(dim=0).tolist()
-        probabilities = dict(zip(labels, (round(p, 6) for p in values), strict=True))
-        label = labels[int(scores.argmax())]
-    score, polarity = answer.score, answer.polarity
-    if task.name == "sentiment" and probabilities and label is not None:
-        score = round(sum(p * _SIGNS.get(name.casefold(), 0.0) for name, p in probabilities.items()), 6)
-        polarity = label.casefold() if label.casefold() in _SIGNS else None
-    shown = {"open_vocabulary": ", ".join(answer.labels), "empathy": answer.reply, "reasoning": answer.text}
-    return TaskResult(
-        task=task.name,
-        answer=shown.get(task.name, label) or "",
-        text=answer.text,
-        label=label,
-        labels=answer.labels,
-        probabilities=probabilities,
-        polarity=polarity,
-        valence=answer.valence,
-        score=score,
-        thinking=dict(answer.thinking),
-        reply=answer.reply,
-        cues=dict(answer.cues),
-        warnings=warnings,
-    )
+    answer = task.parse(text, candidates)
+    if cut_at is not None:
+        cut = CodedWarning("answer_cut", f"the answer was cut at {cut_at} tokens")
+        answer = answer.model_copy(update={"warnings": (*answer.warnings, cut)})
+    if probabilities and isinstance(task, ClosedTask):
+        answer = task.likeliest(answer, probabilities)
+    return TaskResult.of(task, answer)

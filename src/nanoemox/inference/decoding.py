@@ -1,6 +1,6 @@
 """Many questions about one clip for the price of one: the prompt up to the question is read once.
 
-All prompts of a clip begin alike (media, dialogue, subtitle), so that beginning goes through the language
+All prompts of a clip begin alike (media, dialogue, text), so that beginning goes through the language
 model once and every question continues from a copy of its cache: greedy answers row by row, and the
 likelihood of every candidate of a closed question. Rows that have ended leave the batch, so a long answer
 does not drag short ones along. Letters: B clips, R rows (one per clip and question), S text, V vocabulary.
@@ -39,7 +39,17 @@ class Branches(NamedTuple):
 def read_prompts(
     model: Model, prompts: Sequence[Sequence[Tokens]], features: Mapping[str, Tensor]
 ) -> tuple[Branches, Tensor | None]:
-    """Ids by clip and question, and the clips' frozen features -> branches clip by clip, gate [B, 3]."""
+    """Read the prompts of all clips to their end; what a clip's prompts share is read once.
+
+    Args:
+        model: the model.
+        prompts: token ids by clip and question.
+        features: the clips' frozen features by name, [B, T or C, D].
+
+    Returns:
+        One branch for each clip and question, clip by clip, and the gate [B, 3] of the fusion experts (None without
+        media).
+    """
     shared = [_common_length(questions) for questions in prompts]
     starts = [questions[0][:length] for questions, length in zip(prompts, shared, strict=True)]
     ids, mask = _pad_left(starts, model.device)
@@ -62,7 +72,17 @@ def read_prompts(
 def greedy(
     model: Model, branches: Branches, limits: Sequence[int], ends: Collection[int]
 ) -> list[tuple[Tokens, bool]]:
-    """The likeliest answer of every row, without its end token, and whether it ended within its limit."""
+    """The most likely answer of every row, token by token.
+
+    Args:
+        model: the model.
+        branches: the prompts, read to their end.
+        limits: how many tokens each row may have; 0 asks for none.
+        ends: the tokens that end an answer.
+
+    Returns:
+        For each row its tokens without the end token, and whether it ended within its limit.
+    """
     answers: list[Tokens] = [[] for _ in limits]
     ended = [False] * len(limits)
     forbidden = list(model.config.placeholder_ids.values())  # a model never writes a placeholder
@@ -91,10 +111,18 @@ def greedy(
 def log_likelihoods(
     model: Model, branches: Branches, candidates: Sequence[tuple[int, Sequence[Tokens]]]
 ) -> list[Tensor]:
-    """(row, its answers with their end tokens) -> log p of each whole answer of each row, float32 [answers].
+    """How likely whole answers are.
 
-    Sums over the answer's tokens, end token included, so that a label is not favoured for being short or a
-    prefix.
+    The sum goes over the answer's tokens, its end token included, so that a label is not favoured because it is short
+    or the beginning of another one.
+
+    Args:
+        model: the model.
+        branches: the prompts, read to their end.
+        candidates: for each row that is asked for, its number and its answers with their end tokens.
+
+    Returns:
+        For each of them log p of each answer, float32 [answers].
     """
     pairs = [(row, answer) for row, answers in candidates for answer in answers]
     scores: list[Tensor] = []

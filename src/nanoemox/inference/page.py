@@ -1,8 +1,8 @@
 """An analysis as one page to look at: a single HTML file that asks nothing of the network and runs no script.
 
-`report.html.jinja` holds the words and the looks; this file turns an `Analysis` into what the page shows:
+`page.html.jinja` holds the words and the looks; this file turns an `Analysis` into what the page shows:
 frames as data URIs, the waveform and the valence gauge as SVG geometry, probabilities as sorted bars.
-Everything that comes from a file name, a subtitle or a model is escaped by the template, never marked safe.
+Everything that comes from a file name, a text or a model is escaped by the template, never marked safe.
 """
 
 from __future__ import annotations
@@ -21,8 +21,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from nanoemox import __version__
-from nanoemox.media.clip import AUDIO_CLIP_S
-from nanoemox.tasks.task import SOURCES, SOURCES_OF, TASKS
+from nanoemox.media.clip import AUDIO_WINDOW_S, PRESENT
+from nanoemox.tasks.base import PagePart
+from nanoemox.tasks.reasoning import SOURCES, SOURCES_OF
+from nanoemox.tasks.task import TASKS
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -57,7 +59,7 @@ CHAIN_TITLES = {
     "cause": "Why",
     "goal": "What the reply is for",
 }
-_WORLD_MARK = "this model knows only"  # how inference opens the note about a model's world
+READINGS = ("gauge", "bars", "words", "text")  # the parts of "What it points to", in order
 
 
 @dataclass(frozen=True)
@@ -70,39 +72,57 @@ class Bar:
 
     @property
     def percent(self) -> str:
-        """For reading: whole per cent, but never a "0 %" for what is merely unlikely."""
-        return "<\u202f1\u00a0%" if self.share < 0.01 else f"{100 * self.share:.0f}\u00a0%"
+        """For reading: whole per cent, but no "0 %" for what is possible and no "100 %" for what is not certain."""
+        if self.share < 0.01:
+            return "<\u202f1\u00a0%"
+        return ">\u202f99\u00a0%" if 0.99 < self.share < 1 else f"{100 * self.share:.0f}\u00a0%"
 
 
-def render_report(analysis: Analysis, subtitle: str | None = None, start_s: float = 0.0) -> str:
-    """The page as text; what was said and where the cut begins are as they were given to the analysis."""
+def render_report(analysis: Analysis, text: str | None = None, start_s: float = 0.0) -> str:
+    """The page as text.
+
+    Args:
+        analysis: The answers about one clip.
+        text: What the person says, as it was given to the analysis.
+        start_s: Where the cut begins, likewise.
+
+    Returns:
+        The HTML page.
+    """
     clip = analysis.clip
-    emotion = analysis.get("emotion")
-    hue, saturation = TINTS.get((emotion.label or "").casefold(), NO_TINT) if emotion else NO_TINT
-    notes = [note for note in analysis.warnings if note.startswith(_WORLD_MARK)]
-    absent = {f"no {name}: {why}" for name, why in analysis.modalities.items()}  # told by the chips already
+    heading = _heading(analysis)
+    tint = TINTS.get((heading.label or "").casefold(), NO_TINT) if heading else NO_TINT
+    absent = {f"no_{name}" for name in analysis.modalities}  # the chips at the top say this already
+    notes = [warning.text for warning in analysis.warnings if warning.code == "training_domain"]
+    warnings = [w.text for w in analysis.warnings if w.code not in {"training_domain", *absent}]
+    own = [f"{TASKS[task].title}: {w.text}" for task, result in analysis.items() for w in result.warnings]
     return page_template("inference/page.html.jinja").render(
         version=__version__,
         name=Path(clip.path).name or "Words alone",
         model=analysis.model,
         duration=f"{clip.duration_s:.1f} s" if clip.duration_s else None,
         world_notes=[note[:1].upper() + note[1:] for note in notes],
-        warnings=[w for w in analysis.warnings if w not in notes and w not in absent]
-        + [f"{TASKS[task].title}: {w}" for task, result in analysis.items() for w in result.warnings],
+        warnings=[*warnings, *own],
         modalities=analysis.modalities,
-        subtitle=subtitle,
-        hue=hue,
-        saturation=saturation,
-        tasks={task: analysis.get(task) for task in TASKS},
+        text=text,
+        hue=tint[0],
+        saturation=tint[1],
+        heading=heading,
+        lead=_lead(analysis, heading),
         first=next(iter(analysis.values()), None),
         frames=_film_strip(clip),
         wave=_waveform(clip, start_s),
-        emotion_bars=bars(emotion),
-        intent_bars=bars(analysis.get("intent")),
+        readings=_readings(analysis, heading),
         bars_shown=BARS_SHOWN,
-        gauge=_gauge(analysis.get("sentiment")),
-        reasons=_reasons(analysis),
-        chain=_chain(analysis.get("empathy")),
+        reasons=[_reasons(result, analysis.modalities) for result in _shown_as(analysis, "reasons")],
+        replies=[
+            {
+                "title": TASKS[result.task].title,
+                "chain": _chain(result),
+                "reply": result.reply or result.answer,
+            }
+            for result in _shown_as(analysis, "reply")
+        ],
         experts=_experts(analysis.experts),
         timing=analysis.timing_s,
     )
@@ -121,10 +141,8 @@ def page_template(name: str) -> Template:
     return environment.get_template(name)
 
 
-def bars(result: TaskResult | None) -> list[Bar]:
+def bars(result: TaskResult) -> list[Bar]:
     """Probabilities as bars, the likeliest first; empty when the task has none."""
-    if result is None or not result.probabilities:
-        return []
     ranked = sorted(result.probabilities.items(), key=lambda pair: -pair[1])
     return [Bar(label, share, leads=label == result.label) for label, share in ranked]
 
@@ -150,14 +168,14 @@ def _data_uri(frame: NDArray[np.uint8]) -> str:
 
 
 def _waveform(clip: Clip, start_s: float) -> dict[str, Any] | None:
-    """Outline of the sound, windows the model heard and moments of the frames, over the clip's time.
+    """Outline of the sound, windows that the model read and moments of the frames, over the clip's time.
 
     Windows count from the cut's beginning, frames from the file's (see `Clip`). Places are per cent.
     """
     if clip.waveform is None or len(clip.waveform) < 2:
         return None
     duration_s = max(clip.duration_s, 1e-3)
-    width = AUDIO_CLIP_S / duration_s
+    width = AUDIO_WINDOW_S / duration_s
     lefts = [start / duration_s for start in clip.audio_starts_s]
     rows = _rows_without_overlap(lefts, width)
     moments = [(time_s - start_s) / duration_s for time_s in clip.frame_times_s]
@@ -172,13 +190,13 @@ def _waveform(clip: Clip, start_s: float) -> dict[str, Any] | None:
             if left < 1
         ],
         "windows_height": WINDOW_ROW_PX * rows,
-        "window_s": AUDIO_CLIP_S,
+        "window_s": AUDIO_WINDOW_S,
         "moments": [100 * moment for moment in moments if 0 <= moment <= 1],
         "ticks": [
             {"left": 100 * second / duration_s, "label": f"{start_s + second:g} s"}
             for second in range(0, math.ceil(0.94 * duration_s), step_s)
         ],
-        "heard": clip.audio_heard,
+        "coverage": clip.audio_coverage,
     }
 
 
@@ -204,10 +222,48 @@ def outline(envelope: NDArray[np.float32]) -> str:
 
 
 # ---------------------------------------------------------------------- answers
-def _gauge(result: TaskResult | None) -> dict[str, Any] | None:
-    """Where the needle of the valence gauge points: -1 left, 0 up, +1 right."""
-    if result is None:
+def _shown_as(analysis: Analysis, part: PagePart) -> list[TaskResult]:
+    """The answers that the page shows in one way."""
+    return [result for task, result in analysis.items() if TASKS[task].page_part == part]
+
+
+def _heading(analysis: Analysis) -> TaskResult | None:
+    """The answer that is the page's heading."""
+    return next((result for task, result in analysis.items() if TASKS[task].page_heading), None)
+
+
+def _lead(analysis: Analysis, heading: TaskResult | None) -> dict[str, Any] | None:
+    """What stands below the heading: how sure it is, and the labels of the other closed questions."""
+    if heading is None:
         return None
+    others = [result for result in _shown_as(analysis, "bars") if result is not heading and result.label]
+    return {
+        "bars": bars(heading),
+        "kind": f"{TASKS[heading.task].title.lower()}s",
+        "others": [{"title": TASKS[each.task].title.lower(), "label": each.label} for each in others],
+    }
+
+
+def _readings(analysis: Analysis, heading: TaskResult | None) -> list[dict[str, Any]]:
+    """The blocks of "What it points to": the heading's bars, gauges, other bars, words, then what has no form."""
+    results = sorted(
+        (result for task, result in analysis.items() if TASKS[task].page_part in READINGS),
+        key=lambda result: (result is not heading, READINGS.index(TASKS[result.task].page_part)),
+    )
+    return [
+        {
+            "part": TASKS[result.task].page_part,
+            "title": TASKS[result.task].title,
+            "result": result,
+            "bars": bars(result),
+            "gauge": _gauge(result),
+        }
+        for result in results
+    ]
+
+
+def _gauge(result: TaskResult) -> dict[str, Any] | None:
+    """Where the needle of the valence gauge points: -1 left, 0 up, +1 right."""
     value = result.valence if result.valence is not None else result.score
     if value is None:
         return None
@@ -236,27 +292,24 @@ def _arc(start: float, end: float) -> str:
     return f"M{x0} {y0} A{GAUGE_RADIUS} {GAUGE_RADIUS} 0 0 1 {x1} {y1}"
 
 
-def _reasons(analysis: Analysis) -> dict[str, Any] | None:
+def _reasons(result: TaskResult, modalities: Mapping[str, str]) -> dict[str, Any]:
     """Cues by where they come from; a source that was not there says so."""
-    result = analysis.get("reasoning")
-    if result is None:
-        return None
     carrier = {source: name for name, sources in SOURCES_OF.items() for source in sources}
     columns = []
     for source in SOURCES:
-        state = analysis.modalities.get(carrier[source], "present")
+        state = modalities.get(carrier[source], PRESENT)
         columns.append(
             {
                 "source": source,
                 "cues": result.cues.get(source, ()),
-                "absent": None if state == "present" else state,
+                "absent": None if state == PRESENT else state,
             }
         )
     return {"columns": columns, "text": result.text}
 
 
-def _chain(result: TaskResult | None) -> list[dict[str, str]]:
-    thinking: Mapping[str, str] = result.thinking if result else {}
+def _chain(result: TaskResult) -> list[dict[str, str]]:
+    thinking = result.thinking
     return [
         {"title": title, "text": thinking[link]} for link, title in CHAIN_TITLES.items() if thinking.get(link)
     ]

@@ -8,28 +8,24 @@ from typing import Any
 
 from torch import Tensor
 
-from nanoemox.media.clip import Clip
+from nanoemox.media.clip import Clip, CodedWarning
+from nanoemox.tasks.base import Task
+from nanoemox.tasks.grammar import Answer
 
 Dialogue = Sequence[Mapping[str, str]]
 
 
-@dataclass(frozen=True)
-class TaskResult:
-    """The answer to one task. Fields that the task does not have are None or empty."""
+class TaskResult(Answer):
+    """The answer to one task: what was read out of the model's text, and how it is shown."""
 
     task: str
     answer: str  # what to show: a label, a list, the reasons or the reply
-    text: str  # what the model wrote
-    label: str | None = None
-    labels: tuple[str, ...] = ()
-    probabilities: Mapping[str, float] = field(default_factory=dict)
-    polarity: str | None = None
-    valence: float | None = None
-    score: float | None = None  # sentiment: expected polarity in [-1, 1]
-    thinking: Mapping[str, str] = field(default_factory=dict)
-    reply: str | None = None
-    cues: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, task: Task[Any], answer: Answer) -> TaskResult:
+        """The result that a task's answer makes."""
+        fields = {name: getattr(answer, name) for name in Answer.model_fields}
+        return cls(task=task.name, answer=task.shown(answer), **fields)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types, without what is absent."""
@@ -45,7 +41,7 @@ class TaskResult:
             "reply": self.reply,
             "cues": {source: list(found) for source, found in self.cues.items()},
             "text": self.text,
-            "warnings": list(self.warnings),
+            "warnings": [warning._asdict() for warning in self.warnings],
         }
         always = ("answer", "text")
         return {key: value for key, value in entries.items() if key in always or value not in (None, [], {})}
@@ -60,7 +56,7 @@ class Analysis(Mapping[str, TaskResult]):
     tasks: dict[str, TaskResult]
     modalities: dict[str, str]  # "video", "audio", "text" -> "present", or why not
     experts: tuple[float, ...] | None  # the fusion experts' gate weights; None without sound or video
-    warnings: tuple[str, ...]
+    warnings: tuple[CodedWarning, ...]
     timing_s: dict[str, float]
 
     def __getitem__(self, task: str) -> TaskResult:
@@ -80,7 +76,7 @@ class Analysis(Mapping[str, TaskResult]):
             "modalities": self.modalities,
             "tasks": {name: result.to_dict() for name, result in self.tasks.items()},
             "experts": None if self.experts is None else list(self.experts),
-            "warnings": list(self.warnings),
+            "warnings": [warning._asdict() for warning in self.warnings],
             "timing_s": self.timing_s,
         }
 
@@ -92,9 +88,10 @@ class Request:
     source: Clip | Mapping[str, Tensor]
     text: str | None = None
     dialogue: Dialogue | None = None
-    tasks: Sequence[str] | None = None  # None: all six
+    tasks: Sequence[str] | None = None  # None: all of them
     candidates: Mapping[str, Sequence[str]] = field(default_factory=dict)  # task -> labels to choose from
-    only: Collection[str] | None = None  # use only these of "video", "audio", "text", whatever there is
+    modalities: Collection[str] | None = None  # use only these of "video", "audio", "text", whatever there is
+    max_new_tokens: int | None = None  # where every answer is cut; None: EmotionAnalyzer.answer_limit
 
 
 @dataclass(frozen=True)
@@ -104,4 +101,5 @@ class Answers:
     tasks: dict[str, TaskResult]
     modalities: dict[str, str]
     experts: tuple[float, ...] | None
-    warnings: tuple[str, ...]
+    warnings: tuple[CodedWarning, ...]
+    timing_s: dict[str, float]  # seconds that the stages of the whole batch took

@@ -1,9 +1,9 @@
-"""Sound out of a file: mono at 16 kHz, in windows of 2 s that cover it from its beginning to its end.
+"""The audio of a file: mono at 16 kHz, in windows of 2 s that cover it from its beginning to its end.
 
-Window i of C begins at i * (D - 2) / (C - 1): the first at 0, the last ends with the sound. The published
-rule (pytorchvideo 0.1.5) divides by C instead and so misses the end; `compat="published"`
-keeps it, to the sample, and resamples as the release does (`resampling.py`).
-Short sound is decoded whole; of a long one only the windows, by seeking. Letters: C windows, L samples.
+Window i of C begins at i * (D - 2) / (C - 1) of D seconds: the first at 0, the last ends with the audio. The
+official rule (pytorchvideo 0.1.5) divides by C instead and so misses the end; `compat="official"`
+keeps it, to the sample, and resamples as the official code does (`resample.py`).
+Short audio is decoded whole; of long audio only the windows are, by seeking. Letters: C windows, L samples.
 """
 
 from __future__ import annotations
@@ -11,20 +11,26 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
-from typing import Any, Literal
+from typing import Any
 
 import av
 import numpy as np
 from numpy.typing import NDArray
 
-from nanoemox.media.clip import AUDIO_CLIP_S, AUDIO_CLIPS, SAMPLE_RATE_HZ
+from nanoemox.files.errors import ArgumentError
+from nanoemox.media.clip import (
+    AUDIO_WINDOW_S,
+    SAMPLE_RATE_HZ,
+    WINDOW,
+    CodedWarning,
+    Compat,
+    audio_window_starts,
+)
 from nanoemox.media.container import Source, decoded, go_to, last_packet_s
 from nanoemox.media.resample import grid_step, resample
 from nanoemox.media.untrusted import refuse
 
-WINDOW = round(AUDIO_CLIP_S * SAMPLE_RATE_HZ)  # samples of one window
-DECODE_ALL_S = 120.0  # sound up to this long is decoded whole
+DECODE_ALL_S = 120.0  # audio up to this long is decoded whole
 ENVELOPE_POINTS = 2000
 SILENCE = 1e-4  # peak, -80 dBFS: below the last bit of 14
 _MARGIN_S = 0.25  # decoded around a window, so that decoder and resampler have settled
@@ -34,64 +40,66 @@ _RATES_HZ = (1_000, 768_000)
 _OVERSHOOT = 2.0  # decoded peaks up to here are clipped, as codecs overshoot
 _OUTLIERS = 0.001  # and above, where they are a smaller share of the samples than this
 
-Compat = Literal["published"] | None
 Samples = NDArray[np.float32]
+
+_SILENT = CodedWarning("audio_silent", "the audio track is silent: nothing in it but zeros")
 
 
 @dataclass(frozen=True)
-class Sound:
-    """`clips` float32 [C, 32000] in [-1, 1]; `heard`: the share of the sound that lies inside them.
+class AudioWindows:
+    """`windows` float32 [C, 32000] in [-1, 1]; `coverage`: the share of the audio that lies inside them.
 
-    Under `compat="published"` what is louder than full scale stays so, as in the release.
+    Under `compat="official"` what is louder than full scale stays so, as in the official code.
     """
 
-    clips: Samples
+    windows: Samples
     starts_s: tuple[float, ...]
     length_s: float
-    heard: float
+    coverage: float
     envelope: Samples
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[CodedWarning, ...] = ()
 
 
-def audio_clip_starts(num_samples: int, clips: int = AUDIO_CLIPS, compat: Compat = None) -> list[int]:
-    """Where the windows of a sound of `num_samples` (16 kHz) begin, as sample offsets.
-
-    Shorter than 2 s counts as 2 s, as it is zero-padded. "published": floor of the exact rational that the
-    double (D - 2) stands for, times i / C.
-    """
-    if clips < 1 or num_samples < 0:
-        raise ValueError(
-            f"expected at least one window of no less than 0 samples, got {clips}, {num_samples}"
-        )
-    if compat not in (None, "published"):
-        raise ValueError(f'expected compat None or "published", got {compat!r}')
-    spare = max(num_samples, WINDOW) - WINDOW
-    if compat == "published":
-        exact = Fraction(max(num_samples, WINDOW) / SAMPLE_RATE_HZ - AUDIO_CLIP_S)
-        return [math.floor(exact * i / clips * SAMPLE_RATE_HZ) for i in range(clips)]
-    return [i * spare // max(clips - 1, 1) for i in range(clips)]
+def check_compat(compat: object) -> None:
+    """Refuse a `compat` that is neither "official" nor None, before it counts as either."""
+    if compat not in (None, "official"):
+        raise ArgumentError(f'compat: expected None or "official", got {compat!r}; correct it')
 
 
-def share_heard(num_samples: int, starts: list[int]) -> float:
-    """The share of a sound that lies inside windows at `starts` (rising)."""
-    heard, end = 0, 0
+def coverage(num_samples: int, starts: list[int]) -> float:
+    """The share of the audio that lies inside windows at `starts` (rising)."""
+    inside, end = 0, 0
     for start in starts:
-        heard += max(0, min(start + WINDOW, num_samples) - max(start, end))
+        inside += max(0, min(start + WINDOW, num_samples) - max(start, end))
         end = max(end, start + WINDOW)
-    return heard / num_samples if num_samples else 1.0
+    return inside / num_samples if num_samples else 1.0
 
 
-def read_sound(
-    source: Source, clips: int, compat: Compat, start_s: float | None, end_s: float | None
-) -> Sound | None:
-    """The windows of the sound between start_s and end_s (None: the whole file), or None if there is none."""
+def read_audio(
+    source: Source, windows: int, compat: Compat, start_s: float | None, end_s: float | None
+) -> AudioWindows | None:
+    """The audio windows between start_s and end_s.
+
+    Args:
+        source: the file.
+        windows: how many windows (C).
+        compat: "official" or None, as in `audio_window_starts`.
+        start_s: begin here, in seconds from the beginning of the file; None, at the beginning.
+        end_s: end here, likewise; None, at the end.
+
+    Returns:
+        The windows, or None if the file has no audio there.
+
+    Raises:
+        MediaError: if the samples are not numbers, or their rate is none that occurs.
+    """
     lo, hi = start_s or 0.0, math.inf if end_s is None else end_s
     if source.sample_rate_hz == 0:
         return None  # no decoder for it
     if not _RATES_HZ[0] <= source.sample_rate_hz <= _RATES_HZ[1]:
         expected = f"expected {_RATES_HZ[0]} to {_RATES_HZ[1]} Hz"
-        refuse(source.path, f"has sound at {source.sample_rate_hz} Hz ({expected})", "export it again")
-    own_s = source.sound_s or source.duration_s
+        refuse(source.path, f"has audio at {source.sample_rate_hz} Hz ({expected})", "export it again")
+    own_s = source.audio_s or source.duration_s
     stated_s = None if own_s is None else max(0.0, min(own_s, hi) - lo)
     if stated_s is None or stated_s <= DECODE_ALL_S:
         limit_s = min(hi, lo + (2 * DECODE_ALL_S if stated_s is None else DECODE_ALL_S + 5.0))
@@ -99,59 +107,61 @@ def read_sound(
             samples, ended = _decode(source, container, stream, lo, limit_s, lo > _MARGIN_S, compat)
         if ended or limit_s == hi:
             return _whole(
-                source, samples, clips, compat, source.sound_s if lo == 0 and end_s is None else None
+                source, samples, windows, compat, source.audio_s if lo == 0 and end_s is None else None
             )
-    return _windows(source, clips, compat, lo, min(hi, _end_s(source, lo, own_s)))
+    return _windows(source, windows, compat, lo, min(hi, _end_s(source, lo, own_s)))
 
 
 def _whole(
-    source: Source, samples: Samples, clips: int, compat: Compat, stated_s: float | None
-) -> Sound | None:
+    source: Source, samples: Samples, number: int, compat: Compat, stated_s: float | None
+) -> AudioWindows | None:
     n = len(samples)
     if n == 0:
         return None
     samples, warnings = _in_range(samples, compat)
     if float(np.abs(samples).max()) < SILENCE:
-        warnings.append("the sound track is silent: nothing in it but zeros")
+        warnings.append(_SILENT)
     if stated_s is not None and stated_s - n / SAMPLE_RATE_HZ > max(0.5, 0.02 * stated_s):
-        warnings.append(
-            f"the sound is damaged or cut off: {n / SAMPLE_RATE_HZ:.2f} s of {stated_s:.2f} s can be read"
+        damage = (
+            f"the audio is damaged or cut off: {n / SAMPLE_RATE_HZ:.2f} s of {stated_s:.2f} s can be read"
         )
-    starts = audio_clip_starts(n, clips, compat)
+        warnings.append(CodedWarning("audio_damaged", damage))
+    starts = audio_window_starts(n, number, compat)
     padded = np.pad(samples, (0, max(0, WINDOW - n)))
     windows = np.stack([padded[s : s + WINDOW] for s in starts])
     times = tuple(s / SAMPLE_RATE_HZ for s in starts)
-    heard = share_heard(n, starts)
-    return Sound(windows, times, n / SAMPLE_RATE_HZ, heard, _envelope(samples), tuple(warnings))
+    return AudioWindows(
+        windows, times, n / SAMPLE_RATE_HZ, coverage(n, starts), _envelope(samples), tuple(warnings)
+    )
 
 
-def _windows(source: Source, clips: int, compat: Compat, lo: float, hi: float) -> Sound | None:
-    """Only the windows of a long sound in [lo, hi), each found by seeking."""
+def _windows(source: Source, number: int, compat: Compat, lo: float, hi: float) -> AudioWindows | None:
+    """Only the windows of long audio in [lo, hi), each found by seeking."""
     n = math.ceil((hi - lo) * SAMPLE_RATE_HZ - 1e-3)
     if n <= 0:
         return None
-    starts = audio_clip_starts(n, clips, compat)
-    heard = np.zeros((clips, WINDOW), dtype=np.float32)
+    starts = audio_window_starts(n, number, compat)
+    decoded_windows = np.zeros((number, WINDOW), dtype=np.float32)
     with source.reading("audio") as (container, stream):
-        for row, start in zip(heard, starts, strict=True):
+        for row, start in zip(decoded_windows, starts, strict=True):
             at = lo + start / SAMPLE_RATE_HZ
-            samples, _ = _decode(source, container, stream, at, at + AUDIO_CLIP_S, at > _MARGIN_S, compat)
+            samples, _ = _decode(source, container, stream, at, at + AUDIO_WINDOW_S, at > _MARGIN_S, compat)
             row[: len(samples)] = samples[:WINDOW]
-    flat, warnings = _in_range(heard.reshape(-1), compat)
-    windows = flat.reshape(clips, WINDOW)
+    flat, warnings = _in_range(decoded_windows.reshape(-1), compat)
+    windows = flat.reshape(number, WINDOW)
     if float(np.abs(windows).max()) < SILENCE:
-        warnings.append("the sound track is silent: nothing in it but zeros")
+        warnings.append(_SILENT)
     points = np.zeros(ENVELOPE_POINTS // 2 * 2, dtype=np.float32)  # zero between the windows
     for row, start in zip(windows, starts, strict=True):
         first, last = (x * (len(points) // 2) // n for x in (start, min(start + WINDOW, n) - 1))
         part = _envelope(row, last - first + 1)
         points[2 * first : 2 * first + len(part)] = part
     times = tuple(s / SAMPLE_RATE_HZ for s in starts)
-    return Sound(windows, times, n / SAMPLE_RATE_HZ, share_heard(n, starts), points, tuple(warnings))
+    return AudioWindows(windows, times, n / SAMPLE_RATE_HZ, coverage(n, starts), points, tuple(warnings))
 
 
 def _end_s(source: Source, lo: float, stated_s: float | None) -> float:
-    """When the sound really ends: decoded from shortly before it should, or else found by reading on."""
+    """When the audio really ends: decoded from shortly before it should, or else found by reading on."""
     end = lo if stated_s is None else last_packet_s(source, "audio", max(lo, stated_s - 3.0))
     if end <= max(lo, (stated_s or 0.0) - 3.0):
         end = last_packet_s(source, "audio", lo)
@@ -166,13 +176,13 @@ def _end_s(source: Source, lo: float, stated_s: float | None) -> float:
 def _decode(
     source: Source, container: Any, stream: Any, lo: float, hi: float, seek: bool, compat: Compat
 ) -> tuple[Samples, bool]:
-    """Mono 16 kHz samples of [lo, hi), and whether the sound ended before `hi`."""
+    """Mono 16 kHz samples of [lo, hi), and whether the audio ended before `hi`."""
     blocks: list[Samples] = []
     first_s: float | None = None
     ended = True
     if seek:  # not to the beginning, where a seek would lose what the encoder says to skip
         go_to(container, stream, source, max(0.0, lo - _MARGIN_S))
-    resampler = _PublishedResampler() if compat else _Resampler()
+    resampler = _OfficialResampler() if compat else _Resampler()
     for at_s, mono, rate_hz in _mono(source, container, stream):
         if at_s + len(mono) / rate_hz < lo - _MARGIN_S:
             continue
@@ -207,7 +217,7 @@ def _mono(source: Source, container: Any, stream: Any) -> Iterator[tuple[float, 
             refuse(
                 source.path,
                 f"has samples that are not numbers (NaN or infinite) near {at_s:.2f} s (expected [-1, 1])",
-                "export the sound again",
+                "export the audio again",
             )
         yield at_s, mono, frame.sample_rate
 
@@ -264,8 +274,8 @@ class _Resampler:
         return [out.to_ndarray()[0].copy() for out in self.resampler.resample(frame)]
 
 
-class _PublishedResampler:
-    """The release's resampling, of all that has one rate at once."""
+class _OfficialResampler:
+    """The official code's resampling, of all that has one rate at once."""
 
     def __init__(self) -> None:
         self.rate_hz, self.waiting = 0, []  # type: int, list[Samples]
@@ -281,8 +291,8 @@ class _PublishedResampler:
         return [resample(np.concatenate(block), self.rate_hz, SAMPLE_RATE_HZ)] if block else []
 
 
-def _in_range(samples: Samples, compat: Compat) -> tuple[Samples, list[str]]:
-    """Samples inside [-1, 1]: a few outliers are clipped, sound too loud throughout is scaled down."""
+def _in_range(samples: Samples, compat: Compat) -> tuple[Samples, list[CodedWarning]]:
+    """Samples inside [-1, 1]: a few outliers are clipped, audio too loud throughout is scaled down."""
     if compat:
         return samples, []
     size = np.abs(samples)
@@ -291,7 +301,8 @@ def _in_range(samples: Samples, compat: Compat) -> tuple[Samples, list[str]]:
         return samples, []
     if peak <= _OVERSHOOT or np.count_nonzero(size > 1.0) < _OUTLIERS * len(samples):
         return np.clip(samples, -1.0, 1.0), []
-    return samples / np.float32(peak), [f"the sound exceeds full scale {peak:.3g} times; it was scaled down"]
+    scaled = f"the audio exceeds full scale {peak:.3g} times; it was scaled down"
+    return samples / np.float32(peak), [CodedWarning("audio_scaled", scaled)]
 
 
 def _envelope(samples: Samples, bins: int = ENVELOPE_POINTS // 2) -> Samples:

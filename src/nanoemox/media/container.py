@@ -94,7 +94,7 @@ class Source:
     pixels: int = 0  # of one frame
     frame_rate_hz: float = 25.0
     pixel_aspect: float = 1.0  # width of a pixel over its height
-    sound_s: float | None = None
+    audio_s: float | None = None
     sample_rate_hz: int = 0
 
     @contextmanager
@@ -125,13 +125,13 @@ def inspect(path: Path) -> Source:
             kinds = sorted({stream.type or "unknown" for stream in container.streams})
             refuse(
                 path,
-                f"has neither picture nor sound (found {', '.join(kinds) or 'no streams'})",
-                "give a video, sound or picture file",
+                f"has neither video nor audio (found {', '.join(kinds) or 'no streams'})",
+                "give a video, audio or picture file",
             )
-        context = None if video is None else video.codec_context
-        sound = None if audio is None else audio.codec_context
-        if context is not None:
-            check_size(path, context.width, context.height, moving=not picture)
+        video_context = None if video is None else video.codec_context
+        audio_context = None if audio is None else audio.codec_context
+        if video_context is not None:
+            check_size(path, video_context.width, video_context.height, moving=not picture)
         duration = container.duration
         return Source(
             path=path,
@@ -142,11 +142,11 @@ def inspect(path: Path) -> Source:
             start_s=(container.start_time or 0) / av.time_base,
             duration_s=duration / av.time_base if duration and duration > 0 else None,
             frames=0 if video is None else video.frames,
-            pixels=0 if context is None else context.width * context.height,
+            pixels=0 if video_context is None else video_context.width * video_context.height,
             frame_rate_hz=_frame_rate_hz(video),
             pixel_aspect=float(getattr(video, "sample_aspect_ratio", None) or 1),
-            sound_s=float(audio.duration * audio.time_base) if audio is not None and audio.duration else None,
-            sample_rate_hz=0 if sound is None else sound.sample_rate,
+            audio_s=float(audio.duration * audio.time_base) if audio is not None and audio.duration else None,
+            sample_rate_hz=0 if audio_context is None else audio_context.sample_rate,
         )
 
 
@@ -160,7 +160,7 @@ def _frame_rate_hz(video: Any) -> float:
 
 
 def video_stream(container: InputContainer) -> Any:
-    """The first stream of pictures that is not a cover of a record, or None."""
+    """The first video stream that is not the cover picture of a record, or None."""
     for stream in container.streams.video:
         if not stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails):
             return stream
@@ -168,12 +168,19 @@ def video_stream(container: InputContainer) -> Any:
 
 
 def audio_stream(container: InputContainer) -> Any:
-    """The stream of sound that FFmpeg holds for the best, or None."""
+    """The audio stream that FFmpeg holds for the best, or None."""
     return container.streams.best("audio")
 
 
 def go_to(container: InputContainer, stream: Any, source: Source, at_s: float) -> None:
-    """Go to the key frame at or before `at_s`. Where that cannot be, times tell what to skip."""
+    """Seek to the key frame at or before `at_s`. Where seeking fails, the times of the frames tell what to skip.
+
+    Args:
+        container: the open file.
+        stream: the stream that is read.
+        source: what is known about the file; its clock starts at `source.start_s`.
+        at_s: seconds from the beginning of the file.
+    """
     offset = round((at_s + source.start_s) / float(stream.time_base))
     try:
         container.seek(offset, stream=stream, backward=True)
@@ -182,7 +189,16 @@ def go_to(container: InputContainer, stream: Any, source: Source, at_s: float) -
 
 
 def last_packet_s(source: Source, kind: str, from_s: float) -> float:
-    """When the last packet of "video" or "audio" after `from_s` ends, undecoded; `from_s` without one."""
+    """When the last packet of a stream ends; nothing is decoded.
+
+    Args:
+        source: the file.
+        kind: "video" or "audio".
+        from_s: only packets after this time count, in seconds.
+
+    Returns:
+        Seconds from the beginning of the file; `from_s` if there is no such packet.
+    """
     end = from_s
     with source.reading(kind) as (container, stream):
         if from_s > 0:
@@ -217,7 +233,7 @@ def decoded(container: InputContainer, stream: Any) -> Iterator[Any]:
 
 @contextmanager
 def opened(path: Path) -> Iterator[InputContainer]:
-    """The container in the file at `path`, with everything that fails told as a `MediaError`."""
+    """The container in the file at `path`, with every failure raised as a `MediaError`."""
     with open_file(path) as file:
         head = file.read(HEAD_BYTES)
         refuse_pointers(path, head)
@@ -238,13 +254,13 @@ def opened(path: Path) -> Iterator[InputContainer]:
             )
         except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
             _refuse_container(path, head, error)
-        with container, told(path):
+        with container, _media_errors(path):
             yield cast(InputContainer, container)
 
 
 @contextmanager
-def told(path: Path) -> Iterator[None]:
-    """Whatever FFmpeg or PyAV fails with over this file, as a `MediaError`."""
+def _media_errors(path: Path) -> Iterator[None]:
+    """Raise whatever FFmpeg or PyAV fails with over this file as a `MediaError`."""
     try:
         yield
     except MediaError:
@@ -267,10 +283,10 @@ def _refuse_container(path: Path, head: bytes, error: Exception) -> NoReturn:
             "copy or export it again",
         )
     if b"\0" not in head and all(byte >= 32 or byte in b"\t\n\r\f\x1b" for byte in head):
-        refuse(path, "is text (expected a video, sound or picture file)", "check the path")
+        refuse(path, "is text (expected a video, audio or picture file)", "check the path")
     refuse(
         path,
-        f"cannot be read as media ({_reason(error)}; expected a video, sound or picture file)",
+        f"cannot be read as media ({_reason(error)}; expected a video, audio or picture file)",
         "copy or export it again",
     )
 

@@ -1,9 +1,9 @@
-"""A media file -> `Clip`: eight pictures, eight windows of sound, and what the file does not have.
+"""A media file -> `Clip`: eight frames, eight audio windows, and what the file does not have.
 
-`load_clip` reads whatever FFmpeg reads, with PyAV. Pictures come by the published rule, turned and scaled the
-way they are shown (`frames.py`); sound comes as mono at 16 kHz (`sound.py`); files are never trusted
-(`files.py`, `sources.py`). A picture, a sound file and a silent video are valid: the missing modality is
-stated, never made up. Letters: T frames, H, W pixels, C windows of sound.
+`load_clip` reads whatever FFmpeg reads, with PyAV. Frames come by the official rule, turned and scaled the
+way they are shown (`video.py`); audio comes as mono at 16 kHz (`audio.py`); files are never trusted
+(`untrusted.py`, `container.py`). A picture, an audio file and a video without audio are valid: the missing
+modality is stated, never made up. Letters: T frames, H, W pixels, C audio windows.
 """
 
 from __future__ import annotations
@@ -17,18 +17,20 @@ from typing import Literal
 
 import numpy as np
 
-from nanoemox.media.audio import Sound, read_sound
+from nanoemox.media.audio import AudioWindows, check_compat, read_audio
 from nanoemox.media.clip import (
-    AUDIO_CLIPS,
+    AUDIO_WINDOWS,
     FRAMES_PER_CLIP,
     PRESENT,
     Clip,
+    CodedWarning,
+    frame_indices,
 )
 from nanoemox.media.container import Source, inspect
 from nanoemox.media.untrusted import refuse, shown
-from nanoemox.media.video import Pictures, frame_indices, read_folder, read_pictures
+from nanoemox.media.video import VideoFrames, read_folder, read_frames
 
-FOLDER_FPS = 25.0  # of a folder of pictures without sound
+FOLDER_FPS = 25.0  # of a folder of pictures without audio
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
 _TOO_SHORT_S = 1e-3
 
@@ -40,21 +42,29 @@ def load_clip(
     end_s: float | None = None,
     audio: str | os.PathLike[str] | None = None,
     frames: int = FRAMES_PER_CLIP,
-    audio_clips: int = AUDIO_CLIPS,
-    compat: Literal["published"] | None = None,
+    audio_windows: int = AUDIO_WINDOWS,
+    compat: Literal["official"] | None = None,
 ) -> Clip:
-    """Read a video, a sound file, a picture or a folder of pictures.
+    """Read a video, an audio file, a picture or a folder of pictures.
 
     Args:
-        start_s, end_s: read only this stretch, in seconds from the beginning of the file.
-        audio: a sound file in place of the file's own sound, on the same clock.
-        frames, audio_clips: how many pictures (T) and windows of sound (C).
-        compat: "published" places the windows as the published code does, which misses the end, and resamples
+        path: the file or the folder.
+        start_s: read only from here on, in seconds from the beginning of the file.
+        end_s: read only up to here.
+        audio: an audio file in place of the file's own audio, on the same clock.
+        frames: how many frames to take (T).
+        audio_windows: how many audio windows to take (C).
+        compat: "official" places the windows as the official code does, which misses the end, and resamples
             as it does.
+
+    Returns:
+        The clip; what the file does not have is None in it, and `modalities` says why.
 
     Raises:
         MediaError: in one line, what is wrong with which file, what was expected and what to do.
+        ArgumentError: where `compat` is neither "official" nor None.
     """
+    check_compat(compat)
     path = Path(path)
     if _is_folder(path):
         return load_frames_dir(
@@ -63,7 +73,7 @@ def load_clip(
             end_s=end_s,
             audio=audio,
             frames=frames,
-            audio_clips=audio_clips,
+            audio_windows=audio_windows,
             compat=compat,
         )
     _check_cut(path, start_s, end_s)
@@ -71,28 +81,28 @@ def load_clip(
     cut = (None, None) if source.picture else (start_s, end_s)
     if cut[0] is not None and source.duration_s is not None and cut[0] >= source.duration_s:
         refuse(path, f"ends at {source.stated}, before start_s = {cut[0]:g}", "choose an earlier start")
-    pictures = read_pictures(source, frames, *cut) if source.has_video else None
-    warnings: list[str] = []
-    sound: Sound | None = None
+    video = read_frames(source, frames, *cut) if source.has_video else None
+    warnings: list[CodedWarning] = []
+    track: AudioWindows | None = None
     if audio is not None:
-        sound, no_sound = _other_sound(Path(audio), audio_clips, compat, start_s, end_s), ""
+        track, no_audio = _other_audio(Path(audio), audio_windows, compat, start_s, end_s), ""
     elif source.has_audio:
-        sound = read_sound(source, audio_clips, compat, *cut)
-        no_sound = "the file's sound track holds no sound that can be decoded"
+        track = read_audio(source, audio_windows, compat, *cut)
+        no_audio = "the file's audio track holds no audio that can be decoded"
     else:
-        no_sound = "a picture has no sound" if source.picture else "the file has no sound track"
-    no_video = "the file has sound only"
+        no_audio = "a picture has no audio" if source.picture else "the file has no audio track"
+    no_video = "the file has audio only"
     if source.has_video:
-        no_video = "the file's video track holds no picture that can be decoded"
-        if pictures is None and sound is None:
+        no_video = "the file's video track holds no frame that can be decoded"
+        if video is None and track is None:
             _refuse_nothing(source, cut)
-        if pictures is None:
-            warnings.append(no_video)
-    elif sound is None:
+        if video is None:
+            warnings.append(CodedWarning("video_unreadable", no_video))
+    elif track is None:
         _refuse_nothing(source, cut)
-    if source.has_audio and audio is None and sound is None:
-        warnings.append(no_sound)
-    clip = _clip(path, pictures, sound, no_video, no_sound, warnings)
+    if source.has_audio and audio is None and track is None:
+        warnings.append(CodedWarning("audio_unreadable", no_audio))
+    clip = _clip(path, video, track, no_video, no_audio, warnings)
     whole = cut == (None, None) and audio is None and not source.picture
     if (
         whole
@@ -100,7 +110,7 @@ def load_clip(
         and (source.duration_s or 0) - clip.duration_s > max(1.0, 0.05 * clip.duration_s)
     ):
         cut_off = f"the file is cut off: {clip.duration_s:.2f} s of {source.stated} can be read"
-        return replace(clip, warnings=(cut_off,))
+        return replace(clip, warnings=(CodedWarning("file_cut_off", cut_off),))
     return clip
 
 
@@ -111,15 +121,30 @@ def load_frames_dir(
     end_s: float | None = None,
     audio: str | os.PathLike[str] | None = None,
     frames: int = FRAMES_PER_CLIP,
-    audio_clips: int = AUDIO_CLIPS,
-    compat: Literal["published"] | None = None,
+    audio_windows: int = AUDIO_WINDOWS,
+    compat: Literal["official"] | None = None,
     fps: float | None = None,
 ) -> Clip:
     """Read a folder of pictures as the frames of a video, in the order of their numbers.
 
-    Their rate is `fps`; without it they are spread over `audio`, or come at 25 a second.
-    The rest is as in `load_clip`.
+    Args:
+        path: the folder.
+        start_s: read only from here on, in seconds from the first picture.
+        end_s: read only up to here.
+        audio: an audio file to go with the pictures, on the same clock.
+        frames: how many frames to take (T).
+        audio_windows: how many audio windows to take (C).
+        compat: as in `load_clip`.
+        fps: pictures a second; None spreads them over `audio`, or takes 25 where there is none or a cut is made.
+
+    Returns:
+        The clip; without `audio` it has no audio windows.
+
+    Raises:
+        MediaError: in one line, what is wrong with which file, what was expected and what to do.
+        ArgumentError: where `compat` is neither "official" nor None.
     """
+    check_compat(compat)
     path = Path(path)
     _check_cut(path, start_s, end_s)
     if not _is_folder(path):
@@ -135,12 +160,12 @@ def load_frames_dir(
     if not names:
         refuse(path, "is a folder without pictures (expected a media file)", "name a file in it")
     names.sort(key=_natural)
-    sound: Sound | None = None
+    track: AudioWindows | None = None
     if audio is not None:
-        sound = _other_sound(Path(audio), audio_clips, compat, start_s, end_s)
+        track = _other_audio(Path(audio), audio_windows, compat, start_s, end_s)
     if fps is None:
         uncut = start_s is None and end_s is None
-        fps = len(names) / sound.length_s if sound is not None and uncut else FOLDER_FPS
+        fps = len(names) / track.length_s if track is not None and uncut else FOLDER_FPS
     first = 0 if start_s is None else int(np.ceil(start_s * fps - 1e-6))
     last = len(names) if end_s is None else min(len(names), int(np.ceil(end_s * fps - 1e-6)))
     if first >= last:
@@ -148,51 +173,51 @@ def load_frames_dir(
             path, f"holds {len(names)} pictures at {fps:g} a second, none in the cut", "choose another cut"
         )
     sources = [_lazy_source(path / name) for name in names[first:last]]
-    pictures = Pictures(
+    video = VideoFrames(
         frames=read_folder(sources, frames),
         times_s=tuple(round((first + i) / fps, 6) for i in frame_indices(last - first, frames)),
         length_s=(last - first) / fps,
     )
-    return _clip(path, pictures, sound, "", "a folder of pictures has no sound", [])
+    return _clip(path, video, track, "", "a folder of pictures has no audio", [])
 
 
 def _clip(
     path: Path,
-    pictures: Pictures | None,
-    sound: Sound | None,
+    video: VideoFrames | None,
+    track: AudioWindows | None,
     no_video: str,
-    no_sound: str,
-    warnings: Sequence[str],
+    no_audio: str,
+    warnings: Sequence[CodedWarning],
 ) -> Clip:
-    lengths = [part.length_s for part in (pictures, sound) if part is not None]
+    lengths = [part.length_s for part in (video, track) if part is not None]
     return Clip(
         path=shown(path),
-        frames=None if pictures is None else pictures.frames,
-        audio_clips=None if sound is None else sound.clips,
-        frame_times_s=() if pictures is None else pictures.times_s,
-        audio_starts_s=() if sound is None else sound.starts_s,
+        frames=None if video is None else video.frames,
+        audio_windows=None if track is None else track.windows,
+        frame_times_s=() if video is None else video.times_s,
+        audio_starts_s=() if track is None else track.starts_s,
         duration_s=round(max(lengths, default=0.0), 6),
-        audio_heard=None if sound is None else sound.heard,
-        waveform=None if sound is None else sound.envelope,
+        audio_coverage=None if track is None else track.coverage,
+        waveform=None if track is None else track.envelope,
         modalities={
-            "video": no_video if pictures is None else PRESENT,
-            "audio": no_sound if sound is None else PRESENT,
+            "video": no_video if video is None else PRESENT,
+            "audio": no_audio if track is None else PRESENT,
         },
-        warnings=(*warnings, *(pictures.warnings if pictures else ()), *(sound.warnings if sound else ())),
+        warnings=(*warnings, *(video.warnings if video else ()), *(track.warnings if track else ())),
     )
 
 
-def _other_sound(
-    path: Path, clips: int, compat: Literal["published"] | None, start_s: float | None, end_s: float | None
-) -> Sound:
-    """The sound of a file given for its sound alone."""
+def _other_audio(
+    path: Path, number: int, compat: Literal["official"] | None, start_s: float | None, end_s: float | None
+) -> AudioWindows:
+    """The audio of a file given for its audio alone."""
     if _is_folder(path):
-        refuse(path, "is a folder (expected a sound file)", "name a file in it")
+        refuse(path, "is a folder (expected an audio file)", "name a file in it")
     source = inspect(path)
-    sound = read_sound(source, clips, compat, start_s, end_s) if source.has_audio else None
-    if sound is None:
-        refuse(path, "has no sound that can be decoded there (expected a sound file)", "give another file")
-    return sound
+    track = read_audio(source, number, compat, start_s, end_s) if source.has_audio else None
+    if track is None:
+        refuse(path, "has no audio that can be decoded there (expected an audio file)", "give another file")
+    return track
 
 
 def _refuse_nothing(source: Source, cut: tuple[float | None, float | None]) -> None:
@@ -201,7 +226,8 @@ def _refuse_nothing(source: Source, cut: tuple[float | None, float | None]) -> N
         if cut == (None, None)
         else f" between {cut[0] or 0:g} s and " + ("its end" if cut[1] is None else f"{cut[1]:g} s")
     )
-    kinds = " or ".join(k for k, has in (("picture", source.has_video), ("sound", source.has_audio)) if has)
+    seen = "picture" if source.picture else "frame"
+    kinds = " or ".join(k for k, has in ((seen, source.has_video), ("audio", source.has_audio)) if has)
     refuse(
         source.path,
         f"holds no {kinds} that can be decoded{where} (damaged, cut off, or its data lies in another file)",

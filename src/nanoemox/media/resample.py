@@ -1,4 +1,4 @@
-"""Windowed-sinc resampling as the release does it, for `compat="published"`.
+"""Windowed-sinc resampling as the official code does it, for `compat="official"`.
 
 Theirs is torchaudio's default (Hann window, 6 zero crossings, roll-off 0.99; torchaudio/functional);
 FFmpeg's resampler, which decoding uses otherwise, differs from it by up to 0.08.
@@ -18,7 +18,19 @@ _STEPS = 1 << 14  # computed at once: each takes a copy of all that its kernels 
 
 
 def resample(samples: NDArray[np.float32], from_hz: int, to_hz: int) -> NDArray[np.float32]:
-    """Sound [..., L] at `from_hz` -> [..., ceil(L * to_hz / from_hz)] at `to_hz`."""
+    """Change the sample rate of audio.
+
+    Args:
+        samples: [..., L] at `from_hz`.
+        from_hz: the rate of the samples.
+        to_hz: the rate that is wanted.
+
+    Returns:
+        [..., ceil(L * to_hz / from_hz)] at `to_hz`.
+
+    Raises:
+        ValueError: if a rate is below 1 Hz.
+    """
     if from_hz < 1 or to_hz < 1:
         raise ValueError(f"expected sample rates of at least 1 Hz, got {from_hz} and {to_hz}")
     if from_hz == to_hz:

@@ -12,7 +12,11 @@ import struct
 from pathlib import Path
 from typing import IO, NoReturn
 
-MAX_PIXELS = 40_000_000  # of one picture: above 8K video (33 million), below what would fill the memory
+from nanoemox.files.errors import NanoEmoXError
+
+MAX_PIXELS = (
+    40_000_000  # of one picture or frame: above 8K video (33 million), below what would fill the memory
+)
 MAX_VIDEO_SIDE = 16_384  # pixels
 HEAD_BYTES = 4096
 _OPEN_FLAGS = os.O_RDONLY
@@ -38,7 +42,7 @@ _POINTERS = {  # how files begin that only point to other files
 _POINTERS_WITHIN = {b"<svg": "an SVG drawing", b"<MPD": "a streaming manifest", b"<smil": "a playlist"}
 
 
-class MediaError(ValueError):
+class MediaError(NanoEmoXError):
     """A file that cannot be read. One line: "<path>: what is wrong (expected …); what to do"."""
 
 
@@ -48,7 +52,16 @@ def shown(path: str | os.PathLike[str]) -> str:
 
 
 def refuse(path: str | os.PathLike[str], wrong: str, remedy: str) -> NoReturn:
-    """Raise the one-line error about `path`."""
+    """Raise the one-line error about a file.
+
+    Args:
+        path: the file.
+        wrong: what is wrong with it, and what was expected.
+        remedy: what the user can do.
+
+    Raises:
+        MediaError: always.
+    """
     raise MediaError(f"{shown(path)}: {wrong}; {remedy}")
 
 
@@ -111,12 +124,19 @@ def declared_size(head: bytes, file: IO[bytes]) -> tuple[int, int]:
 
 
 def check_size(path: Path, width: int, height: int, moving: bool = False) -> None:
-    """Refuse pictures that would fill the memory, and videos of a size that only damage explains."""
+    """Refuse frames that would fill the memory, and videos of a size that only damage explains.
+
+    Args:
+        path: the file, for the error.
+        width: pixels.
+        height: pixels.
+        moving: whether it is a video.
+    """
     if width * height > MAX_PIXELS:
         wrong = f"unpacks to {width} x {height} pixels (expected at most {MAX_PIXELS // 1_000_000} million)"
         refuse(path, wrong, "scale it down")
     if moving and max(width, height) > MAX_VIDEO_SIDE:
-        wrong = f"claims pictures of {width} x {height} pixels (expected sides of at most {MAX_VIDEO_SIDE})"
+        wrong = f"claims frames of {width} x {height} pixels (expected sides of at most {MAX_VIDEO_SIDE})"
         refuse(path, wrong, "scale it down, or export it again if it is damaged")
 
 

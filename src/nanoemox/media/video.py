@@ -1,6 +1,6 @@
-"""Pictures out of a video: which ones, found how, and turned the way they are shown.
+"""The frames of a video: which ones, found how, and turned the way they are shown.
 
-The rule is the published one: with m = min(n, vlen), the frames floor(i * vlen / m), i < m, then the last one
+The rule is the official one: with m = min(n, vlen), the frames floor(i * vlen / m), i < m, then the last one
 again up to n. vlen is counted, not believed: short videos are decoded through. Long ones are sampled by
 seeking, each target by its time, so that time and memory stay bounded; there vlen is what the file's index
 says, a count of its packets or, in a large file without an index, its length times its frame rate.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import struct
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -22,11 +23,11 @@ from av.sidedata.sidedata import Type as SideDataType
 from numpy.typing import NDArray
 
 from nanoemox.media import old_pyav
-from nanoemox.media.clip import FRAMES_PER_CLIP
+from nanoemox.media.clip import CodedWarning, frame_indices
 from nanoemox.media.container import Source, decoded, go_to, last_packet_s, packets
 from nanoemox.media.untrusted import MAX_PIXELS, refuse
 
-LONGEST_SIDE_PX = 1280  # pictures are kept at their own size up to this
+LONGEST_SIDE_PX = 1280  # frames are kept at their own size up to this
 DECODE_THROUGH_FRAMES = 1000  # up to here a video is decoded from end to end (40 s at 25 fps)
 DECODE_THROUGH_PIXELS = 2_100_000_000  # and up to here: as many frames at 1080p, fewer of larger ones
 COUNT_BYTES = 64_000_000  # files up to here have their frames counted where the container does not tell
@@ -39,26 +40,27 @@ _SIDE_DATA_KINDS = 48  # more than FFmpeg has
 
 
 @dataclass(frozen=True)
-class Pictures:
+class VideoFrames:
     """`frames` uint8 [T, H, W, 3], the time of each, the length of what they were taken from."""
 
     frames: NDArray[np.uint8]
     times_s: tuple[float, ...]
     length_s: float
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[CodedWarning, ...] = ()
 
 
-def frame_indices(vlen: int, n: int = FRAMES_PER_CLIP) -> list[int]:
-    """Which of `vlen` frames to take: n indices, spread evenly, the last one repeated if too few."""
-    if vlen < 1 or n < 1:
-        raise ValueError(f"expected at least one frame to take and to take from, got n={n}, vlen={vlen}")
-    m = min(n, vlen)
-    indices = [i * vlen // m for i in range(m)]
-    return indices + [indices[-1]] * (n - m)
+def read_frames(source: Source, n: int, start_s: float | None, end_s: float | None) -> VideoFrames | None:
+    """Frames at equal steps between start_s and end_s.
 
+    Args:
+        source: the file.
+        n: how many frames (T).
+        start_s: begin here, in seconds from the beginning of the file; None, at the beginning.
+        end_s: end here, likewise; None, at the end.
 
-def read_pictures(source: Source, n: int, start_s: float | None, end_s: float | None) -> Pictures | None:
-    """n frames between start_s and end_s (None: the whole file), or None where not one can be decoded."""
+    Returns:
+        The frames, or None where not one of them can be decoded.
+    """
     if source.picture:
         return _still(source, n)
     lo, hi = -math.inf if start_s is None else start_s, math.inf if end_s is None else end_s
@@ -79,11 +81,11 @@ def read_pictures(source: Source, n: int, start_s: float | None, end_s: float | 
 # ---------------------------------------------------------------- one frame
 
 
-def _still(source: Source, n: int) -> Pictures | None:
+def _still(source: Source, n: int) -> VideoFrames | None:
     with source.reading("video") as (container, stream):
         for frame in _frames(container, stream):
             picture = _shown(frame, source)
-            return Pictures(np.repeat(picture[None], n, axis=0), (0.0,) * n, 0.0)
+            return VideoFrames(np.repeat(picture[None], n, axis=0), (0.0,) * n, 0.0)
     return None
 
 
@@ -151,15 +153,15 @@ def _without_unnamed(frame: Any) -> Any:
     return graph.pull()
 
 
-def _stack(pictures: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Pictures -> uint8 [T, H, W, 3], all of the first one's size."""
-    height, width = pictures[0].shape[:2]
-    for i, picture in enumerate(pictures):
-        if picture.shape != pictures[0].shape:  # the video changes its size
-            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-            resized = frame.reformat(width, height, **old_pyav.ONE_THREAD).to_ndarray()
-            pictures[i] = resized.astype(np.uint8, copy=False)
-    return np.stack(pictures)
+def _stack(frames: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Frames -> uint8 [T, H, W, 3], all of the first one's size."""
+    height, width = frames[0].shape[:2]
+    for i, frame in enumerate(frames):
+        if frame.shape != frames[0].shape:  # the video changes its size
+            own_size = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
+            resized = own_size.reformat(width, height, **old_pyav.ONE_THREAD).to_ndarray()
+            frames[i] = resized.astype(np.uint8, copy=False)
+    return np.stack(frames)
 
 
 # ---------------------------------------------------------------- short: decode through
@@ -184,7 +186,7 @@ def _packet_times(source: Source, lo: float, hi: float) -> list[float]:
     return sorted(times)
 
 
-def _decode_through(source: Source, n: int, lo: float, hi: float, expected: int) -> Pictures | None:
+def _decode_through(source: Source, n: int, lo: float, hi: float, expected: int) -> VideoFrames | None:
     """Decode all of [lo, hi), keeping the frames wanted if there are `expected`; again if there are not."""
     stated, rate = expected, source.frame_rate_hz
     for _ in range(3):
@@ -213,10 +215,11 @@ def _decode_through(source: Source, n: int, lo: float, hi: float, expected: int)
     indices += [indices[-1]] * (n - len(indices))
     warnings = []
     if stated - count > max(2, 0.02 * stated):
-        warnings.append(f"the video is damaged or cut off: {count} of {stated} pictures could be decoded")
+        damage = f"the video is damaged or cut off: {count} of {stated} frames could be decoded"
+        warnings.append(CodedWarning("video_damaged", damage))
     frames = _stack([kept[i][1] for i in indices])
     times = tuple(round(kept[i][0], 6) for i in indices)
-    return Pictures(frames, times, last - first + 1 / rate, tuple(warnings))
+    return VideoFrames(frames, times, last - first + 1 / rate, tuple(warnings))
 
 
 # ---------------------------------------------------------------- long: seek
@@ -224,7 +227,8 @@ def _decode_through(source: Source, n: int, lo: float, hi: float, expected: int)
 
 def _timetable(source: Source, stream: Any, lo: float, hi: float) -> tuple[int, Callable[[int], float]]:
     """vlen of [lo, hi) and a function from an index to its time: by the file's index, if that is whole."""
-    entries, tb = old_pyav.index_entries(stream) or (), float(stream.time_base)
+    entries: Any = old_pyav.index_entries(stream) or ()
+    tb = float(stream.time_base)
     first_s = (stream.start_time or 0) * tb - source.start_s
     if source.frames and len(entries) >= source.frames:
         origin = entries[0].timestamp
@@ -232,9 +236,11 @@ def _timetable(source: Source, stream: Any, lo: float, hi: float) -> tuple[int, 
         def at(k: int) -> float:
             return (entries[k].timestamp - origin) * tb + first_s
 
-        whole = _first(len(entries), lambda k: entries[k].pos + entries[k].size > source.size)
-        k_lo = _first(whole, lambda k: at(k) >= lo - _EPSILON_S)
-        k_hi = _first(whole, lambda k: at(k) >= hi - _EPSILON_S)
+        # A file that was cut off still has its whole index: only the entries that end inside the file count.
+        indices = range(len(entries))
+        whole = bisect_left(indices, True, key=lambda k: entries[k].pos + entries[k].size > source.size)
+        k_lo = bisect_left(indices, lo - _EPSILON_S, hi=whole, key=at)
+        k_hi = bisect_left(indices, hi - _EPSILON_S, hi=whole, key=at)
         return k_hi - k_lo, lambda k: at(k_lo + k)
     begin, rate = max(lo, first_s), source.frame_rate_hz
     end = (
@@ -247,18 +253,6 @@ def _timetable(source: Source, stream: Any, lo: float, hi: float) -> tuple[int, 
             source, "video", begin
         )  # its stated length is wrong or not there: read on to the end
     return round((min(end, hi) - begin) * rate), lambda k: begin + k / rate
-
-
-def _first(n: int, true_from: Callable[[int], bool]) -> int:
-    """The smallest k < n for which the monotone `true_from(k)` holds, else n."""
-    low, high = 0, n
-    while low < high:
-        middle = (low + high) // 2
-        if true_from(middle):
-            high = middle
-        else:
-            low = middle + 1
-    return low
 
 
 class _Walker:
@@ -275,7 +269,7 @@ class _Walker:
         self.shown_at_s = -math.inf
 
     def find(self, target_s: float) -> tuple[float, NDArray[np.uint8] | None]:
-        """Time and picture of the first frame at or after `target_s` (less half a frame), or of the last."""
+        """Time and pixels of the first frame at or after `target_s` (less half a frame), or of the last."""
         if self.frame is None or (self.seeks_pay and target_s - self.at_s > self.near_s):
             self._jump(target_s)
         for _ in range(FRAMES_PER_SEEK):
@@ -305,9 +299,11 @@ class _Walker:
         return True
 
 
-def _seek_through(source: Source, n: int, lo: float, hi: float, times: list[float] | None) -> Pictures | None:
+def _seek_through(
+    source: Source, n: int, lo: float, hi: float, times: list[float] | None
+) -> VideoFrames | None:
     """n frames of a long video, each by its time; `times` where they are known already."""
-    warnings: list[str] = []
+    warnings: list[CodedWarning] = []
     with source.reading("video") as (container, stream):
         if times is None and source.frames and old_pyav.index_entries(stream) is None:
             times = _packet_times(source, lo, hi)  # exact as well, but the file is read through
@@ -317,15 +313,17 @@ def _seek_through(source: Source, n: int, lo: float, hi: float, times: list[floa
         walker = _Walker(source, container, stream)
         found = [walker.find(time_of(k)) for k in frame_indices(vlen, n)]
         length_s = time_of(vlen - 1) - time_of(0) + 1 / source.frame_rate_hz  # the index lives no longer
-    shown = [picture for _, picture in found if picture is not None]
+    shown = [frame for _, frame in found if frame is not None]
     if len(shown) < n:
         return None
     if lo < 0 and hi == math.inf and source.frames - vlen > max(2, 0.02 * source.frames):
-        warnings.append(f"the video is damaged or cut off: {vlen} of {source.frames} pictures are there")
+        damage = f"the video is damaged or cut off: {vlen} of {source.frames} frames are there"
+        warnings.append(CodedWarning("video_damaged", damage))
     if walker.stuck:
-        warnings.append("key frames lie far apart, so some pictures are earlier than asked for")
+        early = "key frames lie far apart, so some frames are earlier than asked for"
+        warnings.append(CodedWarning("frames_early", early))
     times_s = tuple(round(at, 6) for at, _ in found)
-    return Pictures(_stack(shown), times_s, length_s, tuple(warnings))
+    return VideoFrames(_stack(shown), times_s, length_s, tuple(warnings))
 
 
 def read_folder(sources: list[Source], n: int) -> NDArray[np.uint8]:
@@ -333,7 +331,7 @@ def read_folder(sources: list[Source], n: int) -> NDArray[np.uint8]:
     pictures: dict[int, NDArray[np.uint8]] = {}
     indices = frame_indices(len(sources), n)
     for i in dict.fromkeys(indices):
-        picture = read_pictures(sources[i], 1, None, None)
+        picture = read_frames(sources[i], 1, None, None)
         if picture is None:
             refuse(sources[i].path, "holds no picture that can be decoded", "remove it or export it again")
         pictures[i] = picture.frames[0]

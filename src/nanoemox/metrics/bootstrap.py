@@ -37,8 +37,12 @@ def estimate(rows: Rows, statistic: Statistic, clusters: Clusters = None, seed: 
 
     Args:
         rows: [clips, sums], what each clip adds.
-        statistic: maps sums [..., sums] to values [...]; NaN where undefined.
-        clusters: who speaks in each clip; None, or a single speaker, resamples clips.
+        statistic: Maps sums [..., sums] to values [...]; NaN where undefined.
+        clusters: Who speaks in each clip; None, or a single speaker, resamples clips.
+        seed: The seed of the resamples.
+
+    Returns:
+        The value with its interval and the number of clips.
     """
     return estimates(rows, {"": statistic}, clusters, seed)[""]
 
@@ -46,7 +50,17 @@ def estimate(rows: Rows, statistic: Statistic, clusters: Clusters = None, seed: 
 def estimates(
     rows: Rows, statistics: Mapping[str, Statistic], clusters: Clusters = None, seed: int = 0
 ) -> dict[str, Figure]:
-    """`estimate` for several statistics of the same rows, from one drawing of resamples."""
+    """`estimate` for several statistics of the same rows, from one drawing of resamples.
+
+    Args:
+        rows: [clips, sums], what each clip adds.
+        statistics: Name -> a statistic as `estimate` takes it.
+        clusters: Who speaks in each clip, for intervals over speakers. None resamples clips.
+        seed: The seed of the resamples.
+
+    Returns:
+        Name -> the figure.
+    """
     rows = np.asarray(rows, dtype=np.float64)
     n = len(rows)
     if n == 0:
@@ -94,7 +108,10 @@ def _number(value: float) -> float | None:
 
 def ratio(top: Rows, bottom: Rows) -> Rows:
     """top / bottom, NaN where bottom is 0."""
-    return np.divide(top, bottom, out=np.full(np.shape(bottom), np.nan), where=np.asarray(bottom) > 0)
+    quotient: Rows = np.divide(
+        top, bottom, out=np.full(np.shape(bottom), np.nan), where=np.asarray(bottom) > 0
+    )
+    return quotient
 
 
 def harmonic(precision: Rows, recall: Rows) -> Rows:
@@ -106,6 +123,15 @@ def harmonic(precision: Rows, recall: Rows) -> Rows:
 
 
 def mean(values: Sequence[float], clusters: Clusters = None, seed: int = 0) -> Figure:
-    """Mean of one number a clip: accuracy, a rate."""
+    """Mean of one number a clip: accuracy, a rate.
+
+    Args:
+        values: The number of each clip.
+        clusters: Who speaks in each clip, for intervals over speakers. None resamples clips.
+        seed: The seed of the resamples.
+
+    Returns:
+        The figure with its 95 % interval.
+    """
     rows = np.stack([np.asarray(values, dtype=np.float64), np.ones(len(values))], axis=1)
     return estimate(rows, lambda s: ratio(s[..., 0], s[..., 1]), clusters, seed)

@@ -1,6 +1,6 @@
 """Accuracy, F1, precision and recall over classes, each with the interval that its sample supports (`bootstrap`).
 
-Signatures are (truth, said, clusters, seed) as in scikit-learn, with who speaks in each clip beside them; a figure
+Signatures are (truth, predicted, clusters, seed) as in scikit-learn, with who speaks in each clip beside them; a figure
 is {"value", "low", "high", "n"}, fractions of 1. Nothing here knows tensors.
 """
 
@@ -14,18 +14,28 @@ from nanoemox.metrics.bootstrap import Clusters, Figure, Rows, estimate, mean, r
 
 
 def accuracy(
-    truth: Sequence[str], said: Sequence[str | None], clusters: Clusters = None, seed: int = 0
+    truth: Sequence[str], predicted: Sequence[str | None], clusters: Clusters = None, seed: int = 0
 ) -> Figure:
-    """Share of equal labels; no answer (None) counts as wrong."""
-    return mean([float(t == s) for t, s in zip(truth, said, strict=True)], clusters, seed)
+    """Share of equal labels; no answer (None) counts as wrong.
+
+    Args:
+        truth: The true label of each clip.
+        predicted: The predicted label of each clip; None where there is none.
+        clusters: Who speaks in each clip, for intervals over speakers. None resamples clips.
+        seed: The seed of the resamples.
+
+    Returns:
+        The figure with its 95 % interval.
+    """
+    return mean([float(t == s) for t, s in zip(truth, predicted, strict=True)], clusters, seed)
 
 
-def _confusion(truth: Sequence[str], said: Sequence[str | None]) -> tuple[Rows, int]:
-    """[clips, L * L] one-hot cells of the confusion matrix (true, said), and L: true labels and "other"."""
+def _confusion(truth: Sequence[str], predicted: Sequence[str | None]) -> tuple[Rows, int]:
+    """[clips, L * L] one-hot cells of the confusion matrix (true, predicted), and L: true labels and "other"."""
     labels = {label: i for i, label in enumerate(sorted(set(truth)))}
     other, size = len(labels), len(labels) + 1
     rows = np.zeros((len(truth), size * size))
-    cells = [labels[t] * size + labels.get(s or "", other) for t, s in zip(truth, said, strict=True)]
+    cells = [labels[t] * size + labels.get(s or "", other) for t, s in zip(truth, predicted, strict=True)]
     rows[np.arange(len(truth)), cells] = 1
     return rows, size
 
@@ -34,16 +44,26 @@ def _class_f1(sums: Rows, size: int) -> tuple[Rows, Rows]:
     """Sums [..., L * L] -> F1 of each class [..., L] and how often each is true [..., L]."""
     cells = sums.reshape(*sums.shape[:-1], size, size)
     hits = np.diagonal(cells, axis1=-2, axis2=-1)
-    true, said = cells.sum(-1), cells.sum(-2)
-    total = true + said
+    true, predicted = cells.sum(-1), cells.sum(-2)
+    total = true + predicted
     return np.divide(2 * hits, total, out=np.zeros(total.shape), where=total > 0), true
 
 
 def weighted_f1(
-    truth: Sequence[str], said: Sequence[str | None], clusters: Clusters = None, seed: int = 0
+    truth: Sequence[str], predicted: Sequence[str | None], clusters: Clusters = None, seed: int = 0
 ) -> Figure:
-    """F1 of each true class, weighted by how often it is true (scikit-learn's "weighted")."""
-    rows, size = _confusion(truth, said)
+    """F1 of each true class, weighted by how often it is true (scikit-learn's "weighted").
+
+    Args:
+        truth: The true label of each clip.
+        predicted: The predicted label of each clip; None where there is none.
+        clusters: Who speaks in each clip, for intervals over speakers. None resamples clips.
+        seed: The seed of the resamples.
+
+    Returns:
+        The figure with its 95 % interval.
+    """
+    rows, size = _confusion(truth, predicted)
 
     def statistic(sums: Rows) -> Rows:
         f1, true = _class_f1(sums, size)
@@ -53,10 +73,20 @@ def weighted_f1(
 
 
 def macro_f1(
-    truth: Sequence[str], said: Sequence[str | None], clusters: Clusters = None, seed: int = 0
+    truth: Sequence[str], predicted: Sequence[str | None], clusters: Clusters = None, seed: int = 0
 ) -> Figure:
-    """Plain mean of F1 over the classes that are true at least once."""
-    rows, size = _confusion(truth, said)
+    """Plain mean of F1 over the classes that are true at least once.
+
+    Args:
+        truth: The true label of each clip.
+        predicted: The predicted label of each clip; None where there is none.
+        clusters: Who speaks in each clip, for intervals over speakers. None resamples clips.
+        seed: The seed of the resamples.
+
+    Returns:
+        The figure with its 95 % interval.
+    """
+    rows, size = _confusion(truth, predicted)
 
     def statistic(sums: Rows) -> Rows:
         f1, true = _class_f1(sums, size)
@@ -67,25 +97,45 @@ def macro_f1(
 
 
 def weighted_precision(
-    truth: Sequence[str], said: Sequence[str | None], clusters: Clusters = None, seed: int = 0
+    truth: Sequence[str], predicted: Sequence[str | None], clusters: Clusters = None, seed: int = 0
 ) -> Figure:
-    """Precision of each true class, weighted by how often it is true; 0 for a class that is never said."""
-    rows, size = _confusion(truth, said)
+    """Precision of each true class, weighted by how often it is true; 0 for a class that is never predicted.
+
+    Args:
+        truth: The true label of each clip.
+        predicted: The predicted label of each clip; None where there is none.
+        clusters: Who speaks in each clip, for intervals over speakers. None resamples clips.
+        seed: The seed of the resamples.
+
+    Returns:
+        The figure with its 95 % interval.
+    """
+    rows, size = _confusion(truth, predicted)
 
     def statistic(sums: Rows) -> Rows:
         cells = sums.reshape(*sums.shape[:-1], size, size)
-        hits, true, said_n = np.diagonal(cells, axis1=-2, axis2=-1), cells.sum(-1), cells.sum(-2)
-        precision = np.divide(hits, said_n, out=np.zeros(hits.shape), where=said_n > 0)
+        hits, true, predicted_n = np.diagonal(cells, axis1=-2, axis2=-1), cells.sum(-1), cells.sum(-2)
+        precision = np.divide(hits, predicted_n, out=np.zeros(hits.shape), where=predicted_n > 0)
         return ratio((precision * true).sum(-1), true.sum(-1))
 
     return estimate(rows, statistic, clusters, seed)
 
 
 def unweighted_recall(
-    truth: Sequence[str], said: Sequence[str | None], clusters: Clusters = None, seed: int = 0
+    truth: Sequence[str], predicted: Sequence[str | None], clusters: Clusters = None, seed: int = 0
 ) -> Figure:
-    """Plain mean of recall over the true classes (UAR); WAR is `accuracy`."""
-    rows, size = _confusion(truth, said)
+    """Plain mean of recall over the true classes (UAR); WAR is `accuracy`.
+
+    Args:
+        truth: The true label of each clip.
+        predicted: The predicted label of each clip; None where there is none.
+        clusters: Who speaks in each clip, for intervals over speakers. None resamples clips.
+        seed: The seed of the resamples.
+
+    Returns:
+        The figure with its 95 % interval.
+    """
+    rows, size = _confusion(truth, predicted)
 
     def statistic(sums: Rows) -> Rows:
         cells = sums.reshape(*sums.shape[:-1], size, size)

@@ -1,6 +1,6 @@
 """A small lexicon of emotion words: which words mean nearly the same, and whether they are pleasant.
 
-Open-vocabulary answers are compared by meaning: "delighted" names what "joyful" names. The published scorer
+Open-vocabulary answers are compared by meaning: "delighted" names what "joyful" names. The official scorer
 uses five emotion wheels read from spreadsheets; this lexicon is our own and ships with the package. One group
 per line; the first word names the group. A word belongs to one group only, so that a mapping never depends on
 order. Four wheels divide the groups more coarsely: the seven basic labels, and after Plutchik, Parrott and

@@ -1,6 +1,6 @@
 """Scores of answers against labels, each with the interval that its sample supports (`intervals`).
 
-Signatures are (truth, said, clusters, seed) as in scikit-learn, with who speaks in each clip beside them; a figure
+Signatures are (truth, predicted, clusters, seed) as in scikit-learn, with who speaks in each clip beside them; a figure
 is {"value", "low", "high", "n"}, fractions of 1. Nothing here knows tensors.
 """
 
@@ -25,15 +25,24 @@ from nanoemox.metrics.bootstrap import (
 
 
 def hit_rate(
-    truth: Sequence[str], said: Sequence[Collection[str]], clusters: Clusters = None, seed: int = 0
+    truth: Sequence[str], predicted: Sequence[Collection[str]], clusters: Clusters = None, seed: int = 0
 ) -> dict[str, Figure]:
-    """Share of clips where the basic emotion of the truth is among those said, with precision and label count.
+    """Share of clips where the basic emotion of the truth is among those predicted, with precision and label count.
 
     Both sides are projected alike; a word that the lexicon lacks stands for itself, so no clip drops out. More
     labels never lower the hit rate, hence the other two beside it.
+
+    Args:
+        truth: The true label of each clip.
+        predicted: The predicted labels of each clip.
+        clusters: Who speaks in each clip, for intervals over speakers. None resamples clips.
+        seed: The seed of the resamples.
+
+    Returns:
+        `hit_rate`, `hit_precision` and `labels_per_answer`.
     """
     rows = []
-    for label, labels in zip(truth, said, strict=True):
+    for label, labels in zip(truth, predicted, strict=True):
         mine = basic_emotions(labels)
         hit = float(bool(basic_emotions([label]) & mine))
         rows.append((hit, hit / len(mine) if mine else 0.0, float(len(labels)), 1.0))
@@ -65,16 +74,25 @@ def basic_emotions(labels: Collection[str]) -> frozenset[str]:
 
 def set_scores(
     truth: Sequence[Collection[str]],
-    said: Sequence[Collection[str]],
+    predicted: Sequence[Collection[str]],
     clusters: Clusters = None,
     seed: int = 0,
 ) -> dict[str, Figure]:
     """Mean precision and recall over clips, and their harmonic mean (the rule for open vocabularies).
 
     Clips without a true label are left out; an empty answer has precision and recall 0.
+
+    Args:
+        truth: The true labels of each clip.
+        predicted: The predicted labels of each clip.
+        clusters: Who speaks in each clip, for intervals over speakers. None resamples clips.
+        seed: The seed of the resamples.
+
+    Returns:
+        `f1`, `precision` and `recall`.
     """
     rows, who = [], []
-    for i, (true, mine) in enumerate(zip(truth, said, strict=True)):
+    for i, (true, mine) in enumerate(zip(truth, predicted, strict=True)):
         if true:
             hits = len(set(true) & set(mine))
             rows.append((hits / len(set(mine)) if mine else 0.0, hits / len(set(true)), 1.0))
@@ -90,7 +108,7 @@ def set_scores(
 
 def wheel_scores(
     truth: Sequence[Collection[str]],
-    said: Sequence[Collection[str]],
+    predicted: Sequence[Collection[str]],
     clusters: Clusters = None,
     seed: int = 0,
 ) -> dict[str, Figure]:
@@ -99,10 +117,19 @@ def wheel_scores(
     The rule of MER-UniBench for open vocabularies, with our wheels in place of its five: F1 of each wheel
     from mean precision and recall, then the mean F1. Both sides are projected alike; a word that the lexicon
     lacks stands for itself.
+
+    Args:
+        truth: The true labels of each clip.
+        predicted: The predicted labels of each clip.
+        clusters: Who speaks in each clip, for intervals over speakers. None resamples clips.
+        seed: The seed of the resamples.
+
+    Returns:
+        `f1`, `precision` and `recall`, and `f1_…` of each wheel.
     """
     names = emotion_lexicon.WHEELS
     rows, who = [], []
-    for i, (true, mine) in enumerate(zip(truth, said, strict=True)):
+    for i, (true, mine) in enumerate(zip(truth, predicted, strict=True)):
         expected, given = _on_wheels(true), _on_wheels(mine)
         if not expected[0]:
             continue

@@ -63,7 +63,7 @@ class Agreement(NamedTuple):
         return sum(known) / len(known) if known else None
 
 
-Clue = tuple[str, str, bool]  # part, manner ("" where none is told), denied
+Clue = tuple[str, str, bool]  # part, manner ("" where none is named), denied
 
 
 def _table(rows: dict[str, str]) -> list[tuple[str, str]]:
@@ -89,12 +89,12 @@ def clues(text: str) -> frozenset[Clue]:
     for clause in _CLAUSE.split(text.casefold().replace("’", "'")):
         words = _WORD.findall(clause)
         places = [(i, name) for i, word in enumerate(words) if (name := _part(word))]
-        told = [(i, manner) for i, word in enumerate(words) for manner in _manners(word)]
+        named = [(i, manner) for i, word in enumerate(words) for manner in _manners(word)]
         denied = any(word in _DENY or word.endswith("n't") for word in words)
-        if not places and told and part:  # "his voice was loud, fast": the part of the clause before
-            found |= {(part, manner, denied) for _, manner in told}
+        if not places and named and part:  # "his voice was loud, fast": the part of the clause before
+            found |= {(part, manner, denied) for _, manner in named}
         for i, name in places:
-            near = {manner for j, manner in told if abs(i - j) <= REACH}
+            near = {manner for j, manner in named if abs(i - j) <= REACH}
             found |= {(name, manner, denied) for manner in near or {""}}
             part = name
     return frozenset(found)
@@ -109,23 +109,23 @@ def _emotions(text: str, ascribed: bool) -> tuple[frozenset[str], frozenset[str]
     return frozenset(groups), frozenset(basic)
 
 
-def _f1(truth: Collection[object], said: Collection[object]) -> float:
-    total = len(truth) + len(said)
-    return 2 * len(set(truth) & set(said)) / total if total else 0.0
+def _f1(truth: Collection[object], answer: Collection[object]) -> float:
+    total = len(truth) + len(answer)
+    return 2 * len(set(truth) & set(answer)) / total if total else 0.0
 
 
-def agreement(truth: str, said: str) -> Agreement:
-    """Agreement of `said` with `truth`, each part over what the truth has of it."""
-    ours, theirs = clues(truth), clues(said)
-    told = {(p, m, d) for p, m, d in ours if m}, {(p, m, d) for p, m, d in theirs if m}
+def agreement(truth: str, answer: str) -> Agreement:
+    """Agreement of `answer` with `truth`, each part over what the truth has of it."""
+    ours, theirs = clues(truth), clues(answer)
+    pairs = {(p, m, d) for p, m, d in ours if m}, {(p, m, d) for p, m, d in theirs if m}
     parts = {(p, d) for p, _, d in ours}, {(p, d) for p, _, d in theirs}
     labels = []
     for ascribed in (False, True):
-        (groups, basic), (their_groups, their_basic) = _emotions(truth, ascribed), _emotions(said, ascribed)
+        (groups, basic), (their_groups, their_basic) = _emotions(truth, ascribed), _emotions(answer, ascribed)
         if groups:
             labels.append((_f1(groups, their_groups) + _f1(basic, their_basic)) / 2)
     return Agreement(
-        clues=_mean([_f1(*pair) for pair in (told, parts) if pair[0]]),
+        clues=_mean([_f1(*pair) for pair in (pairs, parts) if pair[0]]),
         labels=_mean(labels),
     )
 

@@ -15,7 +15,7 @@ from nanoemox.metrics.bootstrap import Clusters, Figure, estimate, mean, ratio
 
 def cue_f1(
     truth: Sequence[Mapping[str, Collection[str]]],
-    said: Sequence[Mapping[str, Collection[str]]],
+    predicted: Sequence[Mapping[str, Collection[str]]],
     source: str | None = None,
     clusters: Clusters = None,
     seed: int = 0,
@@ -23,13 +23,23 @@ def cue_f1(
     """Micro F1 of (source, cue) pairs named against pairs present, of one `source` or of all four.
 
     Clips where neither side has a cue of the source add nothing.
+
+    Args:
+        truth: The true cues of each clip, by source.
+        predicted: The predicted cues of each clip, by source.
+        source: The one source that counts; None counts all.
+        clusters: Who speaks in each clip, for intervals over speakers. None resamples clips.
+        seed: The seed of the resamples.
+
+    Returns:
+        The figure with its 95 % interval.
     """
 
     def pairs(cues: Mapping[str, Collection[str]]) -> set[tuple[str, str]]:
         return {(s, _plain(c)) for s, found in cues.items() if source in (None, s) for c in found}
 
     rows, who = [], []
-    for i, (true, mine) in enumerate(zip(map(pairs, truth), map(pairs, said), strict=True)):
+    for i, (true, mine) in enumerate(zip(map(pairs, truth), map(pairs, predicted), strict=True)):
         if true or mine:
             rows.append((len(true & mine), len(true), len(mine)))
             who.append(clusters[i] if clusters is not None else str(i))
@@ -49,7 +59,17 @@ def distinct(text: str, n: int = 2) -> float | None:
 
 
 def dist_n(texts: Sequence[str], n: int = 2, clusters: Clusters = None, seed: int = 0) -> Figure:
-    """Mean of `distinct` over replies; too short ones are left out. Short replies score near 1."""
+    """Mean of `distinct` over replies; too short ones are left out. Short replies score near 1.
+
+    Args:
+        texts: The replies.
+        n: The number of words in a gram.
+        clusters: Who speaks in each clip, for intervals over speakers. None resamples clips.
+        seed: The seed of the resamples.
+
+    Returns:
+        The figure with its 95 % interval.
+    """
     values = [distinct(text, n) for text in texts]
     kept = [i for i, value in enumerate(values) if value is not None]
     who = None if clusters is None else [clusters[i] for i in kept]

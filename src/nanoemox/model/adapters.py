@@ -1,8 +1,8 @@
 """Heterogeneous adapters: a Q-Former for the scene, another for the voice, temporal queries for the face.
 
 Each takes the features of one modality and returns that modality's tokens at the language model's width
-(paper, sec. 3.2; order of operations as in the released code).
-Letters: B batch, T time steps (frames or audio clips), N tokens, D width.
+(paper, sec. 3.2; order of operations as in the official code).
+Letters: B batch, T time steps (frames or audio windows), N tokens, D width.
 """
 
 from __future__ import annotations
@@ -17,7 +17,14 @@ from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
 
 
 class QFormerAdapter(nn.Module):
-    """Learned queries read the time steps of one stream; position embeddings tell the steps apart."""
+    """Learned queries read the time steps of one stream; position embeddings tell the steps apart.
+
+    Args:
+        config: sizes of the Q-Former and of the language model.
+        feature_width: width of the features that are read (D).
+        max_steps: rows of the position embedding: the most frames (T) or audio windows (C).
+        num_tokens: how many tokens come out (N).
+    """
 
     def __init__(self, config: NanoEmoXConfig, feature_width: int, max_steps: int, num_tokens: int) -> None:
         super().__init__()
@@ -34,11 +41,13 @@ class QFormerAdapter(nn.Module):
         if steps > max_steps:
             raise ValueError(
                 f"expected at most {max_steps} time steps, got {steps}; sample fewer of them, or raise "
-                "max_frames or max_audio_clips in the configuration"
+                "max_frames or max_audio_windows in the configuration"
             )
         memory = features + self.position_embedding.weight[:steps]
         queries = self.query_tokens.expand(len(features), -1, -1)
-        return self.projection(self.qformer(queries, encoder_hidden_states=memory).last_hidden_state)
+        hidden = self.qformer(queries, encoder_hidden_states=memory).last_hidden_state
+        tokens: Tensor = self.projection(hidden)
+        return tokens
 
 
 class FaceAdapter(nn.Module):
@@ -60,4 +69,5 @@ class FaceAdapter(nn.Module):
         """Features [B, T, D] -> tokens [B, N, D of the language model]."""
         queries = self.query_tokens.expand(len(features), -1, -1)
         pooled, _ = self.attention(queries, features, features, need_weights=False)
-        return self.projection(pooled)
+        tokens: Tensor = self.projection(pooled)
+        return tokens

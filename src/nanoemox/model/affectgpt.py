@@ -1,8 +1,8 @@
-"""AffectGPT's adapters and fusion (arXiv 2501.16566), for models converted from its published weights.
+"""AffectGPT's adapters and fusion (arXiv 2501.16566), for models converted from its official weights.
 
-They stand apart from adapters.py and fusion.py, and a configuration asks for them by name (`…_form`), so that
-whoever reads or trains the paper's model never meets them. Order of operations as in its released code.
-Letters: B batch, T time steps (frames or audio clips), C audio clips, N tokens, D width.
+They stand apart from adapters.py and fusion.py, and a configuration asks for them by name (`…_type`), so that
+whoever reads or trains the paper's model never meets them. Order of operations as in its official code.
+Letters: B batch, T time steps (frames or audio windows), C audio windows, N tokens, D width.
 """
 
 from __future__ import annotations
@@ -17,7 +17,14 @@ MAX_FUSION_STEPS = 264  # rows of the position embedding over both streams
 
 
 class AttentionAdapter(nn.Module):
-    """One linear map weighs each time step (no softmax); the weighted sum is projected and repeated."""
+    """One linear map weighs each time step (no softmax); the weighted sum is projected and repeated.
+
+    Args:
+        config: sizes of the language model.
+        feature_width: width of the features that are read (D).
+        max_steps: not used here; the Q-Former's adapter needs it.
+        num_tokens: how often the one token is repeated (N).
+    """
 
     def __init__(self, config: NanoEmoXConfig, feature_width: int, max_steps: int, num_tokens: int) -> None:
         super().__init__()
@@ -28,7 +35,8 @@ class AttentionAdapter(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Features [B, T, D] -> tokens [B, N, D of the language model], all alike."""
         pooled = (features * self.weigh(features)).sum(dim=1)  # [B, D]
-        return self.projection(pooled)[:, None].expand(-1, self.num_tokens, -1)
+        token: Tensor = self.projection(pooled)
+        return token[:, None].expand(-1, self.num_tokens, -1)
 
 
 class AttentionFusion(nn.Module):
@@ -54,7 +62,8 @@ class AttentionFusion(nn.Module):
         video = self.video_embedding(video_features.mean(dim=1))
         audio = self.audio_embedding(audio_features.mean(dim=1))
         weights = self.weigh(self.compare(torch.cat([video, audio], dim=-1)))  # [B, 2], video first
-        return video * weights[:, :1] + audio * weights[:, 1:]
+        mixed: Tensor = video * weights[:, :1] + audio * weights[:, 1:]
+        return mixed
 
 
 class QFormerFusion(QFormerAdapter):

@@ -1,12 +1,16 @@
-"""Every size of the model in one object, and the two presets that fill it.
+"""Every size of the model in one object, and the three presets that fill it (presets/*.json).
 
-`nano` is the 2.2 B model of the paper (Nano-EmoX, arXiv 2603.02123; sizes as in its released repository):
+`nano` is the 2.2 B model of the paper (Nano-EmoX, arXiv 2603.02123; sizes as in the official code):
 CLIP ViT-L/14, chinese-hubert-large, FaceXFormer's Swin-B and Qwen2.5-1.5B-Instruct. `pico` has the same parts
-in the same order at about eleven million parameters, small enough to train and run on a laptop.
+in the same order at about eleven million parameters, small enough to train and run on a laptop. `affectgpt` is
+AffectGPT (arXiv 2501.16566), whose official weights can be converted.
 """
 
 from __future__ import annotations
 
+import json
+from dataclasses import field
+from pathlib import Path
 from typing import Any, ClassVar
 
 from transformers import (
@@ -35,59 +39,79 @@ PART_CONFIGS: dict[str, type[PreTrainedConfig]] = {
     "qformer_config": Blip2QFormerConfig,
     "text_config": Qwen2Config,
 }
+# The sizes that lie beside this file in presets/, one JSON file each.
+PRESETS = ("nano", "pico", "affectgpt")
 
 # What each branch may be; the first is the paper's, the others are AffectGPT's (affectgpt.py).
-FORMS: dict[str, tuple[str, ...]] = {
-    "video_adapter_form": ("qformer", "attention"),
-    "audio_adapter_form": ("qformer", "attention"),
-    "fusion_form": ("experts", "attention", "qformer"),
+TYPES: dict[str, tuple[str, ...]] = {
+    "video_adapter_type": ("qformer", "attention"),
+    "audio_adapter_type": ("qformer", "attention"),
+    "fusion_type": ("experts", "attention", "qformer"),
 }
 
 
 class NanoEmoXConfig(PreTrainedConfig):
     """Sizes of encoders, adapters, fusion and language model.
 
-    Args:
-        vision_config, audio_config, face_config, qformer_config, text_config: the parts' own configurations.
-        num_frames, num_audio_clips: T and C, how many frames and audio clips stand for one media clip.
-        max_frames, max_audio_clips: rows of the position embeddings (32 and 8 in the release).
-        video_tokens, audio_tokens, face_tokens, fusion_tokens: placeholders of each kind in a prompt;
-            without face tokens there is no face branch.
-        vision_feature_layer: the CLIP hidden state whose CLS is the scene feature (-2 in the paper).
-        audio_feature_layers: how many of HuBERT's last hidden states are averaged into the voice feature.
-        vision_taps, audio_taps: the hidden states read by the three fusion experts (0 is the embedding).
-        fusion_width, fusion_heads, fusion_experts, fusion_dropout: the hierarchical expert fusion.
-        face_feature_width, face_heads, face_hidden_width, face_dropout: fuse and temporal queries.
-        fusion_token_id, audio_token_id, face_token_id, video_token_id: ids of the placeholders.
-        video_adapter_form, audio_adapter_form: "qformer", or AffectGPT's "attention".
-        fusion_form: "experts", or AffectGPT's "attention" or "qformer" (over features instead of taps).
-        vision_projected: the scene feature is CLIP's projected image feature, as in AffectGPT.
-        world: what the weights have seen, when that is not the real world ("affect_theatre").
+    Attributes:
+        vision_config: The video encoder (CLIP).
+        audio_config: The audio encoder (HuBERT).
+        face_config: The face encoder (Swin).
+        qformer_config: Both Q-Former adapters.
+        text_config: The language model (Qwen2).
+        max_frames: Rows of the position embedding for frames (32 in the official code).
+        max_audio_windows: Rows of the position embedding for audio windows (8 in the official code).
+        video_tokens: Placeholders of the video in a prompt.
+        audio_tokens: Placeholders of the audio in a prompt.
+        face_tokens: Placeholders of the face in a prompt; 0 means that there is no face branch.
+        fusion_tokens: Placeholders of the fusion in a prompt.
+        vision_feature_layer: The CLIP hidden state whose CLS is the video feature (-2 in the paper).
+        audio_feature_layers: How many of HuBERT's last hidden states are averaged into the audio feature.
+        vision_fusion_layers: The hidden states of the video encoder that the fusion experts read (0 is the embedding).
+        audio_fusion_layers: The hidden states of the audio encoder that they read, likewise.
+        fusion_width: Width of the fusion experts.
+        fusion_heads: Attention heads of each fusion expert.
+        fusion_experts: How many fusion experts there are, one for each depth.
+        fusion_dropout: Dropout of the fusion experts and their gate.
+        face_feature_width: Width of the face features.
+        face_heads: Attention heads of the face adapter.
+        face_hidden_width: Width between the two linear layers of the face adapter.
+        face_dropout: Dropout between them.
+        fusion_token_id: Id of the placeholder for the fusion.
+        audio_token_id: Id of the placeholder for the audio.
+        face_token_id: Id of the placeholder for the face.
+        video_token_id: Id of the placeholder for the video.
+        video_adapter_type: "qformer", or AffectGPT's "attention".
+        audio_adapter_type: "qformer", or AffectGPT's "attention".
+        fusion_type: "experts", or AffectGPT's "attention" or "qformer" (over features instead of fusion features).
+        vision_projected: Whether the video feature is CLIP's projected image feature, as in AffectGPT.
+        tie_word_embeddings: Whether the language model reads and writes with one table, as `text_config` says.
+        training_domain: What the weights have seen, if that is not the real world ("affect_theatre").
     """
 
     model_type = "nanoemox"
     sub_configs_defaults: ClassVar[dict[str, Any]] = PART_CONFIGS  # transformers from 5.20
     sub_configs: ClassVar[dict[str, Any]] = PART_CONFIGS  # and before
-    has_no_defaults_at_init = True  # before 5.20; the defaults of the parts are too small for the taps
+    has_no_defaults_at_init = (
+        True  # before 5.20; the defaults of the parts are too small for the fusion layers
+    )
 
-    # Each may be given as a dict or left out; after construction it is the class named here.
-    vision_config: CLIPVisionConfig = None
-    audio_config: HubertConfig = None
-    face_config: SwinConfig = None
-    qformer_config: Blip2QFormerConfig = None
-    text_config: Qwen2Config = None
-    num_frames: int = 8
-    num_audio_clips: int = 8
+    # Each may also be given as a dict; after construction it is the class named here.
+    vision_config: CLIPVisionConfig = field(default_factory=CLIPVisionConfig)
+    audio_config: HubertConfig = field(default_factory=HubertConfig)
+    face_config: SwinConfig = field(default_factory=SwinConfig)
+    qformer_config: Blip2QFormerConfig = field(default_factory=Blip2QFormerConfig)
+    text_config: Qwen2Config = field(default_factory=Qwen2Config)
     max_frames: int = 32
-    max_audio_clips: int = 8
+    max_audio_windows: int = 8
     video_tokens: int = 32
     audio_tokens: int = 32
     face_tokens: int = 4
     fusion_tokens: int = 1
     vision_feature_layer: int = -2
     audio_feature_layers: int = 4
-    vision_taps: list[int] | tuple[int, ...] = (12, 16, 22)
-    audio_taps: list[int] | tuple[int, ...] = (16, 18, 22)
+    vision_fusion_layers: list[int] | tuple[int, ...] = (12, 16, 22)
+    audio_fusion_layers: list[int] | tuple[int, ...] = (16, 18, 22)
     fusion_width: int = 512
     fusion_heads: int = 8
     fusion_experts: int = 3
@@ -100,12 +124,12 @@ class NanoEmoXConfig(PreTrainedConfig):
     audio_token_id: int = 151_666
     face_token_id: int = 151_667
     video_token_id: int = 151_668
-    video_adapter_form: str = "qformer"
-    audio_adapter_form: str = "qformer"
-    fusion_form: str = "experts"
+    video_adapter_type: str = "qformer"
+    audio_adapter_type: str = "qformer"
+    fusion_type: str = "experts"
     vision_projected: bool = False
     tie_word_embeddings: bool = True
-    world: str | None = None
+    training_domain: str | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
         for name, part in PART_CONFIGS.items():  # transformers does it by itself only from 5.20
@@ -114,22 +138,26 @@ class NanoEmoXConfig(PreTrainedConfig):
                 setattr(self, name, part(**(given or {})))
         super().__post_init__(**kwargs)
         self.tie_word_embeddings = self.text_config.tie_word_embeddings
-        for name, taps in (("vision_taps", self.vision_taps), ("audio_taps", self.audio_taps)):
-            layers = getattr(self, name.replace("taps", "config")).num_hidden_layers
-            if len(taps) != self.fusion_experts or not all(0 <= tap <= layers for tap in taps):
+        for name, read, encoder in (
+            ("vision_fusion_layers", self.vision_fusion_layers, self.vision_config),
+            ("audio_fusion_layers", self.audio_fusion_layers, self.audio_config),
+        ):
+            layers = encoder.num_hidden_layers
+            if len(read) != self.fusion_experts or not all(0 <= layer <= layers for layer in read):
                 raise ValueError(
                     f"{name}: expected {self.fusion_experts} hidden states from 0 to {layers}, one per "
-                    f"expert, got {list(taps)}; change {name} or fusion_experts"
+                    f"expert, got {list(read)}; change {name} or fusion_experts"
                 )
-        for name, forms in FORMS.items():
-            if getattr(self, name) not in forms:
-                raise ValueError(f"{name}: expected one of {', '.join(forms)}, got {getattr(self, name)!r}")
+        for name, types in TYPES.items():
+            if getattr(self, name) not in types:
+                raise ValueError(f"{name}: expected one of {', '.join(types)}, got {getattr(self, name)!r}")
 
     @property
     def video_width(self) -> int:
         """Width of the scene features, one per frame."""
         vision = self.vision_config
-        return vision.projection_dim if self.vision_projected else vision.hidden_size
+        width: int = vision.projection_dim if self.vision_projected else vision.hidden_size
+        return width
 
     @property
     def placeholder_ids(self) -> dict[str, int]:
@@ -144,9 +172,7 @@ class NanoEmoXConfig(PreTrainedConfig):
     @classmethod
     def preset(cls, name: str, tokenizer: Any = None) -> NanoEmoXConfig:
         """The configuration called `name` ("pico", "nano", "affectgpt"), fitted to `tokenizer` when one is given."""
-        if name not in PRESETS:
-            raise ValueError(f"unknown preset {name!r}: expected one of {', '.join(PRESETS)}")
-        config = cls(**PRESETS[name])
+        config = cls(**preset_fields(name))
         if tokenizer is not None:
             config.fit_tokenizer(tokenizer, exact=name == "pico")
         return config
@@ -172,158 +198,28 @@ class NanoEmoXConfig(PreTrainedConfig):
         self.text_config.pad_token_id = tokenizer.pad_token_id
 
 
-PRESETS: dict[str, dict[str, Any]] = {
-    "nano": {
-        "vision_config": {  # openai/clip-vit-large-patch14, vision tower
-            "hidden_size": 1024,
-            "intermediate_size": 4096,
-            "num_hidden_layers": 24,
-            "num_attention_heads": 16,
-            "image_size": 224,
-            "patch_size": 14,
-            "projection_dim": 768,
-        },
-        "audio_config": {  # TencentGameMate/chinese-hubert-large
-            "hidden_size": 1024,
-            "intermediate_size": 4096,
-            "num_hidden_layers": 24,
-            "num_attention_heads": 16,
-            "feat_extract_norm": "layer",
-            "conv_bias": True,
-            "do_stable_layer_norm": True,
-        },
-        "face_config": {  # Swin-B, the backbone of FaceXFormer (arXiv 2403.12960)
-            "image_size": 224,
-            "patch_size": 4,
-            "embed_dim": 128,
-            "depths": [2, 2, 18, 2],
-            "num_heads": [4, 8, 16, 32],
-            "window_size": 7,
-        },
-        "qformer_config": {  # BLIP-2's Q-Former cut to two layers, cross-attention in both
-            "hidden_size": 768,
-            "intermediate_size": 3072,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 12,
-            "cross_attention_frequency": 1,
-        },
-        "text_config": {  # Qwen/Qwen2.5-1.5B-Instruct
-            "vocab_size": 151_936,
-            "hidden_size": 1536,
-            "intermediate_size": 8960,
-            "num_hidden_layers": 28,
-            "num_attention_heads": 12,
-            "num_key_value_heads": 2,
-            "max_position_embeddings": 32_768,
-            "rope_parameters": {"rope_theta": 1_000_000.0, "rope_type": "default"},
-            "tie_word_embeddings": True,
-            "bos_token_id": 151_643,
-            "eos_token_id": 151_645,
-            "pad_token_id": 151_643,
-        },
-    },
-    "pico": {
-        "vision_config": {
-            "hidden_size": 192,
-            "intermediate_size": 512,
-            "num_hidden_layers": 6,
-            "num_attention_heads": 6,
-            "image_size": 96,
-            "patch_size": 12,
-            "projection_dim": 192,
-        },
-        "audio_config": {
-            "hidden_size": 160,
-            "intermediate_size": 480,
-            "num_hidden_layers": 6,
-            "num_attention_heads": 5,
-            "feat_extract_norm": "layer",
-            "conv_bias": True,
-            "do_stable_layer_norm": True,
-            "conv_dim": [
-                32,
-                64,
-                64,
-                64,
-                96,
-                96,
-                128,
-            ],  # stride 320, as in the original: 99 steps in 2 s
-            "num_conv_pos_embeddings": 32,
-            "num_conv_pos_embedding_groups": 8,
-            "initializer_range": 0.05,
-        },
-        "face_config": {
-            "image_size": 96,
-            "patch_size": 4,
-            "embed_dim": 32,
-            "depths": [2, 2, 2, 2],
-            "num_heads": [2, 4, 8, 8],
-            "window_size": 3,
-            "mlp_ratio": 2.0,
-            "drop_path_rate": 0.0,
-            "initializer_range": 0.05,
-        },
-        "qformer_config": {
-            "hidden_size": 192,
-            "intermediate_size": 512,
-            "num_hidden_layers": 2,
-            "num_attention_heads": 6,
-            "cross_attention_frequency": 1,
-            "initializer_range": 0.07,  # 1 / sqrt(192): at 0.02 the tokens of every clip come out alike
-        },
-        "text_config": {
-            "vocab_size": 2_048,  # a stand-in until a tokenizer is fitted
-            "hidden_size": 192,
-            "intermediate_size": 512,
-            "num_hidden_layers": 6,
-            "num_attention_heads": 6,
-            "num_key_value_heads": 2,
-            "max_position_embeddings": 2_048,
-            "rope_parameters": {"rope_theta": 10_000.0, "rope_type": "default"},
-            "tie_word_embeddings": True,
-            "initializer_range": 0.05,
-            "bos_token_id": 0,
-            "eos_token_id": 1,
-            "pad_token_id": 0,
-        },
-        "max_frames": 32,
-        "video_tokens": 8,
-        "audio_tokens": 8,
-        "audio_feature_layers": 2,
-        "vision_taps": [3, 4, 5],
-        "audio_taps": [4, 5, 6],
-        "fusion_width": 192,
-        "face_feature_width": 96,
-        "face_hidden_width": 192,
-        "fusion_token_id": 2_044,
-        "audio_token_id": 2_045,
-        "face_token_id": 2_046,
-        "video_token_id": 2_047,
-    },
-}
-# AffectGPT (arXiv 2501.16566) in its released best setup: the same scene and voice encoders, no face branch, a 7 B
-# language model, attention in place of Q-Formers, one token for each stream.
-PRESETS["affectgpt"] = {
-    **{part: PRESETS["nano"][part] for part in ("vision_config", "audio_config", "qformer_config")},
-    "face_config": PRESETS["nano"]["face_config"],  # without face tokens it is never built
-    "text_config": {  # Qwen/Qwen2.5-7B-Instruct
-        **PRESETS["nano"]["text_config"],
-        "vocab_size": 152_064,
-        "hidden_size": 3584,
-        "intermediate_size": 18_944,
-        "num_attention_heads": 28,
-        "num_key_value_heads": 4,
-        "tie_word_embeddings": False,
-    },
-    "video_tokens": 1,
-    "audio_tokens": 1,
-    "face_tokens": 0,
-    "fusion_tokens": 1,
-    "video_adapter_form": "attention",
-    "audio_adapter_form": "attention",
-    "fusion_form": "attention",
-    "vision_projected": True,
-}
+def preset_fields(name: str) -> dict[str, Any]:
+    """The fields of the configuration called `name`, as presets/NAME.json has them.
+
+    Args:
+        name: One of PRESETS.
+
+    Returns:
+        Fresh values; whoever changes them changes no other preset.
+
+    Raises:
+        ValueError: If there is no such preset, or this file is the copy that a saved model brings.
+    """
+    if name not in PRESETS:
+        raise ValueError(f"unknown preset {name!r}: expected one of {', '.join(PRESETS)}")
+    path = Path(__file__).parent / "presets" / f"{name}.json"
+    if not path.is_file():
+        raise ValueError(
+            f"preset {name}: expected {path}, but the code that comes with a saved model brings no presets; read the "
+            "model's own config.json, or install nanoemox"
+        )
+    fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return {key: value for key, value in fields.items() if not key.startswith("_")}  # comments
+
 
 AutoConfig.register(NanoEmoXConfig.model_type, NanoEmoXConfig, exist_ok=True)

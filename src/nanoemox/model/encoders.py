@@ -1,7 +1,7 @@
 """The three frozen encoders: CLIP for the scene, HuBERT for the voice, a multi-scale Swin for the face.
 
 None of the three phases trains them (paper, sec. 3.2), so each output is computed once per clip and kept.
-Letters: B batch, T frames, C audio clips, D width of the encoder, L samples of one audio clip, H, W pixels.
+Letters: B batch, T frames, C audio windows, D width of the encoder, L samples of one audio window, H, W pixels.
 """
 
 from __future__ import annotations
@@ -14,7 +14,13 @@ from transformers import CLIPVisionModel, HubertModel, SwinModel
 from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
 
 # What the encoders of one clip give, by the names that the model's forward takes them.
-FEATURE_NAMES = ("video_features", "video_taps", "audio_features", "audio_taps", "face_features")
+FEATURE_NAMES = (
+    "video_features",
+    "video_fusion_features",
+    "audio_features",
+    "audio_fusion_features",
+    "face_features",
+)
 
 
 class VisionEncoder(nn.Module):
@@ -23,23 +29,23 @@ class VisionEncoder(nn.Module):
     def __init__(self, config: NanoEmoXConfig) -> None:
         super().__init__()
         self.feature_layer = config.vision_feature_layer % (config.vision_config.num_hidden_layers + 1)
-        self.taps = tuple(config.vision_taps)
+        self.fusion_layers = tuple(config.vision_fusion_layers)
         self.model = CLIPVisionModel(config.vision_config)
         self.projection = None  # CLIP's own, to the width it shares with text
         if config.vision_projected:
             self.projection = nn.Linear(config.vision_config.hidden_size, config.video_width, bias=False)
 
     def forward(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
-        """Pixels [B, T, 3, H, W] -> features [B, T, D], taps [B, T, 3 D]."""
+        """Pixels [B, T, 3, H, W] -> features [B, T, D], fusion features [B, T, 3 D]."""
         batch, frames = pixel_values.shape[:2]
-        wanted = [self.feature_layer, *self.taps]
+        wanted = [self.feature_layer, *self.fusion_layers]
         output = self.model(pixel_values.flatten(0, 1).to(self.model.dtype), output_hidden_states=wanted)
         states = output.hidden_states  # 0: after the pre-norm; l: output of layer l; None: not wanted
         cls = {layer: states[layer][:, 0].unflatten(0, (batch, frames)) for layer in set(wanted)}
         main = cls[self.feature_layer]
         if self.projection is not None:
             main = self.projection(output.pooler_output).unflatten(0, (batch, frames))
-        return main, torch.cat([cls[tap] for tap in self.taps], dim=-1)
+        return main, torch.cat([cls[layer] for layer in self.fusion_layers], dim=-1)
 
 
 class AudioEncoder(nn.Module):
@@ -48,20 +54,20 @@ class AudioEncoder(nn.Module):
     def __init__(self, config: NanoEmoXConfig) -> None:
         super().__init__()
         self.feature_layers = config.audio_feature_layers
-        self.taps = tuple(config.audio_taps)
+        self.fusion_layers = tuple(config.audio_fusion_layers)
         self.model = HubertModel(config.audio_config)
 
     def forward(self, input_values: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalised sound [B, C, L] -> features [B, C, D], taps [B, C, 3 D]."""
+        """Normalised sound [B, C, L] -> features [B, C, D], fusion features [B, C, 3 D]."""
         batch, clips = input_values.shape[:2]
         # Before 5.23 transformers draws a random number for each layer in evaluation too: what follows must not notice.
         with torch.random.fork_rng(devices=[], enabled=not self.model.training):
             output = self.model(input_values.flatten(0, 1).to(self.model.dtype), output_hidden_states=True)
-        # Only the last state has passed the final norm, as in the release; transformers 5 lists it without.
+        # Only the last state has passed the final norm, as in the official code; transformers 5 lists it without.
         states = [*output.hidden_states[:-1], output.last_hidden_state]
         means = [state.mean(dim=1).unflatten(0, (batch, clips)) for state in states]
         features = torch.stack(means[-self.feature_layers :]).mean(dim=0)
-        return features, torch.cat([means[tap] for tap in self.taps], dim=-1)
+        return features, torch.cat([means[layer] for layer in self.fusion_layers], dim=-1)
 
 
 class FaceEncoder(nn.Module):
@@ -80,14 +86,16 @@ class FaceEncoder(nn.Module):
     def forward(self, pixel_values: Tensor) -> Tensor:
         """Pixels [B, T, 3, H, W] -> features [B, T, D]."""
         maps = self.stage_maps(pixel_values.flatten(0, 1).to(self.model.dtype))
-        return self.fuse(maps).unflatten(0, pixel_values.shape[:2])
+        features: Tensor = self.fuse(maps).unflatten(0, pixel_values.shape[:2])
+        return features
 
     def stage_maps(self, pixel_values: Tensor) -> tuple[Tensor, ...]:
         """Pixels [B, 3, H, W] -> the output of every stage before its patch merging, [B, D_s, H_s, W_s]."""
         output = self.model(
             pixel_values, output_hidden_states=True, output_hidden_states_before_downsampling=True
         )
-        return output.reshaped_hidden_states[1:]  # the first is the patch embedding
+        maps: tuple[Tensor, ...] = output.reshaped_hidden_states
+        return maps[1:]  # the first is the patch embedding
 
     def fuse(self, maps: tuple[Tensor, ...]) -> Tensor:
         """Stage maps, finest first -> [B, D], the mean of the fused map."""
@@ -96,4 +104,5 @@ class FaceEncoder(nn.Module):
         for stage, projection in zip(maps, self.level_projections, strict=True):
             level = projection(stage.movedim(1, -1)).movedim(-1, 1)
             levels.append(functional.interpolate(level, size=size, mode="bilinear", align_corners=False))
-        return self.fuse_projection(torch.cat(levels[::-1], dim=1)).mean(dim=(-2, -1))  # coarsest level first
+        fused: Tensor = self.fuse_projection(torch.cat(levels[::-1], dim=1))  # coarsest level first
+        return fused.mean(dim=(-2, -1))

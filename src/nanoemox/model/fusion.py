@@ -1,8 +1,8 @@
 """Hierarchical expert fusion: three cross-modal experts, one per depth of the encoders, and a gate.
 
-Paper, sec. 3.3; order of operations as in the released code. The voice asks and the scene answers, at three
+Paper, sec. 3.3; order of operations as in the official code. The voice asks and the scene answers, at three
 levels from concrete to abstract, and the gate says for each clip how much each level counts.
-Letters: B batch, C audio clips, T frames, N tokens, D width, E experts.
+Letters: B batch, C audio windows, T frames, N tokens, D width, E experts.
 """
 
 from __future__ import annotations
@@ -14,7 +14,13 @@ from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
 
 
 class CrossModalExpert(nn.Module):
-    """Attention of the voice over the scene, then a feed-forward, each with a residual around it."""
+    """Attention with audio as query and video as key and value, then a feed-forward, each with a residual around it.
+
+    Args:
+        width: width of the projected features (D).
+        heads: how many heads the attention has.
+        dropout: share of values that training sets to zero.
+    """
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -30,7 +36,8 @@ class CrossModalExpert(nn.Module):
     def forward(self, audio: Tensor, video: Tensor) -> Tensor:
         """Voice [B, C, D] and scene [B, T, D] -> [B, C, D]."""
         hidden = audio + self.attention(audio, video, video, need_weights=False)[0]
-        return hidden + self.feed_forward(hidden)
+        mixed: Tensor = hidden + self.feed_forward(hidden)
+        return mixed
 
 
 class FusionEncoder(nn.Module):
@@ -53,16 +60,20 @@ class FusionEncoder(nn.Module):
         )
         self.projection = nn.Linear(width, config.text_config.hidden_size)
 
-    def forward(self, video_taps: Tensor, audio_taps: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, video_fusion_features: Tensor, audio_fusion_features: Tensor) -> tuple[Tensor, Tensor]:
         """Taps [B, T, E D] and [B, C, E D] -> tokens [B, N, D of the language model], gate [B, E]."""
-        hidden, gate = self.mix(video_taps, audio_taps)
+        hidden, gate = self.mix(video_fusion_features, audio_fusion_features)
         token = self.projection(hidden.mean(dim=1, keepdim=True))
         return token.expand(-1, self.num_tokens, -1), gate
 
-    def mix(self, video_taps: Tensor, audio_taps: Tensor) -> tuple[Tensor, Tensor]:
+    def mix(self, video_fusion_features: Tensor, audio_fusion_features: Tensor) -> tuple[Tensor, Tensor]:
         """Taps [B, T, E D] and [B, C, E D] -> gated sum of the experts [B, C, D], gate [B, E]."""
-        audio = self.audio_projection(audio_taps.unflatten(-1, (self.num_experts, -1)))  # [B, C, E, D]
-        video = self.video_projection(video_taps.unflatten(-1, (self.num_experts, -1)))  # [B, T, E, D]
+        audio = self.audio_projection(
+            audio_fusion_features.unflatten(-1, (self.num_experts, -1))
+        )  # [B, C, E, D]
+        video = self.video_projection(
+            video_fusion_features.unflatten(-1, (self.num_experts, -1))
+        )  # [B, T, E, D]
         fused = [expert(audio[:, :, e], video[:, :, e]) for e, expert in enumerate(self.experts)]
         gate = self.gate(torch.cat(fused, dim=-1).mean(dim=1)).softmax(dim=-1)
         hidden = torch.stack(fused, dim=-1) @ gate[:, None, :, None]  # [B, C, D, E] x [B, 1, E, 1]

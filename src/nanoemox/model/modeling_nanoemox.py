@@ -3,16 +3,16 @@
     video --VisionEncoder--> features --QFormerAdapter--> 32 tokens --.
     sound --AudioEncoder---> features --QFormerAdapter--> 32 tokens --|
     faces --FaceEncoder----> features --FaceAdapter----->  4 tokens --+--> placeholders --> LM --> text
-    taps of video and sound ----------> FusionEncoder --->  1 token --'
+    fusion features of both ----------> FusionEncoder --->  1 token --'
 
 (arXiv 2603.02123, fig. 2.) A row of a batch has a modality exactly if its `input_ids` hold that modality's
-placeholders. Letters: B batch, T frames, C audio clips, N tokens, S text, D width.
+placeholders. Letters: B batch, T frames, C audio windows, N tokens, S text, D width.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -34,15 +34,17 @@ from nanoemox.model.parts import ENCODERS, PARTS, PHASES, parameter_counts
 from nanoemox.model.remote_code import bring_code
 
 MEDIA_NAMES = ("pixel_values_videos", "face_pixel_values", "input_values")
-# The paper's forms, and AffectGPT's where a configuration asks for them (NanoEmoXConfig, `…_form`).
-ADAPTER_FORMS: dict[str, Any] = {"qformer": QFormerAdapter, "attention": AttentionAdapter}
-FUSION_FORMS: dict[str, Any] = {
+# The paper's forms, and AffectGPT's where a configuration asks for them (NanoEmoXConfig, `…_type`).
+Adapter: TypeAlias = QFormerAdapter | AttentionAdapter
+Fusion: TypeAlias = FusionEncoder | AttentionFusion | QFormerFusion
+ADAPTER_TYPES: dict[str, type[Adapter]] = {"qformer": QFormerAdapter, "attention": AttentionAdapter}
+FUSION_TYPES: dict[str, type[Fusion]] = {
     "experts": FusionEncoder,
     "attention": AttentionFusion,
     "qformer": QFormerFusion,
 }
 NEEDED_FEATURES = {
-    "fusion": ("video_taps", "audio_taps"),
+    "fusion": ("video_fusion_features", "audio_fusion_features"),
     "audio": ("audio_features",),
     "face": ("face_features",),
     "video": ("video_features",),
@@ -74,18 +76,22 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
         super().__init__(config)
         self.vision_encoder = VisionEncoder(config)
         self.audio_encoder = AudioEncoder(config)
-        face: list[Any] = [FaceEncoder(config), FaceAdapter(config)] if config.face_tokens else [None, None]
-        self.face_encoder: FaceEncoder = face[0]
-        self.video_adapter: QFormerAdapter = ADAPTER_FORMS[config.video_adapter_form](
+        # Both before the other adapters: with one seed, untrained weights depend on the order of building.
+        face_encoder = FaceEncoder(config) if config.face_tokens else None
+        face_adapter = FaceAdapter(config) if config.face_tokens else None
+        self.face_encoder: FaceEncoder | None = face_encoder
+        self.video_adapter: Adapter = ADAPTER_TYPES[config.video_adapter_type](
             config, config.video_width, config.max_frames, config.video_tokens
         )
-        self.audio_adapter: QFormerAdapter = ADAPTER_FORMS[config.audio_adapter_form](
-            config, config.audio_config.hidden_size, config.max_audio_clips, config.audio_tokens
+        self.audio_adapter: Adapter = ADAPTER_TYPES[config.audio_adapter_type](
+            config, config.audio_config.hidden_size, config.max_audio_windows, config.audio_tokens
         )
-        self.face_adapter: FaceAdapter = face[1]
-        self.fusion: FusionEncoder = FUSION_FORMS[config.fusion_form](config)
+        self.face_adapter: FaceAdapter | None = face_adapter
+        self.fusion: Fusion = FUSION_TYPES[config.fusion_type](config)
         self.language_model = Qwen2ForCausalLM(config.text_config)
         self.generation_config.suppress_tokens = list(config.placeholder_ids.values())
+        # Else transformers drops keys of our own (task_max_new_tokens) when the file is read again.
+        self.generation_config._from_model_config = None
         self.post_init()
 
     def forward(
@@ -98,27 +104,40 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
         face_pixel_values: Tensor | None = None,
         input_values: Tensor | None = None,
         video_features: Tensor | None = None,
-        video_taps: Tensor | None = None,
+        video_fusion_features: Tensor | None = None,
         audio_features: Tensor | None = None,
-        audio_taps: Tensor | None = None,
+        audio_fusion_features: Tensor | None = None,
         face_features: Tensor | None = None,
         logits_to_keep: int | Tensor = 0,
         **kwargs: Any,
     ) -> NanoEmoXOutput:
-        """Text with placeholders, and the media (or their frozen features, which win) -> loss, logits, gate.
+        """One pass over text with placeholders and its media.
 
         Args:
-            input_ids, attention_mask, labels: [B, S]; labels are -100 outside the answer.
-            pixel_values_videos, face_pixel_values: [B, T, 3, H, W]. input_values: [B, C, L].
-            video_features, video_taps, audio_features, audio_taps, face_features: as `encode` returns them.
-            kwargs: whatever else the language model takes (past_key_values, position_ids, use_cache, …).
+            input_ids: [B, S].
+            attention_mask: [B, S].
+            labels: [B, S], -100 outside the answer.
+            inputs_embeds: [B, S, D], in place of `input_ids`.
+            pixel_values_videos: [B, T, 3, H, W].
+            face_pixel_values: [B, T, 3, H, W].
+            input_values: [B, C, L].
+            video_features: [B, T, D], as `encode` returns it; frozen features win over media.
+            video_fusion_features: [B, T, 3 D], likewise.
+            audio_features: [B, C, D], likewise.
+            audio_fusion_features: [B, C, 3 D], likewise.
+            face_features: [B, T, D], likewise.
+            logits_to_keep: how many of the last positions get logits; 0, all.
+            **kwargs: whatever else the language model takes (past_key_values, position_ids, use_cache, …).
+
+        Returns:
+            Loss, logits [B, S, vocabulary], cache, and the gate of the fusion experts [B, 3].
         """
         features = self.encode(
             pixel_values_videos if video_features is None else None,
             face_pixel_values if face_features is None else None,
             input_values if audio_features is None else None,
         )
-        given = (video_features, video_taps, audio_features, audio_taps, face_features)
+        given = (video_features, video_fusion_features, audio_features, audio_fusion_features, face_features)
         features |= {name: x for name, x in zip(FEATURE_NAMES, given, strict=True) if x is not None}
         gate = None
         if input_ids is not None:
@@ -139,34 +158,55 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
         face_pixel_values: Tensor | None = None,
         input_values: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Media tensors -> frozen features [B, T or C, D] by name; those of absent media are missing."""
+        """The frozen encoders.
+
+        Args:
+            pixel_values_videos: [B, T, 3, H, W].
+            face_pixel_values: [B, T, 3, H, W].
+            input_values: [B, C, L].
+
+        Returns:
+            Features [B, T or C, D] by name; those of absent media are missing.
+        """
         features: dict[str, Tensor] = {}
         if pixel_values_videos is not None:
-            features["video_features"], features["video_taps"] = self.vision_encoder(pixel_values_videos)
+            features["video_features"], features["video_fusion_features"] = self.vision_encoder(
+                pixel_values_videos
+            )
         if input_values is not None:
-            features["audio_features"], features["audio_taps"] = self.audio_encoder(input_values)
+            features["audio_features"], features["audio_fusion_features"] = self.audio_encoder(input_values)
         if face_pixel_values is not None and self.face_encoder is not None:
             features["face_features"] = self.face_encoder(face_pixel_values)
         return features
 
     def get_video_features(self, video_features: Tensor) -> Tensor:
         """Scene features [B, T, D] -> tokens [B, N, D of the language model]."""
-        return self.video_adapter(_as_read(video_features, self.video_adapter))
+        tokens: Tensor = self.video_adapter(_as_read(video_features, self.video_adapter))
+        return tokens
 
     def get_audio_features(self, audio_features: Tensor) -> Tensor:
         """Voice features [B, C, D] -> tokens [B, N, D of the language model]."""
-        return self.audio_adapter(_as_read(audio_features, self.audio_adapter))
+        tokens: Tensor = self.audio_adapter(_as_read(audio_features, self.audio_adapter))
+        return tokens
 
     def get_face_features(self, face_features: Tensor) -> Tensor:
         """Face features [B, T, D] -> tokens [B, N, D of the language model]."""
-        return self.face_adapter(_as_read(face_features, self.face_adapter))
+        if self.face_adapter is None:
+            raise ValueError("expected no face features: this model has no face branch (face_tokens is 0)")
+        tokens: Tensor = self.face_adapter(_as_read(face_features, self.face_adapter))
+        return tokens
 
-    def get_fusion_features(self, video_taps: Tensor, audio_taps: Tensor) -> tuple[Tensor, Tensor | None]:
+    def get_fusion_features(
+        self, video_fusion_features: Tensor, audio_fusion_features: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
         """Taps [B, T, 3 D] and [B, C, 3 D] -> tokens [B, N, D of the language model], gate [B, 3].
 
         AffectGPT's forms take features [B, T, D] and [B, C, D] instead, and have no gate (None).
         """
-        return self.fusion(_as_read(video_taps, self.fusion), _as_read(audio_taps, self.fusion))
+        fused: tuple[Tensor, Tensor | None] = self.fusion(
+            _as_read(video_fusion_features, self.fusion), _as_read(audio_fusion_features, self.fusion)
+        )
+        return fused
 
     def merge(self, input_ids: Tensor, features: dict[str, Tensor]) -> tuple[Tensor, Tensor | None]:
         """Ids [B, S] -> embeddings [B, S, D] with the modalities' tokens in place, gate [B, 3] or None."""
@@ -177,7 +217,7 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
             if not rows.any():
                 continue
             self._check_placeholders(kind, where, features)
-            inputs = [features[name][rows] for name in self._needed_features(kind)]
+            inputs = [features[name][rows] for name in self.needed_features(kind)]
             if kind == "fusion":
                 tokens, row_gate = self.get_fusion_features(*inputs)
                 if row_gate is not None:
@@ -193,15 +233,15 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
             embeddings = embeddings.masked_scatter(where[..., None], tokens.to(embeddings.dtype))
         return embeddings, gate
 
-    def _needed_features(self, kind: str) -> tuple[str, ...]:
+    def needed_features(self, kind: str) -> tuple[str, ...]:
         """Names of the features that make the tokens of this kind."""
-        if kind == "fusion" and self.config.fusion_form != "experts":
+        if kind == "fusion" and self.config.fusion_type != "experts":
             return ("video_features", "audio_features")
         return NEEDED_FEATURES[kind]
 
     def _check_placeholders(self, kind: str, where: Tensor, features: dict[str, Tensor]) -> None:
         """Raise unless each row with placeholders has exactly as many as there are tokens to put there."""
-        given = all(name in features for name in self._needed_features(kind))
+        given = all(name in features for name in self.needed_features(kind))
         expected = self.config.placeholder_counts[kind] if given else 0
         for row, count in enumerate(where.sum(dim=1).tolist()):
             if count not in (0, expected):
@@ -214,7 +254,7 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
         self, input_ids: Tensor, is_first_iteration: bool | None = False, **kwargs: Any
     ) -> dict[str, Any]:
         """As usual, but the media go in at the first step only: after it they are in the cache."""
-        inputs = super().prepare_inputs_for_generation(
+        inputs: dict[str, Any] = super().prepare_inputs_for_generation(
             input_ids, is_first_iteration=is_first_iteration, **kwargs
         )
         if not is_first_iteration and kwargs.get("use_cache", True):
@@ -239,13 +279,15 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
         bring_code(save_directory)
 
     def get_input_embeddings(self) -> nn.Embedding:
-        return self.language_model.get_input_embeddings()
+        table: nn.Embedding = self.language_model.get_input_embeddings()
+        return table
 
     def set_input_embeddings(self, value: nn.Module) -> None:
         self.language_model.set_input_embeddings(value)
 
     def get_output_embeddings(self) -> nn.Linear:
-        return self.language_model.get_output_embeddings()
+        table: nn.Linear = self.language_model.get_output_embeddings()
+        return table
 
     def set_output_embeddings(self, value: nn.Module) -> None:
         self.language_model.set_output_embeddings(value)

@@ -35,9 +35,9 @@ LORA_RANK = 16
 LORA_ALPHA = 32
 LORA_DROPOUT = 0.05
 
-# Parameters that the released code builds and trains (waHAHJIAHAO/Nano-EmoX, b08f985), to set beside ours. More than
+# Parameters that the official code builds and trains (waHAHJIAHAO/Nano-EmoX, b08f985), to set beside ours. More than
 # ours, since it holds what no clip ever reads: CLIP's text tower, a projector for single images, two more, a norm.
-PUBLISHED_NANO: dict[str, dict[str, int]] = {
+OFFICIAL_NANO: dict[str, dict[str, int]] = {
     "parameters": {
         "vision_encoder": 303_179_776,
         "audio_encoder": 315_438_720,

@@ -37,13 +37,10 @@ def code() -> dict[str, str]:
 def bring_code(folder: str | Path) -> None:
     """Put the code beside saved weights, and name the classes in the configurations that are there.
 
-    A folder within the package itself needs no second copy, and a copy of this file leaves the rest to transformers.
+    A copy of this file, where nanoemox is not installed, leaves that to transformers.
     """
     folder = Path(folder)
-    if (
-        __name__ != "nanoemox.model.remote_code"
-        or Path(__file__).resolve().parent.parent in folder.resolve().parents
-    ):
+    if __name__ != "nanoemox.model.remote_code":
         return
     for module, text in code().items():
         (folder / f"{module}.py").write_text(text, encoding="utf-8")
@@ -53,3 +50,11 @@ def bring_code(folder: str | Path) -> None:
             fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
             fields["auto_map"] = {key: AUTO_MAP[key] for key in keys}
             path.write_text(json.dumps(fields, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":  # renew the code in a folder, such as the bundled one
+    import sys
+
+    from nanoemox.model.remote_code import bring_code as bring
+
+    bring(sys.argv[1])

@@ -1,29 +1,42 @@
-"""A language model as judge, through any OpenAI-compatible URL: the published protocol, kept honest.
+"""A language model as judge, through any OpenAI-compatible server: the official protocol, kept honest.
 
-The release asks gpt-3.5-turbo-0125 at temperature 0 for two scores from 1 to 10, overlap of clues and overlap
-of labels, and takes the first number of each reply; a failed call silently scores 0 there. Here the questions
-have our own wording, replies are kept on disk so that a second run asks nothing and gives the same, calls are
-tried again with growing pauses, and what failed is listed and never scored. `estimate` tells the cost before
-anything is sent. Texts leave this machine for the URL that the user names and no other.
+The official code asks gpt-3.5-turbo-0125 at temperature 0 for two scores from 1 to 10, the overlap of clues and the
+overlap of labels, and takes the first number of each reply; a call that fails silently scores 0 there. Here the
+questions have our own wording, replies are kept on disk, so that a second run asks nothing and gives the same, and
+what failed is listed by clip and never scored: it is left out of the judge's mean and of its `n`. The same server can
+read emotion labels from answers in running text, where a rule can only look for words.
+
+Nothing is sent unless the user names a server. The cost is logged before anything is sent, and texts leave this
+machine for that server and no other: a redirect to another one is not followed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import re
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
+from nanoemox.data.schema import Prediction
+from nanoemox.files.atomic import write_json
+from nanoemox.files.errors import ArgumentError, NanoEmoXError
+from nanoemox.metrics import bootstrap
+from nanoemox.scoring.prediction_files import OWN_ROUTE, FileFault
+from nanoemox.tasks.grammar import GRAMMAR, LIST
+
+logger = logging.getLogger(__name__)
+BY_RULE = (GRAMMAR, LIST, OWN_ROUTE)  # routes that need no second opinion
+LOWEST = 1.0  # of the judge's scale
 LETTERS_A_TOKEN = 4  # a rule of thumb for English
 TOKENS_A_REPLY = 8
-RETRY = {408, 409, 425, 429, 500, 502, 503, 504}
+NO_KEY = "none"  # what a server without keys is sent; the client insists on something
 QUESTIONS = {
     "clues": (
         "Below are two descriptions of one person. Note for yourself what each says of the face, the voice, the "
@@ -40,123 +53,255 @@ LABELS_QUESTION = (
     "List the emotions that the text below attributes to its main person, as words in square brackets, separated "
     "by commas. Leave out what the text denies. Reply [] if it names none, and write nothing else."
 )
-Post = Callable[[str, Mapping[str, str], bytes, float], bytes]
 
 
-def _post(url: str, headers: Mapping[str, str], body: bytes, timeout_s: float) -> bytes:
-    request = urllib.request.Request(url, data=body, headers=dict(headers), method="POST")
-    with urllib.request.urlopen(request, timeout=timeout_s) as reply:
-        return bytes(reply.read())
+class JudgeError(NanoEmoXError):
+    """A question that got no usable reply. One line: the server, what happened, what to do."""
 
 
-@dataclass
+# ---------------------------------------------------------------- asking a server
+
+
+@dataclass(frozen=True)
 class Judge:
     """A chat model behind `url` (".../v1"), asked at temperature 0.
 
-    The key is read from the environment variable named `key_variable`; servers without keys need none.
+    cache: the folder where replies are kept. prices: of a million tokens in and out. only_estimate: nothing is asked,
+    only the cost is told. key_variable: the environment variable that holds the key; a server without keys needs none.
+    max_retries: how often a call is tried again, with growing pauses, after a timeout, a lost connection or an answer
+    such as 429 or 500.
     """
 
     url: str
     model: str
     cache: str | Path
+    prices: tuple[float, float] = (0.0, 0.0)
+    only_estimate: bool = False
     key_variable: str = "OPENAI_API_KEY"
-    attempts: int = 5
+    max_retries: int = 4
     timeout_s: float = 60.0
-    pause_s: float = 1.0
-    post: Post = _post
-    asked: int = 0
-    failed: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if not re.match(r"https?://", self.url):
-            raise ValueError(f"judge: expected a URL that begins with http:// or https://, got {self.url!r}")
+        try:
+            parts = urlsplit(self.url)
+            usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except ValueError:  # such as a port that is no number
+            usable = False
+        if not usable:
+            raise ArgumentError(
+                f"judge: expected a URL such as http://localhost:8000/v1, which begins with http:// or https://, "
+                f"got {self.url!r}"
+            )
+
+    @cached_property
+    def _client(self) -> Any:
+        try:
+            from openai import DefaultHttpxClient, OpenAI
+        except ImportError as error:
+            raise ArgumentError(
+                'a server can only be asked with the package openai; install it with: pip install "nanoemox[judge]"'
+            ) from error
+        return OpenAI(
+            base_url=self.url,
+            api_key=os.environ.get(self.key_variable) or NO_KEY,
+            max_retries=self.max_retries,
+            timeout=self.timeout_s,
+            http_client=DefaultHttpxClient(follow_redirects=False),
+        )
 
     def ask(self, question: str) -> str:
-        """The reply to one question, from disk if it was asked before; raises when every attempt failed."""
-        body, data, kept = self._request(question)
+        """The reply to one question, from disk if it was asked before. Errors: JudgeError after the last try."""
+        body, kept = self._request(question)
         if kept.is_file():
             return str(json.loads(kept.read_text(encoding="utf-8"))["reply"])
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        reply = self._send(data)
-        part = kept.with_suffix(".part")
-        part.write_text(json.dumps({"request": body, "reply": reply}, ensure_ascii=False), encoding="utf-8")
-        part.replace(kept)
+        kept.parent.mkdir(parents=True, exist_ok=True)  # before a reply is paid for
+        reply = self._send(body)
+        write_json(kept, {"request": body, "reply": reply})
         return reply
 
     def knows(self, question: str) -> bool:
         """Whether the reply is on disk already."""
-        return self._request(question)[2].is_file()
+        return self._request(question)[1].is_file()
 
-    def _request(self, question: str) -> tuple[dict[str, Any], bytes, Path]:
-        """What is sent, as an object and as bytes, and where its reply is kept."""
+    def _request(self, question: str) -> tuple[dict[str, Any], Path]:
+        """What is sent, and where its reply is kept."""
         body = {"model": self.model, "temperature": 0, "messages": [{"role": "user", "content": question}]}
         data = json.dumps(body, ensure_ascii=False, sort_keys=True).encode()
         name = hashlib.sha256(self.url.encode() + b" " + data).hexdigest()
-        return body, data, Path(self.cache) / f"{name}.json"
+        return body, Path(self.cache) / f"{name}.json"
 
-    def _send(self, data: bytes) -> str:
-        headers = {"Content-Type": "application/json"}
-        if os.environ.get(self.key_variable):
-            headers["Authorization"] = f"Bearer {os.environ[self.key_variable]}"
-        url = self.url.rstrip("/") + "/chat/completions"
-        problem = "no attempt was made"
-        for attempt in range(self.attempts):
-            if attempt:
-                time.sleep(self.pause_s * 2 ** (attempt - 1))
-            self.asked += 1
+    def _send(self, body: Mapping[str, Any]) -> str:
+        client = self._client
+        import openai
+
+        try:
+            completion = client.chat.completions.create(**body)
+        except openai.APIStatusError as error:
+            problem = f"HTTP {error.status_code} {error.response.reason_phrase}"
+        except openai.APIConnectionError as error:
+            problem = f"{type(error).__name__}: {error.__cause__ or error}"
+        except (openai.OpenAIError, ValueError) as error:  # ValueError: a reply that is no JSON
+            problem = f"{type(error).__name__}: {error}"
+        else:
             try:
-                reply: Any = json.loads(self.post(url, headers, data, self.timeout_s))
-                return str(reply["choices"][0]["message"]["content"])
-            except urllib.error.HTTPError as error:
-                problem = f"HTTP {error.code} {error.reason}"
-                if error.code not in RETRY:
-                    break
-            except (OSError, ValueError, LookupError, TypeError) as error:
-                problem = f"{type(error).__name__}: {error}"
-        raise ConnectionError(f"{url}: no answer ({problem}); check the URL, the model's name and the key")
+                return completion.choices[0].message.content or ""
+            except (AttributeError, LookupError, TypeError):  # a server that speaks another language
+                problem = f"expected a chat completion, the server replied {str(completion)[:80]!r}"
+        raise JudgeError(f"{self.url}: no answer ({problem}); check the URL, the model's name and the key")
 
-    def scores(self, pairs: Mapping[str, tuple[str, str]]) -> dict[str, dict[str, float]]:
-        """Clip -> {"clues", "labels"} from 1 to 10 for (truth, said); a failed clip is in `failed` instead."""
-        found: dict[str, dict[str, float]] = {}
-        for name, texts in pairs.items():
-            questions = dict(zip(QUESTIONS, questions_about(*texts), strict=True))
-            try:
-                found[name] = {part: _number(self.ask(question)) for part, question in questions.items()}
-            except (ConnectionError, ValueError) as error:
-                self.failed[name] = str(error)
-        return found
-
-    def labels(self, text: str) -> list[str]:
-        """Emotion words of a free text, as the model reads it."""
-        reply = self.ask(question_for_labels(text))
-        found = re.search(r"\[(.*?)\]", reply, re.DOTALL)
-        if not found:
-            raise ValueError(f"expected words in square brackets, the server replied {reply[:80]!r}")
-        return [part.strip(" '\"\n") for part in found.group(1).split(",") if part.strip(" '\"\n")]
-
-
-def questions_about(truth: str, said: str) -> list[str]:
-    """What a judge is asked about two descriptions, in the order of QUESTIONS."""
-    texts = f"Description A:\n{truth}\n\nDescription B:\n{said}"
-    return [f"{question}\n\n{texts}" for question in QUESTIONS.values()]
-
-
-def question_for_labels(text: str) -> str:
-    return f"{LABELS_QUESTION}\n\n{text}"
-
-
-def _number(reply: str) -> float:
-    found = re.search(r"\d+(?:\.\d+)?", reply)
-    if not found or not 0 <= float(found.group()) <= 10:
-        raise ValueError(f"expected a number from 1 to 10, the judge replied {reply[:80]!r}")
-    return float(found.group())
+    def announce(self, questions: Sequence[str]) -> dict[str, Any]:
+        """Log what asking will cost, before anything is sent; what is on disk already costs nothing."""
+        new = [question for question in questions if not self.knows(question)]
+        known = len(questions) - len(new)
+        cost = estimate(new, *self.prices)
+        logger.info(
+            "%s is to answer %s questions (%s more are known): about %s tokens in and %s out%s",
+            self.url,
+            *(f"{number:,}" for number in (cost["calls"], known, cost["tokens_in"], cost["tokens_out"])),
+            f", cost {cost['cost']:,}" if any(self.prices) else "; give --prices for the cost",
+        )
+        return {"url": self.url, "model": self.model, "known": known, **cost}
 
 
 def estimate(
     questions: Sequence[str], per_million_in: float = 0.0, per_million_out: float = 0.0
 ) -> dict[str, float]:
-    """Calls, tokens and cost of asking, before anything is sent; prices are the user's, tokens a rule of thumb."""
+    """Estimate what asking will take, before anything is sent. Tokens are a rule of thumb.
+
+    Args:
+        questions: What is to be asked.
+        per_million_in: The price of a million tokens that are sent.
+        per_million_out: The price of a million tokens that come back.
+
+    Returns:
+        The number of calls, of tokens in and out, and the cost.
+    """
     sent = sum(len(question) for question in questions) / LETTERS_A_TOKEN
     replies = TOKENS_A_REPLY * len(questions)
     cost = (sent * per_million_in + replies * per_million_out) / 1e6
     return {"calls": len(questions), "tokens_in": round(sent), "tokens_out": replies, "cost": round(cost, 4)}
+
+
+# ---------------------------------------------------------------- questions and replies
+
+
+def questions_about(truth: str, answer: str) -> dict[str, str]:
+    """What a judge is asked about two descriptions: "clues" and "labels" -> the question."""
+    texts = f"Description A:\n{truth}\n\nDescription B:\n{answer}"
+    return {part: f"{question}\n\n{texts}" for part, question in QUESTIONS.items()}
+
+
+def question_for_labels(text: str) -> str:
+    """What a server is asked about one answer in running text."""
+    return f"{LABELS_QUESTION}\n\n{text}"
+
+
+def read_score(reply: str) -> float:
+    """The first number of a judge's reply. Errors: JudgeError where it has none, or one that is not on the scale."""
+    found = re.search(r"\d+(?:\.\d+)?", reply)
+    if not found or not 0 <= float(found.group()) <= 10:
+        raise JudgeError(f"expected a number from 1 to 10, the judge replied {reply[:80]!r}")
+    return float(found.group())
+
+
+def read_labels(reply: str) -> tuple[str, ...]:
+    """The words in square brackets of a server's reply. Errors: JudgeError where it has no brackets."""
+    found = re.search(r"\[(.*?)\]", reply, re.DOTALL)
+    if not found:
+        raise JudgeError(f"expected words in square brackets, the server replied {reply[:80]!r}")
+    words = (part.strip(" '\"\n") for part in found.group(1).split(","))
+    return tuple(word for word in words if word)
+
+
+# ---------------------------------------------------------------- scores and labels of answers
+
+
+class JudgedReasons(NamedTuple):
+    """The judge's part of a report, and the clips that it could not score."""
+
+    report: dict[str, Any]
+    faults: list[FileFault]
+
+
+def judge_reasons(
+    judge: Judge,
+    references: Mapping[str, str],
+    answers: Mapping[str, str],
+    speakers: Mapping[str, str],
+    seed: int = 0,
+) -> JudgedReasons:
+    """Score reasons by the overlap of clues and of labels, 1 to 10, with intervals.
+
+    Args:
+        judge: The server to ask.
+        references: Clip id -> the true reasons.
+        answers: Clip id -> the reasons of the system. A clip without an answer gets the lowest score, unasked.
+        speakers: Clip id -> who speaks, for intervals over speakers.
+        seed: The seed of the intervals.
+
+    Returns:
+        The cost, the means and the scores, and what the judge failed at.
+    """
+    pairs = {name: (text, answers.get(name, "")) for name, text in references.items()}
+    asked = {name: questions_about(*pair) for name, pair in pairs.items() if pair[1].strip()}
+    report = judge.announce([question for questions in asked.values() for question in questions.values()])
+    if judge.only_estimate:
+        return JudgedReasons(report, [])
+    # Ask both questions about each clip; a clip is scored only if both replies are numbers.
+    scores = {name: dict.fromkeys(QUESTIONS, LOWEST) for name in pairs if name not in asked}
+    faults: list[FileFault] = []
+    for name, questions in asked.items():
+        try:
+            scores[name] = {part: read_score(judge.ask(question)) for part, question in questions.items()}
+        except JudgeError as error:
+            faults.append(FileFault("no score from the judge (not in its means)", f"{name}: {error}"))
+    kept = [name for name in pairs if name in scores]
+    who = [speakers.get(name) or name for name in kept]
+    figures = {
+        f"judge_{part}": bootstrap.mean([scores[name][part] for name in kept], who, seed)
+        for part in QUESTIONS
+    }
+    return JudgedReasons(
+        report | {"figures": figures, "scores": scores, "unanswered": len(pairs) - len(asked)}, faults
+    )
+
+
+class ServerLabels(NamedTuple):
+    """Answers and their routes with a server's labels in place, its part of a report, and what it failed at."""
+
+    answers: dict[str, Prediction]
+    routes: dict[str, str]
+    report: dict[str, Any]
+    faults: list[FileFault]
+
+
+def labels_by_server(
+    judge: Judge, answers: Mapping[str, Prediction], routes: Mapping[str, str]
+) -> ServerLabels:
+    """Put a server's labels in place of those that a rule took from running text.
+
+    Args:
+        judge: The server to ask.
+        answers: Clip id -> the answer.
+        routes: Clip id -> the rule by which its labels were read.
+
+    Returns:
+        The answers and routes, the cost, and what the server failed at: there the labels found by rule stay.
+    """
+    texts = {
+        name: answers[name].text
+        for name, route in routes.items()
+        if route not in BY_RULE and answers[name].text.strip()
+    }
+    report = judge.announce([question_for_labels(text) for text in texts.values()])
+    found, found_routes, faults = dict(answers), dict(routes), []
+    for name, text in () if judge.only_estimate else texts.items():
+        try:
+            labels = read_labels(judge.ask(question_for_labels(text)))
+        except JudgeError as error:
+            kind = "no labels from the server (those found by rule count)"
+            faults.append(FileFault(kind, f"{name}: {error}"))
+            continue
+        found[name] = answers[name].model_copy(update={"labels": labels})
+        found_routes[name] = "server"
+    return ServerLabels(found, found_routes, report, faults)

@@ -1,7 +1,8 @@
-"""Any system's predictions as rows: csv, tsv, jsonl, json and the published npz, with every fault by name.
+"""Any system's predictions as rows: csv, tsv, jsonl, json and the official npz, with every fault by name.
 
 Files of other groups are read as they are. Nothing is dropped and nothing is guessed: a line that cannot be
-read, an id that comes twice, bytes that are not UTF-8 are kept in `Faults`, counted and listed.
+read, an id that comes twice, bytes that are not UTF-8 are faults, counted and listed. How a row becomes an answer,
+its task says.
 """
 
 from __future__ import annotations
@@ -10,15 +11,17 @@ import csv
 import io
 import json
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypedDict
 
+from nanoemox.data.schema import Prediction
+from nanoemox.files.errors import ArgumentError
 from nanoemox.files.npz import read_npz
-from nanoemox.metrics.emotion_mentions import emotions
-from nanoemox.tasks.task import POLARITIES, TASKS, parse_labels
+from nanoemox.tasks.base import Task
+from nanoemox.tasks.closed import EMPTY
+from nanoemox.tasks.grammar import NO_ROUTE, Answer, Reading
+from nanoemox.tasks.task import TASKS
 
 ID = ("id", "ids", "name", "names", "filename", "file", "clip", "video", "sample", "index")
 TEXT = (
@@ -33,7 +36,6 @@ TEXT = (
     "answer",
     "reply",
 )
-LABEL = ("pred_label", "pred_labels", "prediction", "pred", "label", "labels", "openset", "emotion", "intent")
 TRUTH = ("truth", "gt", "ground_truth", "target", "true_label")
 OWN: dict[str, type | tuple[type, ...]] = {  # keys of our own form that are read, and what they hold
     "label": str,
@@ -47,109 +49,138 @@ OWN: dict[str, type | tuple[type, ...]] = {  # keys of our own form that are rea
     "probabilities": dict,
     "error": str,
 }
-_FRAMED = re.compile(
-    r"(?:label|emotional states?|sentiment state|emotion of the speaker|intent(?:ion)?)\s+(?:is|are)\b", re.I
-)
+OWN_ROUTE = "own fields"
+FAILED = "the system failed (counts as wrong)"
 
 Row = dict[str, Any]
 
 
-@dataclass
-class Faults:
-    """Kind of fault -> the names of clips or lines that have it."""
+class FileFault(NamedTuple):
+    """One thing that is odd about a file: the kind of fault, and the clip or line that has it."""
 
-    found: dict[str, list[str]] = field(default_factory=dict)
-
-    def add(self, kind: str, name: object) -> None:
-        self.found.setdefault(kind, []).append(str(name))
-
-    def counts(self) -> dict[str, int]:
-        return {kind: len(names) for kind, names in self.found.items()}
+    kind: str
+    name: str
 
 
-def read_rows(path: str | Path, faults: Faults) -> list[Row]:
-    """One row an answer, each with an `id`; what cannot be read is in `faults`."""
+class FaultNames(TypedDict):
+    """How many clips or lines have a kind of fault, and which."""
+
+    n: int
+    names: list[str]
+
+
+def grouped(faults: Iterable[FileFault]) -> dict[str, FaultNames]:
+    """Faults by their kind."""
+    found: dict[str, FaultNames] = {}
+    for kind, name in faults:
+        entry = found.setdefault(kind, {"n": 0, "names": []})
+        entry["n"] += 1
+        entry["names"].append(name)
+    return found
+
+
+class FileReading(NamedTuple):
+    """One row as a prediction, by which route it was read, and what is odd about it."""
+
+    prediction: Prediction
+    route: str
+    faults: list[FileFault]
+
+
+def read_rows(path: str | Path) -> tuple[list[Row], list[FileFault]]:
+    """One row an answer, each with an `id`, and what could not be read."""
     path = Path(path)
     kind = path.suffix.casefold()
     if not path.is_file():
-        raise ValueError(f"{path}: there is no such file; expected predictions, or a folder of evaluate")
+        raise ArgumentError(f"{path}: there is no such file; expected predictions, or a folder of evaluate")
+    faults: list[FileFault] = []
     if kind == ".npz":
         rows = _from_npz(path)
     elif kind in (".csv", ".tsv"):
-        rows = _from_table(path, "\t" if kind == ".tsv" else ",", faults)
+        rows, faults = _from_table(path, "\t" if kind == ".tsv" else ",")
     elif kind in (".jsonl", ".json"):
-        rows = _from_json(path, faults)
+        rows, faults = _from_json(path)
     else:
-        raise ValueError(f"{path}: expected .csv, .tsv, .jsonl, .json or .npz; convert it to one of these")
+        raise ArgumentError(f"{path}: expected .csv, .tsv, .jsonl, .json or .npz; convert it to one of these")
     known: list[Row] = []
     for number, row in enumerate(rows, 1):
         name = _first(row, ID)
         if name is None or not str(name).strip():
-            faults.add("row without an id", f"row {number}")
+            faults.append(FileFault("row without an id", f"row {number}"))
             continue
         known.append({**row, "id": str(name).strip()})
-    return known
+    return known, faults
 
 
-def _decoded(path: Path, faults: Faults) -> str:
+def _decoded(path: Path) -> tuple[str, list[FileFault]]:
     data = path.read_bytes()
+    faults: list[FileFault] = []
     if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
         text = data.decode("utf-16", errors="replace")
         if "\ufffd" in text:
-            faults.add("not UTF-16 (unreadable bytes became U+FFFD)", path.name)
-        return text
+            faults.append(FileFault("not UTF-16 (unreadable bytes became U+FFFD)", path.name))
+        return text, faults
     lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
     out = []
     for number, line in enumerate(lines, 1):
         try:
             out.append(line.decode("utf-8"))
         except UnicodeDecodeError:
-            faults.add("not UTF-8 (unreadable bytes became U+FFFD)", f"line {number}")
+            faults.append(FileFault("not UTF-8 (unreadable bytes became U+FFFD)", f"line {number}"))
             out.append(line.decode("utf-8", errors="replace"))
-    return "\n".join(out)
+    return "\n".join(out), faults
 
 
-def _from_table(path: Path, comma: str, faults: Faults) -> list[Row]:
-    csv.field_size_limit(2**31 - 1)
-    reader = csv.DictReader(io.StringIO(_decoded(path, faults), newline=""), delimiter=comma)
+def _from_table(path: Path, comma: str) -> tuple[list[Row], list[FileFault]]:
+    before = csv.field_size_limit(2**31 - 1)  # for the whole process, so it is set back
+    try:
+        return _table_rows(path, comma)
+    finally:
+        csv.field_size_limit(before)
+
+
+def _table_rows(path: Path, comma: str) -> tuple[list[Row], list[FileFault]]:
+    text, faults = _decoded(path)
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=comma)
     names = [name.strip() for name in reader.fieldnames or () if name]
     if not any(n.casefold() in ID for n in names):
-        raise ValueError(
+        raise ArgumentError(
             f"{path}: expected a column of names ({', '.join(ID[:4])}) and one of answers, "
             f"found {', '.join(names) or 'no heading'}; rename them"
         )
-    if not any(n.casefold() in (*TEXT, *LABEL, *OWN) for n in names):
-        raise ValueError(
+    label_columns = {column for task in TASKS.values() for column in task.label_columns}
+    if not any(n.casefold() in {*TEXT, *OWN, *label_columns} for n in names):
+        raise ArgumentError(
             f"{path}: expected a column of answers, such as text, label or pred_label, found {', '.join(names)}"
         )
     rows = []
     try:
         for row in reader:
             if None in row:
-                faults.add("more cells than columns", f"line {reader.line_num}")
+                faults.append(FileFault("more cells than columns", f"line {reader.line_num}"))
             rows.append({k.strip().casefold(): v for k, v in row.items() if k is not None and v is not None})
     except csv.Error as error:
-        raise ValueError(
+        raise ArgumentError(
             f"{path}, line {reader.line_num}: expected a table ({error}); write it again"
         ) from error
-    return rows
+    return rows, faults
 
 
-def _from_json(path: Path, faults: Faults) -> list[Row]:
-    text = _decoded(path, faults)
+def _from_json(path: Path) -> tuple[list[Row], list[FileFault]]:
+    text, faults = _decoded(path)
     if path.suffix.casefold() == ".json":
         try:
             whole = json.loads(text)
         except json.JSONDecodeError as error:
-            raise ValueError(f"{path}: expected JSON ({error}); write it again") from error
+            raise ArgumentError(f"{path}: expected JSON ({error}); write it again") from error
         if isinstance(whole, Mapping):
-            return [_pair(name, item) for name, item in whole.items()]
+            return [_pair(name, item) for name, item in whole.items()], faults
         if not isinstance(whole, list):
-            raise ValueError(f"{path}: expected a list of objects, or one object of answers by name")
+            raise ArgumentError(f"{path}: expected a list of objects, or one object of answers by name")
         for number, item in enumerate(whole, 1):
             if not isinstance(item, dict):
-                faults.add("not a JSON object", f"entry {number}")
-        return [item for item in whole if isinstance(item, dict)]
+                faults.append(FileFault("not a JSON object", f"entry {number}"))
+        return [item for item in whole if isinstance(item, dict)], faults
     rows = []
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():
@@ -161,20 +192,24 @@ def _from_json(path: Path, faults: Faults) -> list[Row]:
         if isinstance(row, dict):
             rows.append(row)
         else:
-            faults.add("not a JSON object", f"line {number}")
-    return rows
+            faults.append(FileFault("not a JSON object", f"line {number}"))
+    return rows, faults
 
 
 def _from_npz(path: Path) -> list[Row]:
-    arrays = read_npz(path)
+    arrays = read_npz(path, "name2reason, or filenames and fileitems")
     if isinstance(arrays.get("name2reason"), Mapping):
         return [_pair(name, item) for name, item in arrays["name2reason"].items()]
     if "filenames" in arrays and "fileitems" in arrays:
         names, items = list(arrays["filenames"]), list(arrays["fileitems"])
         if len(names) != len(items):
-            raise ValueError(f"{path}: {len(names)} filenames but {len(items)} fileitems; they must pair up")
+            raise ArgumentError(
+                f"{path}: {len(names)} filenames but {len(items)} fileitems; they must pair up"
+            )
         return [_pair(name, item) for name, item in zip(names, items, strict=True)]
-    raise ValueError(f"{path}: expected name2reason, or filenames and fileitems; found {', '.join(arrays)}")
+    raise ArgumentError(
+        f"{path}: expected name2reason, or filenames and fileitems; found {', '.join(arrays)}"
+    )
 
 
 def _pair(name: object, item: Any) -> Row:
@@ -199,62 +234,54 @@ def truth_of(row: Row) -> str | None:
     return None if value is None else str(value).strip() or None
 
 
-def prediction(row: Row, task: str, candidates: Sequence[str] | None, faults: Faults) -> tuple[Row, str]:
-    """One row as a prediction of a task, and the route by which its labels were found."""
+def prediction(row: Row, task: Task[Any], candidates: Sequence[str] | None = None) -> FileReading:
+    """One row as a prediction of a task.
+
+    Args:
+        row: What the file says about one clip, with its `id`.
+        task: The task that is answered.
+        candidates: The labels that the clip's question offered.
+
+    Returns:
+        The prediction, how it was read, and the row's faults.
+    """
+    clip = row["id"]
     text = _first(row, TEXT)
     text = "" if text is None else str(text)
-    line: Row = {"id": row["id"], "task": task, "text": text}
-    if row.get("task") == task:  # our own form
-        own = _own_fields(row, faults)
-        if "error" in own:
-            faults.add("the system failed (counts as wrong)", f"{row['id']}: {own['error'][:60]}")
-            return {**line, **own}, "none"
+    if row.get("task") == task.name:  # our own form
+        own, error, faults = _own_fields(row)
+        if error:
+            faults = [*faults, FileFault(FAILED, f"{clip}: {error[:60]}")]
+            failed = Answer(**own | {"text": text})
+            return FileReading(Prediction.of(clip, task.name, failed, error=error), NO_ROUTE, faults)
         if own:
-            _check_own(row["id"], task, own, candidates, faults)
-            return {**line, **own}, "own fields"
+            answer = Answer(**own | {"text": text})
+            reading = Reading(answer, OWN_ROUTE, task.faults(answer, candidates))
+            return _as_prediction(clip, task, reading, faults)
         row = {key: value for key, value in row.items() if key not in OWN}
-    labels = None if task in ("reasoning", "empathy") else _first(row, LABEL)
-    if task == "sentiment":
-        labels = row.get("polarity") or row.get("valence") or row.get("score") or labels
-    stated = ", ".join(map(str, labels)) if isinstance(labels, list) else labels
-    line["text"] = text = text if stated is None else str(stated)
+    else:
+        faults = []
+    stated = task.stated(row)
+    if stated is not None:
+        text = ", ".join(map(str, stated)) if isinstance(stated, list) else str(stated)
     if not text.strip():
-        faults.add("empty answer", row["id"])
-        return line, "none"
-    if task == "open_vocabulary":
-        line["labels"], route = labels_from(text)
-        return line, route
-    if task == "sentiment" and text.strip().casefold() in ("nan", "inf", "-inf", "+inf"):
-        faults.add("valence is not a number", row["id"])
-        return line, "none"
-    parsed = TASKS[task].parse(text, candidates)
-    for key in ("label", "polarity", "valence", "thinking", "reply", "cues"):
-        value = getattr(parsed, key)
-        if value not in (None, {}, ()):
-            line[key] = value
-    if isinstance(line.get("valence"), float) and not math.isfinite(line["valence"]):
-        faults.add("valence is not a number", row["id"])
-        del line["valence"]
-    if task in ("emotion", "intent"):
-        known = {c.casefold() for c in candidates or TASKS[task].defaults}
-        said = str(line.get("label") or "")
-        if task == "emotion":
-            line["labels"], route = labels_from(text)
-        else:
-            route = "label"
-        if said.casefold() not in known:
-            faults.add("label outside the list", f"{row['id']}: {said[:60]!r}")
-        return line, "answer grammar" if _FRAMED.search(text) else route
-    if task in ("reasoning", "empathy"):
-        return line, "answer grammar" if line.get("cues") or line.get("thinking") else "free text"
-    if task == "sentiment" and line.get("polarity") not in POLARITIES:
-        faults.add("label outside the list", f"{row['id']}: {text[:60]!r}")
-    return line, "answer grammar" if _FRAMED.search(text) else "label"
+        faults = [*faults, FileFault(EMPTY, clip)]
+        return FileReading(Prediction.of(clip, task.name, Answer(text=text)), NO_ROUTE, faults)
+    reading = task.read(text, candidates)
+    kept = reading.answer.model_copy(update={"text": text})
+    return _as_prediction(clip, task, reading._replace(answer=kept), faults)
 
 
-def _own_fields(row: Row, faults: Faults) -> Row:
-    """The keys of our own form that hold what they should; others are faults."""
+def _as_prediction(clip: str, task: Task[Any], reading: Reading, before: Sequence[FileFault]) -> FileReading:
+    """A reading with its clip's name on every fault."""
+    faults = [FileFault(kind, f"{clip}: {detail}" if detail else clip) for kind, detail in reading.faults]
+    return FileReading(Prediction.of(clip, task.name, reading.answer), reading.route, [*before, *faults])
+
+
+def _own_fields(row: Row) -> tuple[Row, str | None, list[FileFault]]:
+    """The keys of our own form that hold what they should, the error if there is one, and what is wrong with others."""
     own: Row = {}
+    faults = []
     for key, kind in OWN.items():
         value = row.get(key)
         if value is None:
@@ -266,35 +293,18 @@ def _own_fields(row: Row, faults: Faults) -> Row:
             right = all(isinstance(part, str) for part in value.values())
         if key == "cues" and right:
             right = all(isinstance(c, list) and all(isinstance(x, str) for x in c) for c in value.values())
+        if key == "probabilities" and right:
+            right = all(_is_share(share) for share in value.values())
         if not right:
-            faults.add("a field of another type (not read)", f"{row['id']}: {key} {value!r:.40}")
+            kind_of_fault = "a field of another type (not read)"
+            faults.append(FileFault(kind_of_fault, f"{row['id']}: {key} {value!r:.40}"))
         elif isinstance(value, float) and not math.isfinite(value):
-            faults.add("valence is not a number", row["id"])
+            faults.append(FileFault("valence is not a number", row["id"]))
         else:
             own[key] = value
-    return own
+    error = own.pop("error", None)
+    return own, error, faults
 
 
-def _check_own(name: str, task: str, own: Row, candidates: Sequence[str] | None, faults: Faults) -> None:
-    """Name what is missing or off the list; it stays as it is and counts as wrong."""
-    key = {"sentiment": "polarity", "open_vocabulary": "labels", "reasoning": "cues", "empathy": "reply"}.get(
-        task, "label"
-    )
-    if not own.get(key) and task != "reasoning":
-        faults.add("empty answer", name)
-    elif task in ("emotion", "intent", "sentiment"):
-        known = {label.casefold() for label in candidates or TASKS[task].defaults}
-        if str(own[key]).casefold() not in known:
-            faults.add("label outside the list", f"{name}: {own[key][:60]!r}")
-
-
-def labels_from(text: str) -> tuple[tuple[str, ...], str]:
-    """Labels by the first rule that fits: the trained grammar, a list, emotion words in running text."""
-    if _FRAMED.search(text):
-        return parse_labels(text), "answer grammar"
-    body = text.strip()
-    short = body.startswith("[") or all(len(part.split()) <= 3 for part in re.split(r",|;|\n", body))
-    if short and not re.search(r"\b(?:not|no|never|without)\b", body, re.I):
-        return parse_labels(body), "label list"
-    found = emotions(body)
-    return found, "words in running text" if found else "none"
+def _is_share(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1

@@ -7,7 +7,6 @@ older drawing is made anew, not taken for the one asked for. A repeated run leav
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import os
 import time
@@ -33,6 +32,8 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from nanoemox.files.atomic import write_jsonl
+from nanoemox.files.errors import ArgumentError, NanoEmoXError
 from nanoemox.theatre.render import render
 from nanoemox.theatre.script import SPLITS, Script, stage_script
 
@@ -48,7 +49,7 @@ _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THR
 _ERRORS_SHOWN = 5
 
 
-class MakeError(RuntimeError):
+class MakeError(NanoEmoXError):
     """Some clips could not be made; the finished ones are kept. The message names the failed ones."""
 
 
@@ -126,25 +127,38 @@ def _cores() -> int:
 def make_theatre(
     out: Path, clips: int, seed: int, split: str, workers: int | None = None, *, quiet: bool = False
 ) -> MakeReport:
-    """Make `clips` clips of a split and their manifest, sorted by id. `workers`: none means one per core.
+    """Make clips of a split and their manifest, sorted by id.
 
-    Errors: ValueError for impossible arguments; MakeError when clips failed (the others are finished first,
-    no manifest is written, and the same call goes on from there).
+    Args:
+        out: The folder that gets the clips and manifest.jsonl.
+        clips: How many.
+        seed: The same seed always makes the same clips.
+        split: "train", "val" or "test".
+        workers: Processes; None means one per core.
+        quiet: Show no bar.
+
+    Returns:
+        What the run did.
+
+    Raises:
+        ArgumentError: For impossible arguments.
+        MakeError: When clips failed. The others are finished first, no manifest is written, and the same call
+            goes on from there.
     """
     if clips < 1:
-        raise ValueError(f"clips = {clips}: expected at least 1")
+        raise ArgumentError(f"clips = {clips}: expected at least 1")
     if split not in SPLITS:
-        raise ValueError(f"unknown split {split!r}: expected one of {', '.join(SPLITS)}")
+        raise ArgumentError(f"unknown split {split!r}: expected one of {', '.join(SPLITS)}")
     if workers is not None and workers < 1:
-        raise ValueError(f"workers = {workers}: expected at least 1, or none for one per core")
+        raise ArgumentError(f"workers = {workers}: expected at least 1, or none for one per core")
     out = Path(out)
     if out.exists() and not out.is_dir():
-        raise ValueError(f"{out}: expected a folder to write to, found a file; choose another name")
+        raise ArgumentError(f"{out}: expected a folder to write to, found a file; choose another name")
     (out / "clips").mkdir(parents=True, exist_ok=True)
     start = time.perf_counter()
     workers = min(workers or _cores(), clips)
     records: list[dict[str, Any]] = []
-    failed: list[str] = []
+    failed: dict[str, Exception] = {}
     made = 0
     columns = (
         TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
@@ -171,7 +185,7 @@ def make_theatre(
                     except BrokenProcessPool:
                         raise
                     except Exception as error:  # a failed clip must not cost the others
-                        failed.append(f"{split}-{seed}-{index:06d}: {type(error).__name__}: {error}")
+                        failed[f"{split}-{seed}-{index:06d}"] = error
                     else:
                         records.append(record)
                         made += new
@@ -185,16 +199,18 @@ def make_theatre(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     if failed:
+        shown = [f"{name}: {type(error).__name__}: {error}" for name, error in sorted(failed.items())]
         more = f"; and {len(failed) - _ERRORS_SHOWN} more" if len(failed) > _ERRORS_SHOWN else ""
-        raise MakeError(
-            f"{len(failed)} of {clips} clips failed ({'; '.join(sorted(failed)[:_ERRORS_SHOWN])}{more}); "
+        message = (
+            f"{len(failed)} of {clips} clips failed ({'; '.join(shown[:_ERRORS_SHOWN])}{more}); "
             f"the {len(records)} finished ones are kept in {out}, without a manifest; mend it and run again"
         )
+        faults = (OSError, av.FFmpegError, NanoEmoXError)
+        bugs = [error for error in failed.values() if not isinstance(error, faults)]
+        if bugs:  # of ours: they keep their traceback
+            raise RuntimeError(message) from bugs[0]
+        raise MakeError(message)
     manifest = out / "manifest.jsonl"
     records.sort(key=lambda record: str(record["id"]))
-    part = manifest.with_name(".manifest.jsonl.part")
-    part.write_text(
-        "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records), encoding="utf-8"
-    )
-    part.replace(manifest)
+    write_jsonl(manifest, records)
     return MakeReport(manifest, clips, made, clips - made, time.perf_counter() - start)

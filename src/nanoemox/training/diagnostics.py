@@ -7,8 +7,8 @@ reaches too.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -16,15 +16,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from nanoemox.data.decoded_clips import Tensors
-from nanoemox.data.schema import Record, plain_labels, turns_of
+from nanoemox.data.schema import Prediction, Record
 from nanoemox.inference.analyzer import EmotionAnalyzer
 from nanoemox.inference.results import Request
 from nanoemox.model.modeling_nanoemox import MEDIA_NAMES, NanoEmoXForConditionalGeneration
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor, stack_media
-from nanoemox.scoring import score as scoring
+from nanoemox.scoring.score import Scores, constant_predictions, majority, score
 from nanoemox.tasks.task import TASKS
 
-logger = logging.getLogger(__name__)
+Values = dict[str, dict[str, float | None]]  # task -> figure -> value
 COLLAPSED = 0.95  # a mean cosine above this means that the tokens say next to nothing
 
 
@@ -36,14 +36,16 @@ def token_cosines(
     model.eval()
     batch = {name: value.to(model.device) for name, value in stack_media(features).items()}
     batch |= model.encode(**{name: batch.pop(name) for name in MEDIA_NAMES if name in batch})
-    tokens = {}
+    tokens: dict[str, Tensor] = {}
     if "audio_features" in batch:
         tokens["audio"] = model.get_audio_features(batch["audio_features"])
     if "video_features" in batch:
-        tokens["face"] = model.get_face_features(batch["face_features"])
+        if "face_adapter" in model.parts():
+            tokens["face"] = model.get_face_features(batch["face_features"])
         tokens["video"] = model.get_video_features(batch["video_features"])
-        if "audio_taps" in batch:
-            tokens["fusion"] = model.get_fusion_features(batch["video_taps"], batch["audio_taps"])[0]
+    video, audio = model.needed_features("fusion")
+    if video in batch and audio in batch:
+        tokens["fusion"] = model.get_fusion_features(batch[video], batch[audio])[0]
     found = {}
     for name, value in tokens.items():  # [B, N, D]
         found[name] = {
@@ -64,88 +66,117 @@ def _mean_cosine(vectors: Tensor) -> float:
     return round(float((total / (number * (number - 1))).mean()), 4)
 
 
-def check_health(
+@dataclass(frozen=True)
+class Diagnosis:
+    """Cosines of the tokens by adapter; figures by task, beside those of the majority answer; what is alarming."""
+
+    clips: int
+    modalities: list[str] | str
+    token_cosines: dict[str, dict[str, float]]
+    tasks: Values
+    majority: Values
+    alarms: list[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The object that diagnostics.json holds."""
+        return asdict(self)
+
+    def table(self) -> str:
+        """The report in lines a person reads."""
+        rows = [f"health on {self.clips} clips ({self.modalities})"]
+        for adapter, cosines in self.token_cosines.items():
+            shown = "  ".join(f"{name} {value:.3f}" for name, value in cosines.items())
+            rows.append(f"  {adapter:7s} {shown}")
+        for task, figures in self.tasks.items():
+            majority = self.majority.get(task, {})
+            shown = ", ".join(
+                _beside(name, value, majority.get(name))
+                for name, value in figures.items()
+                if value is not None
+            )
+            rows.append(f"  {task}: {shown}")
+        return "\n".join([*rows, *(f"  ALARM {text}" for text in self.alarms)])
+
+
+def _beside(name: str, value: float, majority: float | None) -> str:
+    return f"{name} {value:.3f}" + ("" if majority is None else f" (majority {majority:.3f})")
+
+
+def diagnose(
     model: NanoEmoXForConditionalGeneration,
     processor: NanoEmoXProcessor,
     records: Sequence[Record],
     store: Tensors,
     tasks: Sequence[str] | None = None,
-    only: Sequence[str] | None = None,
+    modalities: Sequence[str] | None = None,
     batch_size: int = 32,
-) -> dict[str, Any]:
-    """Cosines of the tokens, and scores per task and per slot on `records` beside those of the majority answer."""
+) -> Diagnosis:
+    """Cosines of the tokens, and scores per task and per slot on `records` beside those of the majority answer.
+
+    Args:
+        model: The model to look at.
+        processor: The processor that goes with it.
+        records: Labelled clips that it was not trained on.
+        store: The clips' features or media; clips that it lacks are left out.
+        tasks: The names of tasks; None, every task that has labels.
+        modalities: Give the model only these of "text", "video", "audio".
+        batch_size: Clips at a time.
+
+    Returns:
+        What was found.
+    """
     records = [record for record in records if record.id in store]
     analyzer = EmotionAnalyzer(model, processor)
-    names = [
-        task for task in tasks or TASKS if any(scoring.has_labels(plain_labels(r), task) for r in records)
-    ]
-    labels = {record.id: plain_labels(record) for record in records}
-    lines: list[dict[str, Any]] = []
+    labels = {record.id: record.labels for record in records}
+    names = [t for t in tasks or TASKS if any(TASKS[t].has_label(known) for known in labels.values())]
+    predictions: list[Prediction] = []
     for start in range(0, len(records), batch_size):
         batch = records[start : start + batch_size]
-        requests = [
-            Request(store[r.id], r.text, turns_of(r), names, {}, set(only) if only else None) for r in batch
-        ]
+        requests = [Request(store[r.id], r.text, r.turns, names, {}, modalities or None) for r in batch]
         for record, answers in zip(batch, analyzer.answer_batch(requests), strict=True):
-            lines += [{"id": record.id, "task": task, **answers.tasks[task].to_dict()} for task in names]
-    constant = scoring.majority(list(labels.values()), names)
-    constant_lines = [
-        {"id": clip, "task": task, **answer} for clip in labels for task, answer in constant.items()
-    ]
-    report = {
-        "clips": len(records),
-        "modalities": sorted(only) if only else "all",
-        "token_cosines": token_cosines(model, [store[record.id] for record in records]),
-        "tasks": _values(scoring.score(labels, lines, None, names, 0)),
-        "majority": _values(scoring.score(labels, constant_lines, None, names, 0)),
-    }
-    report["alarms"] = alarms(report)
-    return report
+            predictions += [Prediction.of(record.id, task, answers.tasks[task]) for task in names]
+    constant = constant_predictions(labels, majority(list(labels.values()), names))
+    cosines = token_cosines(model, [store[record.id] for record in records])
+    ours = _values(score(labels, predictions, None, names, 0))
+    theirs = _values(score(labels, constant, None, names, 0))
+    return Diagnosis(
+        clips=len(records),
+        modalities=sorted(modalities) if modalities else "all",
+        token_cosines=cosines,
+        tasks=ours,
+        majority=theirs,
+        alarms=alarms(cosines, ours, theirs),
+    )
 
 
-def alarms(report: Mapping[str, Any]) -> list[str]:
-    """What a person should look at before going on."""
+def alarms(cosines: Mapping[str, Mapping[str, float]], ours: Values, theirs: Values) -> list[str]:
+    """What a person should look at before going on.
+
+    Args:
+        cosines: Of the tokens, by adapter.
+        ours: The model's figures by task.
+        theirs: Those of the majority answer.
+
+    Returns:
+        One sentence an alarm.
+    """
     found = []
-    for adapter, cosines in report["token_cosines"].items():
-        for kind in ("within_clip", "across_clips"):
-            if cosines[kind] > COLLAPSED:
-                where = "of one clip" if kind == "within_clip" else "of different clips"
-                found.append(f"{adapter}: the tokens {where} are alike (cosine {cosines[kind]:.2f})")
-    for task, figures in report["tasks"].items():
-        for name in (
-            "accuracy",
-            "weighted_f1",
-            "set_f1",
-            "cue_f1",
-            "emotion_accuracy",
-            "cause_accuracy_unmentioned",
-        ):
-            ours, theirs = figures.get(name), report["majority"].get(task, {}).get(name)
-            if ours is not None and theirs is not None and ours <= theirs:
-                found.append(f"{task}: {name} {ours:.2f} is not above the majority answer's {theirs:.2f}")
+    for adapter, kinds in cosines.items():
+        for kind, where in (("within_clip", "of one clip"), ("across_clips", "of different clips")):
+            if kinds[kind] > COLLAPSED:
+                found.append(f"{adapter}: the tokens {where} are alike (cosine {kinds[kind]:.2f})")
+    for task, figures in ours.items():
+        for name in TASKS[task].watched_figures:
+            value, majority_value = figures.get(name), theirs.get(task, {}).get(name)
+            if value is not None and majority_value is not None and value <= majority_value:
+                found.append(
+                    f"{task}: {name} {value:.2f} is not above the majority answer's {majority_value:.2f}"
+                )
     return found
 
 
-def table(report: Mapping[str, Any]) -> str:
-    """The report in lines a person reads."""
-    rows = [f"health on {report['clips']} clips ({report['modalities']})"]
-    for adapter, cosines in report["token_cosines"].items():
-        rows.append(f"  {adapter:7s} " + "  ".join(f"{name} {value:.3f}" for name, value in cosines.items()))
-    for task, figures in report["tasks"].items():
-        majority = report["majority"].get(task, {})
-        told = [
-            f"{name} {value:.3f}"
-            + (f" (majority {majority[name]:.3f})" if majority.get(name) is not None else "")
-            for name, value in figures.items()
-            if value is not None
-        ]
-        rows.append(f"  {task}: " + ", ".join(told))
-    return "\n".join([*rows, *(f"  ALARM {text}" for text in report["alarms"])])
-
-
-def _values(scores: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float | None]]:
+def _values(scores: Scores) -> Values:
     """Figures without their intervals."""
     return {
-        task: {name: figure["value"] for name, figure in figures.items() if isinstance(figure, Mapping)}
-        for task, figures in scores.items()
+        task: {name: figure["value"] for name, figure in figures.items()} for task, figures in scores.items()
     }

@@ -1,41 +1,50 @@
 """A dry run: everything a recipe needs, looked at before hours are spent on it.
 
 Files and counts per corpus and task, clips that cannot be read, disk for the feature store and the checkpoints, memory,
-and the time, estimated from the first few steps of every phase as they would really be taken. Nothing is written.
+and the time, estimated from the first few steps of every phase, which the trainer takes as it would in the training.
+Nothing is written.
 """
 
 from __future__ import annotations
 
 import resource
 import shutil
+import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import psutil
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from nanoemox.checkpoints.load import load_model
 from nanoemox.corpora.prepare import CORPORA
 from nanoemox.data.feature_store import FeatureStore, clip_bytes, origin_of
-from nanoemox.data.filtering import LeftOut, distinct, read_usable, to_train_on
-from nanoemox.data.manifest import ManifestError
+from nanoemox.data.filtering import distinct, read_usable, to_train_on
 from nanoemox.data.quarantine import quarantine_path
 from nanoemox.data.records import load_record
-from nanoemox.data.schema import MEDIA, Record, plain_labels
+from nanoemox.data.schema import MEDIA, Record
+from nanoemox.files.errors import NanoEmoXError
+from nanoemox.media.untrusted import MediaError
 from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.model.parts import trainable_parts
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 from nanoemox.tasks.task import TASKS
 from nanoemox.training.mixture import Examples, realised, schedule
-from nanoemox.training.p2e import diversity_loss, start_model, with_bundled, with_lora
+from nanoemox.training.p2e import check_parts, plan_phase, start_model, with_bundled, with_lora
 from nanoemox.training.recipe import BackboneRecipe, P2ERecipe, Phase, RecipeError, load_recipe
-from nanoemox.training.trainer import threads
+from nanoemox.training.trainer import on_cpu, time_steps
+
+Loaded: TypeAlias = tuple[NanoEmoXForConditionalGeneration, NanoEmoXProcessor]
+Tried: TypeAlias = Mapping[
+    str, Mapping[str, Tensor] | str
+]  # record id -> its tensors, or why it cannot be read
 
 TIMED_STEPS = 4  # the first of them is not counted
 ADAM_BYTES = 16  # of one trained parameter in float32: weight, gradient, two moments
@@ -66,36 +75,58 @@ class PhaseRow(NamedTuple):
     step_s: float | None
 
 
-@dataclass
-class Rehearsal:
+@dataclass(frozen=True)
+class DryRun:
     """What was found; with any of `problems` the recipe cannot run."""
 
     recipe: str
-    problems: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    corpora: list[CorpusRow] = field(default_factory=list)
-    phases: list[PhaseRow] = field(default_factory=list)
-    facts: dict[str, str] = field(default_factory=dict)
+    problems: tuple[str, ...]
+    notes: tuple[str, ...]
+    corpora: tuple[CorpusRow, ...]
+    phases: tuple[PhaseRow, ...]
+    facts: Mapping[str, str]
 
     @property
     def ok(self) -> bool:
         return not self.problems
 
 
-class Timed(NamedTuple):
-    """Median seconds a step, its first loss, and the most memory that was in use."""
+@dataclass(frozen=True)
+class _Found:
+    """What one of the checks has to tell. `found + other` tells both."""
 
-    step_s: float
-    loss: float
-    memory_bytes: int
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+    def __add__(self, other: _Found) -> _Found:
+        return _Found(self.problems + other.problems, self.notes + other.notes, {**self.facts, **other.facts})
 
 
-def rehearse(recipe_path: str | Path, only: str | None = None, overrides: Sequence[str] = ()) -> Rehearsal:
-    """Check a recipe of the curriculum, or one phase of it. Errors: RecipeError for a recipe that cannot be read."""
+def dry_run(
+    recipe_path: str | Path,
+    only: str | None = None,
+    overrides: Sequence[str] = (),
+    device: str | None = None,
+) -> DryRun:
+    """Check a recipe of the curriculum.
+
+    Args:
+        recipe_path: A YAML file, or the name of a recipe that ships with the package.
+        only: The name of the one phase to check; None checks all of them.
+        overrides: Changes of the recipe as `key=value` with dots.
+        device: "cpu" or "cuda"; None takes a GPU where there is one.
+
+    Returns:
+        What was found.
+
+    Raises:
+        RecipeError: If the recipe itself cannot be used. What it needs and lacks is among the `problems`.
+    """
     recipe = load_recipe(recipe_path, overrides)
     if isinstance(recipe, BackboneRecipe):
         raise RecipeError(
-            f"{recipe.name}: stages its own clips and needs nothing else; run it without --dry-run"
+            f"{recipe.name}: makes its own clips and needs nothing else; run it without --dry-run"
         )
     recipe = with_bundled(recipe)
     phases = [phase for phase in recipe.phases if only in (None, phase.name)]
@@ -103,64 +134,74 @@ def rehearse(recipe_path: str | Path, only: str | None = None, overrides: Sequen
         raise RecipeError(
             f"unknown phase {only!r}; phases of {recipe.name} are: {', '.join(p.name for p in recipe.phases)}"
         )
-    report = Rehearsal(recipe.name)
-    records = _records(recipe, phases, report)
-    model = _model(recipe, report)
-    tried: dict[str, Mapping[str, Tensor] | str] = {}
+    device = "cpu" if on_cpu(device) else "cuda"
+
+    # What is there: manifests and their records, and the model to start from.
+    records, quarantined, found = _records(recipe, phases)
+    loaded, trouble = _load(recipe, phases, device)
+    found += trouble
+
+    # What each phase will do, and how long its steps take.
+    tried: Tried = {}
+    rows: list[PhaseRow] = []
     encode_s = 0.0
     for phase in phases:
-        rows = [r for path in phase.manifests or recipe.manifests for r in records.get(path, [])]
-        encode_s = max(encode_s, _phase(recipe, phase, rows, model, tried, report))
-    _corpora(records, tried, report)
-    needed = {record.id: record for rows in records.values() for record in rows}
-    if model is not None:
-        _disk(recipe, phases, needed, model[0], report)
-    timed = [phase for phase in report.phases if phase.step_s is not None]
-    if timed and len(timed) == len(report.phases):
-        steps_s = sum(phase.steps * (phase.step_s or 0) for phase in timed)
+        of_phase = [r for path in phase.manifests or recipe.manifests for r in records.get(path, [])]
+        checked = _phase(recipe, phase, of_phase, loaded, tried)
+        tried, encode_s = checked.tried, max(encode_s, checked.encode_s)
+        rows.append(checked.row)
+        found += checked.found
+    corpora, broken = _corpora(records, quarantined, tried)
+    found += broken
+
+    # What all of it takes.
+    needed = {record.id: record for of_manifest in records.values() for record in of_manifest}
+    if loaded is not None:
+        found += _disk(recipe, rows, needed, loaded[0])
+    if rows and all(row.step_s is not None for row in rows):
+        steps_s = sum(row.steps * (row.step_s or 0) for row in rows)
         encoding_s = encode_s * len(needed) if recipe.features else 0.0
-        report.facts["time"] = (
+        time_needed = (
             f"{_hours(encoding_s + steps_s)}: {_hours(encoding_s)} to encode {len(needed)} clips "
             f"({encode_s:.2f} s a clip), {_hours(steps_s)} of steps (estimated from {TIMED_STEPS} steps "
-            f"a phase on {_device()}; the checks after each phase come on top)"
+            f"a phase on {device}; the checks after each phase come on top)"
         )
-    return report
+        found += _Found(facts={"time": time_needed})
+    return DryRun(recipe.name, found.problems, found.notes, corpora, tuple(rows), found.facts)
 
 
 # ---------------------------------------------------------------- what there is
 
 
-def _records(recipe: P2ERecipe, phases: Sequence[Phase], report: Rehearsal) -> dict[str, list[Record]]:
-    """Training records by manifest; what is wrong with a manifest is a problem."""
+def _records(
+    recipe: P2ERecipe, phases: Sequence[Phase]
+) -> tuple[dict[str, list[Record]], dict[str, int], _Found]:
+    """Training records and how many are quarantined, both by manifest, and what is wrong with the manifests."""
     validation = [recipe.validation] if isinstance(recipe.validation, str) else recipe.validation or []
     wanted = dict.fromkeys([*(m for p in phases for m in p.manifests or recipe.manifests)])
-    left_out, usable = LeftOut(), {}
+    usable: dict[str, list[Record]] = {}
+    quarantined: dict[str, int] = {}
+    problems: list[str] = []
+    notes: list[str] = []
     for path in dict.fromkeys([*wanted, *validation]):
         if not Path(path).is_file():
-            report.problems.append(_missing_manifest(path))
+            problems.append(_missing_manifest(path))
             continue
         try:
-            usable[path] = read_usable(path, left_out, recipe.quarantine)
-        except ManifestError as error:
-            report.problems.append(str(error))
+            usable[path], left_out = read_usable(path, recipe.quarantine)
+        except NanoEmoXError as error:
+            problems.append(str(error))
             continue
+        quarantined[path] = len(left_out.quarantined.get(path, {}))
         if not quarantine_path(path).is_file():
-            report.notes.append(f"{path}: the doctor has not been here; `nanoemox corpora doctor {path}`")
+            notes.append(f"{path}: the doctor has not been here; `nanoemox corpora doctor {path}`")
     records = {path: to_train_on(rows) for path, rows in distinct(usable).items() if path in wanted}
-    for path, rows in records.items():
-        labelled = {t: sum(bool(TASKS[t].target(plain_labels(r))) for r in rows) for t in TASKS}
-        missing = [record.id for record in rows if not _is_there(record)]
-        if missing:
-            shown = ", ".join(missing[:5]) + (" …" if len(missing) > 5 else "")
-            report.problems.append(
-                f"{path}: {len(missing)} clips have no file, or an empty one ({shown}); run the doctor on it"
-            )
-        if not rows:
-            report.problems.append(f"{path}: no line belongs to the split train; nothing to train on")
-        quarantined = len(left_out.quarantined.get(path, {}))
-        tasks = {task: count for task, count in labelled.items() if count}
-        report.corpora.append(CorpusRow(path, len(rows), quarantined, missing, [], 0, tasks))
-    return records
+    problems += [
+        f"{path}: no line belongs to the split train; nothing to train on"
+        for path, rows in records.items()
+        if not rows
+    ]
+    return records, quarantined, _Found(tuple(problems), tuple(notes))
 
 
 def _missing_manifest(path: str) -> str:
@@ -181,81 +222,96 @@ def _is_there(record: Record) -> bool:
         return False
 
 
-def _model(
-    recipe: P2ERecipe, report: Rehearsal
-) -> tuple[NanoEmoXForConditionalGeneration, NanoEmoXProcessor] | None:
+def _load(recipe: P2ERecipe, phases: Sequence[Phase], device: str) -> tuple[Loaded | None, _Found]:
+    """The model to start from, or what is wrong with it or with the features that are stored for it."""
     if not (Path(recipe.model) / "config.json").is_file():
         name = Path(recipe.model).name
         made = f"nanoemox assemble {recipe.model}" if name == "nano" else "nanoemox train pico_backbones"
-        report.problems.append(
-            f"{recipe.model}: no model folder to start from; `{made}`, or `--set model=pico`"
+        return None, _Found(
+            (f"{recipe.model}: no model folder to start from; `{made}`, or `--set model=pico`",)
         )
-        return None
     try:
-        model = NanoEmoXForConditionalGeneration.from_pretrained(recipe.model).eval().to(_device())
-        processor = NanoEmoXProcessor.from_pretrained(recipe.model)
+        model, processor = load_model(recipe.model, device, dtype="auto")
+        check_parts(recipe.model, phases, model.parts())
         if recipe.features and (Path(recipe.features) / "store.json").is_file():
             FeatureStore(recipe.features, origin_of(model, processor))
-    except (ValueError, OSError, KeyError, RuntimeError) as error:
-        report.problems.append(" ".join(str(error).split()))
-        return None
-    return model, processor
+    except NanoEmoXError as error:
+        return None, _Found((str(error),))
+    return (model.eval(), processor), _Found()
 
 
 # ---------------------------------------------------------------- what a phase does
 
 
+class _CheckedPhase(NamedTuple):
+    """encode_s: seconds that a clip takes to decode and encode. tried: all clips that were tried so far."""
+
+    row: PhaseRow
+    encode_s: float
+    tried: Tried
+    found: _Found
+
+
 def _phase(
-    recipe: P2ERecipe,
-    phase: Phase,
-    rows: Sequence[Record],
-    model: tuple[NanoEmoXForConditionalGeneration, NanoEmoXProcessor] | None,
-    tried: dict[str, Mapping[str, Tensor] | str],
-    report: Rehearsal,
-) -> float:
-    """Plan and time one phase; returns the seconds that a clip takes to decode and encode."""
+    recipe: P2ERecipe, phase: Phase, records: Sequence[Record], loaded: Loaded | None, tried: Tried
+) -> _CheckedPhase:
+    """Plan one phase, and time its first steps."""
+    seed = recipe.seed + recipe.phases.index(phase)
+    found = _Found()
     try:
-        turns = schedule(rows, phase, recipe.seed + recipe.phases.index(phase)) if rows else []
-    except ValueError as error:
-        report.problems.append(f"phase {phase.name}: {error}")
-        turns = []
-    counts = realised(turns, rows) if turns else {}
-    clips = len({turn.record for turn in turns})
+        scheduled = schedule(records, phase, seed) if records else []
+    except NanoEmoXError as error:
+        found += _Found((f"phase {phase.name}: {error}",))
+        scheduled = []
+    counts = realised(scheduled, records) if scheduled else {}
+    clips = len({example.record for example in scheduled})
     row = PhaseRow(phase.name, phase.steps, phase.batch_size, clips, counts, 0, None)
-    encode_s = 0.0
-    if model is not None and turns:
-        first = turns[: TIMED_STEPS * phase.batch_size]
-        encode_s = _encode([rows[turn.record] for turn in first], *model, recipe, tried)
-        readable = [turn for turn in first if not isinstance(tried[rows[turn.record].id], str)]
-        readable = readable[: len(readable) // phase.batch_size * phase.batch_size]
-        if readable:
-            whole: Any = start_model(recipe, phase.model_copy(update={"after": []}))
-            whole = with_lora(whole, phase) if phase.lora else whole
-            trained = sum(trainable_parts(whole, phase.train).values())
-            stored = {name: value for name, value in tried.items() if not isinstance(value, str)}
-            timed = time_steps(whole, Examples(rows, readable, stored, model[1]), phase)
-            row = row._replace(trained=trained, step_s=timed.step_s)
-            _memory(recipe, phase, trained, timed.memory_bytes, report)
-    report.phases.append(row)
-    return encode_s
+    if loaded is None or not scheduled:
+        return _CheckedPhase(row, 0.0, tried, found)
+
+    # Decode and encode the clips of the first steps.
+    model, processor = loaded
+    first = scheduled[: TIMED_STEPS * phase.batch_size]
+    of_first = {records[example.record].id: records[example.record] for example in first}
+    new, encode_s = _encode(
+        [r for name, r in of_first.items() if name not in tried], model, processor, recipe
+    )
+    tried = {**tried, **new}
+    stored = {name: value for name, value in tried.items() if not isinstance(value, str)}
+    readable = [example for example in first if records[example.record].id in stored]
+    steps = len(readable) // phase.batch_size
+    if not steps:
+        return _CheckedPhase(row, encode_s, tried, found)
+
+    # Take the steps. What earlier phases train is not there yet, and takes as long as what the model holds now.
+    whole: Any = start_model(recipe, phase.model_copy(update={"after": []}))
+    whole = with_lora(whole, phase) if phase.lora else whole
+    trained = sum(trainable_parts(whole, phase.train).values())
+    examples = Examples(records, readable[: steps * phase.batch_size], stored, processor)
+    device = model.device.type
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    short = phase.model_copy(update={"steps": steps})
+    seconds = time_steps(plan_phase(whole, examples, short, seed, device)).seconds
+    step_s = statistics.median_high(seconds[1:] or seconds)  # the first one warms up
+    found += _memory(recipe, phase, trained, _most_memory_bytes(device), device)
+    return _CheckedPhase(row._replace(trained=trained, step_s=step_s), encode_s, tried, found)
 
 
 def _encode(
-    records: Sequence[Record],
+    records: Iterable[Record],
     model: NanoEmoXForConditionalGeneration,
     processor: NanoEmoXProcessor,
     recipe: P2ERecipe,
-    tried: dict[str, Mapping[str, Tensor] | str],
-) -> float:
-    """Decode and encode the records that were not tried yet; seconds a clip."""
+) -> tuple[Tried, float]:
+    """Decode and encode records: what came of each, and the seconds that a clip takes."""
+    tried: dict[str, Mapping[str, Tensor] | str] = {}
     decode_s, encode_s, number = 0.0, 0.0, 0
     for record in records:
-        if record.id in tried:
-            continue
         started = time.perf_counter()
         try:
             media = processor.media(load_record(record, processor.compat))
-        except (ValueError, OSError) as error:
+        except (MediaError, OSError) as error:
             tried[record.id] = " ".join(str(error).split())
             continue
         decoded = time.perf_counter()
@@ -266,63 +322,49 @@ def _encode(
         tried[record.id] = media if recipe.features is None else features
         decode_s, encode_s = decode_s + decoded - started, encode_s + time.perf_counter() - decoded
         number += 1
-    return max(decode_s / max(1, recipe.workers), encode_s) / max(1, number)
+    return tried, max(decode_s / max(1, recipe.workers), encode_s) / max(1, number)
 
 
-def time_steps(model: nn.Module, examples: Examples, phase: Phase) -> Timed:
-    """Take steps of `phase.batch_size` examples each, as the trainer does; the first is a warm-up if there are more."""
-    device = _device()
-    model.to(device).train()
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=phase.learning_rate)
-    extra = diversity_loss(phase.diversity) if phase.diversity else None
-    taken, losses = [], []
+def _most_memory_bytes(device: str) -> int:
+    """The most memory that was in use: of the GPU since it was last reset, of the process since it began."""
     if device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-    with threads(phase.threads):
-        for start in range(0, len(examples), phase.batch_size):
-            began = time.perf_counter()
-            rows = [examples[i] for i in range(start, start + phase.batch_size)]
-            batch = {name: value.to(device) for name, value in examples.collate(rows).items()}
-            with torch.autocast(device, torch.bfloat16, enabled=phase.bf16):
-                loss = model(**batch).loss
-                loss = loss if extra is None else loss + extra(model, batch)
-            loss.backward()
-            nn.utils.clip_grad_norm_(parameters, phase.max_grad_norm)
-            optimizer.step()
-            optimizer.zero_grad()
-            losses.append(float(loss.detach()))  # waits for the device
-            taken.append(time.perf_counter() - began)
-    counted = sorted(taken[1:] or taken)
+        return torch.cuda.max_memory_allocated()
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    memory = peak if sys.platform == "darwin" else peak * 1024
-    if device == "cuda":
-        memory = torch.cuda.max_memory_allocated()
-    return Timed(counted[len(counted) // 2], losses[0], memory)
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 # ---------------------------------------------------------------- what it takes
 
 
 def _corpora(
-    records: Mapping[str, Sequence[Record]],
-    tried: Mapping[str, Mapping[str, Tensor] | str],
-    report: Rehearsal,
-) -> None:
-    """Which of the clips that were tried cannot be read."""
-    for i, row in enumerate(report.corpora):
-        names = [record.id for record in records[row.manifest] if record.id in tried]
-        broken = [name for name in names if isinstance(tried[name], str)]
-        report.corpora[i] = row._replace(unreadable=broken, tried=len(names))
-        for name in broken:
-            if name not in row.missing:
-                report.problems.append(
-                    f"{row.manifest}: {name} cannot be read ({tried[name]}); run the doctor on it"
-                )
+    records: Mapping[str, Sequence[Record]], quarantined: Mapping[str, int], tried: Tried
+) -> tuple[tuple[CorpusRow, ...], _Found]:
+    """A row for each manifest, and which of its clips have no file or could not be read when they were tried."""
+    corpora: list[CorpusRow] = []
+    problems: list[str] = []
+    for path, rows in records.items():
+        labelled = {t: sum(bool(TASKS[t].target(r.labels)) for r in rows) for t in TASKS}
+        missing = [record.id for record in rows if not _is_there(record)]
+        of_path = [record.id for record in rows if record.id in tried]
+        unreadable = {name: why for name in of_path if isinstance(why := tried[name], str)}
+        if missing:
+            shown = ", ".join(missing[:5]) + (" …" if len(missing) > 5 else "")
+            problems.append(
+                f"{path}: {len(missing)} clips have no file, or an empty one ({shown}); run the doctor on it"
+            )
+        problems += [
+            f"{path}: {name} cannot be read ({why}); run the doctor on it"
+            for name, why in unreadable.items()
+            if name not in missing
+        ]
+        tasks = {task: count for task, count in labelled.items() if count}
+        corpora.append(
+            CorpusRow(path, len(rows), quarantined[path], missing, list(unreadable), len(of_path), tasks)
+        )
+    return tuple(corpora), _Found(tuple(problems))
 
 
-def _memory(recipe: P2ERecipe, phase: Phase, trained: int, measured: int, report: Rehearsal) -> None:
-    device = _device()
+def _memory(recipe: P2ERecipe, phase: Phase, trained: int, measured: int, device: str) -> _Found:
     weights = _weights_bytes(Path(recipe.model))
     least = weights + trained * ADAM_BYTES
     there = (
@@ -330,23 +372,26 @@ def _memory(recipe: P2ERecipe, phase: Phase, trained: int, measured: int, report
         if device == "cuda"
         else psutil.virtual_memory().total
     )
-    report.facts[f"memory, phase {phase.name}"] = (
-        f"{_size(least)} for weights, gradients and Adam; {_size(measured)} at most while its steps were timed; "
-        f"{device} has {_size(there)}"
-    )
-    if least > there:
-        report.problems.append(
-            f"phase {phase.name}: needs at least {_size(least)}, {device} has {_size(there)}; use a larger one"
+    facts = {
+        f"memory, phase {phase.name}": (
+            f"{_size(least)} for weights, gradients and Adam; {_size(measured)} at most while its steps were timed; "
+            f"{device} has {_size(there)}"
         )
+    }
+    if least <= there:
+        return _Found(facts=facts)
+    problem = (
+        f"phase {phase.name}: needs at least {_size(least)}, {device} has {_size(there)}; use a larger one"
+    )
+    return _Found((problem,), facts=facts)
 
 
 def _disk(
     recipe: P2ERecipe,
-    phases: Sequence[Phase],
+    phases: Sequence[PhaseRow],
     needed: Mapping[str, Record],
     model: NanoEmoXForConditionalGeneration,
-    report: Rehearsal,
-) -> None:
+) -> _Found:
     stored, dtype = 0, recipe.features_dtype or "float32"
     if recipe.features and (Path(recipe.features) / "store.json").is_file():
         store = FeatureStore(recipe.features)
@@ -354,23 +399,25 @@ def _disk(
     each = clip_bytes(cast(NanoEmoXConfig, model.config), dtype)
     features = each * (len(needed) - stored) if recipe.features else 0
     weights = _weights_bytes(Path(recipe.model))
-    trained = max((row.trained for row in report.phases), default=0)
+    trained = max((row.trained for row in phases), default=0)
     runs = weights * len(phases) + KEPT_CHECKPOINTS * (weights + 12 * trained)
-    report.facts["disk, features"] = (
-        f"{_size(features)}: {len(needed) - stored} clips of {each / 1000:.0f} kB ({dtype}), {stored} are there"
-        if recipe.features
-        else "none: clips are encoded at every step"
-    )
-    report.facts["disk, models"] = f"{_size(runs)}: {len(phases)} phases, and checkpoints while they run"
+    facts = {
+        "disk, features": (
+            f"{_size(features)}: {len(needed) - stored} clips of {each / 1000:.0f} kB ({dtype}), {stored} are there"
+            if recipe.features
+            else "none: clips are encoded at every step"
+        ),
+        "disk, models": f"{_size(runs)}: {len(phases)} phases, and checkpoints while they run",
+    }
+    problems = []
     places = Counter({_mounted(Path(recipe.output)): runs})
     places[_mounted(Path(recipe.features or recipe.output))] += features
     for place, size in places.items():
         free = shutil.disk_usage(place).free
-        report.facts[f"disk, free at {place}"] = _size(free)
+        facts[f"disk, free at {place}"] = _size(free)
         if size > free:
-            report.problems.append(
-                f"{place}: {_size(size)} needed, {_size(free)} free; make room, or move it"
-            )
+            problems.append(f"{place}: {_size(size)} needed, {_size(free)} free; make room, or move it")
+    return _Found(tuple(problems), facts=facts)
 
 
 def _mounted(path: Path) -> Path:
@@ -380,10 +427,6 @@ def _mounted(path: Path) -> Path:
 
 def _weights_bytes(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.glob("*.safetensors"))
-
-
-def _device() -> str:
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _size(number: float) -> str:

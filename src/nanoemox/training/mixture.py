@@ -1,7 +1,7 @@
 """Which example comes when: a fixed order of examples by a named mixture, and the batches made of them.
 
 `share` (the paper's figure gives shares of a phase's mixture): exact shares, at every moment of the training and not
-only on average. `subset_uniform`: what the released code does. Either depends on the records and the seed alone, so
+only on average. `subset_uniform`: what the official code does. Either depends on the records and the seed alone, so
 it is the same for any number of workers and after a resume; the realised counts are kept with the result.
 """
 
@@ -16,13 +16,13 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from nanoemox.data.decoded_clips import Tensors
-from nanoemox.data.schema import Record, plain_labels, turns_of
+from nanoemox.data.schema import Record
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor, modality_of
 from nanoemox.tasks.task import TASKS
-from nanoemox.training.recipe import Phase
+from nanoemox.training.recipe import Phase, RecipeError
 
 
-class Turn(NamedTuple):
+class Example(NamedTuple):
     """One example: a record (by number), a task, and the modalities that are shown."""
 
     record: int
@@ -30,7 +30,7 @@ class Turn(NamedTuple):
     modalities: frozenset[str]
 
 
-class Shown(NamedTuple):
+class PreparedExample(NamedTuple):
     """One example as text and tensors."""
 
     prompt: str
@@ -50,21 +50,34 @@ def spread(shares: Mapping[str, float], number: int) -> list[str]:
     return order
 
 
-def schedule_turns(
+def schedule_by_share(
     records: Sequence[Record],
     shares: Mapping[str, float],
     modalities: Sequence[str],
-    without: Mapping[str, float],
+    modality_dropout: Mapping[str, float],
     number: int,
     seed: int,
     corpora: Mapping[str, float] | None = None,
-) -> list[Turn]:
+) -> list[Example]:
     """The examples of a whole phase, in order, by exact shares (the paper's reading of a mixture).
 
     Every task goes through all its records before it sees one again. With shares of `corpora` these hold exactly,
     and the tasks' shares hold within each corpus among the tasks that it has labels for.
-    `without` is the share of examples that leave a modality out; the last one left is never taken away.
-    Errors: ValueError naming a task for which no record has labels, or a corpus that has none of the tasks'.
+
+    Args:
+        records: The clips.
+        shares: Task -> its share of the examples.
+        modalities: The modalities that the phase trains on.
+        modality_dropout: Modality -> the share of examples that leave it out. The last one left is never taken away.
+        number: How many examples there are to be.
+        seed: The seed of the order.
+        corpora: Corpus -> its share of the examples; None takes the records as one corpus.
+
+    Returns:
+        The examples, in order.
+
+    Raises:
+        RecipeError: If no record has labels for a task, or a corpus has none of any task's.
     """
     rng = random.Random(seed)
     shares = {task: share for task, share in shares.items() if share}
@@ -84,30 +97,48 @@ def schedule_turns(
         }
         order = [(name, next(tasks_of[name])) for name in turns_of_corpora]
     waiting: dict[Any, list[int]] = {group: [] for group in groups}
-    turns = []
+    scheduled = []
     for group in order:
         if not waiting[group]:
             waiting[group] = rng.sample(groups[group], len(groups[group]))
         record = waiting[group].pop()
-        turns.append(Turn(record, group[1], _shown(records[record], modalities, without, rng)))
-    return turns
+        scheduled.append(
+            Example(record, group[1], _shown(records[record], modalities, modality_dropout, rng))
+        )
+    return scheduled
 
 
-def uniform_turns(
+def schedule_uniformly(
     records: Sequence[Record],
     tasks: Iterable[str],
     modalities: Sequence[str],
-    without: Mapping[str, float],
+    modality_dropout: Mapping[str, float],
     steps: int,
     batch_size: int,
     seed: int,
     corpora: Mapping[str, float] | None = None,
-) -> list[Turn]:
-    """The examples of a whole phase as the released code draws them (`subset_uniform`).
+) -> list[Example]:
+    """The examples of a whole phase as the official code draws them (`subset_uniform`).
 
     `corpora` are no shares but sizes: of a corpus of N clips, int(N * ratio) are drawn once and the others never seen.
     Each batch then comes from one corpus, each with equal chance, and each of its clips is asked one of the tasks it
     has labels for, with equal chance too.
+
+    Args:
+        records: The clips.
+        tasks: The names of the tasks.
+        modalities: The modalities that the phase trains on.
+        modality_dropout: Modality -> the share of examples that leave it out. The last one left is never taken away.
+        steps: How many batches there are to be.
+        batch_size: How many examples a batch has.
+        seed: The seed of the order.
+        corpora: Corpus -> the part of its clips that is used; None uses all clips of all corpora.
+
+    Returns:
+        The examples, in order.
+
+    Raises:
+        RecipeError: If nothing is left of a corpus.
     """
     rng = random.Random(seed)
     labelled = _labelled(records, tasks)
@@ -123,11 +154,11 @@ def uniform_turns(
         ratio = min(1.0, (corpora or {}).get(name, 1.0))
         subsets[name] = rng.sample(rows, int(len(rows) * ratio))
         if not subsets[name]:
-            raise ValueError(
+            raise RecipeError(
                 f"corpus {name}: a ratio of {ratio:g} leaves none of its {len(rows)} clips; raise it"
             )
     waiting: dict[str, list[int]] = {name: [] for name in subsets}
-    turns = []
+    scheduled = []
     for _ in range(steps):
         name = rng.choice(list(subsets))
         for _ in range(batch_size):
@@ -135,8 +166,10 @@ def uniform_turns(
                 waiting[name] = rng.sample(subsets[name], len(subsets[name]))
             record = waiting[name].pop()
             task = rng.choice(open_tasks[record])
-            turns.append(Turn(record, task, _shown(records[record], modalities, without, rng)))
-    return turns
+            scheduled.append(
+                Example(record, task, _shown(records[record], modalities, modality_dropout, rng))
+            )
+    return scheduled
 
 
 def corpus_of(record: Record) -> str:
@@ -146,12 +179,12 @@ def corpus_of(record: Record) -> str:
 
 def _labelled(records: Sequence[Record], tasks: Iterable[str]) -> dict[str, list[int]]:
     """Numbers of the records that have labels for each task."""
-    return {t: [i for i, r in enumerate(records) if TASKS[t].target(plain_labels(r))] for t in tasks}
+    return {t: [i for i, r in enumerate(records) if TASKS[t].target(r.labels)] for t in tasks}
 
 
 def _some(task: str, rows: Sequence[int]) -> bool:
     if not rows:
-        raise ValueError(
+        raise RecipeError(
             f"no record has labels for {task}; leave the task out or add a manifest that has them"
         )
     return True
@@ -160,91 +193,106 @@ def _some(task: str, rows: Sequence[int]) -> bool:
 def _by_corpus(
     records: Sequence[Record], labelled: Mapping[str, Sequence[int]], corpora: Mapping[str, Any]
 ) -> dict[str, dict[str, list[int]]]:
-    """Corpus -> task -> numbers of records. Errors: ValueError for a corpus without any."""
+    """Corpus -> task -> numbers of records. Raises RecipeError for a corpus without any."""
     found: dict[str, dict[str, list[int]]] = {}
     for name in corpora:
         of_task = {t: [i for i in rows if corpus_of(records[i]) == name] for t, rows in labelled.items()}
         found[name] = {task: rows for task, rows in of_task.items() if rows}
         if not found[name]:
             there = ", ".join(sorted({corpus_of(record) for record in records}))
-            raise ValueError(
+            raise RecipeError(
                 f"corpus {name}: no clip with labels of {', '.join(labelled)}; the manifests' corpora are: {there}"
             )
     return found
 
 
 def _shown(
-    record: Record, modalities: Sequence[str], without: Mapping[str, float], rng: random.Random
+    record: Record, modalities: Sequence[str], modality_dropout: Mapping[str, float], rng: random.Random
 ) -> frozenset[str]:
     """The modalities of one example."""
     shown = [m for m in modalities if m != "text" or record.text]
     for modality in rng.sample(shown, len(shown)):
-        if len(shown) > 1 and rng.random() < without.get(modality, 0.0):
+        if len(shown) > 1 and rng.random() < modality_dropout.get(modality, 0.0):
             shown.remove(modality)
     return frozenset(shown)
 
 
-def schedule(records: Sequence[Record], phase: Phase, seed: int) -> list[Turn]:
-    """The examples of a phase, in order, by the mixture that it names."""
-    about = (phase.modalities, phase.without)
+def schedule(records: Sequence[Record], phase: Phase, seed: int) -> list[Example]:
+    """The examples of a phase, in order, by the mixture that it names.
+
+    Args:
+        records: The clips.
+        phase: The phase of the recipe.
+        seed: The seed of the order.
+
+    Returns:
+        The examples, in order.
+    """
+    about = (phase.modalities, phase.modality_dropout)
     if phase.mixture == "subset_uniform":
         tasks = [task for task, share in phase.tasks.items() if share]
-        return uniform_turns(records, tasks, *about, phase.steps, phase.batch_size, seed, phase.corpora)
+        return schedule_uniformly(records, tasks, *about, phase.steps, phase.batch_size, seed, phase.corpora)
     number = phase.steps * phase.batch_size
-    return schedule_turns(records, phase.tasks, *about, number, seed, phase.corpora)
+    return schedule_by_share(records, phase.tasks, *about, number, seed, phase.corpora)
 
 
-def realised(turns: Sequence[Turn], records: Sequence[Record]) -> dict[str, dict[str, int]]:
+def realised(scheduled: Sequence[Example], records: Sequence[Record]) -> dict[str, dict[str, int]]:
     """How many examples of each task, of each corpus and with each set of modalities there are."""
     counts = {
-        "tasks": Counter(turn.task for turn in turns),
-        "corpora": Counter(corpus_of(records[turn.record]) for turn in turns),
-        "modalities": Counter("+".join(sorted(turn.modalities)) for turn in turns),
+        "tasks": Counter(example.task for example in scheduled),
+        "corpora": Counter(corpus_of(records[example.record]) for example in scheduled),
+        "modalities": Counter("+".join(sorted(example.modalities)) for example in scheduled),
     }
     return {name: dict(sorted(count.items())) for name, count in counts.items()}
 
 
-class Examples(Dataset[Shown]):
-    """The turns of a phase as prompts, answers and features."""
+class Examples(Dataset[PreparedExample]):
+    """The examples of a phase as prompts, answers and features.
+
+    Args:
+        records: The clips.
+        scheduled: The examples, in order.
+        store: The clips' features or media, by id.
+        processor: The processor that writes the prompts.
+    """
 
     def __init__(
         self,
         records: Sequence[Record],
-        turns: Sequence[Turn],
+        scheduled: Sequence[Example],
         store: Tensors,
         processor: NanoEmoXProcessor,
     ) -> None:
-        self.records, self.turns, self.store, self.processor = records, turns, store, processor
+        self.records, self.scheduled, self.store, self.processor = records, scheduled, store, processor
 
     def __len__(self) -> int:
-        return len(self.turns)
+        return len(self.scheduled)
 
-    def __getitem__(self, index: int) -> Shown:
-        turn = self.turns[index]
-        record, task = self.records[turn.record], TASKS[turn.task]
+    def __getitem__(self, index: int) -> PreparedExample:
+        example = self.scheduled[index]
+        record, task = self.records[example.record], TASKS[example.task]
         features = {
             name: value
             for name, value in self.store[record.id].items()
-            if modality_of(name) in turn.modalities
+            if modality_of(name) in example.modalities
         }
         present = {modality_of(name) for name in features}
-        text = record.text if "text" in turn.modalities else None
-        labels = plain_labels(record)
+        text = record.text if "text" in example.modalities else None
         prompt = self.processor.prompt(
-            task.question(labels.get(task.name, {}).get("candidates")),
+            task.question(task.candidates(record.labels)),
             modalities=present,
             text=text,
-            dialogue=turns_of(record) if "text" in turn.modalities else None,
+            dialogue=record.turns if "text" in example.modalities else None,
         )
-        answer = task.target(labels, present | ({"text"} if text else set()))
-        return Shown(prompt, answer or "", features)
+        answer = task.target(record.labels, present | ({"text"} if text else set()))
+        return PreparedExample(prompt, answer or "", features)
 
     @staticmethod
-    def length(example: Shown) -> int:
+    def length(example: PreparedExample) -> int:
         """About how long the example is, to batch it with others like it."""
         return len(example.prompt) + len(example.answer)
 
-    def collate(self, batch: Sequence[Shown]) -> dict[str, Tensor]:
+    def collate(self, batch: Sequence[PreparedExample]) -> dict[str, Tensor]:
         """Examples -> input_ids, attention_mask, labels [B, S] and the stacked features."""
         prompts, answers, features = (list(column) for column in zip(*batch, strict=True))
-        return dict(self.processor(prompts, answers, features, padding_side="right"))
+        return dict(self.processor.training_batch(prompts, answers, features, padding_side="right"))

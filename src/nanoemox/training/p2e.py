@@ -1,8 +1,8 @@
 """P2E, the curriculum from perception to empathy (paper sec. 3.4), run from a recipe.
 
-A phase trains some parts on some tasks through some senses; all else is frozen, the encoders always. Each phase
-leaves a folder that loads like any model, with `phase.json` (settings, realised counts, versions), `health.json` and
-`log.jsonl` beside the weights. Phases build on the trained parts of those named under `after`.
+A phase trains some parts on some tasks through some modalities; all else is frozen, the encoders always. Each
+phase leaves a folder that loads like any model, with `phase.json` (settings, realised counts, versions),
+`diagnostics.json` and `log.jsonl` beside the weights. Phases build on the trained parts of those named under `after`.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice, zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import torch
 import transformers
@@ -22,34 +23,64 @@ from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 
 from nanoemox import __version__
-from nanoemox.checkpoints.load import BUNDLED, locate
+from nanoemox.checkpoints.assemble import skeleton_of
+from nanoemox.checkpoints.hub import check_folder
+from nanoemox.checkpoints.load import BUNDLED, load_config, load_model, load_processor, locate
 from nanoemox.checkpoints.weight_files import Weights, open_weights, raise_problems
 from nanoemox.data.decoded_clips import DecodedClips, LiveMedia, Tensors, decode_clips
-from nanoemox.data.extract_features import compute_features
+from nanoemox.data.extract_features import extract_features
 from nanoemox.data.feature_store import FeatureStore, StaleStoreError, origin_of
-from nanoemox.data.filtering import LeftOut, distinct, read_usable, to_train_on, to_validate_on
+from nanoemox.data.filtering import LeftOut, read_usable_manifests, to_train_on, to_validate_on
 from nanoemox.data.schema import Record
-from nanoemox.files.atomic import write_json, written_whole
+from nanoemox.files.atomic import whole_folder, write_json
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.model.parts import LORA_TARGETS, PARTS, part_of, trainable_parts
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
-from nanoemox.training.diagnostics import check_health, table
+from nanoemox.training.diagnostics import diagnose
 from nanoemox.training.mixture import Examples, realised, schedule
 from nanoemox.training.recipe import P2ERecipe, Phase, RecipeError
-from nanoemox.training.trainer import ByLength, fit
+from nanoemox.training.trainer import ByLength, TrainingPlan, fit, on_cpu
 
 logger = logging.getLogger(__name__)
-Say = Callable[[str], None]
+
+
+class TrainingResult(NamedTuple):
+    """What a training run leaves: the model folder that it wrote last, and the clips that it did without."""
+
+    folder: Path
+    left_out: LeftOut
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What all phases of a run share."""
+
+    recipe: P2ERecipe
+    processor: NanoEmoXProcessor
+    store: Tensors
+    validation: Sequence[Record]
+    resume: bool
+    device: str | None
 
 
 def train_p2e(
-    recipe: P2ERecipe,
-    only: str | None = None,
-    resume: bool = False,
-    say: Say = logger.info,
-    left_out: LeftOut | None = None,
-) -> Path:
-    """Run the phases of a curriculum in order; returns the folder of the last one that ran."""
+    recipe: P2ERecipe, only: str | None = None, resume: bool = False, device: str | None = None
+) -> TrainingResult:
+    """Run the phases of a curriculum in order.
+
+    Args:
+        recipe: What to train, on what.
+        only: The name of the one phase to run; None runs all of them.
+        resume: Keep phases that are finished, and go on from the last checkpoint of one that is not.
+        device: "cpu" or "cuda"; None takes a GPU where there is one.
+
+    Returns:
+        The folder of the last phase that ran, and the clips that were left out.
+
+    Raises:
+        NanoEmoXError: RecipeError for what the recipe names, WeightsError for its model folder, ManifestError and
+            StaleStoreError for its data.
+    """
     names = [phase.name for phase in recipe.phases]
     if only is not None and only not in names:
         raise RecipeError(f"unknown phase {only!r}; phases of {recipe.name} are: {', '.join(names)}")
@@ -58,52 +89,89 @@ def train_p2e(
         raise RecipeError(
             f"{recipe.model}: expected a model folder to start from, but there is none; make it first"
         )
-    processor = NanoEmoXProcessor.from_pretrained(recipe.model)
+    check_folder(Path(recipe.model))
+    running = [phase for phase in recipe.phases if only in (None, phase.name)]
+    check_parts(recipe.model, running, skeleton_of(load_config(recipe.model)).parts())
+
+    # Read everything that the phases need: the records, and what each of them looks and sounds like.
+    processor = load_processor(recipe.model)
     output = Path(recipe.output)
-    left_out = LeftOut() if left_out is None else left_out
-    records, validation = read_records(recipe, left_out)
+    records, validation, left_out = read_records(recipe)
     needed = list({r.id: r for rows in (*records.values(), validation) for r in rows}.values())
-    store, unreadable = _tensors(recipe, needed, processor)
-    for path, rows in records.items():
-        lost = {r.id: unreadable.get(r.id, "has no features") for r in rows if r.id not in store}
-        left_out.add_faults(path, lost)
+    store, unreadable = _tensors(recipe, needed, processor, device)
+    faults = {
+        path: {r.id: unreadable.get(r.id, "has no features") for r in rows if r.id not in store}
+        for path, rows in records.items()
+    }
+    left_out |= LeftOut(faults=faults)
     write_json(output / "left_out.json", left_out.to_dict())
+
+    # Train the phases, one model folder each.
+    run = _Run(recipe, processor, store, validation, resume, device)
     folder = output
-    for phase in recipe.phases:
-        if only is not None and phase.name != only:
-            continue
+    for phase in running:
         folder = output / phase.name
         if resume and _is_done(folder, phase):
-            say(f"phase {phase.name}: already there ({folder})")
+            logger.info("phase %s: already there (%s)", phase.name, folder)
             continue
         rows = [r for path in phase.manifests or recipe.manifests for r in records[path] if r.id in store]
-        _run_phase(recipe, phase, rows, validation, store, processor, folder, resume, say)
+        _run_phase(run, phase, rows, folder)
     for line in left_out.summary():
-        say(line)
-    return folder
+        logger.info("%s", line)
+    return TrainingResult(folder, left_out)
+
+
+def check_parts(model: str, phases: Sequence[Phase], parts: Collection[str]) -> None:
+    """Check that the model has all parts that the phases train; one without a face branch has no face adapter.
+
+    Args:
+        model: The name of the model, for the message.
+        phases: What is to be trained.
+        parts: The names of the parts that the model has.
+
+    Raises:
+        RecipeError: If a phase trains a part that the model lacks.
+    """
+    for phase in phases:
+        missing = [part for part in phase.train if part not in (*parts, "lora")]
+        if missing:
+            raise RecipeError(
+                f"phase {phase.name}: trains {', '.join(missing)}, but {model} has no such part; leave it out of "
+                "`train`"
+            )
 
 
 def with_bundled(recipe: P2ERecipe) -> P2ERecipe:
-    """The recipe with the name of a bundled model replaced by its folder. Errors: ModelError if it is not there."""
+    """The recipe with the name of a bundled model replaced by its folder. Raises ModelError if it is not there."""
     if recipe.model not in BUNDLED:
         return recipe
     return recipe.model_copy(update={"model": locate(recipe.model)})
 
 
-def read_records(recipe: P2ERecipe, left_out: LeftOut) -> tuple[dict[str, list[Record]], list[Record]]:
-    """Usable training records by manifest, and the first `health_clips` to validate on, evenly of each manifest."""
+class RunRecords(NamedTuple):
+    """The records of a run: training records by manifest, those to validate on, and what was left out by name."""
+
+    training: dict[str, list[Record]]
+    validation: list[Record]
+    left_out: LeftOut
+
+
+def read_records(recipe: P2ERecipe) -> RunRecords:
+    """Read the manifests of a recipe; validate on the first `diagnostic_clips`, evenly of each manifest."""
     training = dict.fromkeys([*recipe.manifests, *(m for p in recipe.phases for m in p.manifests or [])])
     validation = [recipe.validation] if isinstance(recipe.validation, str) else recipe.validation or []
-    usable = distinct(
-        {path: read_usable(path, left_out, recipe.quarantine) for path in [*training, *validation]}
-    )
+    usable, left_out = read_usable_manifests([*training, *validation], recipe.quarantine)
     several = [to_validate_on(usable[path]) for path in validation]
-    turns = (r for row in zip_longest(*several) for r in row if r is not None)
-    return {path: to_train_on(usable[path]) for path in training}, list(islice(turns, recipe.health_clips))
+    in_turn = (r for row in zip_longest(*several) for r in row if r is not None)
+    return RunRecords(
+        {path: to_train_on(usable[path]) for path in training},
+        list(islice(in_turn, recipe.diagnostic_clips)),
+        left_out,
+    )
 
 
 def _tensors(
-    recipe: P2ERecipe, records: Sequence[Record], processor: NanoEmoXProcessor
+    recipe: P2ERecipe, records: Sequence[Record], processor: NanoEmoXProcessor, device: str | None
 ) -> tuple[Tensors, dict[str, str]]:
     """What the phases read of each record, features or media, and which clips cannot be read and why.
 
@@ -113,9 +181,7 @@ def _tensors(
     unreadable = {} if clips is None else clips.unreadable
     if recipe.features is None:
         return LiveMedia(records, processor, clips), unreadable
-    model = NanoEmoXForConditionalGeneration.from_pretrained(recipe.model).eval()
-    if torch.cuda.is_available():
-        model = model.to("cuda")
+    model, _ = load_model(recipe.model, "cpu" if on_cpu(device) else "cuda", dtype="auto")
     media = None
     if clips is not None:
         records = [record for record in records if record.id in clips]
@@ -123,7 +189,7 @@ def _tensors(
         def media(record: Record) -> Mapping[str, Tensor]:
             return clips.media(record.id, processor)
 
-    store = compute_features(
+    store = extract_features(
         records,
         model,
         processor,
@@ -139,7 +205,17 @@ def _tensors(
 def decoded_clips(
     folder: str, records: Sequence[Record], processor: NanoEmoXProcessor, workers: int
 ) -> DecodedClips:
-    """Clips that are decoded already, or else decoded now."""
+    """Clips that are decoded already, or else decoded now.
+
+    Args:
+        folder: Where decoded clips lie.
+        records: The clips that are needed.
+        processor: Makes tensors of them.
+        workers: How many processes decode.
+
+    Returns:
+        Decoded clips that hold at least those of `records` that can be read.
+    """
     if (Path(folder) / "index.json").is_file():
         clips = DecodedClips(folder)
         if all(record.id in clips.row for record in records) and clips.complete:
@@ -147,46 +223,70 @@ def decoded_clips(
     return decode_clips(records, processor, folder, workers)
 
 
-def _run_phase(
-    recipe: P2ERecipe,
-    phase: Phase,
-    records: Sequence[Record],
-    validation: Sequence[Record],
-    store: Tensors,
-    processor: NanoEmoXProcessor,
-    folder: Path,
-    resume: bool,
-    say: Say,
-) -> None:
+def plan_phase(
+    model: nn.Module, examples: Examples, phase: Phase, seed: int, device: str | None = None
+) -> TrainingPlan:
+    """How a phase trains: its examples in batches of similar length, its learning rates, its penalty.
+
+    Args:
+        model: From `start_model`, wrapped by `with_lora` where the phase has LoRA.
+        examples: steps * batch_size of them.
+        phase: The settings.
+        seed: The seed of the order of the examples, and of everything random in a step.
+        device: As in `train_p2e`.
+
+    Returns:
+        What the trainer trains.
+    """
+    lora = phase.lora
+    batches = 8 if phase.mixture == "share" else 1  # the other makes each batch of one corpus
+
+    def rate_of(name: str) -> float | None:
+        return lora.learning_rate if lora and part_of(name) == "lora" else None
+
+    return TrainingPlan(
+        model,
+        ByLength(examples, examples.length, phase.batch_size, seed, batches),
+        examples.collate,
+        phase,
+        seed,
+        rates=rate_of if lora else None,
+        extra_loss=diversity_loss(phase.diversity) if phase.diversity else None,
+        device=device,
+    )
+
+
+def _run_phase(run: _Run, phase: Phase, records: Sequence[Record], folder: Path) -> None:
+    """Train one phase on `records`, look at what came of it, and write its folder."""
     started = time.perf_counter()
+    recipe, processor = run.recipe, run.processor
+
+    # The model, with what earlier phases have trained; its encoders have to be those of the stored features.
     model: Any = start_model(recipe, phase)
     origin = origin_of(model, processor)
-    if isinstance(store, FeatureStore) and origin != store.origin:
+    if isinstance(run.store, FeatureStore) and origin != run.store.origin:
         raise StaleStoreError(
             f"{recipe.features}: features of other encoders than {recipe.model}'s; remove the folder"
         )
-    rates = None
     if phase.lora is not None:
-        settings, model = phase.lora, with_lora(model, phase)
-
-        def rates(name: str) -> float | None:
-            return settings.learning_rate if part_of(name) == "lora" else None
-
+        model = with_lora(model, phase)
     trained = trainable_parts(model, phase.train)
+
+    # The examples in their order, and the training.
     seed = recipe.seed + recipe.phases.index(phase)
-    turns = schedule(records, phase, seed)
-    examples = Examples(records, turns, store, processor)
-    say(f"phase {phase.name}: {phase.steps} steps of {phase.batch_size}; training {trained}")
-    work = folder.with_name(f".{phase.name}.work")
-    extra = diversity_loss(phase.diversity) if phase.diversity else None
-    batches = 8 if phase.mixture == "share" else 1  # the other makes each batch of one corpus
-    ordered = ByLength(examples, examples.length, phase.batch_size, seed, batches)
+    scheduled = schedule(records, phase, seed)
+    plan = plan_phase(model, Examples(records, scheduled, run.store, processor), phase, seed, run.device)
+    ordered = cast(ByLength, plan.examples)
 
     def counts(step: int) -> dict[str, dict[str, int]]:
-        return realised([turns[i] for i in ordered.first(step * phase.batch_size)], records)
+        return realised([scheduled[i] for i in ordered.first(step * phase.batch_size)], records)
 
-    fit(model, ordered, examples.collate, phase, work, seed, resume, rates, extra, counts)
-    with written_whole(folder) as new:
+    logger.info("phase %s: %d steps of %d; training %s", phase.name, phase.steps, phase.batch_size, trained)
+    work = folder.with_name(f".{phase.name}.work")
+    fit(plan, work, run.resume, counts)
+
+    # The folder: weights, log, diagnostics on clips to validate on, and a note of how it came about.
+    with whole_folder(folder, replace=True) as new:
         if phase.lora is not None:
             model.save_pretrained(new / "lora")
             model = model.merge_and_unload()
@@ -194,10 +294,10 @@ def _run_phase(
         processor.save_pretrained(new)
         shutil.copy(work / "log.jsonl", new / "log.jsonl")
         model.to("cpu")
-        report = check_health(model, processor, validation, store) if validation else {}
-        if report:
-            say(f"phase {phase.name}: {table(report)}")
-            write_json(new / "health.json", report)
+        if run.validation:
+            report = diagnose(model, processor, run.validation, run.store)
+            logger.info("phase %s: %s", phase.name, report.table())
+            write_json(new / "diagnostics.json", report.to_dict())
         write_json(
             new / "phase.json",
             {
@@ -205,7 +305,7 @@ def _run_phase(
                 "settings": phase.model_dump(),
                 "seed": seed,
                 "trained_parameters": trained,
-                "realised": realised(turns, records),
+                "realised": realised(scheduled, records),
                 "records": len(records),
                 "encoders": origin.encoders,
                 "seconds": round(time.perf_counter() - started, 1),
@@ -220,13 +320,20 @@ def _run_phase(
 
 
 def _is_done(folder: Path, phase: Phase) -> bool:
-    """Whether this phase has been finished. Errors: RecipeError if it was with other settings."""
+    """Whether this phase has been finished. Raises RecipeError if it was with other settings."""
     path = folder / "phase.json"
     if not path.is_file():
         return False
-    settings = Phase.model_validate(json.loads(path.read_text(encoding="utf-8"))["settings"]).model_dump()
-    if settings != phase.model_dump():
-        changed = [key for key, value in phase.model_dump().items() if settings[key] != value]
+    try:
+        before = Phase.model_validate(json.loads(path.read_text(encoding="utf-8"))["settings"]).model_dump()
+    except (ValueError, KeyError, TypeError) as error:  # not JSON, or the settings of another version
+        raise RecipeError(
+            f"{path}: expected the settings of phase {phase.name}, but they cannot be read "
+            f"({type(error).__name__}); remove {folder}, or run without --resume"
+        ) from error
+    now = phase.model_dump()
+    if before != now:
+        changed = [key for key, value in now.items() if before[key] != value]
         raise RecipeError(
             f"{folder}: was trained with other settings ({', '.join(changed)}); remove it, or run without --resume"
         )
@@ -239,7 +346,7 @@ def start_model(recipe: P2ERecipe, phase: Phase) -> NanoEmoXForConditionalGenera
     What this phase trains is in float32, whatever the folder holds: steps of a small learning rate are lost in
     bfloat16. What stays frozen keeps the folder's precision.
     """
-    model = NanoEmoXForConditionalGeneration.from_pretrained(recipe.model)
+    model, _ = load_model(recipe.model, dtype="auto")
     for part in phase.train:
         if part != "lora":  # peft makes its own, in float32
             model.parts()[part].float()
@@ -257,7 +364,7 @@ def start_model(recipe: P2ERecipe, phase: Phase) -> NanoEmoXForConditionalGenera
 
 
 def _fill(model: NanoEmoXForConditionalGeneration, part: str, weights: Weights) -> None:
-    """Load one part out of a folder's weights. Errors: WeightsError naming what is not there."""
+    """Load one part out of a folder's weights. Raises WeightsError naming what is not there."""
     module, prefix = model.parts()[part], f"{PARTS[part]}."
     if part != "lm":
         module.float()
@@ -280,7 +387,8 @@ def with_lora(model: NanoEmoXForConditionalGeneration, phase: Phase) -> nn.Modul
         target_modules=LORA_TARGETS,
         modules_to_save=saved,
     )
-    return get_peft_model(model, config)
+    wrapped: nn.Module = get_peft_model(model, config)
+    return wrapped
 
 
 def diversity_loss(weight: float) -> Callable[[nn.Module, Mapping[str, Tensor]], Tensor]:

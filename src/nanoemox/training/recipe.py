@@ -2,7 +2,7 @@
 
 A recipe is a YAML file of one of two kinds: `p2e` (the three phases of the curriculum, paper sec. 3.4) and `backbones`
 (phase 0, which makes the small encoders and the small language model that `pico` has nowhere to download from).
-Errors: RecipeError, one line that names the file, the key, and what exists.
+What is wrong with a recipe is a RecipeError, one line that names the file, the key, and what exists.
 """
 
 from __future__ import annotations
@@ -10,26 +10,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias, Union, get_args
+from typing import Any, Literal, TypeAlias
 
 import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    TypeAdapter,
+    PositiveInt,
     ValidationError,
     field_validator,
     model_validator,
 )
 
+from nanoemox.files.errors import NanoEmoXError
+from nanoemox.files.validation import first_wrong
+from nanoemox.model.configuration_nanoemox import PRESETS
 from nanoemox.model.parts import PARTS
 from nanoemox.tasks.task import TASKS
 
 MODALITIES = ("video", "audio", "text")
 
 
-class RecipeError(ValueError):
+class RecipeError(NanoEmoXError):
     """A recipe that cannot be used; the message is one line with the remedy."""
 
 
@@ -74,13 +77,13 @@ class Lora(Section):
 
 
 class Phase(Schedule):
-    """One phase of P2E: which parts learn, from which tasks, through which senses.
+    """One phase of P2E: which parts learn, from which tasks, through which modalities.
 
     `tasks` are shares of the examples, and so are `corpora` (by the manifests' `source`) where they are given; with
-    the mixture `subset_uniform` `corpora` are the ratios of the released code, see `nanoemox.training.mixture`;
-    `after` names the phases whose trained parts this one starts from; `without` is the share of examples in which a
-    modality is left out, so that answers survive its absence; `diversity` weighs a penalty on tokens of one clip
-    that point the same way.
+    the mixture `subset_uniform` `corpora` are the ratios of the official code, see `nanoemox.training.mixture`;
+    `after` names the phases whose trained parts this one starts from; `modality_dropout` is the share of examples in
+    which a modality is left out, so that answers survive its absence; `diversity` weighs a penalty on tokens of one
+    clip that point the same way.
     """
 
     name: str
@@ -90,7 +93,7 @@ class Phase(Schedule):
     mixture: Literal["share", "subset_uniform"] = "share"
     modalities: list[str] = list(MODALITIES)
     after: list[str] = []
-    without: dict[str, float] = {}
+    modality_dropout: dict[str, float] = {}
     diversity: float = Field(0.0, ge=0)
     lora: Lora | None = None
     manifests: list[str] | None = None
@@ -120,7 +123,7 @@ class Phase(Schedule):
     def _modalities_exist(cls, value: list[str]) -> list[str]:
         return _known(value, list(MODALITIES), "modality")
 
-    @field_validator("without")
+    @field_validator("modality_dropout")
     @classmethod
     def _absences_exist(cls, value: dict[str, float]) -> dict[str, float]:
         _known(list(value), list(MODALITIES), "modality")
@@ -156,7 +159,7 @@ class P2ERecipe(Section):
     clips: str | None = None
     workers: int = Field(2, ge=0)
     seed: int = 42
-    health_clips: int = Field(200, ge=0)
+    diagnostic_clips: int = Field(200, ge=0)
     phases: list[Phase]
 
     @model_validator(mode="after")
@@ -184,7 +187,8 @@ class Job(Schedule):
 class BackboneRecipe(Section):
     """Phase 0: clips, tokenizer, three encoders and a language model, put together as one untrained `pico`.
 
-    `stills` are single pictures that the scene encoder sees beside frames of clips.
+    `stills` are single pictures that the scene encoder sees beside frames of clips. `task_max_new_tokens` says how
+    long the model's answers may be where that is not the task's own limit: those about Affect Theatre are short.
     """
 
     kind: Literal["backbones"]
@@ -199,14 +203,26 @@ class BackboneRecipe(Section):
     vocabulary: int = Field(2000, gt=300)
     tokenizer_scripts: int = Field(4000, gt=0)
     stills: int = Field(0, ge=0)
+    task_max_new_tokens: dict[str, PositiveInt] = {}
     face: Job
     voice: Job
     scene: Job
     lm: Job
 
+    @field_validator("preset")
+    @classmethod
+    def _preset_exists(cls, value: str) -> str:
+        return _known([value], list(PRESETS), "preset")[0]
 
-Recipe: TypeAlias = Annotated[Union[P2ERecipe, BackboneRecipe], Field(discriminator="kind")]  # noqa: UP007
-_KINDS: dict[str, type[Section]] = {"p2e": P2ERecipe, "backbones": BackboneRecipe}
+    @field_validator("task_max_new_tokens")
+    @classmethod
+    def _limits_are_of_tasks(cls, value: dict[str, int]) -> dict[str, int]:
+        _known(list(value), list(TASKS), "task")
+        return value
+
+
+Recipe: TypeAlias = P2ERecipe | BackboneRecipe
+_KINDS: dict[str, type[Recipe]] = {"p2e": P2ERecipe, "backbones": BackboneRecipe}
 
 
 def _known(names: list[str], existing: Sequence[str], what: str) -> list[str]:
@@ -238,7 +254,7 @@ def find_recipe(name_or_path: str | Path) -> Path:
     )
 
 
-def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> P2ERecipe | BackboneRecipe:
+def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read and check a recipe. `overrides` are `key=value` with dots (`phases.1a.steps=100`); values are YAML."""
     path = find_recipe(name_or_path)
     try:
@@ -250,12 +266,13 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> P2ER
         raise RecipeError(
             f"{path}: expected `kind: {'` or `kind: '.join(_KINDS)}`, got {found!r}; add the line"
         )
+    form = _KINDS[data["kind"]]
     for override in overrides:
         _override(data, override)
     try:
-        return TypeAdapter(Recipe).validate_python(data)
+        return form.model_validate(data)
     except ValidationError as error:
-        raise RecipeError(f"{path}: {_explain(error, _KINDS[data['kind']])}") from error
+        raise RecipeError(f"{path}: {first_wrong(error, form)}; correct the recipe") from error
 
 
 def _override(data: dict[str, Any], override: str) -> None:
@@ -277,37 +294,9 @@ def _override(data: dict[str, Any], override: str) -> None:
             )
     if isinstance(place, list):
         raise RecipeError(f"{override!r}: {'.'.join(path)} is a list; name one of its entries")
-    place[last] = yaml.safe_load(text)
-
-
-def _explain(error: ValidationError, model: type[Section]) -> str:
-    """The first things wrong, in one line; for an unknown key the keys that exist."""
-    told = []
-    for problem in error.errors()[:3]:
-        location = [part for part in problem["loc"] if part not in _KINDS]
-        where = ".".join(map(str, location))
-        if problem["type"] == "extra_forbidden":
-            section = _section_at(model, location[:-1])
-            told.append(f"unknown key {where!r}; keys here are: {', '.join(section.model_fields)}")
-        else:
-            told.append(
-                f"{where}: {problem['msg'].removeprefix('Value error, ')}" if where else problem["msg"]
-            )
-    return "; ".join(told)
-
-
-def _section_at(model: type[Section], location: Sequence[Any]) -> type[Section]:
-    """The section class that a location in the recipe belongs to."""
-    for part in location:
-        if not isinstance(part, str):
-            continue
-        found = [t for t in _types(model.model_fields[part].annotation) if issubclass(t, Section)]
-        model = found[0] if found else model
-    return model
-
-
-def _types(annotation: Any) -> list[type]:
-    inner = get_args(annotation)
-    if not inner:
-        return [annotation] if isinstance(annotation, type) else []
-    return [found for part in inner for found in _types(part)]
+    try:
+        place[last] = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(
+            f"{override!r}: expected a value in YAML, but {' '.join(str(error).split())}"
+        ) from error

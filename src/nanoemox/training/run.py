@@ -5,30 +5,45 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from nanoemox.checkpoints.load import check_device
 from nanoemox.data.filtering import LeftOut
-from nanoemox.training.p2e import Say, logger, train_p2e
+from nanoemox.files.errors import ArgumentError
+from nanoemox.training.p2e import TrainingResult, train_p2e
 from nanoemox.training.recipe import BackboneRecipe, load_recipe
 
+DEVICES = ("cpu", "cuda")
 
-def run_recipe(
-    recipe_path: str | Path,
+
+def train(
+    recipe: str | Path,
+    *,
     phase: str | None = None,
     resume: bool = False,
     overrides: Sequence[str] = (),
-    say: Say = logger.info,
-    left_out: LeftOut | None = None,
-) -> Path:
-    """Train by a recipe (a file, or the name of one that ships with the package); returns the folder it wrote.
+    device: str | None = None,
+) -> TrainingResult:
+    """Train by a recipe. What happens is logged, line by line, by the logger `nanoemox`.
 
     Args:
-        phase: only this one. resume: keep what is finished and go on from the last checkpoint.
-        overrides: `key=value` with dots, for example `phases.1a.steps=100`. say: told what happens, line by line.
-        left_out: gets the clips that the run did without.
-    Errors: RecipeError, one line that lists what exists.
+        recipe: A YAML file, or the name of a recipe that ships with the package, such as "p2e_pico".
+        phase: The name of the one phase to run; None runs all of them.
+        resume: Keep what is finished, and go on from the last checkpoint.
+        overrides: Changes of the recipe as `key=value` with dots, such as `phases.1a.steps=100`.
+        device: "cpu" or "cuda"; None takes a GPU where there is one.
+
+    Returns:
+        The model folder that was written last, and the clips that the run did without.
+
+    Raises:
+        RecipeError: If the recipe, or something that it names, cannot be used.
     """
-    recipe = load_recipe(recipe_path, overrides)
-    if isinstance(recipe, BackboneRecipe):
+    if device is not None:
+        if device not in DEVICES:
+            raise ArgumentError(f"device: expected one of {', '.join(DEVICES)}, got {device!r}")
+        check_device(device)
+    loaded = load_recipe(recipe, overrides)
+    if isinstance(loaded, BackboneRecipe):
         from nanoemox.training.phase0.run import make_backbones
 
-        return make_backbones(recipe, phase, resume, say)
-    return train_p2e(recipe, phase, resume, say, left_out)
+        return TrainingResult(make_backbones(loaded, phase, resume, device), LeftOut())
+    return train_p2e(loaded, phase, resume, device)

@@ -11,19 +11,30 @@ import json
 import logging
 import random
 import shutil
+import tempfile
+import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset, SequentialSampler
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments, set_seed
+from transformers import (
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+    set_seed,
+)
 
-from nanoemox.files.atomic import write_json
-from nanoemox.training.recipe import Schedule
+from nanoemox.files.atomic import write_json, write_texts
+from nanoemox.training.recipe import RecipeError, Schedule
 
 logger = logging.getLogger(__name__)
 _NOTE = "mixture.json"
@@ -43,8 +54,7 @@ class JsonLines(TrainerCallback):
         if self.path.exists() and state.global_step:
             lines = self.path.read_text(encoding="utf-8").splitlines()
             kept = [line for line in lines if json.loads(line)["step"] <= state.global_step]
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+        write_texts({self.path: "".join(f"{line}\n" for line in kept)})
 
     def on_log(
         self,
@@ -71,10 +81,10 @@ class Notes(TrainerCallback):
         write_json(folder / _NOTE, self.note(state.global_step))
 
     def compare(self, checkpoint: Path) -> None:
-        """Errors: ValueError where a checkpoint was trained on other examples than it would go on with."""
+        """Raise RecipeError where a checkpoint was trained on other examples than it would go on with."""
         path, step = checkpoint / _NOTE, int(checkpoint.name.rpartition("-")[2])
         if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != self.note(step):
-            raise ValueError(
+            raise RecipeError(
                 f"{path}: was trained on another mixture (the manifests or what is left out of them have changed); "
                 "run without --resume"
             )
@@ -95,7 +105,7 @@ class OrderedTrainer(Trainer):
         self._rates, self._extra_loss = rates, extra_loss
         self._parts: dict[str, list[float]] = defaultdict(list)
 
-    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> SequentialSampler:
+    def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> SequentialSampler:
         return SequentialSampler(cast(Sized, train_dataset or self.train_dataset))
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
@@ -138,6 +148,13 @@ class ByLength(Dataset[Any]):
     """The same examples, in batches of similar length: sorted within windows of a few batches, the batches shuffled.
 
     Padding costs as much as text does. The order depends on the seed alone, and a window is made when it is needed.
+
+    Args:
+        examples: The examples in their own order.
+        length: Example -> about how long it is.
+        batch_size: How many examples a batch has.
+        seed: The seed of the order of the batches.
+        batches: How many batches a window has.
     """
 
     def __init__(
@@ -176,33 +193,96 @@ class ByLength(Dataset[Any]):
         return self._ready[1]
 
 
+class LogProgress(TrainerCallback):
+    """Logs one line for every line that the Trainer logs: where it is, the loss, and how long the rest will take."""
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self.started, self.first_step = time.perf_counter(), state.global_step
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        taken = state.global_step - self.first_step
+        if not logs or "loss" not in logs or taken < 1:
+            return
+        left_s = (time.perf_counter() - self.started) / taken * (state.max_steps - state.global_step)
+        logger.info(
+            "step %d of %d: loss %.4f, about %.0f s left",
+            state.global_step,
+            state.max_steps,
+            float(logs["loss"]),
+            left_s,
+        )
+
+
+class StepTimes(TrainerCallback):
+    """Measures how long each step takes, with the reading of its batch and all its work on the device."""
+
+    def __init__(self) -> None:
+        self.seconds: list[float] = []
+        self._last = 0.0
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._last = time.perf_counter()
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        now = time.perf_counter()
+        self.seconds.append(now - self._last)
+        self._last = now
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What is trained: a model, the examples it sees in order, and how its parameters learn.
+
+    Attributes:
+        model: Trained in place.
+        examples: One item per example of the whole training, steps * batch_size of them.
+        collate: Items -> a batch for the model.
+        schedule: How long, how fast and in which batches.
+        seed: Of everything random in a step, such as dropout.
+        rates: Parameter name -> its own learning rate, or None for the schedule's.
+        extra_loss: Added to the loss that the model returns.
+        device: "cpu" or "cuda"; None takes a GPU where there is one.
+    """
+
+    model: nn.Module
+    examples: Dataset[Any]
+    collate: Callable[[list[Any]], dict[str, Tensor]]
+    schedule: Schedule
+    seed: int
+    rates: Callable[[str], float | None] | None = None
+    extra_loss: Callable[[nn.Module, Mapping[str, Tensor]], Tensor] | None = None
+    device: str | None = None
+
+
 def fit(
-    model: nn.Module,
-    examples: Dataset,
-    collate: Callable[[list[Any]], dict[str, Tensor]],
-    schedule: Schedule,
-    folder: Path,
-    seed: int,
-    resume: bool = False,
-    rates: Callable[[str], float | None] | None = None,
-    extra_loss: Callable[[nn.Module, Mapping[str, Tensor]], Tensor] | None = None,
-    note: Callable[[int], Any] | None = None,
+    plan: TrainingPlan, folder: Path, resume: bool = False, note: Callable[[int], Any] | None = None
 ) -> None:
-    """Train `model` in place for `schedule.steps` steps.
+    """Train a model in place for all steps of its schedule.
 
     Args:
-        examples: one item per example of the whole training, steps * batch_size of them.
-        folder: gets `log.jsonl`, and `checkpoints/` while training.
-        resume: go on from the last whole checkpoint under `folder` (from the start if there is none).
-        rates: parameter name -> its own learning rate, or None for the schedule's.
-        note: step -> what to write into the checkpoint of that step, such as the counts of examples.
+        plan: What is trained, and how.
+        folder: Gets `log.jsonl`, and `checkpoints/` while training.
+        resume: Go on from the last whole checkpoint under `folder` (from the start if there is none).
+        note: Step -> what to write into the checkpoint of that step, such as the counts of examples.
+
+    Raises:
+        RecipeError: If the last checkpoint was trained on other examples.
     """
-    expected = schedule.steps * schedule.batch_size
-    if len(examples) != expected:  # type: ignore[arg-type]
-        raise ValueError(
-            f"expected {expected} examples ({schedule.steps} steps of {schedule.batch_size}), "
-            f"got {len(examples)}"  # type: ignore[arg-type]
-        )
     checkpoints = folder / "checkpoints"
     last = last_checkpoint(checkpoints) if resume else None
     notes = [Notes(note)] if note is not None else []
@@ -210,7 +290,39 @@ def fit(
         notes[0].compare(last)
     if not resume and checkpoints.exists():
         shutil.rmtree(checkpoints)
-    set_seed(seed)
+    with threads(plan.schedule.threads):
+        trainer = _trainer(plan, checkpoints, [JsonLines(folder / "log.jsonl"), LogProgress(), *notes])
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
+    shutil.rmtree(checkpoints, ignore_errors=True)
+
+
+class TimedSteps(NamedTuple):
+    """What was measured of a few steps: the seconds that each took, and the losses that the Trainer logged."""
+
+    seconds: list[float]
+    losses: list[float]
+
+
+def time_steps(plan: TrainingPlan) -> TimedSteps:
+    """Train for all steps of a (short) schedule, exactly as `fit` does, and keep nothing but the figures."""
+    times = StepTimes()
+    with tempfile.TemporaryDirectory(prefix="nanoemox-") as folder, threads(plan.schedule.threads):
+        trainer = _trainer(plan, Path(folder), [times], save=False)
+        trainer.train()
+    return TimedSteps(times.seconds, [line["loss"] for line in trainer.state.log_history if "loss" in line])
+
+
+def _trainer(
+    plan: TrainingPlan, checkpoints: Path, callbacks: Sequence[TrainerCallback], save: bool = True
+) -> OrderedTrainer:
+    """The one Trainer that everything is trained with."""
+    schedule, number = plan.schedule, len(plan.examples)  # type: ignore[arg-type]
+    expected = schedule.steps * schedule.batch_size
+    if number != expected:
+        raise ValueError(
+            f"expected {expected} examples ({schedule.steps} steps of {schedule.batch_size}), got {number}"
+        )
+    set_seed(plan.seed)
     rate = schedule.learning_rate
     arguments = TrainingArguments(
         output_dir=str(checkpoints),
@@ -224,30 +336,35 @@ def fit(
         max_grad_norm=schedule.max_grad_norm,
         adam_beta2=0.999,
         logging_steps=schedule.log_every,
-        save_strategy="steps",
+        save_strategy="steps" if save else "no",
         save_steps=schedule.save_every,
         save_total_limit=2,
-        seed=seed,
-        data_seed=seed,
+        seed=plan.seed,
+        data_seed=plan.seed,
         bf16=schedule.bf16,
-        use_cpu=not torch.cuda.is_available(),
+        use_cpu=on_cpu(plan.device),
         dataloader_num_workers=0,
-        dataloader_pin_memory=torch.cuda.is_available(),
+        dataloader_pin_memory=not on_cpu(plan.device),
         remove_unused_columns=False,
         report_to="none",
+        disable_tqdm=True,
     )
-    with threads(schedule.threads):
-        trainer = OrderedTrainer(
-            model=model,
-            args=arguments,
-            train_dataset=examples,
-            data_collator=collate,
-            callbacks=[JsonLines(folder / "log.jsonl"), *notes],
-            rates=rates,
-            extra_loss=extra_loss,
-        )
-        trainer.train(resume_from_checkpoint=str(last) if last else None)
-    shutil.rmtree(checkpoints, ignore_errors=True)
+    trainer = OrderedTrainer(
+        model=plan.model,
+        args=arguments,
+        train_dataset=plan.examples,
+        data_collator=plan.collate,
+        callbacks=list(callbacks),
+        rates=plan.rates,
+        extra_loss=plan.extra_loss,
+    )
+    trainer.remove_callback(PrinterCallback)  # standard output is for results
+    return trainer
+
+
+def on_cpu(device: str | None) -> bool:
+    """Whether training computes on the processor: as the device says, else where there is no GPU."""
+    return device == "cpu" or not torch.cuda.is_available()
 
 
 def last_checkpoint(folder: Path) -> Path | None:

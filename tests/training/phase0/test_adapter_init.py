@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn.functional import cosine_similarity
 
+from nanoemox.media.clip import AUDIO_WINDOWS, FRAMES_PER_CLIP
 from nanoemox.training.phase0.adapter_init import calibrate
 from tests.tiny import tiny_config
 
@@ -25,7 +26,7 @@ def features():
 
     drawn = {name: draw(*shape) for name, shape in widths.items()}
     for kind in ("video", "audio"):  # one projection reads all three depths: here they are alike
-        drawn[f"{kind}_taps"] = draw(64, *KINDS[kind]).repeat(1, 1, 3)
+        drawn[f"{kind}_fusion_features"] = draw(64, *KINDS[kind]).repeat(1, 1, 3)
     return drawn
 
 
@@ -52,9 +53,9 @@ def test_fusion_is_the_same_as_standardising_first(model, features, monkeypatch)
     fresh = copy.deepcopy(model)
     monkeypatch.setattr(model, "encode", lambda **encoded: encoded)
     calibrate(model, media_of(features))
-    taps = [features[name] for name in ("video_taps", "audio_taps")]
-    tokens, gate = model.get_fusion_features(*taps)
-    expected, expected_gate = fresh.get_fusion_features(*map(standardised, taps))
+    features_read = [features[name] for name in ("video_fusion_features", "audio_fusion_features")]
+    tokens, gate = model.get_fusion_features(*features_read)
+    expected, expected_gate = fresh.get_fusion_features(*map(standardised, features_read))
     torch.testing.assert_close(gate, expected_gate, atol=2e-3, rtol=2e-3)
     torch.testing.assert_close(tokens, expected, atol=2e-3, rtol=2e-3)
 
@@ -68,7 +69,7 @@ def test_clips_get_tokens_of_their_own(model, features, monkeypatch):
     monkeypatch.setattr(model, "encode", lambda **encoded: encoded)
     calibrate(model, media_of(features))
     assert across(features["video_features"]) < 0.9
-    _, gate = model.get_fusion_features(features["video_taps"], features["audio_taps"])
+    _, gate = model.get_fusion_features(features["video_fusion_features"], features["audio_fusion_features"])
     assert gate.std(dim=0).min() > 1e-3
 
 
@@ -77,8 +78,8 @@ def test_features_are_those_of_the_model(model):
     side = config.vision_config.image_size
     for i in range(20):
         random = torch.Generator().manual_seed(i)
-        pixels = torch.randn(config.num_frames, 3, side, side, generator=random) * 0.2 + 2  # nearly all alike
-        sound = torch.randn(config.num_audio_clips, 1600, generator=random)
+        pixels = torch.randn(FRAMES_PER_CLIP, 3, side, side, generator=random) * 0.2 + 2  # nearly all alike
+        sound = torch.randn(AUDIO_WINDOWS, 1600, generator=random)
         media.append({"pixel_values_videos": pixels, "face_pixel_values": pixels, "input_values": sound})
     features = model.encode(**{name: torch.stack([m[name] for m in media]) for name in media[0]})
     attention = model.face_adapter.attention

@@ -12,6 +12,7 @@ import pytest
 import torch
 import yaml
 
+from nanoemox.checkpoints.load import load_answer_limits
 from nanoemox.model.configuration_nanoemox import PLACEHOLDERS, NanoEmoXConfig
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 from nanoemox.model.tokenizer import train_tokenizer
@@ -23,7 +24,7 @@ from nanoemox.theatre.world import PLACES, PROPS
 from nanoemox.training.phase0.chats import Chats, SchooledLM
 from nanoemox.training.phase0.views import frame_tracks, stills
 from nanoemox.training.recipe import RecipeError
-from nanoemox.training.run import run_recipe
+from nanoemox.training.run import train
 from nanoemox.training.trainer import ByLength
 
 
@@ -135,9 +136,9 @@ def test_stills_are_repeatable_and_their_props_do_not_depend_on_the_place(tmp_pa
     assert [p.name for p in (tmp_path / "a").iterdir()] == ["stills-1-3-32.npy"]
 
 
-@pytest.mark.slow
-def test_from_nothing_to_a_trained_model(tmp_path: Path) -> None:
+def test_from_nothing_to_a_trained_model(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     jobs = {"steps": 2, "batch_size": 4, "learning_rate": "1e-3", "threads": 1, "log_every": 1}
+    limits = dict.fromkeys(TASKS, 5)
     recipe = {
         "kind": "backbones",
         "name": "toy",
@@ -149,11 +150,13 @@ def test_from_nothing_to_a_trained_model(tmp_path: Path) -> None:
         "vocabulary": 900,
         "tokenizer_scripts": 100,
         "stills": 8,
+        "task_max_new_tokens": limits,
         **dict.fromkeys(("face", "voice", "scene", "lm"), jobs),
     }
     path = tmp_path / "toy.yaml"
     path.write_text(yaml.safe_dump(recipe), encoding="utf-8")
-    model = run_recipe(path)
+    model, left_out = train(path)
+    assert left_out.ok
     assert {p.name for p in (tmp_path / "backbones").iterdir()} >= {
         "tokenizer",
         "face",
@@ -162,17 +165,22 @@ def test_from_nothing_to_a_trained_model(tmp_path: Path) -> None:
         "lm",
         "model",
     }
-    told: list[str] = []
-    run_recipe(path, resume=True, say=told.append)
-    assert any("clips are there" in line for line in told)
+    with caplog.at_level("INFO", "nanoemox"):
+        train(path, resume=True)
+    assert "clips are there" in caplog.text
     manifest = str(tmp_path / "train" / "manifest.jsonl")
     overrides = [
         f"model={model}", f"output={tmp_path / 'p2e'}", f"manifests=[{manifest}]", f"validation={manifest}",
-        f"features={tmp_path / 'features'}", f"clips={tmp_path / 'decoded'}", "health_clips=4", "workers=0",
+        f"features={tmp_path / 'features'}", f"clips={tmp_path / 'decoded'}", "diagnostic_clips=4", "workers=0",
         *(f"phases.{phase}.{key}=2" for phase in ("1a", "1b", "2", "3") for key in ("steps", "batch_size")),
     ]  # fmt: skip
-    folder = run_recipe("p2e_pico", overrides=overrides)
-    health = json.loads((folder / "health.json").read_text())
+    folder = train("p2e_pico", overrides=overrides).folder
+    health = json.loads((folder / "diagnostics.json").read_text())
+    assert load_answer_limits(model) == load_answer_limits(folder) == limits
+    with pytest.raises(RecipeError, match="unknown task 'mood'"):
+        train(path, overrides=["task_max_new_tokens.mood=3"])
+    with pytest.raises(RecipeError, match="task_max_new_tokens"):
+        train(path, overrides=["task_max_new_tokens.emotion=0"])
     assert health["clips"] == 4 and set(health["tasks"]) == set(TASKS)
     with pytest.raises(RecipeError, match="assemble"):
-        run_recipe(path, phase="nonsense")
+        train(path, phase="nonsense")

@@ -68,7 +68,7 @@ def _line(folder: Folder, split: str, row: Row) -> dict[str, Any]:
     if not turn.isdecimal():
         raise RowError(f"turn_id is {turn!r}, expected a number from 0")
     name = f"dia{row['conversation'].zfill(5)}utt{2 * int(turn)}_{who['id']}"
-    history = [_said(item) for item in row.within("dialogue_history", list)]
+    history = [_turn(item) for item in row.within("dialogue_history", list)]
     if not history or not history[-1]["text"]:
         raise RowError("dialogue_history does not end with what the speaker says")
     text = history[-1]["text"]
@@ -98,7 +98,7 @@ def _line(folder: Folder, split: str, row: Row) -> dict[str, Any]:
     return line
 
 
-def _said(item: Any) -> dict[str, str]:
+def _turn(item: Any) -> dict[str, str]:
     """One turn of a dialogue: the speaker is the user, the listener the assistant."""
     if not isinstance(item, dict) or not isinstance(item.get("utterance"), str):
         raise RowError("dialogue_history holds a turn without an utterance")

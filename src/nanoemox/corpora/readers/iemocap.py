@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from nanoemox.corpora.archives import label_rows
-from nanoemox.corpora.corpus import Corpus, emotion, preparation, said, subtitles
+from nanoemox.corpora.corpus import Corpus, emotion, preparation, text_fields, transcripts_of
 from nanoemox.corpora.folder import Folder, Line
 from nanoemox.corpora.tables import Row, RowError, plain, text_of
 
@@ -41,7 +41,7 @@ def _read(folder: Folder, emotions: tuple[str, ...], archive: str) -> Iterator[L
     )
     if path := preparation(folder, "iemocap-process", archive):
         folder.layout = "processed"
-        words = subtitles(folder, "transcription-engchi-polish.csv")
+        words = transcripts_of(folder, "transcription-engchi-polish.csv")
         rows = (row for _, row in label_rows(path))
         yield from folder.each(rows, partial(_processed, folder, words, emotions))
         return
@@ -100,10 +100,10 @@ def _line(
 
 def _processed(folder: Folder, words: dict[str, Row], emotions: tuple[str, ...], row: Row) -> dict[str, Any]:
     name, index = row["name"], row["emo"]
-    told = said(words.get(name))
+    transcript = text_fields(words.get(name))
     label = emotions[int(index)] if index.isdecimal() and int(index) < len(emotions) else index
-    media = folder.media(name, text=told.get("text", ""))
-    return _about(name, media, label, emotions) | told
+    media = folder.media(name, text=transcript.get("text", ""))
+    return _about(name, media, label, emotions) | transcript
 
 
 def _about(name: str, media: dict[str, Any], label: str, emotions: tuple[str, ...]) -> dict[str, Any]:

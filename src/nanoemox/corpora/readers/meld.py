@@ -7,7 +7,15 @@ from functools import partial
 from typing import Any
 
 from nanoemox.corpora.archives import label_rows
-from nanoemox.corpora.corpus import Corpus, emotion, one_of, preparation, said, split_of, subtitles
+from nanoemox.corpora.corpus import (
+    Corpus,
+    emotion,
+    one_of,
+    preparation,
+    split_of,
+    text_fields,
+    transcripts_of,
+)
 from nanoemox.corpora.folder import Folder, Line
 from nanoemox.corpora.tables import Row, RowError, plain
 
@@ -19,7 +27,7 @@ _FOLDERS = {
 }
 _FAULTS = {
     "train_dia125_utt3": "the file is corrupt",
-    "dev_dia110_utt7": "the file is missing from the release",
+    "dev_dia110_utt7": "the file is missing from the official code",
     "test_dia279_utt15": "the file is faulty",
     "test_dia38_utt4": "cut wrongly: minutes long",
     "test_dia220_utt0": "cut wrongly: minutes long",
@@ -30,7 +38,7 @@ def read(folder: Folder) -> Iterator[Line]:
     """`{train,dev,test}_sent_emo.csv` with the clips of MELD.Raw, or the published preparation."""
     if path := preparation(folder, "meld-process", "label.npz"):
         folder.layout = "processed"
-        words = subtitles(folder, "transcription-engchi-polish.csv")
+        words = transcripts_of(folder, "transcription-engchi-polish.csv")
         for split, row in label_rows(path):
             yield from folder.each([row], partial(_processed, folder, words, split))
         return
@@ -72,19 +80,19 @@ def _line(folder: Folder, split: str, row: Row) -> dict[str, Any]:
 
 def _processed(folder: Folder, words: dict[str, Row], split: str, row: Row) -> dict[str, Any]:
     name = row["name"]
-    told = said(words.get(name))
+    transcript = text_fields(words.get(name))
     index = row["emo"]
     label = _ORDER[int(index)] if index.isdecimal() and int(index) < len(_ORDER) else index
     line = {
         "id": name,
-        **folder.media(name, text=told.get("text", "")),
-        **told,
+        **folder.media(name, text=transcript.get("text", "")),
+        **transcript,
         "split": split_of(split),
         "labels": {"emotion": emotion(label)},
     }
     key = name.replace("val_", "dev_", 1)
     if key in _FAULTS:
-        line["extra"] = {**told.get("extra", {}), **folder.fault(name, _FAULTS[key])}
+        line["extra"] = {**transcript.get("extra", {}), **folder.fault(name, _FAULTS[key])}
     return line
 
 

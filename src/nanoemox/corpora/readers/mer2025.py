@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from nanoemox.corpora.corpus import Corpus, emotion, said, subtitles
+from nanoemox.corpora.corpus import Corpus, emotion, text_fields, transcripts_of
 from nanoemox.corpora.folder import Folder, Line
 from nanoemox.corpora.tables import Row, RowError, listed, plain
 
@@ -27,13 +27,13 @@ def read_ov_merd(folder: Folder) -> Iterator[Line]:
     """OV-MERD+ as prepared for evaluation (`ovlabel.csv`), or the part of OV-MERD used in training."""
     if path := folder.file("ovlabel.csv"):
         folder.layout = "processed"
-        words = subtitles(folder, "subtitle_eng.csv", _SUBTITLES)
+        words = transcripts_of(folder, "subtitle_eng.csv", _SUBTITLES)
         rows = folder.rows(path, ("name", "openset"))
         yield from folder.each(rows, partial(_open, folder, words, {}, "test"))
         return
     folder.need("track2_train_ovmerd.csv", "ovlabel.csv")
     folder.assume(
-        "track2_train_ovmerd.csv is both trained and evaluated on by the published code: split is train"
+        "track2_train_ovmerd.csv is both trained and evaluated on by the official code: split is train"
     )
     yield from _both_tracks(folder, "ovmerd", "train")
 
@@ -41,7 +41,7 @@ def read_ov_merd(folder: Folder) -> Iterator[Line]:
 def _both_tracks(folder: Folder, which: str, split: str) -> Iterator[Line]:
     folder.layout = "original"
     labels = folder.need(f"track2_train_{which}.csv")
-    words = subtitles(folder, _SUBTITLES)
+    words = transcripts_of(folder, _SUBTITLES)
     reasons: dict[str, Row] = {}
     if path := folder.file(f"track3_train_{which}.csv"):
         reasons = _by_name(folder, folder.rows(path, ("name", "reason")))
@@ -71,16 +71,16 @@ def _open(
     name = row["name"]
     found = listed(row.get("openset"))
     if not found and not bare:
-        folder.assume("empty lists of labels count as neutral, as in the published code")
+        folder.assume("empty lists of labels count as neutral, as in the official code")
         found = ["neutral"]
     labels: dict[str, Any] = {"open_vocabulary": {"labels": found}} if found else {}
     if name in reasons:
         labels["reasoning"] = {"text": plain(reasons[name]["reason"])}
-    told = said(words.get(name))
+    transcript = text_fields(words.get(name))
     return {
         "id": name,
-        **folder.media(name, text=told.get("text", "")),
-        **told,
+        **folder.media(name, text=transcript.get("text", "")),
+        **transcript,
         "split": split,
         "labels": labels,
     }
@@ -89,7 +89,7 @@ def _open(
 def read_tracks(folder: Folder) -> Iterator[Line]:
     """`track1_train_disdim.csv` (emotion, valence), `track2_test.csv` and `mer2025-ov.csv` (open labels)."""
     folder.layout = "original"
-    words = subtitles(folder, _SUBTITLES)
+    words = transcripts_of(folder, _SUBTITLES)
     first = folder.file("track1_train_disdim.csv")
     second = folder.file("mer2025-ov.csv", "track2_test.csv")
     if not (first or second):
@@ -111,11 +111,11 @@ def _answered(folder: Folder, path: Path) -> Iterator[Row]:
 
 
 def _judged(folder: Folder, words: dict[str, Row], row: Row) -> dict[str, Any]:
-    told = said(words.get(row["name"]))
+    transcript = text_fields(words.get(row["name"]))
     return {
         "id": row["name"],
-        **folder.media(row["name"], text=told.get("text", "")),
-        **told,
+        **folder.media(row["name"], text=transcript.get("text", "")),
+        **transcript,
         "split": "train",
         "labels": {
             "emotion": emotion(row["discrete"], EMOTIONS),

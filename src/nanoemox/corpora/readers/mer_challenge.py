@@ -7,13 +7,13 @@ from functools import partial
 from typing import Any
 
 from nanoemox.corpora.archives import label_rows
-from nanoemox.corpora.corpus import Corpus, emotion, preparation, said, subtitles
+from nanoemox.corpora.corpus import Corpus, emotion, preparation, text_fields, transcripts_of
 from nanoemox.corpora.folder import Folder, Line
 from nanoemox.corpora.readers.mer2025 import EMOTIONS
 from nanoemox.corpora.tables import Row
 
 _NOTHING = -10.0  # valence of a clip that has none
-_SPLITS = {"train": "train", "test1": "test"}  # what the published code trains and evaluates on
+_SPLITS = {"train": "train", "test1": "test"}  # what the official code trains and evaluates on
 _TABLES23 = {
     "train": ("train-label.csv",),
     "test1": ("test1-label.csv", "test-multi-label.csv"),
@@ -51,7 +51,7 @@ def _read(
     found = {part: path for part, names in tables.items() if (path := folder.file(*names))}
     if not archive and not found:
         folder.need("label-6way.npz", *(name for names in tables.values() for name in names))
-    words = subtitles(folder, *transcripts)
+    words = transcripts_of(folder, *transcripts)
     folder.assume("the range of valence is not published with the labels: none is stated")
     if archive:
         folder.layout = "processed"
@@ -68,7 +68,7 @@ def _line(
     folder: Folder, words: dict[str, Row], prefer: str, part: str, label: str, valence: str, row: Row
 ) -> dict[str, Any]:
     name = row["name"]
-    told = said(words.get(name), prefer)
+    transcript = text_fields(words.get(name), prefer)
     if part not in _SPLITS:
         folder.assume(
             f"{part} is another track of the challenge: its lines have no split, extra.part tells them"
@@ -78,11 +78,11 @@ def _line(
         labels["sentiment"] = {"valence": value}
     return {
         "id": name,
-        **folder.media(name, text=told.get("text", "")),
-        **told,
+        **folder.media(name, text=transcript.get("text", "")),
+        **transcript,
         **({"split": _SPLITS[part]} if part in _SPLITS else {}),
         "labels": labels,
-        "extra": {**told.get("extra", {}), "part": part},
+        "extra": {**transcript.get("extra", {}), "part": part},
     }
 
 

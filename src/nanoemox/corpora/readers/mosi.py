@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from nanoemox.corpora.archives import label_rows
-from nanoemox.corpora.corpus import Corpus, preparation, said, split_of, subtitles
+from nanoemox.corpora.corpus import Corpus, preparation, split_of, text_fields, transcripts_of
 from nanoemox.corpora.folder import Folder, Line
 from nanoemox.corpora.tables import CorpusError, Row, RowError, document, plain, text_of
 
@@ -38,7 +38,7 @@ def read_mosei(folder: Folder) -> Iterator[Line]:
 def _read(folder: Folder, which: str) -> Iterator[Line]:
     if path := preparation(folder, f"cmu{which}-process", "label.npz"):
         folder.layout = "processed"
-        words = subtitles(folder, "transcription-engchi-polish.csv")
+        words = transcripts_of(folder, "transcription-engchi-polish.csv")
         for split, row in label_rows(path):
             yield from folder.each([row], partial(prepared, folder, words, split, _RANGE))
     elif path := folder.file(f"{which}/label.csv", "label.csv"):
@@ -54,12 +54,23 @@ def _read(folder: Folder, which: str) -> Iterator[Line]:
 def prepared(
     folder: Folder, words: dict[str, Row], split: str, valence_range: tuple[float, float], row: Row
 ) -> dict[str, Any]:
-    """A line of a published preparation with a score."""
-    told = said(words.get(row["name"]))
+    """A line of an official preparation with a score.
+
+    Args:
+        folder: the folder of the corpus.
+        words: clip -> its row in the table of transcripts.
+        split: the split of the clip.
+        valence_range: lowest and highest score of the corpus.
+        row: the clip's row in the label archive.
+
+    Returns:
+        The manifest line.
+    """
+    transcript = text_fields(words.get(row["name"]))
     return {
         "id": row["name"],
-        **folder.media(row["name"], text=told.get("text", "")),
-        **told,
+        **folder.media(row["name"], text=transcript.get("text", "")),
+        **transcript,
         "split": split_of(split),
         "labels": {"sentiment": scored(row.number("val"), valence_range)},
     }
@@ -168,7 +179,7 @@ def _transcripts(folder: Folder) -> dict[str, list[tuple[int, float | None, str]
     for name, paths in folder.files.items():
         if not name.endswith((".annotprocessed", ".txt")) or "segmented" not in str(paths[0]).lower():
             continue
-        for number, line in enumerate(text_of(paths[0], told=folder.assume).splitlines(), 1):
+        for number, line in enumerate(text_of(paths[0], assume=folder.assume).splitlines(), 1):
             match = _TIMED.match(line) or _NUMBERED.match(line)
             if match:
                 parts = match.groupdict()

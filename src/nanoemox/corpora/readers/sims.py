@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from nanoemox.corpora.archives import label_rows
-from nanoemox.corpora.corpus import Corpus, preparation, split_of, subtitles
+from nanoemox.corpora.corpus import Corpus, preparation, split_of, transcripts_of
 from nanoemox.corpora.folder import Folder, Line
 from nanoemox.corpora.readers.mosi import prepared, scored
 from nanoemox.corpora.tables import Row, RowError, plain
@@ -24,16 +24,16 @@ def read(folder: Folder) -> Iterator[Line]:
 
 
 def read2(folder: Folder) -> Iterator[Line]:
-    """`meta.csv` of the release, or the published preparation."""
+    """`meta.csv` of the official code, or the published preparation."""
     yield from _read(folder, "simsv2-process", "meta.csv", "label.csv")
 
 
 def _read(folder: Folder, process: str, *tables: str) -> Iterator[Line]:
     if path := preparation(folder, process, "label.npz"):
         folder.layout = "processed"
-        told = subtitles(folder, "transcription-engchi-polish.csv")
+        transcripts = transcripts_of(folder, "transcription-engchi-polish.csv")
         for split, row in label_rows(path):
-            yield from folder.each([row], partial(prepared, folder, told, split, _RANGE))
+            yield from folder.each([row], partial(prepared, folder, transcripts, split, _RANGE))
         return
     folder.layout = "original"
     if path := folder.file(*tables):

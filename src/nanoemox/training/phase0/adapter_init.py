@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from nanoemox.model.adapters import QFormerAdapter
+from nanoemox.model.fusion import FusionEncoder
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 
 
@@ -35,18 +37,21 @@ def calibrate(model: NanoEmoXForConditionalGeneration, media: Sequence[Mapping[s
         values = torch.cat(parts)
         mean[name], std[name] = values.mean(dim=0).float(), (values.std(dim=0) + 1e-4).float()
     for adapter, name in ((model.video_adapter, "video_features"), (model.audio_adapter, "audio_features")):
+        assert isinstance(adapter, QFormerAdapter)  # phase 0 makes the paper's adapters and fusion
         adapter.position_embedding.weight.mul_(std[name]).sub_(mean[name])
         for layer in adapter.qformer.encoder.layer:
             for projection in (layer.crossattention.attention.key, layer.crossattention.attention.value):
                 projection.weight.div_(std[name])
-    attention, width = model.face_adapter.attention, model.config.face_feature_width
-    weight, bias = attention.in_proj_weight[width:], attention.in_proj_bias[width:]
-    weight.div_(std["face_features"])
-    bias.sub_(weight @ mean["face_features"])
+    if model.face_adapter is not None:
+        attention, width = model.face_adapter.attention, model.config.face_feature_width
+        weight, bias = attention.in_proj_weight[width:], attention.in_proj_bias[width:]
+        weight.div_(std["face_features"])
+        bias.sub_(weight @ mean["face_features"])
     fusion = model.fusion
+    assert isinstance(fusion, FusionEncoder)
     for projection, name in (
-        (fusion.video_projection, "video_taps"),
-        (fusion.audio_projection, "audio_taps"),
+        (fusion.video_projection, "video_fusion_features"),
+        (fusion.audio_projection, "audio_fusion_features"),
     ):
         depths = model.config.fusion_experts  # one projection for all depths: their mean statistics
         shift, scale = mean[name].view(depths, -1).mean(dim=0), std[name].view(depths, -1).mean(dim=0)

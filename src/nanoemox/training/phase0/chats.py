@@ -1,9 +1,9 @@
-"""The small language model's schooling: chats about Theatre scripts in which senses are told in words.
+"""The small language model's schooling: chats about Theatre scripts in which words stand for audio and video.
 
 Where a clip's placeholders will stand, the model reads what the script says of face, voice and scene, in one of two
 forms: as text, cues in any order; or as one vector for each placeholder, a noisy mixture of cues, each the
 sum of its words' embeddings. The second is what an adapter can learn to write, so that the three phases only have
-to align media to words the model knows. All six kinds of question are asked, with senses missing at random.
+to align media to words the model knows. All six kinds of question are asked, with modalities missing at random.
 Letters: B batch, S text, P placeholders in a batch, M words mixed into one vector, D width.
 """
 
@@ -22,13 +22,14 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from nanoemox.model.configuration_nanoemox import PLACEHOLDERS
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
+from nanoemox.tasks.labels import Labels
 from nanoemox.tasks.task import TASKS
 from nanoemox.theatre import words, world
 from nanoemox.theatre.script import Script, stage_script
 from nanoemox.training.mixture import spread
 
-SENSES = {"audio": ("voice",), "face": ("face",), "video": ("scene",), "fusion": ("voice", "scene")}
-TEXT_SHARE = 0.3  # of chats whose senses are told as text
+CUES_FOR = {"audio": ("voice",), "face": ("face",), "video": ("scene",), "fusion": ("voice", "scene")}
+TEXT_SHARE = 0.3  # of chats in which cues stand as text
 ABSENCE = {"video": 0.15, "audio": 0.15, "text": 0.1}  # how often a modality is missing
 LONGEST_MIXTURE = 24
 LOUDEST = 12.0  # how much longer than a word vector an adapter's token may be
@@ -50,6 +51,14 @@ class Chats(Dataset[Chat]):
     def __init__(
         self, processor: NanoEmoXProcessor, number: int, seed: int, shares: Mapping[str, float] | None = None
     ) -> None:
+        """Endless chats that are fixed by seed and index. Scripts come from the training split only.
+
+        Args:
+            processor: writes the prompts.
+            number: how many chats there are.
+            seed: of the scripts and of what is left out.
+            shares: task -> its share of the chats; None, the usual shares.
+        """
         self.processor, self.number, self.seed = processor, number, seed
         self.tasks = spread(shares or dict.fromkeys(TASKS, 1.0), number)
         self.tokenizer = processor.tokenizer
@@ -81,9 +90,11 @@ class Chats(Dataset[Chat]):
         if as_text:
             told = script.describe(rng)
             for kind, token in PLACEHOLDERS.items():
-                said = "" if kind == "fusion" else ", ".join(told[sense] for sense in SENSES[kind])
+                said = "" if kind == "fusion" else ", ".join(told[cues] for cues in CUES_FOR[kind])
                 prompt = prompt.replace(token * self.processor.placeholder_counts[kind], said)
-        answer = (task.target(script.record()["labels"], present) or "") + self.processor.end_of_turn
+        answer = (
+            task.target(Labels(**script.record()["labels"]), present) or ""
+        ) + self.processor.end_of_turn
         prompt_ids, answer_ids = self.tokenizer([prompt, answer], add_special_tokens=False)["input_ids"]
         mixtures: list[list[tuple[int, float]]] = []
         noise: list[float] = []
@@ -104,7 +115,7 @@ class Chats(Dataset[Chat]):
     ) -> list[list[tuple[int, float]]]:
         """For each placeholder of a kind: words and their weights. Every cue is in at least one of them."""
         told = script.cues()
-        cues = [cue for sense in SENSES[kind] for cue in told[sense]]
+        cues = [cue for group in CUES_FOR[kind] for cue in told[group]]
         visible = script.face not in ("still", "hidden") if kind == "face" else script.voice != "drowned"
         if kind in ("face", "audio") and visible:
             cues.append(script.strength_name)
@@ -230,9 +241,20 @@ class SchooledLM(Qwen2ForCausalLM):
         loudness: Tensor | None = None,
         **kwargs: Any,
     ) -> CausalLMOutputWithPast:
-        """Ids [B, S] with P placeholders, mixtures [P, M] of words for them -> loss over the answers.
+        """The loss over the answers, with mixtures of words in place of the media's tokens.
 
-        noise [P] is added, in units of a word vector's spread; loudness [P] multiplies the whole.
+        Args:
+            input_ids: [B, S], with P placeholders in all.
+            attention_mask: [B, S].
+            labels: [B, S], -100 outside the answers.
+            mixture_ids: [P, M], words that are mixed for each placeholder.
+            mixture_weights: [P, M], their weights.
+            noise: [P], noise that is added, in units of a word vector's spread.
+            loudness: [P], a factor on the whole.
+            **kwargs: whatever else the language model takes.
+
+        Returns:
+            The language model's output, with its loss.
         """
         if (
             mixture_ids is None

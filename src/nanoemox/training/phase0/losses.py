@@ -6,7 +6,7 @@ Scene: pictures and captions that belong together, as CLIP (arXiv 2103.00020), w
 The extra targets sit on the very layers that adapters will read. They are read through a standardisation, so that
 what differs between clips is learned early, however large the part that all clips share; `backbones.assemble` folds
 the same standardisation into the adapters, since a large common part makes every token of a Q-Former alike.
-Letters: B batch, T frames, C audio clips, L samples, U time steps of an audio clip, D width, S text.
+Letters: B batch, T frames, C audio windows, L samples, U time steps of an audio window, D width, S text.
 """
 
 from __future__ import annotations
@@ -45,7 +45,16 @@ def weighted(parts: dict[str, Tensor], weights: dict[str, float]) -> Losses:
 
 
 def strength_loss(logits: Tensor, kind: Tensor, strength: Tensor) -> Tensor:
-    """Mild or strong, against others of the same kind: logits [B, kinds], strength [B] 0, 1 or NaN (unknown)."""
+    """Mild or strong, against others of the same kind.
+
+    Args:
+        logits: [B, kinds].
+        kind: [B], which of the kinds a clip shows.
+        strength: [B], 1 strong, 0 mild, NaN unknown.
+
+    Returns:
+        The mean cross-entropy over the clips whose strength is known.
+    """
     known = ~strength.isnan()
     if not known.any():
         return logits.sum() * 0.0
@@ -59,6 +68,15 @@ class FaceObjective(nn.Module):
     def __init__(
         self, config: NanoEmoXConfig, units: int, cues: int, groups: int, weights: dict[str, float]
     ) -> None:
+        """Action units of each frame, and which face group and cues the clip shows, from the fused feature.
+
+        Args:
+            config: sizes of the encoder.
+            units: how many action units and pose values (K).
+            cues: how many cues (Q).
+            groups: how many face groups.
+            weights: name of a loss -> its share.
+        """
         super().__init__()
         self.encoder = FaceEncoder(config)
         self.heads = nn.ModuleList(
@@ -67,9 +85,17 @@ class FaceObjective(nn.Module):
         self.weights = weights
 
     def forward(self, pixels: Tensor, units: Tensor, cues: Tensor, group: Tensor, strength: Tensor) -> Losses:
-        """Pixels [B, T, 3, H, W], units [B, T, K] (variance 1), cues [B, Q] in 0..1, group [B] -> loss.
+        """The losses of one batch of faces.
 
-        strength [B]: 1 strong, 0 mild, NaN where the face does not show it.
+        Args:
+            pixels: [B, T, 3, H, W].
+            units: [B, T, K], action units of variance 1.
+            cues: [B, Q], 0 to 1.
+            group: [B], the face group.
+            strength: [B], 1 strong, 0 mild, NaN where the face does not show it.
+
+        Returns:
+            The weighted sum, and each loss by name.
         """
         features = self.encoder(pixels)
         pooled = features.mean(dim=1)
@@ -94,6 +120,16 @@ class VoiceObjective(nn.Module):
         styles: int,
         weights: dict[str, float],
     ) -> None:
+        """Cluster ids of masked steps, loudness and pitch of every step, and the clip's manner from pooled features.
+
+        Args:
+            config: sizes of the encoder.
+            clusters: how many clusters a step may belong to.
+            tracks: how many values a step has (K): loudness, pitch.
+            cues: how many cues (Q).
+            styles: how many voice styles.
+            weights: name of a loss -> its share.
+        """
         super().__init__()
         self.encoder = AudioEncoder(config)
         width = config.audio_config.hidden_size
@@ -113,10 +149,19 @@ class VoiceObjective(nn.Module):
         style: Tensor,
         strength: Tensor,
     ) -> Losses:
-        """Sound [B, C, L] (of which C - 1 whole windows, then one to be masked), masked [B, U] -> loss.
+        """The losses of one batch of voices.
 
-        clusters [B, U] of the last window, tracks [B, C, U, K] of all, cues [B, Q]: 0 or 1, style [B],
-        strength [B]: 1 strong, 0 mild, NaN where it cannot be heard.
+        Args:
+            input_values: [B, C, L], C - 1 whole windows and then one with masked stretches.
+            masked: [B, U], which steps of the last window are masked.
+            clusters: [B, U], the cluster of each step of the last window.
+            tracks: [B, C, U, K], loudness and pitch of every step.
+            cues: [B, Q], 0 or 1.
+            style: [B], the voice style.
+            strength: [B], 1 strong, 0 mild, NaN where it cannot be heard.
+
+        Returns:
+            The weighted sum, and each loss by name.
         """
         batch, windows = input_values.shape[:2]
         model = self.encoder.model
@@ -140,7 +185,7 @@ class VoiceObjective(nn.Module):
 
 
 class SceneObjective(nn.Module):
-    """Pictures and captions find each other; the tapped layer names place, prop and light.
+    """VideoFrames and captions find each other; the tapped layer names place, prop and light.
 
     The prop, which is small, is also named by the patches, whichever shows it best: without this term the tapped
     token takes far longer to find it.
@@ -154,6 +199,18 @@ class SceneObjective(nn.Module):
         classes: list[int],
         weights: dict[str, float],
     ) -> None:
+        """Frames and captions find each other; the fusion layers name place, prop and light.
+
+        The prop, which is small, is also named by the patches, whichever shows it best: without this term the token
+        that the fusion reads takes far longer to find it.
+
+        Args:
+            config: sizes of the encoder.
+            vocabulary: size of the tokenizer, for the captions.
+            end_token: the token at which a caption is read.
+            classes: how many places, props and lights there are.
+            weights: name of a loss -> its share.
+        """
         super().__init__()
         self.encoder = VisionEncoder(config)
         width, shared = config.vision_config.hidden_size, config.vision_config.projection_dim
@@ -180,7 +237,18 @@ class SceneObjective(nn.Module):
     def forward(
         self, pixels: Tensor, input_ids: Tensor, attention_mask: Tensor, classes: Tensor, same: Tensor
     ) -> Losses:
-        """Pixels [B, 3, H, W], captions [B, S], classes [B, K], same [B, B] (captions that mean the same) -> loss."""
+        """The losses of one batch of scenes.
+
+        Args:
+            pixels: [B, 3, H, W].
+            input_ids: [B, S], captions.
+            attention_mask: [B, S].
+            classes: [B, K], place, prop and light of each.
+            same: [B, B], which captions mean the same.
+
+        Returns:
+            The weighted sum, and each loss by name.
+        """
         encoder = self.encoder
         output = encoder.model(pixels, output_hidden_states=True)
         states, last = output.hidden_states[encoder.feature_layer], output.pooler_output

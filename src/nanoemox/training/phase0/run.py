@@ -25,10 +25,11 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from tqdm import tqdm
 
+from nanoemox.checkpoints.assemble import skeleton_of
 from nanoemox.data.decoded_clips import DecodedClips, decode_clips
 from nanoemox.data.manifest import read_manifest
 from nanoemox.data.schema import Record
-from nanoemox.files.atomic import write_json, written_whole
+from nanoemox.files.atomic import whole_folder, write_json
 from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
@@ -44,12 +45,12 @@ from nanoemox.training.phase0.views import (
     SceneViews,
     VoiceViews,
     action_units,
-    sound_clusters,
+    audio_clusters,
     stack,
     stills,
 )
 from nanoemox.training.recipe import BackboneRecipe, Job, RecipeError
-from nanoemox.training.trainer import ByLength, fit
+from nanoemox.training.trainer import ByLength, TrainingPlan, fit
 
 logger = logging.getLogger(__name__)
 JOBS = ("face", "voice", "scene", "lm")
@@ -59,51 +60,66 @@ PART_OF_JOB = {"face": "face_encoder", "voice": "audio_encoder", "scene": "visio
 
 
 def make_backbones(
-    recipe: BackboneRecipe,
-    only: str | None = None,
-    resume: bool = False,
-    say: Callable[[str], None] = logger.info,
+    recipe: BackboneRecipe, only: str | None = None, resume: bool = False, device: str | None = None
 ) -> Path:
-    """Run phase 0; returns the model folder (`OUTPUT/model`). `only`: one of STAGES, or all."""
+    """Run phase 0.
+
+    Args:
+        recipe: The clips to make, and how long each backbone trains on them.
+        only: The name of the one stage to run (of STAGES); None runs all of them.
+        resume: Keep what is finished, and go on from the last checkpoint.
+        device: "cpu" or "cuda"; None takes a GPU where there is one.
+
+    Returns:
+        The model folder, `OUTPUT/model`.
+
+    Raises:
+        RecipeError: For an unknown stage, a preset without one of the backbones, or a finished backbone that was
+            trained with other settings.
+    """
     if only is not None and only not in STAGES:
         raise RecipeError(f"unknown phase {only!r}; phases of {recipe.name} are: {', '.join(STAGES)}")
+    parts = skeleton_of(NanoEmoXConfig.preset(recipe.preset)).parts()
+    if missing := [part for part in PART_OF_JOB.values() if part not in parts]:
+        raise RecipeError(
+            f"{recipe.name}: trains {', '.join(missing)}, but preset {recipe.preset} has no such part; name another "
+            "preset"
+        )
     output = Path(recipe.output)
     wanted = STAGES if only is None else (only,)
     if "theatre" in wanted:
-        _stage(recipe, say)
+        _make_clips(recipe)
     if "tokenizer" in wanted and not (resume and (output / "tokenizer").is_dir()):
-        say("tokenizer: training")
+        logger.info("tokenizer: training")
         tokenizer = train_tokenizer(theatre_texts(recipe.tokenizer_scripts, recipe.seed), recipe.vocabulary)
         config = NanoEmoXConfig.preset(recipe.preset, tokenizer)
-        config.world = "affect_theatre"
-        with written_whole(output / "tokenizer") as new:
+        config.training_domain = "affect_theatre"
+        with whole_folder(output / "tokenizer", replace=True) as new:
             NanoEmoXProcessor.from_config(config, tokenizer).save_pretrained(new)
             config.save_pretrained(new)
     if "decode" in wanted:
         decode_clips(_records(recipe), _processor(recipe), recipe.clips, recipe.workers)
         _stills(recipe)
     jobs = [job for job in JOBS if job in wanted and not (resume and _is_done(recipe, job))]
-    _side_by_side(recipe, jobs, resume, say)
+    _side_by_side(recipe, jobs, resume, device)
     if "assemble" in wanted:
         assemble(recipe)
-        say(f"phase 0 is done: {output / 'model'}")
+        logger.info("phase 0 is done: %s", output / "model")
     return output / "model"
 
 
-def _stage(recipe: BackboneRecipe, say: Callable[[str], None]) -> None:
+def _make_clips(recipe: BackboneRecipe) -> None:
     """Make the clips that are not there yet (a finished folder is recognised by its manifest)."""
     from nanoemox.theatre.make import make_theatre
 
     for part in recipe.theatre:
         manifest = Path(part.folder) / "manifest.jsonl"
         if manifest.is_file() and len(manifest.read_text(encoding="utf-8").splitlines()) == part.clips:
-            say(f"theatre: {part.clips} clips are there ({part.folder})")
+            logger.info("theatre: %d clips are there (%s)", part.clips, part.folder)
         else:
-            say(
-                str(
-                    make_theatre(Path(part.folder), part.clips, part.seed, part.split, recipe.workers or None)
-                )
-            )
+            workers = recipe.workers or None
+            made = make_theatre(Path(part.folder), part.clips, part.seed, part.split, workers)
+            logger.info("%s", made)
 
 
 def _records(recipe: BackboneRecipe) -> list[Record]:
@@ -111,7 +127,8 @@ def _records(recipe: BackboneRecipe) -> list[Record]:
 
 
 def _processor(recipe: BackboneRecipe) -> NanoEmoXProcessor:
-    return NanoEmoXProcessor.from_pretrained(Path(recipe.output) / "tokenizer")
+    processor: NanoEmoXProcessor = NanoEmoXProcessor.from_pretrained(Path(recipe.output) / "tokenizer")
+    return processor
 
 
 def _stills(recipe: BackboneRecipe) -> NDArray[np.uint8]:
@@ -120,25 +137,28 @@ def _stills(recipe: BackboneRecipe) -> NDArray[np.uint8]:
 
 
 def _is_done(recipe: BackboneRecipe, job: str) -> bool:
+    """Whether this backbone has been finished. Raises RecipeError if it was with other settings."""
     path = Path(recipe.output) / job / "job.json"
     if not path.is_file():
         return False
-    if json.loads(path.read_text(encoding="utf-8"))["settings"] != getattr(recipe, job).model_dump():
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))["settings"]
+    except (ValueError, KeyError, TypeError):  # damaged, so nobody knows what was trained
+        before = None
+    if before != getattr(recipe, job).model_dump():
         raise RecipeError(
             f"{path.parent}: was trained with other settings; remove it, or run without --resume"
         )
     return True
 
 
-def _side_by_side(
-    recipe: BackboneRecipe, jobs: Sequence[str], resume: bool, say: Callable[[str], None]
-) -> None:
+def _side_by_side(recipe: BackboneRecipe, jobs: Sequence[str], resume: bool, device: str | None) -> None:
     """Train several backbones at once, each in a process of its own; their output goes to OUTPUT/<job>.txt."""
     if not jobs:
         return
     if len(jobs) == 1 or recipe.side_by_side == 1:
         for job in jobs:
-            train_job(recipe, job, resume)
+            train_job(recipe, job, resume, device)
         return
     waiting = list(jobs)
     running: dict[str, BaseProcess] = {}
@@ -149,7 +169,7 @@ def _side_by_side(
                 while waiting and len(running) < recipe.side_by_side:
                     job = waiting.pop(0)
                     process: BaseProcess = get_context("spawn").Process(
-                        target=_job_process, args=(recipe, job, resume)
+                        target=_job_process, args=(recipe, job, resume, device)
                     )
                     process.start()
                     running[job] = process
@@ -161,7 +181,7 @@ def _side_by_side(
                             raise RuntimeError(
                                 f"{job}: training failed; see {Path(recipe.output) / f'{job}.txt'}"
                             )
-                        say(f"{job}: trained")
+                        logger.info("%s: trained", job)
                 bar.n = sum(_steps_done(Path(recipe.output), job, getattr(recipe, job).steps) for job in jobs)
                 bar.refresh()
         finally:
@@ -177,7 +197,7 @@ def _steps_done(output: Path, job: str, steps: int) -> int:
     return int(json.loads(lines[-1])["step"]) if lines else 0
 
 
-def _job_process(recipe: BackboneRecipe, job: str, resume: bool) -> None:
+def _job_process(recipe: BackboneRecipe, job: str, resume: bool, device: str | None) -> None:
     import contextlib
 
     with (
@@ -185,11 +205,18 @@ def _job_process(recipe: BackboneRecipe, job: str, resume: bool) -> None:
         contextlib.redirect_stdout(file),
         contextlib.redirect_stderr(file),
     ):
-        train_job(recipe, job, resume)
+        train_job(recipe, job, resume, device)
 
 
-def train_job(recipe: BackboneRecipe, job: str, resume: bool) -> None:
-    """Train one backbone into OUTPUT/<job>: `weights.safetensors` (or a Qwen2 folder), `job.json`, `log.jsonl`."""
+def train_job(recipe: BackboneRecipe, job: str, resume: bool, device: str | None = None) -> None:
+    """Train one backbone into OUTPUT/<job>: `weights.safetensors` (or a Qwen2 folder), `job.json`, `log.jsonl`.
+
+    Args:
+        recipe: Of phase 0.
+        job: One of JOBS.
+        resume: Go on from the last checkpoint.
+        device: As in `make_backbones`.
+    """
     started = time.perf_counter()
     settings: Job = getattr(recipe, job)
     torch.set_num_threads(settings.threads or torch.get_num_threads())
@@ -199,8 +226,8 @@ def train_job(recipe: BackboneRecipe, job: str, resume: bool) -> None:
     config = NanoEmoXConfig.from_pretrained(output / "tokenizer")
     torch.manual_seed(seed)
     model, examples, collate = _JOBS[job](recipe, settings, config, processor, seed)
-    fit(model, examples, collate, settings, work, seed, resume)
-    with written_whole(output / job) as new:
+    fit(TrainingPlan(model, examples, collate, settings, seed, device=device), work, resume)
+    with whole_folder(output / job, replace=True) as new:
         if job == "lm":
             model.save_pretrained(new)
         else:
@@ -233,7 +260,7 @@ def _voice(
     recipe: BackboneRecipe, settings: Job, config: NanoEmoXConfig, processor: NanoEmoXProcessor, seed: int
 ) -> _Made:
     records, clips = _training_clips(recipe)
-    centres = sound_clusters(records, clips, seed)
+    centres = audio_clusters(records, clips, seed)
     audio = config.audio_config
     audio.layerdrop = audio.hidden_dropout = audio.attention_dropout = audio.feat_proj_dropout = 0.0
     audio.activation_dropout = 0.0  # the sound itself is noisy enough, and dropout is slow here
@@ -281,7 +308,9 @@ def assemble(recipe: BackboneRecipe) -> Path:
     records, clips = _training_clips(recipe)
     processor = _processor(recipe)
     calibrate(model.eval(), [clips.media(record.id, processor) for record in records[:CALIBRATION_CLIPS]])
-    with written_whole(output / "model") as new:
+    if recipe.task_max_new_tokens:
+        model.generation_config.task_max_new_tokens = dict(recipe.task_max_new_tokens)
+    with whole_folder(output / "model", replace=True) as new:
         model.eval().save_pretrained(new)
         processor.save_pretrained(new)
     return output / "model"

@@ -1,7 +1,7 @@
 """What phase 0 shows to the three small encoders: views of decoded Theatre clips with targets from their scripts.
 
-Every example is fixed by its index, the random view included. Letters: B batch, T frames, C audio clips, L samples,
-U time steps of an audio clip (99 in 2 s), K tracks or units, Q cues.
+Every example is fixed by its index, the random view included. Letters: B batch, T frames, C audio windows, L samples,
+U time steps of an audio window (99 in 2 s), K tracks or units, Q cues.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +20,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
+from transformers.audio_utils import mel_filter_bank
 
 from nanoemox.data.decoded_clips import DecodedClips, normalised_pixels
+from nanoemox.files.atomic import whole_file
 from nanoemox.media.clip import SAMPLE_RATE_HZ
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor, picture_processor
 from nanoemox.theatre import world
@@ -40,7 +43,12 @@ VOICE_CUES = (
     "a rising end",
 )
 POSE_TRACKS = ("yaw", "pitch", "hand", "speech")
-HOP, FRAME = 320, 640  # samples: HuBERT's step at 16 kHz, and a window of 40 ms
+HOP, FRAME, FFT = (
+    320,
+    640,
+    1024,
+)  # samples: HuBERT's step at 16 kHz, a window of 40 ms, what it is filled up to
+BANDS, HIGHEST_HZ = 20, 7600.0  # mel bands of the targets, from 0 Hz
 MASK_SHARE, MASK_SPAN = 0.08, 10  # of steps at which a masked span begins, and its length (HuBERT)
 CLUSTERS = 64
 
@@ -69,7 +77,17 @@ def _units(job: tuple[int, int, str, tuple[float, ...]]) -> NDArray[np.float32]:
 def action_units(
     records: Sequence[Record], clips: DecodedClips, folder: Path, workers: int
 ) -> NDArray[np.float32]:
-    """Action units and pose of every stored frame, [n, T, K], kept in `folder` once they are there."""
+    """Look up the action units and the pose of every stored frame in the script that it was rendered from.
+
+    Args:
+        records: Lines of a Theatre manifest.
+        clips: Where their frames lie.
+        folder: Keeps the result; what is there already is read.
+        workers: How many processes compute.
+
+    Returns:
+        One row per record and frame, [n, T, K].
+    """
     path = folder / "units.npy"
     if path.is_file():
         return np.load(path)
@@ -84,10 +102,8 @@ def action_units(
     ]
     with ProcessPoolExecutor(max(1, workers), mp_context=get_context("spawn")) as pool:
         units = np.stack(list(pool.map(_units, jobs, chunksize=32)))
-    temporary = folder / ".units.unfinished.npy"
-    folder.mkdir(parents=True, exist_ok=True)
-    np.save(temporary, units)
-    temporary.replace(path)
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        np.save(file, units)
     return units
 
 
@@ -103,7 +119,18 @@ def _still(job: tuple[int, int, int]) -> NDArray[np.uint8]:
 
 
 def stills(number: int, seed: int, side: int, folder: Path, workers: int) -> NDArray[np.uint8]:
-    """Single pictures [number, side, side, 3], kept in `folder` once they are there."""
+    """Draw single pictures of the Theatre, each with a prop in a place.
+
+    Args:
+        number: How many.
+        seed: What they are drawn from.
+        side: Their width and height in pixels.
+        folder: Keeps them; what is there already is read.
+        workers: How many processes draw.
+
+    Returns:
+        The pictures, [number, side, side, 3].
+    """
     path = folder / f"stills-{seed}-{number}-{side}.npy"
     if not path.is_file():
         jobs = [(index, seed, side) for index in range(number)]
@@ -112,10 +139,8 @@ def stills(number: int, seed: int, side: int, folder: Path, workers: int) -> NDA
             made = tqdm(pool.map(_still, jobs, chunksize=32), total=number, desc="stills", unit="picture")
             for index, picture in enumerate(made):
                 drawn[index] = picture
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / ".stills.unfinished.npy"
-        np.save(temporary, drawn)
-        temporary.replace(path)
+        with whole_file(path) as temporary, temporary.open("wb") as file:
+            np.save(file, drawn)
     return np.load(path, mmap_mode="r")
 
 
@@ -161,6 +186,16 @@ class FaceViews(_Views):
         number: int,
         seed: int,
     ) -> None:
+        """Prepare `number` examples.
+
+        Args:
+            records: Lines of a Theatre manifest; those without video are left out.
+            clips: Their decoded media.
+            units: Their action units, as `action_units` returns them.
+            processor: How frames become pixels for the face encoder.
+            number: How many examples.
+            seed: The seed of their order and of their views.
+        """
         super().__init__(records, clips, number, seed, "video")
         rows = units.reshape(-1, units.shape[-1])
         scale = rows.std(axis=0) + 1e-3  # rare units count as much as common ones
@@ -200,6 +235,17 @@ class SceneViews(_Views):
         number: int,
         seed: int,
     ) -> None:
+        """Prepare `number` examples.
+
+        Args:
+            records: Lines of a Theatre manifest; those without video are left out.
+            clips: Their decoded media.
+            stills: Single pictures, as `stills` draws them; none at all leaves frames alone.
+            stills_seed: The seed that they were drawn from.
+            processor: How pictures and captions are read.
+            number: How many examples.
+            seed: The seed of their order and of their views.
+        """
         super().__init__(records, clips, number, seed, "video")
         self.stills, self.stills_seed, self.processor = stills, stills_seed, processor
 
@@ -259,6 +305,15 @@ class VoiceViews(_Views):
         number: int,
         seed: int,
     ) -> None:
+        """Prepare `number` examples.
+
+        Args:
+            records: Lines of a Theatre manifest; those without audio are left out.
+            clips: Their decoded media.
+            centres: The clusters that masked steps are to be told by, from `audio_clusters`.
+            number: How many examples.
+            seed: The seed of their order and of their views.
+        """
         super().__init__(records, clips, number, seed, "audio")
         self.centres = centres
 
@@ -290,23 +345,31 @@ class VoiceViews(_Views):
         }
 
 
-def cues_of(record: Record, sense: str) -> list[str]:
-    """The cues of one sense that a record's labels name."""
+def cues_of(record: Record, kind: str) -> list[str]:
+    """The cues of one kind (face, voice, scene or words) that a record's labels name."""
     reasoning = record.labels.reasoning
-    return list(getattr(reasoning.cues, sense)) if reasoning and reasoning.cues else []
+    return list(getattr(reasoning.cues, kind)) if reasoning and reasoning.cues else []
 
 
-def strength_of(record: Record, sense: str, silent: Sequence[str]) -> Tensor:
-    """1 for a strong display, 0 for a mild one, NaN where this sense shows nothing of it."""
+def strength_of(record: Record, kind: str, silent: Sequence[str]) -> Tensor:
+    """How strongly a record's face or voice shows its emotion.
+
+    Args:
+        record: A line of a Theatre manifest.
+        kind: Which factor of its script to look at, face or voice.
+        silent: The values of that factor that show nothing.
+
+    Returns:
+        1 for a strong display, 0 for a mild one, NaN for none.
+    """
     factors = record.factors or {}
-    return torch.tensor(float("nan") if factors[sense] in silent else float(factors["strength"] == "strong"))
+    return torch.tensor(float("nan") if factors[kind] in silent else float(factors["strength"] == "strong"))
 
 
-def frame_tracks(sound: Tensor) -> tuple[Tensor, Tensor]:
-    """Sound [C, L] -> tracks [C, U, 3] (loudness, voicing, pitch in octaves about 150 Hz), log bands [C, U, 20]."""
-    frames = sound.unfold(-1, FRAME, HOP)[:, :99]  # [C, U, FRAME]
-    window = torch.hann_window(FRAME)
-    power = torch.fft.rfft(frames * window, n=1024).abs().square()  # [C, U, 513]
+def frame_tracks(audio: Tensor) -> tuple[Tensor, Tensor]:
+    """Audio [C, L] -> tracks [C, U, 3] (loudness, voicing, pitch in octaves about 150 Hz), log bands [C, U, 20]."""
+    frames = audio.unfold(-1, FRAME, HOP)[:, :99]  # [C, U, FRAME]
+    power = torch.fft.rfft(frames * torch.hann_window(FRAME), n=FFT).abs().square()  # [C, U, FFT / 2 + 1]
     bands = (power @ _mel_filters()).clamp(min=1e-4).log()
     loudness = bands.logsumexp(dim=-1)
     spectrum = torch.fft.rfft(frames - frames.mean(dim=-1, keepdim=True), n=2 * FRAME).abs().square()
@@ -322,30 +385,33 @@ def frame_tracks(sound: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack([loud, voicing, torch.where(voicing > 0.5, pitch, torch.zeros(()))], dim=-1), bands
 
 
-def _mel_filters(bands: int = 20, bins: int = 513) -> Tensor:
-    """Triangles evenly spaced on the mel scale, [bins, bands]."""
-    mel = torch.linspace(0, 2595 * np.log10(1 + 7600 / 700), bands + 2)
-    edges = 700 * (10 ** (mel / 2595) - 1)
-    frequencies = torch.linspace(0, SAMPLE_RATE_HZ / 2, bins)[:, None]
-    rising = (frequencies - edges[:-2]) / (edges[1:-1] - edges[:-2])
-    falling = (edges[2:] - frequencies) / (edges[2:] - edges[1:-1])
-    return torch.minimum(rising, falling).clamp(min=0)
+@cache
+def _mel_filters() -> Tensor:
+    """Triangles evenly spaced on the mel scale, [FFT / 2 + 1, BANDS]."""
+    filters = mel_filter_bank(FFT // 2 + 1, BANDS, 0.0, HIGHEST_HZ, SAMPLE_RATE_HZ)
+    return torch.from_numpy(filters).float()
 
 
-def sound_clusters(records: Sequence[Record], clips: DecodedClips, seed: int) -> Tensor:
-    """Centres of k-means over the log bands of some clips, [CLUSTERS, 20]: HuBERT's first targets are such clusters."""
+def audio_clusters(records: Sequence[Record], clips: DecodedClips, seed: int) -> Tensor:
+    """Cluster the log bands of some clips with k-means: HuBERT's first targets are such clusters.
+
+    Args:
+        records: The clips; 400 of those with audio are drawn.
+        clips: Where their decoded audio lies.
+        seed: The seed of the drawing and of k-means.
+
+    Returns:
+        The centres, [CLUSTERS, BANDS].
+    """
     from sklearn.cluster import MiniBatchKMeans
 
     rng = random.Random(seed)
     audible = [record for record in records if clips.has(record.id, "audio")]
     bands = []
     for record in rng.sample(audible, min(400, len(audible))):
-        sound = torch.from_numpy(clips.sound[clips.row[record.id]].astype(np.float32) / 32767)
-        bands.append(
-            frame_tracks((sound[[rng.randrange(len(sound))]] - sound.mean()) / sound.std().clamp(min=1e-6))[
-                1
-            ][0]
-        )
+        audio = torch.from_numpy(clips.sound[clips.row[record.id]].astype(np.float32) / 32767)
+        window = audio[[rng.randrange(len(audio))]]
+        bands.append(frame_tracks((window - audio.mean()) / audio.std().clamp(min=1e-6))[1][0])
     rows = torch.cat(bands).numpy()
     found = MiniBatchKMeans(min(CLUSTERS, len(rows) // 4), random_state=seed, n_init=3, batch_size=4096).fit(
         rows

@@ -1,4 +1,4 @@
-"""The word lists of the released scorer, read from a folder of the user's; none of them ships with the package.
+"""The word lists of the official scorer, read from a folder of the user's; none of them ships with the package.
 
 The folder holds the files of the released repositories as they are (AffectGPT, Nano-EmoX): `wheel1.xlsx` to
 `wheel5.xlsx` (level1, level2, level3; a blank cell inherits from above), `synonym.xlsx` (word_run1 and
@@ -17,6 +17,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from nanoemox.files.errors import ArgumentError
+
 WHEELS = 5
 RUNS = 8  # runs of the synonym lists
 LEVELS = (1, 2)
@@ -31,7 +33,7 @@ class Wheel:
 
     def clusters(self, level: int) -> Mapping[str, str]:
         if level not in LEVELS:
-            raise ValueError(f"level: expected one of {LEVELS}, got {level}")
+            raise ArgumentError(f"level: expected one of {LEVELS}, got {level}")
         return self.level1 if level == 1 else self.level2
 
 
@@ -61,8 +63,8 @@ class WordLists:
         names = [f"wheel{i}.xlsx" for i in range(1, WHEELS + 1)] + ["synonym.xlsx", "format.csv"]
         missing = [name for name in names if not (folder / name).is_file()]
         if missing:
-            raise ValueError(
-                f"{folder}: expected the word lists of the released scorer, but {', '.join(missing)} "
+            raise ArgumentError(
+                f"{folder}: expected the word lists of the official scorer, but {', '.join(missing)} "
                 "cannot be found there; give --tables the folder that holds them"
             )
         words = [_wheel_rows(folder / f"wheel{i}.xlsx") for i in range(1, WHEELS + 1)]
@@ -95,7 +97,7 @@ class WordLists:
         return self._found[key]
 
     def first_synonym(self, label: str) -> str | None:
-        """The released scorer's other mapping: the first wheel word of the first base word that has one."""
+        """The official scorer's other mapping: the first wheel word of the first base word that has one."""
         for base in self.base_words(label):
             if base in self.synonyms:
                 return min(self.synonyms[base])
@@ -103,7 +105,7 @@ class WordLists:
 
     def avamerg_tables(self) -> AvaMergTables:
         if self.avamerg is None:
-            raise ValueError(
+            raise ArgumentError(
                 "the published AvaMERG figures need avamerg_tables.json in the folder of the word lists; add it"
             )
         return self.avamerg
@@ -114,7 +116,7 @@ def _rows(path: Path) -> Iterator[tuple[Any, ...]]:
     try:
         from openpyxl import load_workbook
     except ImportError as error:
-        raise ValueError(
+        raise ArgumentError(
             f"{path}: spreadsheets need openpyxl; pip install 'nanoemox[corpora]' brings it"
         ) from error
     book = load_workbook(path, read_only=True, data_only=True)
@@ -134,7 +136,7 @@ def _wheel_rows(path: Path) -> list[tuple[str, str, str]]:
     rows, level1, level2 = [], "", ""
     for row in _rows(path):
         if len(row) < 3 or row[2] is None:
-            raise ValueError(
+            raise ArgumentError(
                 f"{path}: expected level1, level2, level3 in every row, got {row}; restore the file"
             )
         level1 = _plain(row[0]) if row[0] else level1

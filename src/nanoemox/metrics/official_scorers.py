@@ -1,9 +1,9 @@
-"""The figures of the released scorers, digit for digit, with their quirks.
+"""The figures of the official scorers, digit for digit, with their quirks.
 
-Every function takes a mapping of clip names to the truth and one to what was said, and gives plain floats in
-the scale of the release: fractions for hit rates, set scores and sentiment, percent rounded to two digits for
-intents and AvaMERG. NaN stands where the release gives NaN. Sources: `evaluation-scoreonly.py`, `evaluation/`
-and `my_affectgpt/evaluation/` of the release (commit b08f985). What is unsound here is told in
+Every function takes a mapping of clip names to the truth and one to the predictions, and gives plain floats in
+the scale of the official code: fractions for hit rates, set scores and sentiment, percent rounded to two digits for
+intents and AvaMERG. NaN stands where the official code gives NaN. Sources: `evaluation-scoreonly.py`, `evaluation/`
+and `my_affectgpt/evaluation/` of the official code (commit b08f985). What is unsound here is explained in
 docs/scoring.md and left as it is; the sound definitions are in `metrics` and `scoring`.
 """
 
@@ -15,13 +15,13 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from nanoemox.scoring.word_lists import AvaMergTables, WordLists
+from nanoemox.metrics.word_lists import AvaMergTables, WordLists
 
-Said = str | Sequence[str]  # "[a, b]", "a, b" or a list
+LabelText = str | Sequence[str]  # "[a, b]", "a, b" or a list
 
 
-def label_list(text: Said) -> list[str]:
-    """What the release reads as a list of labels: one pair of brackets off, commas, blanks and quotes."""
+def label_list(text: LabelText) -> list[str]:
+    """What the official code reads as a list of labels: one pair of brackets off, commas, blanks and quotes."""
     if not isinstance(text, str):
         return list(text)
     text = text.strip()
@@ -37,8 +37,17 @@ def _unquoted(part: str) -> str:
     return part.strip()
 
 
-def clusters(labels: Said, words: WordLists, level: int = 1) -> tuple[frozenset[str], ...]:
-    """The set of clusters of some labels, one set a wheel; labels that a wheel lacks are dropped."""
+def clusters(labels: LabelText, words: WordLists, level: int = 1) -> tuple[frozenset[str], ...]:
+    """The set of clusters of some labels, one set a wheel; labels that a wheel lacks are dropped.
+
+    Args:
+        labels: A list of labels, or a text that holds one.
+        words: The word lists of the official scorer.
+        level: The level of the wheels, 1 or 2.
+
+    Returns:
+        One set of clusters a wheel.
+    """
     mapped = [words.clusters(label, level) for label in label_list(labels)]
     return tuple(frozenset(m[i] for m in mapped if m[i] is not None) for i in range(len(words.wheels)))  # type: ignore[misc]
 
@@ -47,14 +56,24 @@ def clusters(labels: Said, words: WordLists, level: int = 1) -> tuple[frozenset[
 
 
 def precision_recall(
-    truth: Mapping[str, Said], said: Mapping[str, Said], words: WordLists, level: int = 1
+    truth: Mapping[str, LabelText], predicted: Mapping[str, LabelText], words: WordLists, level: int = 1
 ) -> dict[str, list[tuple[float, float] | None]]:
-    """(precision, recall) of each clip on each wheel; None where the truth has no cluster on a wheel."""
+    """(precision, recall) of each clip on each wheel; None where the truth has no cluster on a wheel.
+
+    Args:
+        truth: Clip name -> the true labels.
+        predicted: Clip name -> the predicted labels.
+        words: The word lists of the official scorer.
+        level: The level of the wheels, 1 or 2.
+
+    Returns:
+        Clip name -> the pair (precision, recall) on each wheel, or None.
+    """
     scores: dict[str, list[tuple[float, float] | None]] = {}
     for name, labels in truth.items():
         row: list[tuple[float, float] | None] = []
         for true, mine in zip(
-            clusters(labels, words, level), clusters(said[name], words, level), strict=True
+            clusters(labels, words, level), clusters(predicted[name], words, level), strict=True
         ):
             hits = len(true & mine)
             row.append((hits / len(mine) if mine else 0.0, hits / len(true)) if true else None)
@@ -63,10 +82,20 @@ def precision_recall(
 
 
 def open_vocabulary(
-    truth: Mapping[str, Said], said: Mapping[str, Said], words: WordLists, level: int = 1
+    truth: Mapping[str, LabelText], predicted: Mapping[str, LabelText], words: WordLists, level: int = 1
 ) -> tuple[float, float, float]:
-    """Mean F, precision and recall over the wheels; F is NaN if any wheel has neither precision nor recall."""
-    return set_means(precision_recall(truth, said, words, level))
+    """Mean F, precision and recall over the wheels; F is NaN if any wheel has neither precision nor recall.
+
+    Args:
+        truth: Clip name -> the true labels.
+        predicted: Clip name -> the predicted labels.
+        words: The word lists of the official scorer.
+        level: The level of the wheels, 1 or 2.
+
+    Returns:
+        F, precision and recall.
+    """
+    return set_means(precision_recall(truth, predicted, words, level))
 
 
 def set_means(scores: Mapping[str, Sequence[tuple[float, float] | None]]) -> tuple[float, float, float]:
@@ -87,12 +116,20 @@ def wheel_means(scores: Mapping[str, Sequence[tuple[float, float] | None]]) -> l
 
 
 def hits(
-    truth: Mapping[str, str], said: Mapping[str, Said], words: WordLists
+    truth: Mapping[str, str], predicted: Mapping[str, LabelText], words: WordLists
 ) -> dict[str, list[tuple[int, float] | None]]:
-    """(hit, mscore) of each clip on each wheel: whether the truth's cluster is among those said.
+    """(hit, mscore) of each clip on each wheel: whether the truth's cluster is among those predicted.
 
-    `mscore` divides the hit by the number of clusters said that any candidate label has; candidates are
+    `mscore` divides the hit by the number of clusters predicted that any candidate label has; candidates are
     looked up as they are spelt, so that "Happy" has no cluster there.
+
+    Args:
+        truth: Clip name -> the true label.
+        predicted: Clip name -> the predicted labels.
+        words: The word lists of the official scorer.
+
+    Returns:
+        Clip name -> the pair (hit, mscore) on each wheel, or None.
     """
     candidates = [frozenset[str]()] * len(words.wheels)
     for label in set(truth.values()):
@@ -104,7 +141,7 @@ def hits(
     for name, label in truth.items():
         row: list[tuple[int, float] | None] = []
         for true, mine, known in zip(
-            words.clusters(label), clusters(said[name], words), candidates, strict=True
+            words.clusters(label), clusters(predicted[name], words), candidates, strict=True
         ):
             within = len(mine & known)
             hit = int(true in mine)
@@ -119,16 +156,34 @@ def _as_spelt(label: str, words: WordLists) -> tuple[str | None, ...]:
 
 
 def hit_rate(
-    truth: Mapping[str, str], said: Mapping[str, Said], words: WordLists
+    truth: Mapping[str, str], predicted: Mapping[str, LabelText], words: WordLists
 ) -> tuple[float, float, list[tuple[float, float]]]:
-    """Mean hit rate and mscore over the wheels, and both on each wheel."""
-    per_wheel = wheel_means(hits(truth, said, words))
+    """Mean hit rate and mscore over the wheels, and both on each wheel.
+
+    Args:
+        truth: Clip name -> the true label.
+        predicted: Clip name -> the predicted labels.
+        words: The word lists of the official scorer.
+
+    Returns:
+        Hit rate, mscore, and the pair of both on each wheel.
+    """
+    per_wheel = wheel_means(hits(truth, predicted, words))
     return _mean([h for h, _ in per_wheel]), _mean([m for _, m in per_wheel]), per_wheel
 
 
-def hit_or_not(truth: Said, said: Said, words: WordLists) -> bool:
-    """Whether two lists share a label as spelt, or a cluster on any wheel; an empty list stands for neutral."""
-    true, mine = (label_list(side) or ["neutral"] for side in (truth, said))
+def hit_or_not(truth: LabelText, predicted: LabelText, words: WordLists) -> bool:
+    """Whether two lists share a label as spelt, or a cluster on any wheel; an empty list stands for neutral.
+
+    Args:
+        truth: The true labels.
+        predicted: The predicted labels.
+        words: The word lists of the official scorer.
+
+    Returns:
+        Whether it is a hit.
+    """
+    true, mine = (label_list(side) or ["neutral"] for side in (truth, predicted))
     if set(true) & set(mine):
         return True
     return any(a & b for a, b in zip(clusters(true, words), clusters(mine, words), strict=True))
@@ -137,7 +192,7 @@ def hit_or_not(truth: Said, said: Said, words: WordLists) -> bool:
 # ---------------------------------------------------------------- sentiment and intent
 
 
-def sentiment(truth: Mapping[str, float], said: Mapping[str, str]) -> tuple[float, float]:
+def sentiment(truth: Mapping[str, float], predicted: Mapping[str, str]) -> tuple[float, float]:
     """Weighted F1 and accuracy of positive against the rest; a truth of 0 is left out.
 
     Only the exact words "positive" and "negative" count: "Positive" and "negative." are read as neutral, and
@@ -145,29 +200,37 @@ def sentiment(truth: Mapping[str, float], said: Mapping[str, str]) -> tuple[floa
     """
     valence = {"positive": 1, "negative": -1}
     kept = [name for name, value in truth.items() if value != 0]
-    pairs = [(truth[name] > 0, valence.get(said[name], 0) > 0) for name in kept]
+    pairs = [(truth[name] > 0, valence.get(predicted[name], 0) > 0) for name in kept]
     _, f1, _ = _weighted([t for t, _ in pairs], [s for _, s in pairs])
     return f1, _accuracy(pairs)
 
 
 def intent(
-    truth: Mapping[str, str], said: Mapping[str, str], mapping: Mapping[str, str] | None = None
+    truth: Mapping[str, str], predicted: Mapping[str, str], mapping: Mapping[str, str] | None = None
 ) -> dict[str, float]:
     """Accuracy, weighted F1 and weighted precision in percent; clips without an answer are left out.
 
-    `mapping` renames what was said, not the truth.
+    `mapping` renames the predictions, not the truth.
+
+    Args:
+        truth: Clip name -> the true label.
+        predicted: Clip name -> the prediction.
+        mapping: Predicted label -> the label that it stands for.
+
+    Returns:
+        The three figures by their official names.
     """
-    kept = [name for name in truth if name in said]
+    kept = [name for name in truth if name in predicted]
     mapping = mapping or {}
     expected = [truth[name] for name in kept]
-    given = [mapping.get(said[name], said[name]) for name in kept]
+    given = [mapping.get(predicted[name], predicted[name]) for name in kept]
     precision, f1, _ = _weighted(expected, given)
     accuracy = _accuracy(list(zip(expected, given, strict=True)))
     values = {"Intent_Accuracy": accuracy, "Weighted_F1": f1, "Weighted_Precision": precision}
     return {name: round(100 * (0.0 if math.isnan(value) else value), 2) for name, value in values.items()}
 
 
-def _weighted(truth: Sequence[object], said: Sequence[object]) -> tuple[float, float, float]:
+def _weighted(truth: Sequence[object], predicted: Sequence[object]) -> tuple[float, float, float]:
     """Precision, F1 and recall of each class, weighted by how often it is true; undefined ones are 0."""
     n = len(truth)
     if not n:
@@ -175,8 +238,8 @@ def _weighted(truth: Sequence[object], said: Sequence[object]) -> tuple[float, f
     sums = np.zeros(3)
     for label in sorted(set(truth), key=str):
         true = sum(t == label for t in truth)
-        mine = sum(s == label for s in said)
-        both = sum(t == label and s == label for t, s in zip(truth, said, strict=True))
+        mine = sum(s == label for s in predicted)
+        both = sum(t == label and s == label for t, s in zip(truth, predicted, strict=True))
         sums += true * np.array([both / mine if mine else 0.0, 2 * both / (true + mine), both / true])
     precision, f1, recall = sums / n
     return float(precision), float(f1), float(recall)
@@ -193,7 +256,16 @@ _THINK = re.compile(r"<think>(.*?)</think>", re.DOTALL)
 
 
 def spoken_emotion(response: str, tables: AvaMergTables, mapping: Mapping[str, str] | None = None) -> str:
-    """The emotion a response states inside its think block, else the first keyword found anywhere in it."""
+    """The emotion a response states inside its think block, else the first keyword found anywhere in it.
+
+    Args:
+        response: What the model wrote.
+        tables: The tables of AvaMERG.
+        mapping: Label found -> the label that it stands for.
+
+    Returns:
+        The label, or "unknown".
+    """
     block = _THINK.search(response)
     stated = _STATED.search(block.group(1)) if block else None
     if stated:
@@ -205,13 +277,22 @@ def spoken_emotion(response: str, tables: AvaMergTables, mapping: Mapping[str, s
 
 
 def emotion_rates(
-    truth: Mapping[str, str], said: Mapping[str, str], tables: AvaMergTables
+    truth: Mapping[str, str], predicted: Mapping[str, str], tables: AvaMergTables
 ) -> tuple[float, float]:
-    """Hit rate (equal after the eight-way projection) and accuracy in percent; KeyError as in the release."""
-    names = [name for name in truth if name in said]
+    """Hit rate (equal after the eight-way projection) and accuracy in percent; KeyError as in the official code.
+
+    Args:
+        truth: Clip name -> the true label.
+        predicted: Clip name -> the prediction.
+        tables: The tables of AvaMERG.
+
+    Returns:
+        Hit rate and accuracy in percent.
+    """
+    names = [name for name in truth if name in predicted]
     project = tables.eight_way
-    hit = [project[truth[name]] == project[said[name]] for name in names]
-    same = [truth[name] == said[name] for name in names]
+    hit = [project[truth[name]] == project[predicted[name]] for name in names]
+    same = [truth[name] == predicted[name] for name in names]
     rate, accuracy = (100 * sum(row) / len(row) if row else 0.0 for row in (hit, same))
     return rate, accuracy
 
@@ -233,7 +314,7 @@ def dist(responses: Sequence[str], n: int) -> float:
 
 
 def projected_truth(truth: Mapping[str, str], tables: AvaMergTables) -> dict[str, str]:
-    """What the release takes for the truth: the label passed once through a table of two mixed levels.
+    """What the official code takes for the truth: the label passed once through a table of two mixed levels.
 
     The answer is not passed through it, so that an answer equal to the raw label may count as wrong.
     """
@@ -243,9 +324,18 @@ def projected_truth(truth: Mapping[str, str], tables: AvaMergTables) -> dict[str
 def avamerg(
     truth: Mapping[str, str], responses: Mapping[str, str], tables: AvaMergTables
 ) -> dict[str, float]:
-    """The four figures of AvaMERG in percent; `truth` as `projected_truth` gives it."""
-    said = {name: spoken_emotion(text, tables) for name, text in responses.items()}
-    rate, accuracy = emotion_rates(truth, said, tables)
+    """The four figures of AvaMERG in percent; `truth` as `projected_truth` gives it.
+
+    Args:
+        truth: Clip name -> the true label, as `projected_truth` gives it.
+        responses: Clip name -> what the model wrote.
+        tables: The tables of AvaMERG.
+
+    Returns:
+        The four figures by their official names.
+    """
+    predicted = {name: spoken_emotion(text, tables) for name, text in responses.items()}
+    rate, accuracy = emotion_rates(truth, predicted, tables)
     texts = [without_think(text) for text in responses.values()]
     return {
         "Emotion_Accuracy": round(accuracy, 2),

@@ -1,4 +1,4 @@
-"""The released scorer's figures: word lists read from a folder made here, and the quirks by name."""
+"""The official scorer's figures: word lists read from a folder made here, and the quirks by name."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from nanoemox.scoring import official_scorers
-from nanoemox.scoring.word_lists import WordLists
+from nanoemox.metrics import official_scorers
+from nanoemox.metrics.word_lists import WordLists
 
 openpyxl = pytest.importorskip("openpyxl")
 

@@ -1,0 +1,40 @@
+"""Options that several commands share, each with one name and one meaning."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+# As `tasks.task.TASKS` has them, written out: reading the tasks' files would slow every --help down.
+TASK_NAMES = "sentiment, emotion, open_vocabulary, intent, reasoning, empathy"
+
+ModelOption = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="NAME_OR_PATH",
+        help="The model: pico (it comes with the package), a model folder, or a Hub id.",
+    ),
+]
+DeviceOption = Annotated[
+    str, typer.Option(metavar="NAME", help="Where the model computes: cpu, cuda, or another device of torch.")
+]
+LimitOption = Annotated[
+    int | None,
+    typer.Option(
+        "--max-new-tokens",
+        metavar="N",
+        min=1,
+        help="Cut every answer at N tokens. Without it, the model and the tasks set the limits.",
+    ),
+]
+QuarantineOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Leave out the clips on this list, too. The list beside a manifest always counts.",
+    ),
+]

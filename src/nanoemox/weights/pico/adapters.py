@@ -1,0 +1,73 @@
+"""Heterogeneous adapters: a Q-Former for the scene, another for the voice, temporal queries for the face.
+
+Each takes the features of one modality and returns that modality's tokens at the language model's width
+(paper, sec. 3.2; order of operations as in the official code).
+Letters: B batch, T time steps (frames or audio windows), N tokens, D width.
+"""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from transformers import Blip2QFormerModel
+
+from .configuration_nanoemox import NanoEmoXConfig
+
+
+class QFormerAdapter(nn.Module):
+    """Learned queries read the time steps of one stream; position embeddings tell the steps apart.
+
+    Args:
+        config: sizes of the Q-Former and of the language model.
+        feature_width: width of the features that are read (D).
+        max_steps: rows of the position embedding: the most frames (T) or audio windows (C).
+        num_tokens: how many tokens come out (N).
+    """
+
+    def __init__(self, config: NanoEmoXConfig, feature_width: int, max_steps: int, num_tokens: int) -> None:
+        super().__init__()
+        qformer_config = copy.deepcopy(config.qformer_config)
+        qformer_config.encoder_hidden_size = feature_width
+        self.position_embedding = nn.Embedding(max_steps, feature_width)
+        self.query_tokens = nn.Parameter(torch.empty(1, num_tokens, qformer_config.hidden_size))
+        self.qformer = Blip2QFormerModel(qformer_config)
+        self.projection = nn.Linear(qformer_config.hidden_size, config.text_config.hidden_size)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features [B, T, D] -> tokens [B, N, D of the language model]."""
+        steps, max_steps = features.shape[1], self.position_embedding.num_embeddings
+        if steps > max_steps:
+            raise ValueError(
+                f"expected at most {max_steps} time steps, got {steps}; sample fewer of them, or raise "
+                "max_frames or max_audio_windows in the configuration"
+            )
+        memory = features + self.position_embedding.weight[:steps]
+        queries = self.query_tokens.expand(len(features), -1, -1)
+        hidden = self.qformer(queries, encoder_hidden_states=memory).last_hidden_state
+        tokens: Tensor = self.projection(hidden)
+        return tokens
+
+
+class FaceAdapter(nn.Module):
+    """Temporal modelling of the face: learned queries attend over the frames, then two linear layers."""
+
+    def __init__(self, config: NanoEmoXConfig) -> None:
+        super().__init__()
+        width = config.face_feature_width
+        self.query_tokens = nn.Parameter(torch.empty(config.face_tokens, width))
+        self.attention = nn.MultiheadAttention(width, config.face_heads, batch_first=True)
+        self.projection = nn.Sequential(
+            nn.Linear(width, config.face_hidden_width),
+            nn.GELU(),
+            nn.Dropout(config.face_dropout),
+            nn.Linear(config.face_hidden_width, config.text_config.hidden_size),
+        )
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features [B, T, D] -> tokens [B, N, D of the language model]."""
+        queries = self.query_tokens.expand(len(features), -1, -1)
+        pooled, _ = self.attention(queries, features, features, need_weights=False)
+        tokens: Tensor = self.projection(pooled)
+        return tokens

@@ -1,0 +1,81 @@
+"""AffectGPT's adapters and fusion (arXiv 2501.16566), for models converted from its official weights.
+
+They stand apart from adapters.py and fusion.py, and a configuration asks for them by name (`…_type`), so that
+whoever reads or trains the paper's model never meets them. Order of operations as in its official code.
+Letters: B batch, T time steps (frames or audio windows), C audio windows, N tokens, D width.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from .adapters import QFormerAdapter
+from .configuration_nanoemox import NanoEmoXConfig
+
+MAX_FUSION_STEPS = 264  # rows of the position embedding over both streams
+
+
+class AttentionAdapter(nn.Module):
+    """One linear map weighs each time step (no softmax); the weighted sum is projected and repeated.
+
+    Args:
+        config: sizes of the language model.
+        feature_width: width of the features that are read (D).
+        max_steps: not used here; the Q-Former's adapter needs it.
+        num_tokens: how often the one token is repeated (N).
+    """
+
+    def __init__(self, config: NanoEmoXConfig, feature_width: int, max_steps: int, num_tokens: int) -> None:
+        super().__init__()
+        self.num_tokens = num_tokens
+        self.weigh = nn.Linear(feature_width, 1)
+        self.projection = nn.Linear(feature_width, config.text_config.hidden_size)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features [B, T, D] -> tokens [B, N, D of the language model], all alike."""
+        pooled = (features * self.weigh(features)).sum(dim=1)  # [B, D]
+        token: Tensor = self.projection(pooled)
+        return token[:, None].expand(-1, self.num_tokens, -1)
+
+
+class AttentionFusion(nn.Module):
+    """Both streams' means at one width, mixed by two weights (no softmax) that depend on both."""
+
+    def __init__(self, config: NanoEmoXConfig) -> None:
+        super().__init__()
+        width = max(config.video_width, config.audio_config.hidden_size)
+        self.num_tokens = config.fusion_tokens
+        self.video_embedding = nn.Linear(config.video_width, width)
+        self.audio_embedding = nn.Linear(config.audio_config.hidden_size, width)
+        self.compare = nn.Linear(2 * width, width)
+        self.weigh = nn.Linear(width, 2)
+        self.projection = nn.Linear(width, config.text_config.hidden_size)
+
+    def forward(self, video_features: Tensor, audio_features: Tensor) -> tuple[Tensor, None]:
+        """Features [B, T, D] and [B, C, D] -> tokens [B, N, D of the language model], no gate."""
+        token = self.projection(self.mix(video_features, audio_features))
+        return token[:, None].expand(-1, self.num_tokens, -1), None
+
+    def mix(self, video_features: Tensor, audio_features: Tensor) -> Tensor:
+        """Features [B, T, D] and [B, C, D] -> [B, D]."""
+        video = self.video_embedding(video_features.mean(dim=1))
+        audio = self.audio_embedding(audio_features.mean(dim=1))
+        weights = self.weigh(self.compare(torch.cat([video, audio], dim=-1)))  # [B, 2], video first
+        mixed: Tensor = video * weights[:, :1] + audio * weights[:, 1:]
+        return mixed
+
+
+class QFormerFusion(QFormerAdapter):
+    """Both streams at one width, one after the other in time, read by one Q-Former."""
+
+    def __init__(self, config: NanoEmoXConfig) -> None:
+        width = max(config.video_width, config.audio_config.hidden_size)
+        super().__init__(config, width, MAX_FUSION_STEPS, config.fusion_tokens)
+        self.video_embedding = nn.Linear(config.video_width, width)
+        self.audio_embedding = nn.Linear(config.audio_config.hidden_size, width)
+
+    def forward(self, video_features: Tensor, audio_features: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+        """Features [B, T, D] and [B, C, D] -> tokens [B, N, D of the language model], no gate."""
+        streams = [self.video_embedding(video_features), self.audio_embedding(audio_features)]
+        return super().forward(torch.cat(streams, dim=1)), None

@@ -1,0 +1,223 @@
+"""Every size of the model in one object, and the three presets that fill it (presets/*.json).
+
+`nano` is the 2.2 B model of the paper (Nano-EmoX, arXiv 2603.02123; sizes as in the official code):
+CLIP ViT-L/14, chinese-hubert-large, FaceXFormer's Swin-B and Qwen2.5-1.5B-Instruct. `pico` has the same parts
+in the same order at about eleven million parameters, small enough to train and run on a laptop. `affectgpt` is
+AffectGPT (arXiv 2501.16566), whose official weights can be converted.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import field
+from pathlib import Path
+from typing import Any, ClassVar
+
+from transformers import (
+    AutoConfig,
+    Blip2QFormerConfig,
+    CLIPVisionConfig,
+    HubertConfig,
+    PreTrainedConfig,
+    Qwen2Config,
+    SwinConfig,
+)
+
+# The four kinds of placeholder in prompt order, each with its special token.
+PLACEHOLDERS: dict[str, str] = {
+    "fusion": "<|fusion_pad|>",
+    "audio": "<|audio_pad|>",
+    "face": "<|face_pad|>",
+    "video": "<|frame_pad|>",
+}
+
+# The parts that have a configuration of their own.
+PART_CONFIGS: dict[str, type[PreTrainedConfig]] = {
+    "vision_config": CLIPVisionConfig,
+    "audio_config": HubertConfig,
+    "face_config": SwinConfig,
+    "qformer_config": Blip2QFormerConfig,
+    "text_config": Qwen2Config,
+}
+# The sizes that lie beside this file in presets/, one JSON file each.
+PRESETS = ("nano", "pico", "affectgpt")
+
+# What each branch may be; the first is the paper's, the others are AffectGPT's (affectgpt.py).
+TYPES: dict[str, tuple[str, ...]] = {
+    "video_adapter_type": ("qformer", "attention"),
+    "audio_adapter_type": ("qformer", "attention"),
+    "fusion_type": ("experts", "attention", "qformer"),
+}
+
+
+class NanoEmoXConfig(PreTrainedConfig):
+    """Sizes of encoders, adapters, fusion and language model.
+
+    Attributes:
+        vision_config: The video encoder (CLIP).
+        audio_config: The audio encoder (HuBERT).
+        face_config: The face encoder (Swin).
+        qformer_config: Both Q-Former adapters.
+        text_config: The language model (Qwen2).
+        max_frames: Rows of the position embedding for frames (32 in the official code).
+        max_audio_windows: Rows of the position embedding for audio windows (8 in the official code).
+        video_tokens: Placeholders of the video in a prompt.
+        audio_tokens: Placeholders of the audio in a prompt.
+        face_tokens: Placeholders of the face in a prompt; 0 means that there is no face branch.
+        fusion_tokens: Placeholders of the fusion in a prompt.
+        vision_feature_layer: The CLIP hidden state whose CLS is the video feature (-2 in the paper).
+        audio_feature_layers: How many of HuBERT's last hidden states are averaged into the audio feature.
+        vision_fusion_layers: The hidden states of the video encoder that the fusion experts read (0 is the embedding).
+        audio_fusion_layers: The hidden states of the audio encoder that they read, likewise.
+        fusion_width: Width of the fusion experts.
+        fusion_heads: Attention heads of each fusion expert.
+        fusion_experts: How many fusion experts there are, one for each depth.
+        fusion_dropout: Dropout of the fusion experts and their gate.
+        face_feature_width: Width of the face features.
+        face_heads: Attention heads of the face adapter.
+        face_hidden_width: Width between the two linear layers of the face adapter.
+        face_dropout: Dropout between them.
+        fusion_token_id: Id of the placeholder for the fusion.
+        audio_token_id: Id of the placeholder for the audio.
+        face_token_id: Id of the placeholder for the face.
+        video_token_id: Id of the placeholder for the video.
+        video_adapter_type: "qformer", or AffectGPT's "attention".
+        audio_adapter_type: "qformer", or AffectGPT's "attention".
+        fusion_type: "experts", or AffectGPT's "attention" or "qformer" (over features instead of fusion features).
+        vision_projected: Whether the video feature is CLIP's projected image feature, as in AffectGPT.
+        tie_word_embeddings: Whether the language model reads and writes with one table, as `text_config` says.
+        training_domain: What the weights have seen, if that is not the real world ("affect_theatre").
+    """
+
+    model_type = "nanoemox"
+    sub_configs_defaults: ClassVar[dict[str, Any]] = PART_CONFIGS  # transformers from 5.20
+    sub_configs: ClassVar[dict[str, Any]] = PART_CONFIGS  # and before
+    has_no_defaults_at_init = True  # before 5.20; the defaults of the parts are too small for the fusion layers
+
+    # Each may also be given as a dict; after construction it is the class named here.
+    vision_config: CLIPVisionConfig = field(default_factory=CLIPVisionConfig)
+    audio_config: HubertConfig = field(default_factory=HubertConfig)
+    face_config: SwinConfig = field(default_factory=SwinConfig)
+    qformer_config: Blip2QFormerConfig = field(default_factory=Blip2QFormerConfig)
+    text_config: Qwen2Config = field(default_factory=Qwen2Config)
+    max_frames: int = 32
+    max_audio_windows: int = 8
+    video_tokens: int = 32
+    audio_tokens: int = 32
+    face_tokens: int = 4
+    fusion_tokens: int = 1
+    vision_feature_layer: int = -2
+    audio_feature_layers: int = 4
+    vision_fusion_layers: list[int] | tuple[int, ...] = (12, 16, 22)
+    audio_fusion_layers: list[int] | tuple[int, ...] = (16, 18, 22)
+    fusion_width: int = 512
+    fusion_heads: int = 8
+    fusion_experts: int = 3
+    fusion_dropout: float = 0.1
+    face_feature_width: int = 256
+    face_heads: int = 4
+    face_hidden_width: int = 768
+    face_dropout: float = 0.1
+    fusion_token_id: int = 151_665
+    audio_token_id: int = 151_666
+    face_token_id: int = 151_667
+    video_token_id: int = 151_668
+    video_adapter_type: str = "qformer"
+    audio_adapter_type: str = "qformer"
+    fusion_type: str = "experts"
+    vision_projected: bool = False
+    tie_word_embeddings: bool = True
+    training_domain: str | None = None
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        for name, part in PART_CONFIGS.items():  # transformers does it by itself only from 5.20
+            given = getattr(self, name)
+            if given is None or isinstance(given, dict):
+                setattr(self, name, part(**(given or {})))
+        super().__post_init__(**kwargs)
+        self.tie_word_embeddings = self.text_config.tie_word_embeddings
+        for name, read, encoder in (
+            ("vision_fusion_layers", self.vision_fusion_layers, self.vision_config),
+            ("audio_fusion_layers", self.audio_fusion_layers, self.audio_config),
+        ):
+            layers = encoder.num_hidden_layers
+            if len(read) != self.fusion_experts or not all(0 <= layer <= layers for layer in read):
+                raise ValueError(
+                    f"{name}: expected {self.fusion_experts} hidden states from 0 to {layers}, one per "
+                    f"expert, got {list(read)}; change {name} or fusion_experts"
+                )
+        for name, types in TYPES.items():
+            if getattr(self, name) not in types:
+                raise ValueError(f"{name}: expected one of {', '.join(types)}, got {getattr(self, name)!r}")
+
+    @property
+    def video_width(self) -> int:
+        """Width of the scene features, one per frame."""
+        vision = self.vision_config
+        width: int = vision.projection_dim if self.vision_projected else vision.hidden_size
+        return width
+
+    @property
+    def placeholder_ids(self) -> dict[str, int]:
+        """Token id of each kind of placeholder, in prompt order."""
+        return {kind: getattr(self, f"{kind}_token_id") for kind in PLACEHOLDERS}
+
+    @property
+    def placeholder_counts(self) -> dict[str, int]:
+        """How many placeholders of each kind stand for one clip, in prompt order."""
+        return {kind: getattr(self, f"{kind}_tokens") for kind in PLACEHOLDERS}
+
+    @classmethod
+    def preset(cls, name: str, tokenizer: Any = None) -> NanoEmoXConfig:
+        """The configuration called `name` ("pico", "nano", "affectgpt"), fitted to `tokenizer` when one is given."""
+        config = cls(**preset_fields(name))
+        if tokenizer is not None:
+            config.fit_tokenizer(tokenizer, exact=name == "pico")
+        return config
+
+    def fit_tokenizer(self, tokenizer: Any, *, exact: bool = False) -> None:
+        """Take placeholder, end and padding ids from `tokenizer`, and a vocabulary large enough for it.
+
+        `exact` also shrinks the vocabulary to the tokenizer's; without it spare rows stay (Qwen2.5 has 271).
+        """
+        ids = tokenizer.get_vocab()
+        missing = [token for token in PLACEHOLDERS.values() if token not in ids]
+        if missing:
+            raise ValueError(
+                f"expected a tokenizer with {', '.join(PLACEHOLDERS.values())}, but it lacks "
+                f"{', '.join(missing)}; add them with processing_nanoemox.prepare_tokenizer"
+            )
+        for kind, token in PLACEHOLDERS.items():
+            setattr(self, f"{kind}_token_id", ids[token])
+        needed = max(ids.values()) + 1
+        self.text_config.vocab_size = needed if exact else max(needed, self.text_config.vocab_size)
+        self.text_config.bos_token_id = tokenizer.bos_token_id
+        self.text_config.eos_token_id = tokenizer.eos_token_id
+        self.text_config.pad_token_id = tokenizer.pad_token_id
+
+
+def preset_fields(name: str) -> dict[str, Any]:
+    """The fields of the configuration called `name`, as presets/NAME.json has them.
+
+    Args:
+        name: One of PRESETS.
+
+    Returns:
+        Fresh values; whoever changes them changes no other preset.
+
+    Raises:
+        ValueError: If there is no such preset, or this file is the copy that a saved model brings.
+    """
+    if name not in PRESETS:
+        raise ValueError(f"unknown preset {name!r}: expected one of {', '.join(PRESETS)}")
+    path = Path(__file__).parent / "presets" / f"{name}.json"
+    if not path.is_file():
+        raise ValueError(
+            f"preset {name}: expected {path}, but the code that comes with a saved model brings no presets; read the "
+            "model's own config.json, or install nanoemox"
+        )
+    fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return {key: value for key, value in fields.items() if not key.startswith("_")}  # comments
+
+
+AutoConfig.register(NanoEmoXConfig.model_type, NanoEmoXConfig, exist_ok=True)

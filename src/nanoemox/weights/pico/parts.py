@@ -1,0 +1,111 @@
+"""The parts of the model by name: their parameters, their sizes, and what each phase trains."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+
+from torch import nn
+
+# Part name (as everywhere: recipes, `nanoemox info`, docs) -> attribute of NanoEmoXForConditionalGeneration.
+PARTS: dict[str, str] = {
+    "vision_encoder": "vision_encoder",
+    "audio_encoder": "audio_encoder",
+    "face_encoder": "face_encoder",
+    "video_adapter": "video_adapter",
+    "audio_adapter": "audio_adapter",
+    "face_adapter": "face_adapter",
+    "fusion": "fusion",
+    "lm": "language_model",
+}
+ENCODERS = ("vision_encoder", "audio_encoder", "face_encoder")
+ADAPTERS = ("video_adapter", "audio_adapter", "face_adapter")
+
+# What each phase of the P2E curriculum trains (paper, sec. 3.4); peft adds "lora".
+PHASES: dict[str, list[str]] = {
+    "1a": ["audio_adapter"],
+    "1b": ["video_adapter", "face_adapter"],
+    "2": [*ADAPTERS, "fusion"],
+    "3": [*ADAPTERS, "fusion", "lora"],
+}
+
+# The language model's attention and feed-forward projections, and none of the encoders' (same names).
+LORA_TARGETS = r".*language_model\.model\.layers\.\d+\.(self_attn|mlp)\.(q|k|v|o|gate|up|down)_proj"
+LORA_RANK = 16
+LORA_ALPHA = 32
+LORA_DROPOUT = 0.05
+
+# Parameters that the official code builds and trains (waHAHJIAHAO/Nano-EmoX, b08f985), to set beside ours. More than
+# ours, since it holds what no clip ever reads: CLIP's text tower, a projector for single images, two more, a norm.
+OFFICIAL_NANO: dict[str, dict[str, int]] = {
+    "parameters": {
+        "vision_encoder": 303_179_776,
+        "audio_encoder": 315_438_720,
+        "face_encoder": 87_497_912,
+        "video_adapter": 20_930_048,
+        "audio_adapter": 20_905_472,
+        "face_adapter": 1_642_752,
+        "fusion": 7_356_931,
+        "lm": 1_543_714_304,
+        "lora": 18_464_768,
+        "never read": 128_110_849,
+        "total": 2_447_241_532,
+    },
+    "trainable": {"1a": 24_843_776, "1b": 26_246_912, "2": 54_509_315, "3": 72_974_083},
+}
+
+_ATTRIBUTE_TO_PART = {attribute: part for part, attribute in PARTS.items()}
+
+
+def part_of(parameter_name: str) -> str:
+    """The part that a parameter belongs to, by its name in a plain or a peft-wrapped model."""
+    if ".lora_" in parameter_name:
+        return "lora"
+    for component in parameter_name.split("."):
+        if component in _ATTRIBUTE_TO_PART:
+            return _ATTRIBUTE_TO_PART[component]
+    raise ValueError(f"{parameter_name} belongs to none of the parts {', '.join(PARTS)}")
+
+
+def _parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, str]]:
+    """Name, parameter and part, without the frozen copies that peft keeps beside the modules it saves."""
+    for name, parameter in model.named_parameters():
+        if ".original_module." not in name:
+            yield name, parameter, part_of(name)
+
+
+def trainable_parts(model: nn.Module, parts: Iterable[str]) -> dict[str, int]:
+    """Let the parameters of `parts` have gradients and freeze all others; returns how many train per part."""
+    wanted = set(parts)
+    unknown = wanted - {*PARTS, "lora"}
+    if unknown:
+        raise ValueError(
+            f"unknown part {', '.join(sorted(unknown))}: expected some of {', '.join(PARTS)}, lora"
+        )
+    counts = dict.fromkeys(sorted(wanted), 0)
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    for _, parameter, part in _parameters(model):
+        if part in wanted:
+            parameter.requires_grad_(True)
+            counts[part] += parameter.numel()
+    empty = [part for part, count in counts.items() if not count]
+    if empty:
+        raise ValueError(
+            f"this model has no parameters in {', '.join(empty)}; for lora, wrap it with peft first"
+        )
+    return counts
+
+
+def parameter_counts(model: nn.Module) -> dict[str, int]:
+    """Parameters of every part, LoRA's (at the published rank) included whether or not it has been added."""
+    counts = dict.fromkeys((*PARTS, "lora"), 0)
+    for _, parameter, part in _parameters(model):
+        counts[part] += parameter.numel()
+    if not counts["lora"]:
+        counts["lora"] = sum(
+            LORA_RANK * (module.in_features + module.out_features)
+            for name, module in model.named_modules()
+            if isinstance(module, nn.Linear) and re.fullmatch(LORA_TARGETS, name)
+        )
+    return counts

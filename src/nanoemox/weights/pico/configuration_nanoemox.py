@@ -92,7 +92,9 @@ class NanoEmoXConfig(PreTrainedConfig):
     model_type = "nanoemox"
     sub_configs_defaults: ClassVar[dict[str, Any]] = PART_CONFIGS  # transformers from 5.20
     sub_configs: ClassVar[dict[str, Any]] = PART_CONFIGS  # and before
-    has_no_defaults_at_init = True  # before 5.20; the defaults of the parts are too small for the fusion layers
+    has_no_defaults_at_init = (
+        True  # before 5.20; the defaults of the parts are too small for the fusion layers
+    )
 
     # Each may also be given as a dict; after construction it is the class named here.
     vision_config: CLIPVisionConfig = field(default_factory=CLIPVisionConfig)

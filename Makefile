@@ -25,7 +25,7 @@ help:
 	@echo "make pico    stage Affect Theatre and train the bundled model from nothing: about 1.5 h; replaces the bundled one"
 	@echo "make picture make docs/figures/report.png anew, the report page of the sample; needs Chromium"
 	@echo "make format  let ruff tidy the tree"
-	@echo "make clean   remove what the commands wrote; distclean removes $(VENV) too"
+	@echo "make clean   remove what the commands wrote; distclean removes $(VENV) and $(OLDEST) too"
 
 # ---------------------------------------------------------------- set-up, once
 setup: $(VENV)/.runtime
@@ -64,8 +64,6 @@ test: export OMP_NUM_THREADS := 1
 test: setup-dev lint
 	$(BIN)/pytest -q -n 2
 
-# The option -m overrides the one in pyproject.toml. PIP_ARGS reaches the pip that the tests call.
-test-slow: export PIP_ARGS := $(PIP_ARGS)
 # The lower bounds of pyproject.toml, in an environment of their own.
 test-oldest: export OMP_NUM_THREADS := 1
 test-oldest: $(OLDEST)/.dev
@@ -77,6 +75,8 @@ $(OLDEST)/.dev: pyproject.toml constraints-oldest.txt
 	$(OLDEST)/bin/python -m pip install --quiet $(PIP_ARGS) -c constraints-oldest.txt -e '.[dev]'
 	@touch $@
 
+# The option -m overrides the one in pyproject.toml. PIP_ARGS reaches the pip that the tests call.
+test-slow: export PIP_ARGS := $(PIP_ARGS)
 test-slow: setup-dev
 	$(BIN)/pytest -q -m slow
 

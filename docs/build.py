@@ -10,6 +10,7 @@ something from another server.
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -21,6 +22,7 @@ from urllib.parse import unquote, urlsplit
 
 ROOT = Path(__file__).parent.parent
 LOADED = {"script", "img", "iframe", "source", "video", "audio", "link"}  # a browser fetches these unasked
+ABORTED = "RuntimeError: Aborted because --strict flag is set"
 NOT_LOADED = {"canonical", "alternate", "next", "prev"}  # links that are only read
 
 
@@ -47,10 +49,13 @@ def main() -> int:
     config = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["project"]
     command = [str(Path(sys.executable).with_name("zensical")), "build", "--strict", "--clean"]
     built = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    told = built.stdout.splitlines()
+    written = re.sub(r"\x1b\[[0-9;]*m", "", built.stdout)  # it colours what no terminal shows
+    if written.rstrip().endswith(ABORTED):  # its way to say that there were warnings
+        written = written.partition("Traceback (most recent call last)")[0]
+    told = written.splitlines()
     docstrings = [line for line in told if line.startswith("griffe: ")]
     sys.stdout.writelines(f"{line}\n" for line in told if line not in docstrings)
-    faults = list(dict.fromkeys(docstrings))  # each is said twice
+    faults = list(dict.fromkeys(docstrings))  # each comes twice
     faults += navigation(config["nav"], ROOT / config["docs_dir"])
     if built.returncode == 0:
         faults += references(ROOT / config["site_dir"])

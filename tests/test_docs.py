@@ -1,11 +1,13 @@
-"""The pages that show code: what stands in a text block is what the block before it prints."""
+"""The documentation: pages show what their code prints, and the builder notices what a reader would miss."""
 
 from __future__ import annotations
 
 import contextlib
 import io
 import re
+import runpy
 import shlex
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ PAGES = [
     DOCS / "analyze.md",
     *sorted((DOCS / "tasks").glob("*.md")),
 ]
+BUILD = runpy.run_path(str(DOCS / "build.py"), run_name="build")
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -40,7 +43,7 @@ def printed_by_python(code: str, names: dict[str, Any]) -> str:
 
 def printed_by_command(command: str) -> str:
     """What a `nanoemox` command prints."""
-    name, *arguments = shlex.split(command)
+    name, *arguments = shlex.split(command.replace("\\\n", " "))
     assert name == "nanoemox", command
     out = io.StringIO()
     with contextlib.redirect_stdout(out), pytest.raises(SystemExit) as exit_:
@@ -82,3 +85,33 @@ def test_every_task_has_a_page_with_its_own_words(name: str) -> None:
     for line in lines:
         assert name in Record.model_validate_json(line).labels.tasks
     assert f"| `{task.headline}`" in text and "the main figure" in text
+
+
+def test_the_navigation_has_every_page() -> None:
+    nav = tomllib.loads((ROOT / "zensical.toml").read_text(encoding="utf-8"))["project"]["nav"]
+    assert list(BUILD["navigation"](nav, DOCS)) == []
+
+
+def test_the_builder_names_pages_that_are_missing_on_either_side(tmp_path: Path) -> None:
+    (tmp_path / "new.md").touch()
+    new, gone = BUILD["navigation"]([{"Part": [{"Gone": "gone.md"}]}], tmp_path)
+    assert new.startswith("docs/new.md is not in the navigation")
+    assert gone.startswith("docs/gone.md is in the navigation")
+
+
+def test_the_builder_names_missing_files_and_what_would_be_loaded_from_elsewhere(tmp_path: Path) -> None:
+    (tmp_path / "there.html").touch()
+    page = """<a href="there.html#part">yes</a> <a href="https://example.org">only a link</a> <a href="#top">yes</a>
+        <img src="gone.png"> <a href="../outside.txt">no</a> <script src="https://example.org/x.js"></script>
+        <link rel="stylesheet" href="//example.org/x.css"> <pre class="mermaid"></pre>"""
+    (tmp_path / "page.html").write_text(page, encoding="utf-8")
+    faults = " ".join(BUILD["references"](tmp_path))
+    for address in (
+        "gone.png",
+        "../outside.txt",
+        "https://example.org/x.js",
+        "//example.org/x.css",
+        "mermaid",
+    ):
+        assert address in faults
+    assert faults.count("page.html:") == 5

@@ -20,6 +20,8 @@ from nanoemox.files.errors import OutputError
 from nanoemox.inference import analyzer as inference
 from nanoemox.inference.analyzer import EmotionAnalyzer
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
+from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
+from nanoemox.tasks.closed import EMOTION
 from tests.backbones_on_disk import lora_state, official_state, settings, write_backbones
 
 SAMPLE = Path(__file__).parents[2] / "demo" / "sample.mp4"
@@ -163,6 +165,30 @@ def test_a_converted_model_keeps_the_container_it_was_trained_with(base, tmp_pat
     assert places == sorted(places)
     assert analyzer.processor.compat == "official" and analyzer.processor.end_of_turn == "###"
     assert analyzer.analyze(SAMPLE, text="I am so happy", tasks=["emotion"])["emotion"].label
+
+
+def test_a_converted_model_generates_what_the_analyzer_writes(base, tmp_path):
+    """By its own container, and up to its own end of an answer, as Qwen2.5's tokenizer has one token for it."""
+    shutil.copytree(base, tmp_path / "base")
+    processor = NanoEmoXProcessor.from_pretrained(base)
+    processor.tokenizer.add_tokens(["###"])
+    processor.save_pretrained(tmp_path / "base")
+    convert([save(tmp_path / "p.pth", trained(base))], tmp_path / "base", tmp_path / "out")
+    analyzer = EmotionAnalyzer.from_pretrained(tmp_path / "out")
+    end = analyzer.processor.tokenizer.convert_tokens_to_ids("###")
+    assert analyzer.model.generation_config.eos_token_id == analyzer.processor.end_ids
+    assert end in analyzer.processor.end_ids and len(analyzer.processor.end_ids) == 2
+    parts = [{"type": "video", "path": str(SAMPLE)}, {"type": "transcript", "text": "I am so happy"}]
+    chat = [{"role": "user", "content": [*parts, {"type": "text", "text": EMOTION.question()}]}]
+    inputs = analyzer.processor.apply_chat_template(chat, add_generation_prompt=True, tokenize=True)
+    assert analyzer.processor.decode(inputs["input_ids"][0]).startswith("<|im_start|>###Human: ")
+    ids = analyzer.model.generate(**inputs, max_new_tokens=9, do_sample=False)[
+        0, inputs["input_ids"].shape[1] :
+    ]
+    ids = [token for token in ids.tolist() if token not in analyzer.processor.end_ids]
+    text = analyzer.processor.decode(ids, skip_special_tokens=True).strip()
+    asked = analyzer.analyze(SAMPLE, text="I am so happy", tasks=["emotion"], max_new_tokens=9)
+    assert text == asked["emotion"].text
 
 
 def test_a_converted_model_hears_the_windows_of_the_release(base, tmp_path, monkeypatch):

@@ -1,7 +1,7 @@
-"""Clip and question in, tensors out: pictures, sound and text in the form the model takes.
+"""Clip and question in, tensors out: frames, audio and text in the form the model takes.
 
-The prompt's container is the chat template saved with each model (ours is ChatML). What was seen, heard and
-said comes first and the question last, so everything before it is the same for all six tasks of a clip.
+The prompt's container is the chat template saved with each model (ours is ChatML). Video, audio and text come
+first and the question last, so everything before it is the same for all tasks of a clip.
 Letters: B batch, T frames, C audio windows, L samples of one audio window, S text, H, W pixels.
 """
 

@@ -52,6 +52,7 @@ def one_size(size: str, folder: Path, manifest: Path, steps: int, batch_size: in
                 "batch_size": batch_size or phase.batch_size,
                 "steps": steps,
                 "after": [],
+                "diversity": 0.0,  # this penalty reads stored features, so that "without" would lack it
                 "threads": 1,
                 "log_every": 1,  # so that the loss of the first step is known
             }

@@ -10,8 +10,9 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
+from nanoemox.model.clip_processor import prepare_tokenizer
 from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
-from nanoemox.model.processing_nanoemox import NanoEmoXProcessor, prepare_tokenizer
+from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 
 LINES = [
     "The most likely label is anger. The character's sentiment state is negative.",

@@ -117,12 +117,12 @@ def test_the_code_that_travels_is_these_ten_files():
         "adapters",
         "affectgpt",
         "clip",
+        "clip_processor",
         "configuration_nanoemox",
         "encoders",
         "fusion",
         "media_inputs",
         "modeling_nanoemox",
-        "parts",
         "processing_nanoemox",
     ]
 

@@ -132,7 +132,7 @@ def _losses(model: Any, processor: Any, records: list[Record], store: FeatureSto
 
 
 def processor_stack(rows: list[Any]) -> dict[str, torch.Tensor]:
-    from nanoemox.model.processing_nanoemox import stack_media
+    from nanoemox.model.clip_processor import stack_media
 
     return stack_media(rows)
 

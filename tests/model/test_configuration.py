@@ -10,7 +10,7 @@ from transformers import AutoConfig
 
 from nanoemox.model import configuration_nanoemox
 from nanoemox.model.configuration_nanoemox import PLACEHOLDERS, PRESETS, NanoEmoXConfig, preset_fields
-from nanoemox.model.modeling_nanoemox import parameter_report
+from nanoemox.model.parts import parameter_report
 from tests.tiny import tiny_config
 
 # Parameters of each part. A number that changes here changes which saved weights fit.

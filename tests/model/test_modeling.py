@@ -7,10 +7,10 @@ import pytest
 import torch
 from transformers import AutoModelForMultimodalLM, AutoProcessor
 
-from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
+from nanoemox.model.configuration_nanoemox import PARTS, NanoEmoXConfig
 from nanoemox.model.encoders import FEATURE_NAMES
-from nanoemox.model.modeling_nanoemox import MEDIA_NAMES, NanoEmoXForConditionalGeneration, parameter_report
-from nanoemox.model.parts import ADAPTERS, LORA_TARGETS, PARTS, PHASES, part_of, trainable_parts
+from nanoemox.model.modeling_nanoemox import MEDIA_NAMES, NanoEmoXForConditionalGeneration
+from nanoemox.model.parts import ADAPTERS, LORA_TARGETS, PHASES, parameter_report, part_of, trainable_parts
 from tests.tiny import ROWS, make_batch, tiny_config
 
 ANSWERS = ["The most likely label is anger.", "happy", "negative", "Why"]

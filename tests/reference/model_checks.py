@@ -13,10 +13,10 @@ from transformers import Wav2Vec2FeatureExtractor
 
 from nanoemox.model.adapters import FaceAdapter, QFormerAdapter
 from nanoemox.model.affectgpt import AttentionAdapter, AttentionFusion
+from nanoemox.model.clip_processor import normalised_sound, picture_processor
 from nanoemox.model.configuration_nanoemox import NanoEmoXConfig, preset_fields
 from nanoemox.model.encoders import AudioEncoder, FaceEncoder, VisionEncoder
 from nanoemox.model.fusion import FusionEncoder
-from nanoemox.model.processing_nanoemox import normalised_sound, picture_processor
 from tests.reference.common import Reference, Result, load, official_shapes, rule_state
 
 

@@ -15,10 +15,10 @@ from nanoemox.checkpoints.official_names import NEVER_REACHED, official_name
 from nanoemox.media.clip import SAMPLE_RATE_HZ, audio_window_starts, frame_indices
 from nanoemox.media.load import load_clip
 from nanoemox.media.resample import resample
-from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
-from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration, parameter_report
-from nanoemox.model.parts import LORA_RANK, LORA_TARGETS, OFFICIAL_NANO, PARTS, PHASES, part_of
-from nanoemox.model.processing_nanoemox import centred
+from nanoemox.model.clip_processor import centred
+from nanoemox.model.configuration_nanoemox import PARTS, NanoEmoXConfig
+from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
+from nanoemox.model.parts import LORA_RANK, LORA_TARGETS, OFFICIAL_NANO, PHASES, parameter_report, part_of
 from tests.media_files import write_wav
 from tests.reference.common import Reference, Result, load_json, official_shapes, rule_state, rule_values
 

@@ -19,7 +19,8 @@ from nanoemox.data.manifest import read_manifest
 from nanoemox.evaluation.evaluate import evaluate
 from nanoemox.files.atomic import write_jsonl
 from nanoemox.inference.analyzer import EmotionAnalyzer
-from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration, parameter_report
+from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
+from nanoemox.model.parts import parameter_report
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 from nanoemox.tasks.task import TASKS
 from nanoemox.training import run

@@ -32,10 +32,11 @@ from nanoemox.checkpoints.weight_files import (
 )
 from nanoemox.files.atomic import whole_folder, write_json
 from nanoemox.files.errors import ArgumentError
-from nanoemox.model.configuration_nanoemox import PRESETS, NanoEmoXConfig, preset_fields
+from nanoemox.model.clip_processor import prepare_tokenizer
+from nanoemox.model.configuration_nanoemox import PARTS, PRESETS, NanoEmoXConfig, preset_fields
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
-from nanoemox.model.parts import PARTS, part_of
-from nanoemox.model.processing_nanoemox import NanoEmoXProcessor, prepare_tokenizer
+from nanoemox.model.parts import part_of
+from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 from nanoemox.theatre.texts import theatre_texts
 
 logger = logging.getLogger(__name__)

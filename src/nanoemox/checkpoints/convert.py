@@ -38,8 +38,8 @@ from nanoemox.checkpoints.weight_files import (
 )
 from nanoemox.files.atomic import whole_file, whole_folder, write_json
 from nanoemox.files.errors import ArgumentError
-from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
-from nanoemox.model.parts import LORA_ALPHA, LORA_DROPOUT, LORA_TARGETS, PARTS, part_of
+from nanoemox.model.configuration_nanoemox import PARTS, NanoEmoXConfig
+from nanoemox.model.parts import LORA_ALPHA, LORA_DROPOUT, LORA_TARGETS, part_of
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 
 logger = logging.getLogger(__name__)

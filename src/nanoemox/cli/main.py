@@ -317,7 +317,7 @@ def info(model: ModelOption = "pico", json_file: JsonOption = None) -> None:
     check_json(json_file)
 
     from nanoemox.checkpoints.load import load_config
-    from nanoemox.model.modeling_nanoemox import parameter_report
+    from nanoemox.model.parts import parameter_report
 
     sizes = parameter_report(load_config(model))
     if model == "nano":

@@ -28,7 +28,8 @@ from nanoemox.files.atomic import write_json
 from nanoemox.files.errors import ArgumentError
 from nanoemox.media.clip import AUDIO_WINDOW_S, AUDIO_WINDOWS, FRAMES_PER_CLIP, SAMPLE_RATE_HZ
 from nanoemox.media.untrusted import MediaError
-from nanoemox.model.processing_nanoemox import NanoEmoXProcessor, normalised_sound, picture_processor
+from nanoemox.model.clip_processor import normalised_sound, picture_processor
+from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 
 if TYPE_CHECKING:
     from nanoemox.data.schema import Record

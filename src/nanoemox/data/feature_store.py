@@ -27,8 +27,7 @@ from nanoemox.media.clip import (
     FRAMES_PER_CLIP,
     SAMPLE_RATE_HZ,
 )
-from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
-from nanoemox.model.parts import ENCODERS
+from nanoemox.model.configuration_nanoemox import ENCODERS, NanoEmoXConfig
 
 if TYPE_CHECKING:
     from nanoemox.data.schema import Record

@@ -25,8 +25,9 @@ from nanoemox.inference import decoding
 from nanoemox.inference.results import Analysis, Answers, Dialogue, Request, TaskResult
 from nanoemox.media.clip import PRESENT, Clip, CodedWarning, empty_clip
 from nanoemox.media.load import load_clip
+from nanoemox.model.clip_processor import modality_of, stack_media
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
-from nanoemox.model.processing_nanoemox import NanoEmoXProcessor, modality_of, stack_media
+from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 from nanoemox.tasks.base import Task
 from nanoemox.tasks.closed import ClosedTask
 from nanoemox.tasks.task import select

@@ -28,10 +28,9 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from nanoemox.model.adapters import FaceAdapter, QFormerAdapter
 from nanoemox.model.affectgpt import AttentionAdapter, AttentionFusion, QFormerFusion
-from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
+from nanoemox.model.configuration_nanoemox import ENCODERS, PARTS, NanoEmoXConfig
 from nanoemox.model.encoders import FEATURE_NAMES, AudioEncoder, FaceEncoder, VisionEncoder
 from nanoemox.model.fusion import FusionEncoder
-from nanoemox.model.parts import ENCODERS, PARTS, PHASES, parameter_counts
 
 MAX_NEW_TOKENS = 384  # of `generate` where nothing else is said: enough for the longest kind of answer
 MEDIA_NAMES = ("pixel_values_videos", "face_pixel_values", "input_values")
@@ -311,20 +310,6 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
 def _as_read(features: Tensor, part: nn.Module) -> Tensor:
     """Features in the precision of the part that reads them: what is trained is more precise than what is frozen."""
     return features.to(next(part.parameters()).dtype)
-
-
-def parameter_report(model: nn.Module | NanoEmoXConfig) -> dict[str, Any]:
-    """Sizes of a model, or of the one a configuration describes (built on the meta device, without memory).
-
-    Returns {"parameters": {"total", "parts": {name: count}}, "trainable": {phase: count}}, LoRA included.
-    """
-    if isinstance(model, NanoEmoXConfig):
-        with torch.device("meta"), init.no_init_weights():
-            model = NanoEmoXForConditionalGeneration(model)
-        model.tie_weights()
-    parts = parameter_counts(model)
-    trainable = {phase: sum(parts[part] for part in names) for phase, names in PHASES.items()}
-    return {"parameters": {"total": sum(parts.values()), "parts": parts}, "trainable": trainable}
 
 
 AutoModelForMultimodalLM.register(NanoEmoXConfig, NanoEmoXForConditionalGeneration, exist_ok=True)

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from typing import Any
 
+import torch
 from torch import nn
+from transformers import initialization as init
 
-# Part name (as everywhere: recipes, `nanoemox info`, docs) -> attribute of NanoEmoXForConditionalGeneration.
-PARTS: dict[str, str] = {
-    "vision_encoder": "vision_encoder",
-    "audio_encoder": "audio_encoder",
-    "face_encoder": "face_encoder",
-    "video_adapter": "video_adapter",
-    "audio_adapter": "audio_adapter",
-    "face_adapter": "face_adapter",
-    "fusion": "fusion",
-    "lm": "language_model",
-}
-ENCODERS = ("vision_encoder", "audio_encoder", "face_encoder")
+from nanoemox.model.configuration_nanoemox import PARTS, NanoEmoXConfig
+from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
+
 ADAPTERS = ("video_adapter", "audio_adapter", "face_adapter")
 
 # What each phase of the P2E curriculum trains (paper, sec. 3.4); peft adds "lora".
@@ -109,3 +103,17 @@ def parameter_counts(model: nn.Module) -> dict[str, int]:
             if isinstance(module, nn.Linear) and re.fullmatch(LORA_TARGETS, name)
         )
     return counts
+
+
+def parameter_report(model: nn.Module | NanoEmoXConfig) -> dict[str, Any]:
+    """Sizes of a model, or of the one a configuration describes (built on the meta device, without memory).
+
+    Returns {"parameters": {"total", "parts": {name: count}}, "trainable": {phase: count}}, LoRA included.
+    """
+    if isinstance(model, NanoEmoXConfig):
+        with torch.device("meta"), init.no_init_weights():
+            model = NanoEmoXForConditionalGeneration(model)
+        model.tie_weights()
+    parts = parameter_counts(model)
+    trainable = {phase: sum(parts[part] for part in names) for phase, names in PHASES.items()}
+    return {"parameters": {"total": sum(parts.values()), "parts": parts}, "trainable": trainable}

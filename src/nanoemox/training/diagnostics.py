@@ -19,8 +19,9 @@ from nanoemox.data.decoded_clips import Tensors
 from nanoemox.data.schema import Prediction, Record
 from nanoemox.inference.analyzer import EmotionAnalyzer
 from nanoemox.inference.results import Request
+from nanoemox.model.clip_processor import stack_media
 from nanoemox.model.modeling_nanoemox import MEDIA_NAMES, NanoEmoXForConditionalGeneration
-from nanoemox.model.processing_nanoemox import NanoEmoXProcessor, stack_media
+from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 from nanoemox.scoring.score import Scores, constant_predictions, majority, score
 from nanoemox.tasks.task import TASKS
 

@@ -17,7 +17,8 @@ from torch.utils.data import Dataset
 
 from nanoemox.data.decoded_clips import Tensors
 from nanoemox.data.schema import Record
-from nanoemox.model.processing_nanoemox import NanoEmoXProcessor, modality_of
+from nanoemox.model.clip_processor import modality_of
+from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 from nanoemox.tasks.task import TASKS
 from nanoemox.training.recipe import Phase, RecipeError
 

@@ -33,8 +33,9 @@ from nanoemox.data.feature_store import FeatureStore, StaleStoreError, origin_of
 from nanoemox.data.filtering import LeftOut, read_usable_manifests, to_train_on, to_validate_on
 from nanoemox.data.schema import Record
 from nanoemox.files.atomic import whole_folder, write_json
+from nanoemox.model.configuration_nanoemox import PARTS
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
-from nanoemox.model.parts import LORA_TARGETS, PARTS, part_of, trainable_parts
+from nanoemox.model.parts import LORA_TARGETS, part_of, trainable_parts
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 from nanoemox.training.diagnostics import diagnose
 from nanoemox.training.mixture import Examples, realised, schedule

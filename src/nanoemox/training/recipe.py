@@ -25,8 +25,7 @@ from pydantic import (
 
 from nanoemox.files.errors import NanoEmoXError
 from nanoemox.files.validation import first_wrong
-from nanoemox.model.configuration_nanoemox import PRESETS
-from nanoemox.model.parts import PARTS
+from nanoemox.model.configuration_nanoemox import PARTS, PRESETS
 from nanoemox.tasks.task import TASKS
 
 MODALITIES = ("video", "audio", "text")

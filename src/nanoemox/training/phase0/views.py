@@ -25,7 +25,8 @@ from transformers.audio_utils import mel_filter_bank
 from nanoemox.data.decoded_clips import DecodedClips, normalised_pixels
 from nanoemox.files.atomic import whole_file
 from nanoemox.media.clip import SAMPLE_RATE_HZ
-from nanoemox.model.processing_nanoemox import NanoEmoXProcessor, picture_processor
+from nanoemox.model.clip_processor import picture_processor
+from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 from nanoemox.theatre import world
 from nanoemox.theatre.render import FRAME_SIZE_PX
 from nanoemox.theatre.script import stage_script

@@ -42,6 +42,19 @@ PART_CONFIGS: dict[str, type[PreTrainedConfig]] = {
 # The sizes that lie beside this file in presets/, one JSON file each.
 PRESETS = ("nano", "pico", "affectgpt")
 
+# Part name (as everywhere: recipes, `nanoemox info`, docs) -> attribute of NanoEmoXForConditionalGeneration.
+PARTS: dict[str, str] = {
+    "vision_encoder": "vision_encoder",
+    "audio_encoder": "audio_encoder",
+    "face_encoder": "face_encoder",
+    "video_adapter": "video_adapter",
+    "audio_adapter": "audio_adapter",
+    "face_adapter": "face_adapter",
+    "fusion": "fusion",
+    "lm": "language_model",
+}
+ENCODERS = ("vision_encoder", "audio_encoder", "face_encoder")
+
 # What each branch may be; the first is the paper's, the others are AffectGPT's (affectgpt.py).
 TYPES: dict[str, tuple[str, ...]] = {
     "video_adapter_type": ("qformer", "attention"),
@@ -187,7 +200,7 @@ class NanoEmoXConfig(PreTrainedConfig):
         if missing:
             raise ValueError(
                 f"expected a tokenizer with {', '.join(PLACEHOLDERS.values())}, but it lacks "
-                f"{', '.join(missing)}; add them with processing_nanoemox.prepare_tokenizer"
+                f"{', '.join(missing)}; add them with clip_processor.prepare_tokenizer"
             )
         for kind, token in PLACEHOLDERS.items():
             setattr(self, f"{kind}_token_id", ids[token])

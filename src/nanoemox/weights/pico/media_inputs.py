@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from .clip import SAMPLE_RATE_HZ, Clip, Compat, clip_of_arrays, empty_clip, frame_indices
+from .configuration_nanoemox import PLACEHOLDERS
 
 MAX_CHANNELS = 8  # of an audio track; beyond it, [channels, L] and [L, channels] are probably mixed up
 _DOWNLOAD_TIMEOUT_S = 30.0
@@ -147,6 +148,65 @@ def mono_of(audio: Any) -> NDArray[np.float32]:
     if not np.isfinite(samples).all():
         raise ValueError("audio: expected numbers, got NaN or infinite samples; export the audio again")
     return samples.astype(np.float32)
+
+
+def clips_of_texts(texts: Sequence[str], images: Any, videos: Any, audio: Any, compat: Compat) -> list[Clip]:
+    """What the placeholders of each text ask for, out of media in the order of the texts.
+
+    Args:
+        texts: Prompts; each asks for the media whose placeholders it holds.
+        images: One or several images, or None.
+        videos: One or several videos, or None.
+        audio: One or several audio tracks, or None; without it, the audio of the videos is taken.
+        compat: As in `audio_window_starts`.
+
+    Returns:
+        A clip for each text; one without media where the text has no placeholder.
+
+    Raises:
+        ValueError: If media and placeholders do not pair up, or the media have another form.
+    """
+    if images is not None and videos is not None:
+        raise ValueError("expected images or videos, got both; give an image as a video of one frame")
+    if images is not None:
+        name, single = (
+            "images",
+            flat_list("images", images, lambda x: is_path(x) or is_clip(x) or is_image(x)),
+        )
+        seen = [[each] if is_image(each) else each for each in single]
+    else:
+        name, seen = "videos", [] if videos is None else flat_list("videos", videos, is_video)
+    heard = [] if audio is None else flat_list("audio", audio, is_audio)
+    kinds = [{kind for kind, token in PLACEHOLDERS.items() if token in each} for each in texts]
+
+    # The video of every text, and the audio that is in its file.
+    watched = [bool(each & {"video", "face", "fusion"}) for each in kinds]
+    shown = [opened(each, compat) for each in paired(name, seen, watched, PLACEHOLDERS["video"])]
+    own = [each if is_clip(each) and each.audio_windows is not None else None for each in shown]
+
+    # The audio of every text: its own if there is one, else that of its video.
+    listened = [bool(each & {"audio", "fusion"}) for each in kinds]
+    tracks: list[Any] = [each if wants else None for each, wants in zip(own, listened, strict=True)]
+    if heard:
+        given = paired("audio", heard, listened, PLACEHOLDERS["audio"])
+        tracks = [
+            each if other is None else opened(other, compat)
+            for each, other in zip(tracks, given, strict=True)
+        ]
+    clips = []
+    for row, (video, track) in enumerate(zip(shown, tracks, strict=True)):
+        clip = clip_of(video, track, compat)
+        for kind, wants, found in (
+            ("video", watched[row], clip.frames),
+            ("audio", listened[row], clip.audio_windows),
+        ):
+            if wants and found is None:
+                raise ValueError(
+                    f"{name if kind == 'video' else kind}: text {row} has {PLACEHOLDERS[kind]}, but there is no "
+                    f"{kind} for it"
+                )
+        clips.append(clip)
+    return clips
 
 
 def clip_of(video: Any, audio: Any, compat: Compat) -> Clip:

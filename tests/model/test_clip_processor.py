@@ -7,13 +7,9 @@ import pytest
 import torch
 from transformers import AutoProcessor
 
+from nanoemox.model.clip_processor import normalised_sound, prepare_tokenizer, stack_media
 from nanoemox.model.configuration_nanoemox import PLACEHOLDERS
-from nanoemox.model.processing_nanoemox import (
-    NanoEmoXProcessor,
-    normalised_sound,
-    prepare_tokenizer,
-    stack_media,
-)
+from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 from tests.tiny import make_batch, tiny_clip, tiny_config
 
 BOTH = {"video", "audio"}

@@ -95,6 +95,7 @@ def classify(
         ArgumentError: if the modality or the task is unknown, or there are fewer speakers than folds.
         ManifestError: if a manifest has no two labels of the task on clips with the modality.
     """
+    # Check what was asked for.
     for name, value, known in (("modality", modality, MODALITIES), ("task", task, closed_tasks())):
         if value not in known:
             raise ArgumentError(f"unknown {name} {value!r}: expected one of {', '.join(known)}")

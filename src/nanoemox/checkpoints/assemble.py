@@ -76,6 +76,7 @@ def assemble(
         ArgumentError: For an unknown preset or dtype.
         WeightsError: Before anything is written, where that is possible.
     """
+    # Find the backbones, and make the configuration from theirs.
     check_dtype(dtype)
     revisions, sizes = dict(revisions or {}), preset_fields(_known(preset)) | dict(settings or {})
     parts = [
@@ -92,6 +93,8 @@ def assemble(
         raise WeightsError(
             f"{names}: do not fit preset {preset} ({error}); expected the backbones of the paper"
         ) from error
+
+    # The face encoder is a single file, not a folder in the Hub's layout. An AffectGPT has none.
     if config.face_tokens:
         if face is None:
             raise WeightsError(f"{out}: expected FaceXFormer's checkpoint, got none; name it with --face")
@@ -99,14 +102,19 @@ def assemble(
         parts.insert(
             2, Part("face_encoder", Source(public_name(face), revisions.get("face")), place, FACE_KEY)
         )
+
+    # The tokenizer of the language model gets the placeholders.
     tokenizer = load_tokenizer(parts[-1].place)
     fit_placeholders(config, tokenizer, lm)
+
+    # Find a place for every tensor: all parts are looked at before anything is written.
     skeleton = skeleton_of(config)
     for part in parts:  # all are looked at before anything is written
         with open_weights(part.place, part.key) as weights:
             plan_part(part, _shapes(skeleton, part.part), weights)
     processor = NanoEmoXProcessor.from_config(config, tokenizer)
 
+    # Write part by part, so that no more than one shard is in memory; then the untrained parts.
     def write(writer: ShardWriter) -> None:
         for part in parts:
             logger.info("%s: %s", part.part, part.source.name)

@@ -140,6 +140,7 @@ def convert(
         WeightsError: If a tensor has no place, a part is missing, or the folder cannot be written.
         ArgumentError: If `settings` names an unknown field.
     """
+    # Look at the base, which gives what the checkpoints lack.
     folder = find_part(str(base))
     check_folder(folder)
     processor, limits = load_processor(folder), load_answer_limits(folder)

@@ -127,6 +127,7 @@ def analyze(
     """Answer six questions about one clip: sentiment, emotion, every emotion, intent, reasons, an empathic reply."""
     from nanoemox.tasks.task import TASKS
 
+    # Check what was asked for: nothing that is slow to import or to load comes before.
     unknown = [name for name in task or () if name not in TASKS]
     if unknown:
         raise ArgumentError(f"unknown task {', '.join(unknown)}: expected some of {', '.join(TASKS)}")
@@ -141,6 +142,7 @@ def analyze(
     from nanoemox.media.clip import empty_clip
     from nanoemox.media.load import load_clip
 
+    # Read the clip.
     started = time.perf_counter()
     loaded = (
         empty_clip("not asked for (--text-only)")
@@ -154,6 +156,7 @@ def analyze(
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from nanoemox.inference.analyzer import EmotionAnalyzer
 
+    # Answer.
     analyzer = EmotionAnalyzer.from_pretrained(model, device=device)
     if clip is not None and analyzer.processor.compat:  # a converted model reads other audio windows
         loaded = load_clip(clip, start_s=start, end_s=end, compat=analyzer.processor.compat)
@@ -162,6 +165,7 @@ def analyze(
     timing["total"] = round(sum(timing.values()) - timing.get("total", 0.0), 4)
     analysis = replace(analysis, timing_s=timing)
 
+    # Write the results.
     pages: dict[Path, str] = {}
     if html:
         from nanoemox.inference.page import render_report
@@ -298,6 +302,8 @@ def evaluate(
         workers=workers,
         max_new_tokens=max_new_tokens,
     )
+
+    # Show the figures, and say where everything is.
     if not write_result(report.to_dict(), json_file):
         from nanoemox.cli.terminal import show_scores
 

@@ -153,6 +153,7 @@ def doctor(
     Raises:
         ManifestError: if the manifest cannot be opened. What is wrong inside it is in the report.
     """
+    # Count the lines first, for the bar.
     manifest = Path(manifest)
     listed = Path(quarantine) if quarantine else quarantine_path(manifest)
     if workers is None:
@@ -162,6 +163,8 @@ def doctor(
     seen = _Seen()
     checked, cpu_s = 0, 0.0
     started = perf_counter()
+
+    # Decode every clip that can be found.
     with _bar(progress) as bar:
         task = bar.add_task("decoding", total=total)
 
@@ -180,8 +183,12 @@ def doctor(
             checked += 1
             cpu_s += result.cpu_s
             bar.advance(task)
+
+    # Clips that are there twice are known only at the end.
     findings += seen.repeated()
     findings.sort(key=lambda finding: (finding.line, list(KINDS).index(finding.kind)))
+
+    # Write the list of the clips that training and evaluation leave out.
     quarantined: dict[str, tuple[str, ...]] = {}
     for finding in findings:
         if KINDS[finding.kind]:

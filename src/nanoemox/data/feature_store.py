@@ -130,6 +130,7 @@ class FeatureStore:
 
     def __init__(self, folder: str | Path, origin: Origin | None = None) -> None:
         self.folder = Path(folder)
+        # Read the header.
         header = self.folder / "store.json"
         if not header.is_file():
             raise ArgumentError(
@@ -146,6 +147,8 @@ class FeatureStore:
                 f"{header}: is damaged (there is no {', '.join(sorted(missing))}); remove the folder and compute it "
                 "again"
             )
+
+        # Refuse features that another model or another preparation has made.
         self.origin = Origin(self.header["encoders"], self.header["preparation"])
         for what, stored, asked in zip(
             ("encoders", "preparation of media"), self.origin, origin or self.origin, strict=True
@@ -155,6 +158,8 @@ class FeatureStore:
                     f"{self.folder}: these features come from other {what} (store {stored[:12]}, "
                     f"model {asked[:12]}); remove the folder or name another one"
                 )
+
+        # List what the shards hold, without reading any features.
         self.unreadable: dict[str, str] = {}  # record id -> why it has no features, of the last computation
         self.content: dict[str, str] = {}  # record id -> content
         self._place: dict[
@@ -166,6 +171,8 @@ class FeatureStore:
             for entry in _clips_of(path):
                 self._place[entry["content"]] = (number, entry["rows"])
                 self.content[entry["id"]] = entry["content"]
+
+        # Other ids of the same clips.
         aliases = self.folder / "aliases.json"
         if aliases.is_file():
             self.content |= _read_object(aliases)

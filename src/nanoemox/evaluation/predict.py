@@ -85,6 +85,7 @@ def predict(
         ArgumentError: The folder holds answers of another model or manifest, or answers that may be longer or
             shorter.
     """
+    # Take up what an earlier run has answered, if it asked the same of the same model.
     out.mkdir(parents=True, exist_ok=True)
     path = out / FILE
     run = {
@@ -96,12 +97,16 @@ def predict(
         "max_new_tokens": {name: analyzer.answer_limit(task, max_new_tokens) for name, task in TASKS.items()},
     }
     done = _resume(path, run)
+
+    # Collect what is still open.
     todo = []
     for record in records:
         open_tasks = [t for t in tasks if TASKS[t].has_label(record.labels) and (record.id, t) not in done]
         if open_tasks:
             todo.append((record, open_tasks))
     batches = [todo[first : first + batch_size] for first in range(0, len(todo), batch_size)]
+
+    # Answer batch by batch; every batch is written at once, so that a stopped run loses one at most.
     with (
         path.open("a", encoding="utf-8") as file,
         (out / TIMES).open("a", encoding="utf-8") as times,
@@ -120,6 +125,8 @@ def predict(
             file.flush()
             times.flush()
             bar.update(len(batch))
+
+    # Write the finished file in order.
     order = {name: i for i, name in enumerate(TASKS)}
     ordered = [done[pair] for pair in sorted(done, key=lambda pair: (pair[0], order[pair[1]]))]
     write_jsonl(path, (prediction.line() for prediction in ordered))

@@ -171,6 +171,7 @@ class EmotionAnalyzer:
 
     def answer_batch(self, requests: Sequence[Request]) -> list[Answers]:
         """Answer several requests in one batch; each gets what it would get alone."""
+        # What each request asks for, and which modalities it gives.
         asked = [select(request.tasks) for request in requests]
         states = [_modalities(request) for request in requests]
 

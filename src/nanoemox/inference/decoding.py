@@ -31,6 +31,7 @@ class Branches(NamedTuple):
     def take(self, rows: Sequence[int] | Tensor) -> Branches:
         """A copy of some rows, in any order and number; these branches stay as they are."""
         index = torch.as_tensor(rows, device=self.mask.device)
+        # Keys and values of each layer of the language model: [R, heads, S, D of a head].
         layers = [(keys[index], values[index]) for keys, values, *_ in self.cache]
         return Branches(DynamicCache(layers), self.mask[index], self.logits[index])
 
@@ -52,7 +53,7 @@ def read_prompts(
     """
     shared = [_common_length(questions) for questions in prompts]
     starts = [questions[0][:length] for questions, length in zip(prompts, shared, strict=True)]
-    ids, mask = _pad_left(starts, model.device)
+    ids, mask = _pad_left(starts, model.device)  # [B, S]
     output = model(
         input_ids=ids,
         attention_mask=mask,
@@ -62,7 +63,7 @@ def read_prompts(
         logits_to_keep=1,
         **features,
     )
-    clips = [clip for clip, questions in enumerate(prompts) for _ in questions]
+    clips = [clip for clip, questions in enumerate(prompts) for _ in questions]  # [R], the clip of each row
     start = Branches(output.past_key_values, mask, output.logits[:, -1]).take(clips)
     rests = [q[length:] for questions, length in zip(prompts, shared, strict=True) for q in questions]
     return _read_on(model, start, *_pad_left(rests, model.device)), output.gate
@@ -90,7 +91,7 @@ def greedy(
     state = branches.take(rows)
     while rows:
         state.logits[:, forbidden] = -torch.inf
-        tokens = state.logits.argmax(dim=-1)
+        tokens = state.logits.argmax(dim=-1)  # [R], of the rows that go on
         going = []
         for i, (row, token) in enumerate(zip(rows, tokens.tolist(), strict=True)):
             if token in ends:
@@ -129,14 +130,15 @@ def log_likelihoods(
     for first in range(0, len(pairs), ROWS_AT_ONCE):
         rows, answers = zip(*pairs[first : first + ROWS_AT_ONCE], strict=True)
         state = branches.take(rows)
-        length = max(map(len, answers))
+        length = max(map(len, answers))  # S of the longest answer
+        # Ids and which of them are the answer's own, both [R, S].
         ids = torch.tensor([a + [0] * (length - len(a)) for a in answers], device=model.device)
         here = torch.tensor([[1] * len(a) + [0] * (length - len(a)) for a in answers], device=model.device)
-        logits = state.logits[:, None]
-        if length > 1:
+        logits = state.logits[:, None]  # [R, 1, V], of the first token, which the prompt has already given
+        if length > 1:  # [R, S, V], of all tokens
             logits = torch.cat([logits, _forward(model, state, ids[:, :-1], here[:, :-1]).logits], dim=1)
-        each = logits.float().log_softmax(dim=-1).gather(-1, ids[..., None])[..., 0]
-        scores.append((each * here).sum(dim=-1))
+        each = logits.float().log_softmax(dim=-1).gather(-1, ids[..., None])[..., 0]  # [R, S]
+        scores.append((each * here).sum(dim=-1))  # [R]
     flat = torch.cat(scores) if scores else torch.zeros(0)
     return list(flat.split([len(answers) for _, answers in candidates]))
 
@@ -148,7 +150,7 @@ def _read_on(model: Model, branches: Branches, ids: Tensor, mask: Tensor) -> Bra
 
 
 def _forward(model: Model, branches: Branches, ids: Tensor, mask: Tensor, logits_to_keep: int = 0):  # type: ignore[no-untyped-def]
-    whole = torch.cat([branches.mask, mask], dim=1)
+    whole = torch.cat([branches.mask, mask], dim=1)  # [R, S + S']
     return model(
         inputs_embeds=model.get_input_embeddings()(ids),
         attention_mask=whole,
@@ -179,4 +181,4 @@ def _pad_left(rows: Sequence[Tokens], device: torch.device) -> tuple[Tensor, Ten
 
 def _positions(mask: Tensor) -> Tensor:
     """Positions that count real tokens only, whatever padding lies between."""
-    return (mask.cumsum(dim=1) - 1).clamp(min=0)
+    return (mask.cumsum(dim=1) - 1).clamp(min=0)  # [R, S]

@@ -64,6 +64,7 @@ def load_clip(
         MediaError: in one line, what is wrong with which file, what was expected and what to do.
         ArgumentError: where `compat` is neither "official" nor None.
     """
+    # A folder of pictures is read in its own way; everything else is one file.
     check_compat(compat)
     path = Path(path)
     if _is_folder(path):
@@ -76,11 +77,15 @@ def load_clip(
             audio_windows=audio_windows,
             compat=compat,
         )
+
+    # Look into the file without decoding it. A picture has no time to cut.
     _check_cut(path, start_s, end_s)
     source = inspect(path)
     cut = (None, None) if source.picture else (start_s, end_s)
     if cut[0] is not None and source.duration_s is not None and cut[0] >= source.duration_s:
         refuse(path, f"ends at {source.stated}, before start_s = {cut[0]:g}", "choose an earlier start")
+
+    # Decode the frames and the audio.
     video = read_frames(source, frames, *cut) if source.has_video else None
     warnings: list[CodedWarning] = []
     track: AudioWindows | None = None
@@ -91,6 +96,8 @@ def load_clip(
         no_audio = "the file's audio track holds no audio that can be decoded"
     else:
         no_audio = "a picture has no audio" if source.picture else "the file has no audio track"
+
+    # Say why a modality is absent; refuse a file in which nothing can be decoded.
     no_video = "the file has audio only"
     if source.has_video:
         no_video = "the file's video track holds no frame that can be decoded"
@@ -102,6 +109,8 @@ def load_clip(
         _refuse_nothing(source, cut)
     if source.has_audio and audio is None and track is None:
         warnings.append(CodedWarning("audio_unreadable", no_audio))
+
+    # Build the clip, and warn where much of the stated length is missing.
     clip = _clip(path, video, track, no_video, no_audio, warnings)
     whole = cut == (None, None) and audio is None and not source.picture
     if (
@@ -144,6 +153,7 @@ def load_frames_dir(
         MediaError: in one line, what is wrong with which file, what was expected and what to do.
         ArgumentError: where `compat` is neither "official" nor None.
     """
+    # Check the arguments.
     check_compat(compat)
     path = Path(path)
     _check_cut(path, start_s, end_s)
@@ -151,6 +161,8 @@ def load_frames_dir(
         refuse(
             path, "is not a folder (expected a folder of pictures)", "give its folder, or use it as a video"
         )
+
+    # List the pictures in the order of their numbers.
     try:
         names = [
             entry.name for entry in os.scandir(path) if Path(entry.name).suffix.lower() in PICTURE_SUFFIXES
@@ -160,18 +172,24 @@ def load_frames_dir(
     if not names:
         refuse(path, "is a folder without pictures (expected a media file)", "name a file in it")
     names.sort(key=_natural)
+
+    # The audio first: its length gives the time between two pictures where `fps` does not.
     track: AudioWindows | None = None
     if audio is not None:
         track = _other_audio(Path(audio), audio_windows, compat, start_s, end_s)
     if fps is None:
         uncut = start_s is None and end_s is None
         fps = len(names) / track.length_s if track is not None and uncut else FOLDER_FPS
+
+    # Keep the pictures of the cut. The small number keeps rounding from moving the cut by one.
     first = 0 if start_s is None else int(np.ceil(start_s * fps - 1e-6))
     last = len(names) if end_s is None else min(len(names), int(np.ceil(end_s * fps - 1e-6)))
     if first >= last:
         refuse(
             path, f"holds {len(names)} pictures at {fps:g} a second, none in the cut", "choose another cut"
         )
+
+    # Decode only the frames that are taken.
     sources = [_lazy_source(path / name) for name in names[first:last]]
     video = VideoFrames(
         frames=read_folder(sources, frames),

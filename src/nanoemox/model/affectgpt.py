@@ -35,7 +35,7 @@ class AttentionAdapter(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Features [B, T, D] -> tokens [B, N, D of the language model], all alike."""
         pooled = (features * self.weigh(features)).sum(dim=1)  # [B, D]
-        token: Tensor = self.projection(pooled)
+        token: Tensor = self.projection(pooled)  # [B, D of the language model]
         return token[:, None].expand(-1, self.num_tokens, -1)
 
 
@@ -54,13 +54,13 @@ class AttentionFusion(nn.Module):
 
     def forward(self, video_features: Tensor, audio_features: Tensor) -> tuple[Tensor, None]:
         """Features [B, T, D] and [B, C, D] -> tokens [B, N, D of the language model], no gate."""
-        token = self.projection(self.mix(video_features, audio_features))
+        token = self.projection(self.mix(video_features, audio_features))  # [B, D of the language model]
         return token[:, None].expand(-1, self.num_tokens, -1), None
 
     def mix(self, video_features: Tensor, audio_features: Tensor) -> Tensor:
         """Features [B, T, D] and [B, C, D] -> [B, D]."""
-        video = self.video_embedding(video_features.mean(dim=1))
-        audio = self.audio_embedding(audio_features.mean(dim=1))
+        video = self.video_embedding(video_features.mean(dim=1))  # [B, D]
+        audio = self.audio_embedding(audio_features.mean(dim=1))  # [B, D]
         weights = self.weigh(self.compare(torch.cat([video, audio], dim=-1)))  # [B, 2], video first
         mixed: Tensor = video * weights[:, :1] + audio * weights[:, 1:]
         return mixed
@@ -78,4 +78,5 @@ class QFormerFusion(QFormerAdapter):
     def forward(self, video_features: Tensor, audio_features: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
         """Features [B, T, D] and [B, C, D] -> tokens [B, N, D of the language model], no gate."""
         streams = [self.video_embedding(video_features), self.audio_embedding(audio_features)]
-        return super().forward(torch.cat(streams, dim=1)), None
+        joined = torch.cat(streams, dim=1)  # [B, T + C, D]
+        return super().forward(joined), None

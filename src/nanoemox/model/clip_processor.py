@@ -75,7 +75,8 @@ def picture_processor(side: int, mean: Sequence[float], std: Sequence[float]) ->
 def normalised_sound(audio_windows: NDArray[np.float32], feature_extractor: Any) -> Tensor:
     """Sound [..., L] of one file -> the same with mean 0 and variance 1 over all of it (not over a batch)."""
     whole = np.asarray(audio_windows, dtype=np.float32).reshape(-1)
-    values: Tensor = feature_extractor(whole, sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt")["input_values"]
+    prepared = feature_extractor(whole, sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt")
+    values: Tensor = prepared["input_values"]  # [1, all samples]
     return values.reshape(audio_windows.shape)
 
 

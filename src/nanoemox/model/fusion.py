@@ -35,7 +35,7 @@ class CrossModalExpert(nn.Module):
 
     def forward(self, audio: Tensor, video: Tensor) -> Tensor:
         """Voice [B, C, D] and scene [B, T, D] -> [B, C, D]."""
-        hidden = audio + self.attention(audio, video, video, need_weights=False)[0]
+        hidden = audio + self.attention(audio, video, video, need_weights=False)[0]  # [B, C, D]
         mixed: Tensor = hidden + self.feed_forward(hidden)
         return mixed
 
@@ -63,7 +63,7 @@ class FusionEncoder(nn.Module):
     def forward(self, video_fusion_features: Tensor, audio_fusion_features: Tensor) -> tuple[Tensor, Tensor]:
         """Taps [B, T, E D] and [B, C, E D] -> tokens [B, N, D of the language model], gate [B, E]."""
         hidden, gate = self.mix(video_fusion_features, audio_fusion_features)
-        token = self.projection(hidden.mean(dim=1, keepdim=True))
+        token = self.projection(hidden.mean(dim=1, keepdim=True))  # [B, 1, D of the language model]
         return token.expand(-1, self.num_tokens, -1), gate
 
     def mix(self, video_fusion_features: Tensor, audio_fusion_features: Tensor) -> tuple[Tensor, Tensor]:
@@ -74,7 +74,9 @@ class FusionEncoder(nn.Module):
         video = self.video_projection(
             video_fusion_features.unflatten(-1, (self.num_experts, -1))
         )  # [B, T, E, D]
-        fused = [expert(audio[:, :, e], video[:, :, e]) for e, expert in enumerate(self.experts)]
-        gate = self.gate(torch.cat(fused, dim=-1).mean(dim=1)).softmax(dim=-1)
+        fused = [
+            expert(audio[:, :, e], video[:, :, e]) for e, expert in enumerate(self.experts)
+        ]  # E x [B, C, D]
+        gate = self.gate(torch.cat(fused, dim=-1).mean(dim=1)).softmax(dim=-1)  # [B, E]
         hidden = torch.stack(fused, dim=-1) @ gate[:, None, :, None]  # [B, C, D, E] x [B, 1, E, 1]
-        return hidden.squeeze(-1), gate
+        return hidden.squeeze(-1), gate  # [B, C, D], [B, E]

@@ -100,6 +100,7 @@ def compare(
     Raises:
         ArgumentError: The files name no task, or have no labelled clip.
     """
+    # Read the truth and both files, and choose the tasks.
     records = read_manifest(manifest)
     labels = {record.id: record.labels for record in records}
     speakers = {record.id: record.speaker or record.id for record in records}
@@ -110,6 +111,8 @@ def compare(
         raise ArgumentError(
             f"compare: expected --task, one of {', '.join(TASKS)}, as the files do not both name one"
         )
+
+    # Compare task by task.
     faults = [list(found) for _, found in systems]
     compared: dict[str, TaskComparison] = {}
     for name in names:
@@ -117,11 +120,15 @@ def compare(
         labelled = [clip for clip, known in labels.items() if each.has_label(known)]
         if not labelled:
             continue
+
+        # Read both systems' answers.
         answers = []
         for (rows, _), mine in zip(systems, faults, strict=True):
             found, odd = _answers(rows, each, labels)
             answers.append(found)
             mine += odd
+
+        # Keep the clips that either has answered; the other counts as wrong on them.
         clips = [clip for clip in labelled if clip in answers[0] or clip in answers[1]]
         if not clips:
             raise ArgumentError(
@@ -130,6 +137,8 @@ def compare(
         for found, mine in zip(answers, faults, strict=True):
             kind = f"{name}: no prediction (counts as wrong)"
             mine += [FileFault(kind, clip) for clip in clips if clip not in found]
+
+        # Score each clip for both, and compare the pairs.
         values = [
             [each.clip_score(each.label(labels[clip]), found.get(clip, NO_ANSWER)) for clip in clips]
             for found in answers

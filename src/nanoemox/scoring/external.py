@@ -97,6 +97,7 @@ def score_file(
     Raises:
         ArgumentError: The file, the truth or an argument cannot be used.
     """
+    # Check what was asked for.
     if task not in TASKS:
         raise ArgumentError(f"unknown task {task!r}; tasks are: {', '.join(TASKS)}")
     if mode not in MODES:
@@ -104,6 +105,8 @@ def score_file(
     asked = TASKS[task]
     if server:
         _check_server_helps(asked)
+
+    # Read the rows of the task, and the truth.
     rows, faults = read_rows(predictions)
     rows = [row for row in rows if row.get("task") in (None, "", task)]
     labels, speakers, unread = _truth(rows, asked, manifest)
@@ -113,6 +116,8 @@ def score_file(
             f"{manifest or predictions}: expected labels of {task}, found none; "
             + ("choose another task" if manifest else "give --manifest, or add a column `truth`")
         )
+
+    # Read an answer from each row; note what is odd about it.
     answers: dict[str, Prediction] = {}
     routes: dict[str, str] = {}
     for row in rows:
@@ -131,6 +136,8 @@ def score_file(
             f"{predictions}: none of its {len(rows)} ids is labelled, such as {_example(rows)}; "
             f"expected ids such as {next(iter(labels))!r}"
         )
+
+    # Let the server judge the reasons, or read labels from running text.
     judged = helped = None
     if server and asked.server_help == "judge":
         references = {name: asked.reference(known) for name, known in _own_labels(asked, labels).items()}
@@ -142,6 +149,8 @@ def score_file(
     elif server:
         answers, routes, helped, found = labels_by_server(server, answers, routes)
         faults += found
+
+    # Score the answers by our figures, by those of the official scorer, or by both.
     standard = official = None
     notes: list[str] = []
     if mode != "official":
@@ -156,6 +165,8 @@ def score_file(
         by_clip = {name: {task: answer} for name, answer in answers.items()}
         official, found_notes = asked.official(sample(asked, labels, by_clip, speakers, seed), words)
         notes += found_notes
+
+    # Gather the report.
     return FileReport(
         predictions=str(predictions),
         task=task,

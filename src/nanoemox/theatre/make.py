@@ -145,6 +145,7 @@ def make_theatre(
         MakeError: When clips failed. The others are finished first, no manifest is written, and the same call
             goes on from there.
     """
+    # Check what was asked for, before anything is written.
     if clips < 1:
         raise ArgumentError(f"clips = {clips}: expected at least 1")
     if split not in SPLITS:
@@ -155,6 +156,8 @@ def make_theatre(
     if out.exists() and not out.is_dir():
         raise ArgumentError(f"{out}: expected a folder to write to, found a file; choose another name")
     (out / "clips").mkdir(parents=True, exist_ok=True)
+
+    # Prepare the workers and the bar.
     start = time.perf_counter()
     workers = min(workers or _cores(), clips)
     records: list[dict[str, Any]] = []
@@ -173,6 +176,7 @@ def make_theatre(
         waiting = iter(range(clips))
         running: dict[Future[tuple[dict[str, Any], bool]], int] = {}
         try:
+            # Keep four clips in the queue for each worker: enough that none waits, few enough to stop soon.
             while True:
                 for index in islice(waiting, 4 * workers - len(running)):
                     running[pool.submit(make_clip, index, seed, split, out)] = index
@@ -198,6 +202,8 @@ def make_theatre(
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+    # Name the clips that failed; no manifest is written without them.
     if failed:
         shown = [f"{name}: {type(error).__name__}: {error}" for name, error in sorted(failed.items())]
         more = f"; and {len(failed) - _ERRORS_SHOWN} more" if len(failed) > _ERRORS_SHOWN else ""
@@ -210,6 +216,8 @@ def make_theatre(
         if bugs:  # of ours: they keep their traceback
             raise RuntimeError(message) from bugs[0]
         raise MakeError(message)
+
+    # Write the manifest, sorted by id, so that it does not depend on which worker was the fastest.
     manifest = out / "manifest.jsonl"
     records.sort(key=lambda record: str(record["id"]))
     write_jsonl(manifest, records)

@@ -69,6 +69,7 @@ class Script:
         plot, cues = self.plot, self.cues()
         emotion = plot.emotion
         return {
+            # What everyone may see: the clip, what is said in it, and where it comes from.
             "id": self.id,
             "text": self.text,
             "language": "en",
@@ -77,6 +78,7 @@ class Script:
             "split": self.split,
             "source": "affect_theatre",
             "licence": "generated; free of rights",
+            # What the tasks ask for.
             "labels": {
                 "sentiment": {
                     "polarity": world.POLARITY[emotion],
@@ -96,6 +98,7 @@ class Script:
                     "cause_in_words": plot.mention,
                 },
             },
+            # How the clip was made. No prompt holds it; the small encoders of phase 0 learn from it.
             "factors": {
                 "seed": self.seed,
                 "person": self.person_id,

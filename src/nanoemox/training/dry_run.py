@@ -123,6 +123,7 @@ def dry_run(
     Raises:
         RecipeError: If the recipe itself cannot be used. What it needs and lacks is among the `problems`.
     """
+    # Read the recipe, and choose the phases.
     recipe = load_recipe(recipe_path, overrides)
     if isinstance(recipe, BackboneRecipe):
         raise RecipeError(
@@ -256,6 +257,7 @@ def _phase(
     recipe: P2ERecipe, phase: Phase, records: Sequence[Record], loaded: Loaded | None, tried: Tried
 ) -> _CheckedPhase:
     """Plan one phase, and time its first steps."""
+    # Choose the examples, as the training will.
     seed = recipe.seed + recipe.phases.index(phase)
     found = _Found()
     try:

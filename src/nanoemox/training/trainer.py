@@ -316,12 +316,15 @@ def _trainer(
     plan: TrainingPlan, checkpoints: Path, callbacks: Sequence[TrainerCallback], save: bool = True
 ) -> OrderedTrainer:
     """The one Trainer that everything is trained with."""
+    # The examples are laid out for exactly these steps: fewer would begin a second round.
     schedule, number = plan.schedule, len(plan.examples)  # type: ignore[arg-type]
     expected = schedule.steps * schedule.batch_size
     if number != expected:
         raise ValueError(
             f"expected {expected} examples ({schedule.steps} steps of {schedule.batch_size}), got {number}"
         )
+
+    # Build the arguments.
     set_seed(plan.seed)
     rate = schedule.learning_rate
     arguments = TrainingArguments(
@@ -349,6 +352,8 @@ def _trainer(
         report_to="none",
         disable_tqdm=True,
     )
+
+    # Build the trainer, which takes the examples in their order.
     trainer = OrderedTrainer(
         model=plan.model,
         args=arguments,

@@ -34,7 +34,7 @@ class Standardised(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """[..., D] -> [..., outputs]."""
-        flat = self.norm(features.float().flatten(0, -2))
+        flat = self.norm(features.float().flatten(0, -2))  # [rows, D]
         return self.linear(flat).unflatten(0, features.shape[:-1])
 
 
@@ -58,7 +58,7 @@ def strength_loss(logits: Tensor, kind: Tensor, strength: Tensor) -> Tensor:
     known = ~strength.isnan()
     if not known.any():
         return logits.sum() * 0.0
-    mine = logits[known].gather(1, kind[known][:, None])[:, 0]
+    mine = logits[known].gather(1, kind[known][:, None])[:, 0]  # [clips whose strength is known]
     return functional.binary_cross_entropy_with_logits(mine, strength[known])
 
 
@@ -97,8 +97,8 @@ class FaceObjective(nn.Module):
         Returns:
             The weighted sum, and each loss by name.
         """
-        features = self.encoder(pixels)
-        pooled = features.mean(dim=1)
+        features = self.encoder(pixels)  # [B, T, D]
+        pooled = features.mean(dim=1)  # [B, D]
         parts = {
             "units": functional.smooth_l1_loss(self.heads[0](features), units),
             "cues": functional.binary_cross_entropy_with_logits(self.heads[1](pooled), cues),
@@ -166,15 +166,16 @@ class VoiceObjective(nn.Module):
         batch, windows = input_values.shape[:2]
         model = self.encoder.model
         where = torch.zeros(batch, windows, masked.shape[1], dtype=torch.bool, device=masked.device)
-        where[:, -1] = masked
+        where[:, -1] = masked  # [B, C, U]
         output = model(
             input_values.flatten(0, 1), mask_time_indices=where.flatten(0, 1), output_hidden_states=True
         )
-        states = [*output.hidden_states[:-1], output.last_hidden_state]
-        steps = torch.stack(states[-self.encoder.feature_layers :]).mean(dim=0).unflatten(0, (batch, windows))
+        states = [*output.hidden_states[:-1], output.last_hidden_state]  # [B C, U, D] each
+        mean = torch.stack(states[-self.encoder.feature_layers :]).mean(dim=0)  # [B C, U, D]
+        steps = mean.unflatten(0, (batch, windows))  # [B, C, U, D]
         whole = steps[:, :-1].mean(dim=2)  # [B, C - 1, D], as the encoder gives them
-        first, last = whole[:, 0], whole[:, -1]  # a sigh comes first, a rise last
-        pooled = self.cues[0](whole.mean(dim=1)) + self.cues[1](first) + self.cues[2](last)
+        first, last = whole[:, 0], whole[:, -1]  # [B, D]; a sigh comes first, a rise last
+        pooled = self.cues[0](whole.mean(dim=1)) + self.cues[1](first) + self.cues[2](last)  # [B, Q]
         parts = {
             "clusters": functional.cross_entropy(self.clusters(steps[:, -1][masked]), clusters[masked]),
             "tracks": functional.smooth_l1_loss(self.tracks(steps), tracks),
@@ -251,14 +252,17 @@ class SceneObjective(nn.Module):
         """
         encoder = self.encoder
         output = encoder.model(pixels, output_hidden_states=True)
+        # [B, 1 + patches, D], [B, D]
         states, last = output.hidden_states[encoder.feature_layer], output.pooler_output
-        tapped = states[:, 0]
-        told = self.text(input_ids=input_ids, attention_mask=attention_mask).pooler_output
-        texts = functional.normalize(self.text_projection(told), dim=-1)
+        tapped = states[:, 0]  # [B, D], the CLS
+        read = self.text(input_ids=input_ids, attention_mask=attention_mask).pooler_output  # [B, 128]
+        texts = functional.normalize(self.text_projection(read), dim=-1)  # [B, shared D]
+        # [B, B], rows of sum 1: captions that mean the same are all right, each to the same share.
         wanted = same / same.sum(dim=1, keepdim=True)
         contrast = torch.zeros((), device=pixels.device)
         for projection, view in zip(self.projections, (tapped, last), strict=True):
-            logits = functional.normalize(projection(view), dim=-1) @ texts.T * self.scale.exp().clamp(max=50)
+            seen = functional.normalize(projection(view), dim=-1)  # [B, shared D]
+            logits = seen @ texts.T * self.scale.exp().clamp(max=50)  # [B, B], frames by captions
             contrast = (
                 contrast
                 + functional.cross_entropy(logits, wanted)

@@ -39,9 +39,13 @@ class VisionEncoder(nn.Module):
         """Pixels [B, T, 3, H, W] -> features [B, T, D], fusion features [B, T, 3 D]."""
         batch, frames = pixel_values.shape[:2]
         wanted = [self.feature_layer, *self.fusion_layers]
-        output = self.model(pixel_values.flatten(0, 1).to(self.model.dtype), output_hidden_states=wanted)
-        states = output.hidden_states  # 0: after the pre-norm; l: output of layer l; None: not wanted
-        cls = {layer: states[layer][:, 0].unflatten(0, (batch, frames)) for layer in set(wanted)}
+        frame_rows = pixel_values.flatten(0, 1).to(self.model.dtype)  # [B T, 3, H, W]
+        output = self.model(frame_rows, output_hidden_states=wanted)
+        # [B T, 1 + patches, D] each. 0: after the pre-norm; l: output of layer l; None: not wanted.
+        states = output.hidden_states
+        cls = {
+            layer: states[layer][:, 0].unflatten(0, (batch, frames)) for layer in set(wanted)
+        }  # [B, T, D] each
         main = cls[self.feature_layer]
         if self.projection is not None:
             main = self.projection(output.pooler_output).unflatten(0, (batch, frames))
@@ -59,14 +63,15 @@ class AudioEncoder(nn.Module):
 
     def forward(self, input_values: Tensor) -> tuple[Tensor, Tensor]:
         """Normalised sound [B, C, L] -> features [B, C, D], fusion features [B, C, 3 D]."""
-        batch, clips = input_values.shape[:2]
+        batch, windows = input_values.shape[:2]
+        window_rows = input_values.flatten(0, 1).to(self.model.dtype)  # [B C, L]
         # Before 5.23 transformers draws a random number for each layer in evaluation too: what follows must not notice.
         with torch.random.fork_rng(devices=[], enabled=not self.model.training):
-            output = self.model(input_values.flatten(0, 1).to(self.model.dtype), output_hidden_states=True)
+            output = self.model(window_rows, output_hidden_states=True)
         # Only the last state has passed the final norm, as in the official code; transformers 5 lists it without.
-        states = [*output.hidden_states[:-1], output.last_hidden_state]
-        means = [state.mean(dim=1).unflatten(0, (batch, clips)) for state in states]
-        features = torch.stack(means[-self.feature_layers :]).mean(dim=0)
+        states = [*output.hidden_states[:-1], output.last_hidden_state]  # [B C, time steps, D] each
+        means = [state.mean(dim=1).unflatten(0, (batch, windows)) for state in states]  # [B, C, D] each
+        features = torch.stack(means[-self.feature_layers :]).mean(dim=0)  # [B, C, D]
         return features, torch.cat([means[layer] for layer in self.fusion_layers], dim=-1)
 
 
@@ -85,7 +90,7 @@ class FaceEncoder(nn.Module):
 
     def forward(self, pixel_values: Tensor) -> Tensor:
         """Pixels [B, T, 3, H, W] -> features [B, T, D]."""
-        maps = self.stage_maps(pixel_values.flatten(0, 1).to(self.model.dtype))
+        maps = self.stage_maps(pixel_values.flatten(0, 1).to(self.model.dtype))  # [B T, D_s, H_s, W_s] each
         features: Tensor = self.fuse(maps).unflatten(0, pixel_values.shape[:2])
         return features
 
@@ -99,10 +104,12 @@ class FaceEncoder(nn.Module):
 
     def fuse(self, maps: tuple[Tensor, ...]) -> Tensor:
         """Stage maps, finest first -> [B, D], the mean of the fused map."""
-        size = maps[0].shape[-2:]
+        size = maps[0].shape[-2:]  # of the finest map, to which all others are enlarged
         levels = []
         for stage, projection in zip(maps, self.level_projections, strict=True):
-            level = projection(stage.movedim(1, -1)).movedim(-1, 1)
+            level = projection(stage.movedim(1, -1)).movedim(-1, 1)  # [B, D, H_s, W_s]
             levels.append(functional.interpolate(level, size=size, mode="bilinear", align_corners=False))
-        fused: Tensor = self.fuse_projection(torch.cat(levels[::-1], dim=1))  # coarsest level first
+        # Coarsest level first, as the weights of FaceXFormer expect it.
+        stacked = torch.cat(levels[::-1], dim=1)  # [B, stages D, H_1, W_1]
+        fused: Tensor = self.fuse_projection(stacked)  # [B, D, H_1, W_1]
         return fused.mean(dim=(-2, -1))

@@ -166,6 +166,7 @@ def clips_of_texts(texts: Sequence[str], images: Any, videos: Any, audio: Any, c
     Raises:
         ValueError: If media and placeholders do not pair up, or the media have another form.
     """
+    # What was given, as one list for each kind of medium.
     if images is not None and videos is not None:
         raise ValueError("expected images or videos, got both; give an image as a video of one frame")
     if images is not None:
@@ -193,6 +194,8 @@ def clips_of_texts(texts: Sequence[str], images: Any, videos: Any, audio: Any, c
             each if other is None else opened(other, compat)
             for each, other in zip(tracks, given, strict=True)
         ]
+
+    # One clip for each text, which has to have what its placeholders ask for.
     clips = []
     for row, (video, track) in enumerate(zip(shown, tracks, strict=True)):
         clip = clip_of(video, track, compat)

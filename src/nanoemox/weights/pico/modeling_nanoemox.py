@@ -211,17 +211,17 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
 
     def merge(self, input_ids: Tensor, features: dict[str, Tensor]) -> tuple[Tensor, Tensor | None]:
         """Ids [B, S] -> embeddings [B, S, D] with the modalities' tokens in place, gate [B, 3] or None."""
-        embeddings, gate = self.get_input_embeddings()(input_ids), None
+        embeddings, gate = self.get_input_embeddings()(input_ids), None  # [B, S, D]
         for kind, placeholder_id in self.config.placeholder_ids.items():
             where = input_ids == placeholder_id  # [B, S]
             rows = where.any(dim=1)  # [B], who has this modality
             if not rows.any():
                 continue
             self._check_placeholders(kind, where, features)
-            inputs = [features[name][rows] for name in self.needed_features(kind)]
+            inputs = [features[name][rows] for name in self.needed_features(kind)]  # [rows, T or C, D] each
             if kind == "fusion":
-                tokens, row_gate = self.get_fusion_features(*inputs)
-                if row_gate is not None:
+                tokens, row_gate = self.get_fusion_features(*inputs)  # [rows, N, D], [rows, 3]
+                if row_gate is not None:  # laid out over all rows: [B, 3], zeros where a modality is absent
                     gate = row_gate.new_zeros(len(rows), row_gate.shape[1]).masked_scatter(
                         rows[:, None], row_gate
                     )
@@ -231,6 +231,7 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
                 tokens = self.get_face_features(*inputs)
             else:
                 tokens = self.get_video_features(*inputs)
+            # Row by row and from left to right, the tokens fill the places of their placeholders.
             embeddings = embeddings.masked_scatter(where[..., None], tokens.to(embeddings.dtype))
         return embeddings, gate
 

@@ -102,6 +102,7 @@ class NanoEmoXProcessor(ClipProcessor):
         Raises:
             ValueError: If media and placeholders do not pair up, or the media have another form.
         """
+        # Sort the options: what was named, and what `kwargs` and its dictionaries hold.
         options = {
             "sampling_rate": sampling_rate,
             "return_tensors": return_tensors,
@@ -117,6 +118,8 @@ class NanoEmoXProcessor(ClipProcessor):
             raise ValueError(
                 "text: expected a text or a list of texts, got None; write one with apply_chat_template"
             )
+
+        # Prepare the media and the texts, and give each placeholder as many tokens as the model has.
         texts = [text] if isinstance(text, str) else list(text)
         media = [self.media(clip) for clip in clips_of_texts(texts, images, videos, audio, self.compat)]
         ids = self.tokenizer([self._expanded(each) for each in texts], **options)
@@ -172,6 +175,7 @@ class NanoEmoXProcessor(ClipProcessor):
         Raises:
             ValueError: For a part of another form, more than one clip in a conversation, or a url.
         """
+        # Tell the arguments of `__call__` from the variables of the template.
         if kwargs.pop("return_assistant_tokens_mask", False):
             raise ValueError("return_assistant_tokens_mask: is not made here; training_batch makes labels")
         options = {name: kwargs.pop(name) for name in list(kwargs) if name in _OPTIONS}
@@ -180,6 +184,8 @@ class NanoEmoXProcessor(ClipProcessor):
         for name in [name for name in kwargs if name not in template]:
             if kwargs.pop(name) is not None:
                 logger.warning("%s: is no argument of this processor, and is ignored", name)
+
+        # Render each conversation, with a single placeholder for each medium, and open its media.
         several = bool(conversation) and not isinstance(conversation[0], Mapping)
         conversations: list[Any] = list(conversation) if several else [conversation]
         marks = {kind: min(1, count) for kind, count in self.placeholder_counts.items()}
@@ -207,6 +213,8 @@ class NanoEmoXProcessor(ClipProcessor):
             )
             videos.append(video)
             tracks.append(track)
+
+        # Return the texts, or have `__call__` make the inputs of them.
         if not tokenize:
             return texts if several else texts[0]
         batch = self(texts, videos=videos, audio=tracks, **{"return_tensors": return_tensors, **options})

@@ -415,6 +415,7 @@ def test_a_number_that_is_not_finite_leaves_the_old_file(tmp_path: Path) -> None
     for write in (write_json, lambda path, value: write_jsonl(path, [value])):
         with pytest.raises(OutputError, match="got nan at score"):
             write(path, {"score": float("nan")})
-        assert json.loads(path.read_text()) == {"score": 0.5} and [
+        assert json.loads(path.read_text()) == {"score": 0.5}
+        assert [file.name for file in tmp_path.iterdir()] == ["result.json"]
             file.name for file in tmp_path.iterdir()
         ] == ["result.json"]

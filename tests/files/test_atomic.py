@@ -417,5 +417,3 @@ def test_a_number_that_is_not_finite_leaves_the_old_file(tmp_path: Path) -> None
             write(path, {"score": float("nan")})
         assert json.loads(path.read_text()) == {"score": 0.5}
         assert [file.name for file in tmp_path.iterdir()] == ["result.json"]
-            file.name for file in tmp_path.iterdir()
-        ] == ["result.json"]

@@ -25,13 +25,13 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from tqdm import tqdm
 
-from nanoemox.checkpoints.assemble import skeleton_of
 from nanoemox.data.decoded_clips import DecodedClips, decode_clips
 from nanoemox.data.manifest import read_manifest
 from nanoemox.data.schema import Record
 from nanoemox.files.atomic import whole_folder, write_json
 from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
+from nanoemox.model.parts import skeleton_of
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 from nanoemox.model.tokenizer import train_tokenizer
 from nanoemox.theatre.texts import theatre_texts

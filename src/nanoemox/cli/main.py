@@ -124,7 +124,7 @@ def analyze(
     max_new_tokens: LimitOption = None,
     device: DeviceOption = "cpu",
 ) -> None:
-    """Answer six questions about one clip: sentiment, emotion, every emotion, intent, reasons, an empathic reply."""
+    """Answer six questions about one clip: sentiment, emotion, every emotion, intent, reasons, an empathetic reply."""
     from nanoemox.tasks.task import TASKS
 
     # Check what was asked for: nothing that is slow to import or to load comes before.

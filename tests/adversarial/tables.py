@@ -166,3 +166,55 @@ def written_by_numpy(path: Path, **arrays: Any) -> Path:
     np.savez(buffer, **arrays)
     path.write_bytes(buffer.getvalue())
     return path
+
+
+# ---------------------------------------------------------------- lines of JSON
+
+# Name -> a value for a key of a line, and what the error must say.
+JSON_VALUES: dict[str, tuple[str, str]] = {
+    "nested 100,000 deep": ("[" * 100_000 + "]" * 100_000, "recursion limit|nested too deeply"),
+    "nested 150 deep": ('{"a": ' + "[" * 150 + "]" * 150 + "}", "recursion limit|nested too deeply"),
+    "never closed": ("[" * 100_000, "recursion limit|nested too deeply|json"),
+    "an integer of 5,000 digits": ('{"n": ' + "9" * 5_000 + "}", "digits|out of range"),
+    "an integer of 400 digits": ('{"n": ' + "9" * 400 + "}", "digits|out of range"),
+    "not a number": ('{"n": NaN}', "NaN"),
+    "infinity": ('{"n": -Infinity}', "Infinity"),
+    "a number beyond all floats": ('{"n": 1e999}', "too large|NaN or Infinity"),
+    "a key twice": ('{"n": 1, "m": 2, "n": 3}', "'n' stands twice"),
+    "a key twice deep inside": ('{"a": [{"n": 1, "n": 3}]}', "'n' stands twice"),
+    "half a surrogate": ('{"n": "\\ud800"}', "half of a character|hex escape|surrogate"),
+}
+
+# ---------------------------------------------------------------- recipes
+
+_BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]\n" for i in range(1, 9)
+)
+# Name -> what stands in a recipe, and what the error must say.
+RECIPES: dict[str, tuple[str, str]] = {
+    "a list for the kind": ("kind: [p2e]", r"got \['p2e'\]"),
+    "a mapping for the kind": ("kind: {p2e: 1}", "expected `kind: p2e`"),
+    "a number for the kind": ("kind: 3", "expected `kind: p2e`"),
+    "nested flow": ("kind: p2e\nx: " + "[" * 100_000, "line 2, .*nested more than"),
+    "nested mappings": ("kind: p2e\nx: " + "{a: " * 2_000, "line 2, .*nested more than"),
+    "nested blocks": ("- " * 2_000 + "a", "line 1, .*nested more than"),
+    "an alias of nothing": ("kind: p2e\nx: *a", "line 2, .*undefined alias"),
+    "an alias of itself": ("kind: p2e\nx: &a [*a]", "within what it stands for"),
+    "aliases that explode": ("kind: p2e\n" + _BOMB + "manifests: *a8", "stand for more than"),
+    "a Python object": ("kind: p2e\nx: !!python/object/apply:os.system [ls]", "line 2, .*tag"),
+    "a Python name": ("!!python/name:os.system", "line 1, .*tag"),
+    "a tag of somebody": ("kind: !mine p2e", "line 1, .*tag"),
+    "a key twice": ("kind: p2e\nseed: 1\nname: a\nseed: 2", "line 4, .*'seed' is also on line 2"),
+    "a key twice inside": ("kind: p2e\nphases:\n  - {name: a, name: b}", "line 3, .*'name'"),
+    "a thirteenth month": ("kind: p2e\nx: 2020-13-45", "line 2, .*month"),
+    "an integer of 5,000 digits": ("kind: p2e\nseed: " + "9" * 5_000, "line 2, .*5000 digits"),
+    "no time": ("kind: p2e\nx: !!timestamp soon", "line 2, .*'soon'"),
+    "no number": ("kind: p2e\nx: !!int soon", "line 2, .*'soon'"),
+    "no bytes": ("kind: p2e\nx: !!binary 'ö'", "line 2"),
+    "a list as a key": ("kind: p2e\n? [a]\n: b", "line 2, .*unhashable"),
+    "a character that YAML has not": ("kind: p2e\nx: \x00", "not allowed"),
+    "two documents": ("kind: p2e\n---\nkind: p2e", "line 2, .*another document"),
+    "no end of a quote": ("kind: 'p2e", "line 1"),
+    "a tab": ("kind: p2e\nphases:\n\t- a", "line 3"),
+    "a megabyte": ("kind: p2e\nx: " + "a" * (2 << 20), "longer than"),
+}

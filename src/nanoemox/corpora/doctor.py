@@ -18,17 +18,17 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from nanoemox.corpora.examine import Limits, Result, examine
 from nanoemox.data.manifest import (
     ManifestError,
+    WrongLineError,
+    checked_line,
     leads_outside,
     manifest_lines,
     may_lead_outside,
-    wrong_line,
 )
 from nanoemox.data.quarantine import quarantine_path, write_quarantine
 from nanoemox.data.schema import MEDIA, Record
@@ -229,9 +229,9 @@ def _lines(manifest: Path, allow_outside: bool | None) -> Iterator[Finding | tup
     for number, raw in manifest_lines(manifest):
         wrong = None
         try:
-            record = Record.model_validate_json(raw, strict=True)
-        except ValidationError as error:
-            wrong = Finding(number, _id_in(raw), "malformed", wrong_line(error, Record))
+            record = checked_line(raw, Record)
+        except WrongLineError as error:
+            wrong = Finding(number, _id_in(raw), "malformed", str(error))
         else:
             outside = [k for k in MEDIA if (path := getattr(record, k)) and leads_outside(path)]
             if record.id in lines:

@@ -1,7 +1,7 @@
 """Public corpora -> manifests: one reader each, for the download and for the published preparation of it.
 
 ```python
-from nanoemox.corpora import prepare
+from nanoemox.corpora.prepare import prepare
 
 print(prepare("meld", "downloads/MELD.Raw", "downloads/MELD.Raw/meld.jsonl").summary())
 ```

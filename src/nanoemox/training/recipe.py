@@ -12,7 +12,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -25,6 +24,7 @@ from pydantic import (
 
 from nanoemox.files.errors import NanoEmoXError
 from nanoemox.files.validation import first_wrong
+from nanoemox.files.yaml_text import YamlError, read_yaml
 from nanoemox.model.configuration_nanoemox import PARTS, PRESETS
 from nanoemox.tasks.task import TASKS
 
@@ -38,7 +38,7 @@ class RecipeError(NanoEmoXError):
 class Section(BaseModel):
     """Base of all sections: keys that do not exist are refused. Numbers may be text: PyYAML reads 3e-4 as text."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Schedule(Section):
@@ -257,15 +257,17 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
     """Read and check a recipe. `overrides` are `key=value` with dots (`phases.1a.steps=100`); values are YAML."""
     path = find_recipe(name_or_path)
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: expected YAML, but {' '.join(str(error).split())}") from error
-    if not isinstance(data, dict) or data.get("kind") not in _KINDS:
-        found = data.get("kind") if isinstance(data, dict) else type(data).__name__
+        data = read_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, YamlError, UnicodeDecodeError) as error:
         raise RecipeError(
-            f"{path}: expected `kind: {'` or `kind: '.join(_KINDS)}`, got {found!r}; add the line"
+            f"{path}: expected YAML, but {' '.join(str(error).split())}; correct the recipe"
+        ) from error
+    kind = data.get("kind") if isinstance(data, dict) else type(data).__name__
+    form = _KINDS.get(kind) if isinstance(data, dict) and isinstance(kind, str) else None
+    if form is None:
+        raise RecipeError(
+            f"{path}: expected `kind: {'` or `kind: '.join(_KINDS)}`, got {kind!r:.60}; correct the line"
         )
-    form = _KINDS[data["kind"]]
     for override in overrides:
         _override(data, override)
     try:
@@ -294,8 +296,6 @@ def _override(data: dict[str, Any], override: str) -> None:
     if isinstance(place, list):
         raise RecipeError(f"{override!r}: {'.'.join(path)} is a list; name one of its entries")
     try:
-        place[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RecipeError(
-            f"{override!r}: expected a value in YAML, but {' '.join(str(error).split())}"
-        ) from error
+        place[last] = read_yaml(text)
+    except YamlError as error:
+        raise RecipeError(f"{override!r:.200}: expected a value in YAML, but {error}") from error

@@ -164,7 +164,7 @@ def _folds(folder: Folder) -> dict[str, str]:
             "the official folds are code of the SDK, not data: without folds.json no line has a split"
         )
         return {}
-    folds = document(path)
+    folds = document(path).value
     if not isinstance(folds, dict):
         raise CorpusError(f"{path}: expected {{train: [videos], val: […], test: […]}}")
     return {video: split_of(split) for split, videos in folds.items() for video in videos}

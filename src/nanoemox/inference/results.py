@@ -58,6 +58,9 @@ class Analysis(Mapping[str, TaskResult]):
     experts: tuple[float, ...] | None  # the fusion experts' gate weights; None without sound or video
     warnings: tuple[CodedWarning, ...]
     timing_s: dict[str, float]
+    text: str | None = None  # what was said in the clip, as it was given
+    dialogue: Dialogue = ()  # the turns before it, likewise
+    start_s: float = 0.0  # where in the file the clip begins
 
     def __getitem__(self, task: str) -> TaskResult:
         return self.tasks[task]

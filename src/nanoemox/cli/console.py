@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from collections.abc import Iterator, Mapping
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nanoemox.files.atomic import check_outputs, write_texts
+from nanoemox.files.atomic import check_outputs, json_text, write_texts
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -102,7 +101,7 @@ def write_result(
     Returns:
         Whether the result was printed. Then the command prints nothing else on standard output.
     """
-    text = json.dumps(result, ensure_ascii=False, indent=2) + "\n"
+    text = json_text(result, "--json" if json_file in (None, STANDARD_OUTPUT) else json_file)
     files = dict(others or {})
     if json_file and json_file != STANDARD_OUTPUT:
         files[Path(json_file)] = text

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import random
 import shutil
 import tempfile
@@ -33,7 +34,7 @@ from transformers import (
     set_seed,
 )
 
-from nanoemox.files.atomic import write_json, write_texts
+from nanoemox.files.atomic import json_text, write_json, write_texts
 from nanoemox.training.recipe import RecipeError, Schedule
 
 logger = logging.getLogger(__name__)
@@ -64,8 +65,12 @@ class JsonLines(TrainerCallback):
         logs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
+        line = {"step": state.global_step, **(logs or {})}
+        for name, value in line.items():  # such as the norm of gradients that overflowed
+            if isinstance(value, float) and not math.isfinite(value):
+                line[name] = None
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": state.global_step, **(logs or {})}) + "\n")
+            file.write(json_text(line, self.path, indent=None))
 
 
 class Notes(TrainerCallback):

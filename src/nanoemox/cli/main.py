@@ -25,15 +25,24 @@ import typer
 from nanoemox.cli.console import (
     JsonOption,
     check_json,
+    check_table,
     console,
     note,
     printable,
     show_log,
+    write_report,
     write_result,
 )
 from nanoemox.cli.corpora import corpora
 from nanoemox.cli.models import assemble, classify, convert, export
-from nanoemox.cli.options import TASK_NAMES, DeviceOption, LimitOption, ModelOption, QuarantineOption
+from nanoemox.cli.options import (
+    TASK_NAMES,
+    DeviceOption,
+    LimitOption,
+    ModelOption,
+    QuarantineOption,
+    TableOption,
+)
 from nanoemox.cli.questions import CandidatesOption, DialogueOption, candidates_of, read_turns
 from nanoemox.cli.recipes import recipes
 from nanoemox.cli.scores import compare, score
@@ -177,11 +186,7 @@ def analyze(
     analysis = replace(analysis, timing_s=timing, start_s=start or 0.0)
 
     # Write the results.
-    pages: dict[Path, str] = {}
-    if html:
-        from nanoemox.inference.page import render_report
-
-        pages[html] = render_report(analysis)
+    pages = {html: analysis.forms()[".html"]()} if html else {}
     if not write_result(analysis.to_dict(), json_file, pages):
         from nanoemox.cli.terminal import show_analysis
 
@@ -285,12 +290,14 @@ def evaluate(
     ] = 2,
     max_new_tokens: LimitOption = None,
     json_file: JsonOption = None,
+    table: TableOption = None,
 ) -> None:
     """Score a model on a labelled manifest, with intervals. Writes report.json, and report.html to look at.
 
     The exit status is 1 if a clip could not be read.
     """
-    check_json(json_file)
+    check_table(table)
+    check_json(json_file, table)
 
     from nanoemox.evaluation.evaluate import evaluate as run
 
@@ -315,7 +322,7 @@ def evaluate(
     )
 
     # Show the figures, and say where everything is.
-    if not write_result(report.to_dict(), json_file):
+    if not write_report(report, json_file, table):
         from nanoemox.cli.terminal import show_scores
 
         show_scores(console(), report)

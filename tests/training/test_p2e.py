@@ -321,9 +321,9 @@ def test_a_killed_run_ends_bit_by_bit_where_another_does(
     assert logs[0] == logs[1] == [1, 2, 3, 4, 5, 6, 6]
     phase = json.loads((cut / "phase.json").read_text())
     assert phase["realised"]["tasks"] == {"emotion": 4, "reasoning": 8}
-    health = json.loads((cut / "diagnostics.json").read_text())
-    assert set(health["token_cosines"]) == {"audio", "face", "video", "fusion"}
-    assert health["majority"]["emotion"]["accuracy"] == 0.5
+    diagnostics = json.loads((cut / "diagnostics.json").read_text())
+    assert set(diagnostics["token_cosines"]) == {"audio", "face", "video", "fusion"}
+    assert diagnostics["majority"]["emotion"]["accuracy"] == 0.5
 
 
 def test_one_seed_gives_one_model_in_any_process(workplace: Path) -> None:

@@ -61,13 +61,13 @@ class FusionEncoder(nn.Module):
         self.projection = nn.Linear(width, config.text_config.hidden_size)
 
     def forward(self, video_fusion_features: Tensor, audio_fusion_features: Tensor) -> tuple[Tensor, Tensor]:
-        """Taps [B, T, E D] and [B, C, E D] -> tokens [B, N, D of the language model], gate [B, E]."""
+        """Feature layers [B, T, E D] and [B, C, E D] -> tokens [B, N, D of the language model], gate [B, E]."""
         hidden, gate = self.mix(video_fusion_features, audio_fusion_features)
         token = self.projection(hidden.mean(dim=1, keepdim=True))  # [B, 1, D of the language model]
         return token.expand(-1, self.num_tokens, -1), gate
 
     def mix(self, video_fusion_features: Tensor, audio_fusion_features: Tensor) -> tuple[Tensor, Tensor]:
-        """Taps [B, T, E D] and [B, C, E D] -> gated sum of the experts [B, C, D], gate [B, E]."""
+        """Feature layers [B, T, E D] and [B, C, E D] -> gated sum of the experts [B, C, D], gate [B, E]."""
         audio = self.audio_projection(
             audio_fusion_features.unflatten(-1, (self.num_experts, -1))
         )  # [B, C, E, D]

@@ -200,7 +200,7 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
     def get_fusion_features(
         self, video_fusion_features: Tensor, audio_fusion_features: Tensor
     ) -> tuple[Tensor, Tensor | None]:
-        """Taps [B, T, 3 D] and [B, C, 3 D] -> tokens [B, N, D of the language model], gate [B, 3].
+        """Feature layers [B, T, 3 D] and [B, C, 3 D] -> tokens [B, N, D of the language model], gate [B, 3].
 
         AffectGPT's forms take features [B, T, D] and [B, C, D] instead, and have no gate (None).
         """

@@ -84,7 +84,7 @@ class Diagnosis:
 
     def table(self) -> str:
         """The report in lines a person reads."""
-        rows = [f"health on {self.clips} clips ({self.modalities})"]
+        rows = [f"diagnostics on {self.clips} clips ({self.modalities})"]
         for adapter, cosines in self.token_cosines.items():
             shown = "  ".join(f"{name} {value:.3f}" for name, value in cosines.items())
             rows.append(f"  {adapter:7s} {shown}")

@@ -175,12 +175,12 @@ def test_from_nothing_to_a_trained_model(tmp_path: Path, caplog: pytest.LogCaptu
         *(f"phases.{phase}.{key}=2" for phase in ("1a", "1b", "2", "3") for key in ("steps", "batch_size")),
     ]  # fmt: skip
     folder = train("p2e_pico", overrides=overrides).folder
-    health = json.loads((folder / "diagnostics.json").read_text())
+    diagnostics = json.loads((folder / "diagnostics.json").read_text())
     assert load_answer_limits(model) == load_answer_limits(folder) == limits
     with pytest.raises(RecipeError, match="unknown task 'mood'"):
         train(path, overrides=["task_max_new_tokens.mood=3"])
     with pytest.raises(RecipeError, match="task_max_new_tokens"):
         train(path, overrides=["task_max_new_tokens.emotion=0"])
-    assert health["clips"] == 4 and set(health["tasks"]) == set(TASKS)
+    assert diagnostics["clips"] == 4 and set(diagnostics["tasks"]) == set(TASKS)
     with pytest.raises(RecipeError, match="assemble"):
         train(path, phase="nonsense")

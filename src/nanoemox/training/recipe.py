@@ -44,15 +44,23 @@ class Section(BaseModel):
 
 
 class Schedule(Section):
-    """How long, how fast and in which batches something is trained."""
+    """How long, how fast and in which batches something is trained.
+
+    The learning rate climbs in a straight line from `warmup_from` to `learning_rate` in `warmup_steps`, and then falls
+    along a cosine to `final_learning_rate`. `cosine` says where that cosine begins: `after_warmup`, or `at_start`, with
+    the warm-up laid over its first steps, as the official code has it. `max_grad_norm` null leaves gradients as they
+    are.
+    """
 
     steps: int = Field(gt=0)
     batch_size: int = Field(16, gt=0)
     learning_rate: float = Field(gt=0)
     final_learning_rate: float = Field(0.0, ge=0)
     warmup_steps: int = Field(20, ge=0)
+    warmup_from: float = Field(0.0, ge=0)
+    cosine: Literal["after_warmup", "at_start"] = "after_warmup"
     weight_decay: float = Field(0.05, ge=0)
-    max_grad_norm: float = Field(1.0, gt=0)
+    max_grad_norm: float | None = Field(1.0, gt=0)
     save_every: int = Field(200, gt=0)
     log_every: int = Field(20, gt=0)
     threads: int | None = Field(None, gt=0)

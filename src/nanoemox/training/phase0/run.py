@@ -143,10 +143,10 @@ def _is_done(recipe: BackboneRecipe, job: str) -> bool:
     if not path.is_file():
         return False
     try:
-        before = json.loads(path.read_text(encoding="utf-8"))["settings"]
+        before = Job.model_validate(json.loads(path.read_text(encoding="utf-8"))["settings"])
     except (ValueError, KeyError, TypeError):  # damaged, so nobody knows what was trained
         before = None
-    if before != getattr(recipe, job).model_dump():
+    if before != getattr(recipe, job):
         raise RecipeError(
             f"{path.parent}: was trained with other settings; remove it, or run without --resume"
         )

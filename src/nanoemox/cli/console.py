@@ -16,6 +16,8 @@ from nanoemox.files.atomic import check_outputs, json_text, write_texts
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from nanoemox.files.report import TableReport
+
 STANDARD_OUTPUT = "-"  # what --json says to print the result
 JsonOption = Annotated[
     str | None,
@@ -86,6 +88,30 @@ def check_json(json_file: str | None, *others: Path | None, source: str | None =
     """
     json_path = Path(json_file) if json_file and json_file != STANDARD_OUTPUT else None
     check_outputs([path for path in (json_path, *others) if path], source)
+
+
+def check_table(table: Path | None) -> None:
+    """Before any work: does the name that --table gives end in that of a table?"""
+    if table:
+        from nanoemox.files.report import check_ending
+        from nanoemox.files.table_text import TABLE_FORMS
+
+        check_ending(table, TABLE_FORMS)
+
+
+def write_report(report: TableReport, json_file: str | None, table: Path | None) -> bool:
+    """Write a report as --json and --table say, all files or none.
+
+    Args:
+        report: The report.
+        json_file: A file, "-" for standard output, or None for nowhere.
+        table: A .csv, .md or .tex file, or None.
+
+    Returns:
+        Whether the report was printed. Then the command prints nothing else on standard output.
+    """
+    tables = {table: report.forms()[table.suffix.lower()]()} if table else {}
+    return write_result(report.to_dict(), json_file, tables)
 
 
 def write_result(

@@ -53,6 +53,25 @@ def write_texts(files: Mapping[Path, str]) -> None:
             temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
+def write_new(path: Path, text: str) -> None:
+    """Write a text file that is not there yet; one that is stays as it is. Errors: OutputError."""
+    if not path.absolute().parent.is_dir():
+        raise OutputError(f"{path}: the folder {path.parent} does not exist; make it first")
+    with _disk_errors(path, path):
+        try:
+            file = path.open("x", encoding="utf-8", newline="\n")  # it is made here, or this fails
+        except FileExistsError as error:
+            raise OutputError(
+                f"{path}: is there already and is not overwritten; name another file"
+            ) from error
+        try:
+            with file:
+                file.write(text)
+        except OSError:
+            path.unlink()
+            raise
+
+
 def json_text(value: Any, name: str | os.PathLike[str], indent: int | None = 2) -> str:
     """One JSON value as text with a line end, as every reader of JSON takes it: NaN and Infinity are no JSON.
 

@@ -16,9 +16,9 @@ import numpy as np
 from nanoemox.data.schema import Prediction
 from nanoemox.media.clip import PRESENT
 from nanoemox.metrics.bootstrap import Clusters, Figure, Rows, Statistic, estimates, ratio
+from nanoemox.metrics.label_names import folded
 from nanoemox.scoring.score import by_clip, sample, score
 from nanoemox.tasks.closed import ClosedTask
-from nanoemox.tasks.grammar import folded
 from nanoemox.tasks.labels import Labels
 from nanoemox.tasks.task import TASKS
 
@@ -115,7 +115,7 @@ def break_down(
         if not cases:
             continue
         truth = [task.true_class(case.label) for case in cases]
-        given = [task.given_class(case.answer) for case in cases]
+        given = [task.given_class(case.answer, case.label) for case in cases]
         who = [case.speaker for case in cases]
         found.classes[name] = class_figures(truth, given, who, seed)
         found.confusion[name] = confusion(truth, given, task.class_order)

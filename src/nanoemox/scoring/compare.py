@@ -19,6 +19,8 @@ from scipy.stats import permutation_test
 from nanoemox.data.manifest import read_manifest
 from nanoemox.data.schema import Prediction
 from nanoemox.files.errors import ArgumentError
+from nanoemox.files.report import TableReport
+from nanoemox.files.table_text import INTERVAL, Cell, Table
 from nanoemox.metrics import bootstrap
 from nanoemox.scoring.prediction_files import FaultNames, FileFault, Row, grouped, prediction, read_rows
 from nanoemox.tasks.base import Task
@@ -62,8 +64,11 @@ class TaskComparison(Pairing):
 
 
 @dataclass(frozen=True)
-class ComparisonReport:
-    """Two systems on the same clips, task by task; `faults` is what is odd about the files "a" and "b", by kind."""
+class ComparisonReport(TableReport):
+    """Two systems on the same clips, task by task; `faults` is what is odd about the files "a" and "b", by kind.
+
+    `save_report` writes it as .json, or as a table (.csv, .md, .tex).
+    """
 
     a: str
     b: str
@@ -73,6 +78,18 @@ class ComparisonReport:
     def to_dict(self) -> dict[str, Any]:
         """The object that `--json` writes."""
         return {"a": self.a, "b": self.b, "tasks": self.tasks, "faults": self.faults}
+
+    def to_table(self) -> Table:
+        """One row a task: both means, their difference with its interval, and its p-value."""
+        columns = ["task", "measure", "A", "B", "B - A", INTERVAL, "p", "A better", "B better", "n"]
+        rows: list[list[Cell]] = [
+            [
+                *(task, row["measure"], row["a"], row["b"], row["difference"], (row["low"], row["high"])),
+                *(row["p"], row["a_better"], row["b_better"], row["n"]),
+            ]
+            for task, row in self.tasks.items()
+        ]
+        return Table(columns, rows, f"A: {self.a}. B: {self.b}")
 
 
 def compare(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, TypedDict
 
 from nanoemox.scoring.class_report import Calibration, ClassRow, Confusion, ModalityGroup
+from nanoemox.scoring.readings import Renamed
 from nanoemox.scoring.score import Scores
 from nanoemox.tasks.task import TASKS
 
@@ -65,6 +66,8 @@ class EvaluationReport:
     errors: BrokenClips
     quarantined: dict[str, str]
     left_out: list[str]
+    wrappers: dict[str, dict[str, int]] = field(default_factory=dict)
+    mapping: dict[str, dict[str, Renamed]] = field(default_factory=dict)
     ceilings: dict[str, dict[str, float]] | None = None
 
     def ceiling(self, task: str, figure: str) -> float | None:

@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from nanoemox.files.atomic import json_text
 from nanoemox.files.errors import ArgumentError, NanoEmoXError
 
 SHARD_BYTES = 500_000_000
@@ -224,8 +225,8 @@ class ShardWriter:
             weight_map |= dict.fromkeys(names, whole)
         if count > 1:
             index = {"metadata": {"total_size": self.total_bytes}, "weight_map": weight_map}
-            text = json.dumps(index, indent=2) + "\n"
-            (self.folder / "model.safetensors.index.json").write_text(text, encoding="utf-8")
+            place = self.folder / "model.safetensors.index.json"
+            place.write_text(json_text(index, place), encoding="utf-8")
 
 
 def raise_problems(place: Path, problems: Sequence[str], remedy: str) -> None:

@@ -67,7 +67,7 @@ def _percent(share: float) -> str:
 
 
 def _answer(result: TaskResult) -> str:
-    """One cell of the table; an empathic reply comes below the chain of thought that led to it."""
+    """One cell of the table; an empathetic reply comes below the chain of thought that led to it."""
     if not result.thinking:
         return result.answer or result.text
     chain = (f"{link + ':':<8} {text}" for link, text in result.thinking.items())

@@ -22,6 +22,7 @@ from torch import Tensor
 from nanoemox.checkpoints.load import load_model
 from nanoemox.files.errors import ArgumentError
 from nanoemox.inference import decoding
+from nanoemox.inference.dialogue import checked_turns
 from nanoemox.inference.results import Analysis, Answers, Dialogue, Request, TaskResult
 from nanoemox.media.clip import PRESENT, Clip, CodedWarning, empty_clip
 from nanoemox.media.load import load_clip
@@ -30,7 +31,7 @@ from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 from nanoemox.tasks.base import Task
 from nanoemox.tasks.closed import ClosedTask
-from nanoemox.tasks.task import select
+from nanoemox.tasks.task import check_candidates, select
 
 LEFT_OUT = "left out on request"
 DOMAIN_NOTES = {
@@ -141,7 +142,10 @@ class EmotionAnalyzer:
         Raises:
             NanoEmoXError: If the clip cannot be read, there is nothing to answer from, or a task is unknown.
         """
-        select(tasks)  # a misspelt task is an error before the file is read
+        # What is misspelt is an error before the file is read.
+        select(tasks)
+        check_candidates(candidates or {}, tasks)
+        turns = checked_turns(dialogue)
         started = time.perf_counter()
         if clip is None:
             media = empty_clip("only words were given")
@@ -150,11 +154,11 @@ class EmotionAnalyzer:
         else:
             media = load_clip(clip, start_s=start_s, end_s=end_s, compat=self.processor.compat)
         load_s = _since(started)
-        if media.frames is None and media.audio_windows is None and not (text or dialogue):
+        if media.frames is None and media.audio_windows is None and not (text or turns):
             raise ArgumentError(
                 f"{media.path or 'no clip'}: expected pictures, sound or words, got none; give the text"
             )
-        request = Request(media, text, dialogue, tasks, candidates or {}, max_new_tokens=max_new_tokens)
+        request = Request(media, text, turns, tasks, candidates or {}, max_new_tokens=max_new_tokens)
         answers = self.answer_batch([request])[0]
         timing = {"load": load_s, **answers.timing_s}
         timing["total"] = round(sum(timing.values()), 4)
@@ -167,6 +171,9 @@ class EmotionAnalyzer:
             experts=answers.experts,
             warnings=tuple(dict.fromkeys([*notes, *answers.warnings])),
             timing_s=timing,
+            text=text,
+            dialogue=tuple(turns or ()),
+            start_s=start_s or 0.0,
         )
 
     def answer_batch(self, requests: Sequence[Request]) -> list[Answers]:

@@ -18,6 +18,8 @@ from scipy.stats import permutation_test
 
 from nanoemox.data.manifest import read_manifest
 from nanoemox.files.errors import ArgumentError
+from nanoemox.files.report import TableReport
+from nanoemox.files.table_text import INTERVAL, Cell, Table
 from nanoemox.metrics import bootstrap
 from nanoemox.scoring.prediction_files import (
     FaultNames,
@@ -70,11 +72,12 @@ class TaskComparison(Pairing):
 
 
 @dataclass(frozen=True)
-class ComparisonReport:
+class ComparisonReport(TableReport):
     """Two systems on the same clips, task by task.
 
     faults: what is odd about the files "a" and "b", by kind. wrappers: what how many of their answers were wrapped in.
-    mapping: labels of the "truth" and of the files that count as another spelling.
+    mapping: labels of the "truth" and of the files that count as another spelling. `save_report` writes it as .json, or
+    as a table (.csv, .md, .tex).
     """
 
     a: str
@@ -87,6 +90,18 @@ class ComparisonReport:
     def to_dict(self) -> dict[str, Any]:
         """The object that `--json` writes."""
         return {entry.name: getattr(self, entry.name) for entry in fields(self)}
+
+    def to_table(self) -> Table:
+        """One row a task: both means, their difference with its interval, and its p-value."""
+        columns = ["task", "measure", "A", "B", "B - A", INTERVAL, "p", "A better", "B better", "n"]
+        rows: list[list[Cell]] = [
+            [
+                *(task, row["measure"], row["a"], row["b"], row["difference"], (row["low"], row["high"])),
+                *(row["p"], row["a_better"], row["b_better"], row["n"]),
+            ]
+            for task, row in self.tasks.items()
+        ]
+        return Table(columns, rows, f"A: {self.a}. B: {self.b}")
 
 
 def compare(

@@ -16,6 +16,8 @@ from typing import Any, TypedDict
 from nanoemox.data.manifest import read_manifest
 from nanoemox.data.schema import Prediction
 from nanoemox.files.errors import ArgumentError
+from nanoemox.files.report import TableReport
+from nanoemox.files.table_text import INTERVAL, Cell, Table
 from nanoemox.metrics.word_lists import WordLists
 from nanoemox.scoring.judge import Judge, judge_reasons, labels_by_server
 from nanoemox.scoring.prediction_files import (
@@ -48,11 +50,12 @@ class Difference(TypedDict):
 
 
 @dataclass(frozen=True)
-class FileReport:
+class FileReport(TableReport):
     """Figures of a file of predictions. What was not asked for is None.
 
     routes: by which rule how many answers were read. wrappers: what how many answers were wrapped in. mapping: labels
     of the "truth" and of the "predictions" that count as another spelling. faults: what is odd about the file, by kind.
+    `save_report` writes it as .json, or as a table (.csv, .md, .tex).
     """
 
     predictions: str
@@ -74,6 +77,20 @@ class FileReport:
         """The object that `--json` writes."""
         values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         return {name: value for name, value in values.items() if value is not None}
+
+    def to_table(self) -> Table:
+        """One row a figure: ours, those of the judge, and those of the official scorer."""
+        judged: Figures = (self.judge or {}).get("figures") or {}
+        rows: list[list[Cell]] = [
+            [scorer, name, figure["value"], (figure["low"], figure["high"]), figure["n"]]
+            for scorer, figures in (("standard", self.standard or {}), ("judge", judged))
+            for name, figure in figures.items()
+        ]
+        rows += [
+            ["official", name, share, (None, None), None] for name, share in (self.official or {}).items()
+        ]
+        caption = f"{self.task}: {self.n} clips, answers of {self.predictions}"
+        return Table(["scorer", "figure", "value", INTERVAL, "n"], rows, caption)
 
 
 def score_file(

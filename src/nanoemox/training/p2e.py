@@ -21,6 +21,7 @@ import torch
 import transformers
 from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
+from transformers import set_seed
 
 from nanoemox import __version__
 from nanoemox.checkpoints.assemble import skeleton_of
@@ -261,8 +262,10 @@ def _run_phase(run: _Run, phase: Phase, records: Sequence[Record], folder: Path)
     """Train one phase on `records`, look at what came of it, and write its folder."""
     started = time.perf_counter()
     recipe, processor = run.recipe, run.processor
+    seed = recipe.seed + recipe.phases.index(phase)
 
     # The model, with what earlier phases have trained; its encoders have to be those of the stored features.
+    set_seed(seed)  # LoRA draws its first matrices: one seed has to give one model
     model: Any = start_model(recipe, phase)
     origin = origin_of(model, processor)
     if isinstance(run.store, FeatureStore) and origin != run.store.origin:
@@ -274,7 +277,6 @@ def _run_phase(run: _Run, phase: Phase, records: Sequence[Record], folder: Path)
     trained = trainable_parts(model, phase.train)
 
     # The examples in their order, and the training.
-    seed = recipe.seed + recipe.phases.index(phase)
     scheduled = schedule(records, phase, seed)
     plan = plan_phase(model, Examples(records, scheduled, run.store, processor), phase, seed, run.device)
     ordered = cast(ByLength, plan.examples)

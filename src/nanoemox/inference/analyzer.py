@@ -64,6 +64,7 @@ class EmotionAnalyzer:
         device: str | torch.device = "cpu",
         dtype: torch.dtype | str | None = None,
         revision: str | None = None,
+        check: bool = True,
     ) -> EmotionAnalyzer:
         """Load a model.
 
@@ -72,11 +73,15 @@ class EmotionAnalyzer:
             device: Where torch computes, such as "cpu" or "cuda".
             dtype: The type of the weights. None takes that of the files on a CPU, else bfloat16.
             revision: Which revision of the Hub's model.
+            check: Whether every weight is looked at first, which takes seconds for billions of them.
 
         Returns:
             The model, ready to answer.
+
+        Raises:
+            NanoEmoXError: If there is no such model, or its files are damaged or do not fit together.
         """
-        model, processor = load_model(name_or_path, device, dtype, revision)
+        model, processor = load_model(name_or_path, device, dtype, revision, check)
         return cls(model, processor, str(name_or_path))
 
     @property
@@ -177,7 +182,13 @@ class EmotionAnalyzer:
         )
 
     def answer_batch(self, requests: Sequence[Request]) -> list[Answers]:
-        """Answer several requests in one batch; each gets what it would get alone."""
+        """Answer several requests in one batch; each gets what it would get alone. Errors: NanoEmoXError."""
+        try:
+            return self._answer_batch(requests)
+        except decoding.LogitsError as error:
+            raise decoding.LogitsError(f"{self.name}: {error}") from error
+
+    def _answer_batch(self, requests: Sequence[Request]) -> list[Answers]:
         # What each request asks for, and which modalities it gives.
         asked = [select(request.tasks) for request in requests]
         states = [_modalities(request) for request in requests]

@@ -46,7 +46,7 @@ from nanoemox.cli.options import (
 from nanoemox.cli.questions import CandidatesOption, DialogueOption, candidates_of, read_turns
 from nanoemox.cli.recipes import recipes
 from nanoemox.cli.scores import compare, score
-from nanoemox.cli.training import features, train
+from nanoemox.cli.training import curves, features, train
 from nanoemox.files.errors import ArgumentError, NanoEmoXError
 
 # The commands show what a person can act on; the libraries below keep quiet. Set the variables to hear them.
@@ -359,6 +359,7 @@ for _command in (
     score,
     compare,
     train,
+    curves,
     features,
     export,
     assemble,

@@ -7,7 +7,6 @@ looked for anywhere below the table's folder. A column that nobody knows is kept
 
 from __future__ import annotations
 
-import json
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ from typing import Any
 from nanoemox.corpora.corpus import Corpus, emotion_of, one_of, split_of
 from nanoemox.corpora.folder import AUDIO_SUFFIXES, PICTURE_SUFFIXES, VIDEO_SUFFIXES, Folder, Line
 from nanoemox.corpora.tables import CorpusError, Row, RowError, listed, plain, text_of
+from nanoemox.files.json_text import JsonError, read_json
 from nanoemox.tasks.closed import EMOTION, INTENT, ClosedTask
 from nanoemox.tasks.task import TASKS
 
@@ -123,8 +123,8 @@ def _json_lines(path: Path) -> Iterator[Row]:
             continue
         where = f"{path.name}:{number}"
         try:
-            values = json.loads(line)
-        except (ValueError, RecursionError) as error:
+            values = read_json(line)
+        except JsonError as error:
             yield Row({}, where, f"is not JSON ({error})")
             continue
         yield Row(values, where) if isinstance(values, dict) else Row({}, where, "expected an object")

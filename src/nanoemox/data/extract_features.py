@@ -24,6 +24,7 @@ from nanoemox.data.feature_store import DTYPES, VERSION, FeatureStore, Origin, S
 from nanoemox.data.records import content_hash, load_record
 from nanoemox.files.atomic import UNFINISHED, whole_file, write_json
 from nanoemox.files.errors import ArgumentError
+from nanoemox.files.workers import check_workers_start
 from nanoemox.media.untrusted import MediaError
 from nanoemox.model.configuration_nanoemox import ENCODERS
 from nanoemox.model.encoders import FEATURE_NAMES
@@ -67,6 +68,8 @@ def extract_features(
     Raises:
         StaleStoreError: If `out_dir` holds features of other encoders, or in another precision.
         MediaError: If a clip made its decoder crash.
+        WorkersError: If the processes cannot be started. A script that calls this has to do so under
+            `if __name__ == "__main__":`, or with workers=0.
     """
     out_dir = Path(out_dir)
     store = _opened(out_dir, origin_of(model, processor), dtype)
@@ -184,11 +187,14 @@ def _media(
     if media is not None:
         yield from ((record, media(record)) for record in records)
         return
+    processes = min(workers, len(records))
+    if processes:
+        check_workers_start()  # the loader would take it for a clip that kills its decoder
     loader = DataLoader(
         _Files(records, processor),
         batch_size=None,
-        num_workers=min(workers, len(records)),
-        multiprocessing_context="spawn" if min(workers, len(records)) else None,
+        num_workers=processes,
+        multiprocessing_context="spawn" if processes else None,
     )
     try:
         yield from zip(records, loader, strict=True)

@@ -19,10 +19,12 @@ from pydantic import (
     GetJsonSchemaHandler,
     PlainSerializer,
     WithJsonSchema,
+    field_validator,
     model_validator,
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from nanoemox.files.json_text import is_usable
 from nanoemox.media.clip import CodedWarning
 from nanoemox.tasks.grammar import Answer
 from nanoemox.tasks.labels import Labels
@@ -119,6 +121,13 @@ class Record(_Form):
     def turns(self) -> list[dict[str, str]] | None:
         """The earlier turns of the dialogue as plain dicts, as a processor reads them."""
         return [{"role": turn.role, "text": turn.text} for turn in self.dialogue or ()] or None
+
+    @field_validator("factors", "extra")
+    @classmethod
+    def _can_be_written(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        if not is_usable(value):
+            raise ValueError("expected finite numbers, got NaN or Infinity somewhere in it")
+        return value
 
     @model_validator(mode="after")
     def _holds_together(self) -> Record:

@@ -32,6 +32,7 @@ from nanoemox.media.video import VideoFrames, read_folder, read_frames
 
 FOLDER_FPS = 25.0  # of a folder of pictures without audio
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
+PICTURE_SUFFIXES |= {".avif", ".heic", ".heif"}
 _TOO_SHORT_S = 1e-3
 
 

@@ -35,7 +35,7 @@ from transformers import (
     set_seed,
 )
 
-from nanoemox.files.atomic import write_json, write_texts
+from nanoemox.files.atomic import json_text, write_json, write_texts
 from nanoemox.training.recipe import RecipeError, Schedule
 
 logger = logging.getLogger(__name__)
@@ -66,8 +66,12 @@ class JsonLines(TrainerCallback):
         logs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
+        line = {"step": state.global_step, **(logs or {})}
+        for name, value in line.items():  # such as the norm of gradients that overflowed
+            if isinstance(value, float) and not math.isfinite(value):
+                line[name] = None
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": state.global_step, **(logs or {})}) + "\n")
+            file.write(json_text(line, self.path, indent=None))
 
 
 class Notes(TrainerCallback):

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from nanoemox.checkpoints.load import load_model
 from nanoemox.files.errors import ArgumentError
+from nanoemox.files.text import given_text
 from nanoemox.inference import decoding
 from nanoemox.inference.results import Analysis, Answers, Dialogue, Request, TaskResult
 from nanoemox.media.clip import PRESENT, Clip, CodedWarning, empty_clip
@@ -142,6 +143,8 @@ class EmotionAnalyzer:
             NanoEmoXError: If the clip cannot be read, there is nothing to answer from, or a task is unknown.
         """
         select(tasks)  # a misspelt task is an error before the file is read
+        text = given_text(text)
+        dialogue = [turn for turn in dialogue or () if given_text(turn["text"], "dialogue")] or None
         started = time.perf_counter()
         if clip is None:
             media = empty_clip("only words were given")

@@ -167,6 +167,8 @@ def evaluate(
         confusion=breakdown.confusion,
         calibration=breakdown.calibration,
         routes=breakdown.routes,
+        wrappers=breakdown.wrappers,
+        mapping=breakdown.mapping,
         by_modalities=breakdown.by_modalities,
         slowest=_slowest(read_times(out), labels),
         errors={"clips": len(broken), "ids": sorted(broken), "why": dict(sorted(broken.items()))},

@@ -34,6 +34,7 @@ TESTS = {
     "tasks": ("tests/tasks", "tests/scoring"),
     "theatre/world.py": ("tests/theatre/test_world.py",),
 }
+MOST_EVENTS = 2000  # of one function in one test that are recorded
 MOST_TEST_S = 90.0  # of the tests of one mutant, by their own times
 AT_IMPORT = "at import"
 
@@ -215,6 +216,7 @@ class Recorder:
         self.root = len(str(tree)) + 1
         self.current = AT_IMPORT
         self.lines: dict[str, set[tuple[str, int]]] = defaultdict(set)
+        self.events: Counter[Any] = Counter()
         self.seconds: dict[str, float] = defaultdict(float)
         self.failed: set[str] = set()
 
@@ -222,16 +224,19 @@ class Recorder:
         name = frame.f_code.co_filename
         if not name.startswith(self.prefix) or not name[len(self.prefix) :].startswith(tuple(TESTS)):
             return None
-        self.lines[self.current].add((name[self.root :], frame.f_lineno))
-        return self._line
+        return self._line(frame, event, argument)
 
     def _line(self, frame: Any, event: str, argument: Any) -> Any:
-        if event == "line":
-            self.lines[self.current].add((frame.f_code.co_filename[self.root :], frame.f_lineno))
+        code = frame.f_code
+        self.events[code] += 1
+        if self.events[code] > MOST_EVENTS:  # a long loop, whose lines are known by now
+            return None
+        self.lines[self.current].add((code.co_filename[self.root :], frame.f_lineno))
         return self._line
 
     def pytest_runtest_logstart(self, nodeid: str, location: Any) -> None:
         self.current = nodeid
+        self.events.clear()
 
     def pytest_runtest_logfinish(self, nodeid: str, location: Any) -> None:
         self.current = AT_IMPORT

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from nanoemox.checkpoints.load import load_model
 from nanoemox.files.errors import ArgumentError
+from nanoemox.files.text import given_text
 from nanoemox.inference import decoding
 from nanoemox.inference.dialogue import checked_turns
 from nanoemox.inference.results import Analysis, Answers, Dialogue, Request, TaskResult
@@ -150,7 +151,10 @@ class EmotionAnalyzer:
         # What is misspelt is an error before the file is read.
         select(tasks)
         check_candidates(candidates or {}, tasks)
-        turns = checked_turns(dialogue)
+        text = given_text(text)
+        turns = [
+            turn for turn in checked_turns(dialogue) or () if given_text(turn["text"], "dialogue")
+        ] or None
         started = time.perf_counter()
         if clip is None:
             media = empty_clip("only words were given")

@@ -12,13 +12,14 @@ The stamps in a file are of three kinds (`Source.stamps`). "presentation": each 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import chain
 from typing import Any, Self
 
 from av.video.frame import PictureType
 
+from nanoemox.media import old_pyav
 from nanoemox.media.container import Source, decoded_packets, go_to, packets
 from nanoemox.media.untrusted import MAX_PIXELS
 
@@ -28,6 +29,7 @@ NEAR_START_S = 1.0  # what begins so early is read from the beginning
 EARLIER_S = (0.0, 2.0, 10.0, 60.0)  # how far to step back when a seek lands behind its target
 GAP_S = 0.04  # times this far from where the samples end are a gap; less is the rounding of stamps
 SETTLED_S = 0.25  # of audio is decoded ahead, so that decoder and resampler have settled
+_CHUNK_HEAD = 8  # bytes before the data of a packet of AVI
 _REORDER_S = 5.0  # packets are not further out of order
 _BACKWARDS_S = 0.5  # stamps that fall back further begin anew, as where two recordings were joined
 _THREADED_PIXELS = 800_000  # above this, more threads than one pay
@@ -37,12 +39,22 @@ class TimesBeginAnew(Exception):  # noqa: N818 (the reader catches it and counts
     """The stamps of a file fall back in the middle, so they do not say when a frame is shown."""
 
 
-def packet_s(packet: Any, source: Source) -> float | None:
-    """When a packet of video is shown, or decoded where the file only tells that; None: it does not say."""
-    stamp = packet.pts
-    if source.stamps == "decoding" or stamp is None:
-        stamp = packet.dts
-    return None if stamp is None else float(stamp * packet.time_base) - source.start_s
+def packet_clock(source: Source, stream: Any) -> Callable[[Any], float | None]:
+    """A function that tells when a packet of video is shown, or decoded where the file only tells that.
+
+    It gives None where the file says nothing. In AVI the index tells: after a seek FFmpeg miscounts dropped frames.
+    """
+    indexed: dict[int, int] = {}
+    if source.stamps == "decoding":
+        indexed = {entry.pos + _CHUNK_HEAD: entry.timestamp for entry in old_pyav.index_entries(stream) or ()}
+
+    def clock(packet: Any) -> float | None:
+        stamp = packet.pts
+        if source.stamps == "decoding" or stamp is None:
+            stamp = indexed.get(packet.pos, packet.dts)
+        return None if stamp is None else float(stamp * packet.time_base) - source.start_s
+
+    return clock
 
 
 def first_shown(times: list[float], lo: float, hi: float) -> int:
@@ -85,11 +97,12 @@ def _stamps(source: Source, from_s: float | None, hi: float) -> list[float]:
     with source.reading("video") as (container, stream):
         if from_s is not None:
             go_to(container, stream, source, from_s)
+        clock = packet_clock(source, stream)
         for packet in packets(container, stream):
             if not packet.size or packet.is_discard:
                 continue
             keys += packet.is_keyframe
-            at_s = packet_s(packet, source)
+            at_s = clock(packet)
             at_s = count / source.frame_rate_hz if at_s is None or source.stamps == "none" else at_s
             decoded_s = at_s if packet.dts is None else float(packet.dts * packet.time_base)
             if packet.dts is not None and decoded_s < highest - _BACKWARDS_S and source.stamps != "none":
@@ -205,9 +218,10 @@ class FrameReader(_Reader):
 
     def _numbered(self, stamps: list[float]) -> Iterator[Any]:
         """Packets that carry their number in place of their time; their times go to `stamps`."""
+        clock = packet_clock(self.source, self.stream)
         for packet in packets(self.container, self.stream):
             if packet.size:
-                at_s = packet_s(packet, self.source)
+                at_s = clock(packet)
                 before_s = stamps[-1] + 1 / self.source.frame_rate_hz if stamps else 0.0
                 packet.pts, packet.dts = len(stamps), None
                 stamps.append(before_s if at_s is None else at_s)

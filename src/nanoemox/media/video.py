@@ -31,7 +31,7 @@ from nanoemox.media.timeline import (
     FrameReader,
     TimesBeginAnew,
     frame_times,
-    packet_s,
+    packet_clock,
 )
 from nanoemox.media.untrusted import refuse
 
@@ -261,9 +261,10 @@ def _by_groups(source: Source, reader: FrameReader, vlen: int) -> Callable[[int]
         times: list[float] = []
         with source.reading("video") as (container, stream):
             go_to(container, stream, source, stamps[group] * tb - source.start_s)
+            clock = packet_clock(source, stream)
             for packet in packets(container, stream):
                 if packet.size and packet.dts is not None and packet.dts >= stamps[group]:
-                    times.append(packet_s(packet, source) or 0.0)
+                    times.append(clock(packet) or 0.0)
                 if len(times) >= end - begin:
                     break
         times.sort()

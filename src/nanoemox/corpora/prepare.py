@@ -1,7 +1,7 @@
 """Public corpora -> manifests: one reader each, for the download and for the published preparation of it.
 
 ```python
-from nanoemox.corpora import prepare
+from nanoemox.corpora.prepare import prepare
 
 print(prepare("meld", "downloads/MELD.Raw", "downloads/MELD.Raw/meld.jsonl").summary())
 ```
@@ -26,21 +26,30 @@ from nanoemox.corpora.corpus import Corpus
 from nanoemox.corpora.folder import Folder, Problem
 from nanoemox.corpora.readers import (
     avamerg,
+    caer,
+    caer_ferv39k,
+    ch_sims,
+    ch_sims_v2,
+    cmu_mosei,
+    cmu_mosi,
     crema_d,
     dfew,
     emer,
     emodb,
-    faces_in_video,
+    ferv39k,
     iemocap,
     m3ed,
     meld,
+    mer2023,
+    mer2024,
     mer2025,
-    mer_challenge,
+    mer_caption_plus,
     merr,
+    merr_coarse,
     mintrec,
-    mosi,
+    mintrec2,
+    ov_merd,
     ravdess,
-    sims,
 )
 from nanoemox.corpora.tables import CorpusError
 from nanoemox.data.manifest import wrong_line
@@ -52,26 +61,26 @@ CORPORA: dict[str, Corpus] = {
     for corpus in (
         crema_d.CORPUS,
         m3ed.CORPUS,
-        faces_in_video.CAER,
-        faces_in_video.FERV39K,
-        faces_in_video.CAER_FERV39K,
-        mintrec.MINTREC,
-        mintrec.MINTREC2,
-        mer2025.MER_CAPTION_PLUS,
-        mer2025.OV_MERD,
-        mer2025.MER2025,
-        merr.FINE,
-        merr.COARSE,
+        caer.CORPUS,
+        ferv39k.CORPUS,
+        caer_ferv39k.CORPUS,
+        mintrec.CORPUS,
+        mintrec2.CORPUS,
+        mer_caption_plus.CORPUS,
+        ov_merd.CORPUS,
+        mer2025.CORPUS,
+        merr.CORPUS,
+        merr_coarse.CORPUS,
         avamerg.CORPUS,
         meld.CORPUS,
         iemocap.FOUR_WAY,
         iemocap.SIX_WAY,
-        mosi.MOSI,
-        mosi.MOSEI,
-        sims.SIMS,
-        sims.SIMS2,
-        mer_challenge.MER2023,
-        mer_challenge.MER2024,
+        cmu_mosi.CORPUS,
+        cmu_mosei.CORPUS,
+        ch_sims.CORPUS,
+        ch_sims_v2.CORPUS,
+        mer2023.CORPUS,
+        mer2024.CORPUS,
         emer.CORPUS,
         dfew.CORPUS,
         ravdess.CORPUS,

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Literal, NoReturn, cast
 
@@ -31,6 +32,7 @@ from nanoemox.media.untrusted import (
     refuse,
     refuse_pointers,
 )
+from nanoemox.media.webp import webp_times_s
 
 # Demuxers that read other files, talk to devices or networks, or build media out of text.
 _CLOSED_FORMATS = {
@@ -58,7 +60,11 @@ _EDITED_FORMATS = {"mov,mp4,m4a,3gp,3g2,mj2"}
 _SOUGHT_FORMATS = _STAMPED_FORMATS | {"avi"}
 _PICTURE_FORMATS = {"gif", "apng", "ico", "jpegxl_anim", "webp"}
 READ_THROUGH_BYTES = 64_000_000  # files up to here are read to their end to know where that is
-_PICTURE_BRANDS = {"avif", "heic", "heix", "mif1"}  # pictures in an MP4 box
+_PICTURE_BRANDS = {  # pictures in an MP4 box; some are films with a still for their cover
+    *("avif", "avis", "mif1", "mif2", "msf1", "miaf"),
+    *("heic", "heix", "heim", "heis", "hevc", "hevx", "hevm", "hevs", "avci", "avcs"),
+}
+_WHOLE_FORMATS = {"gif", "apng"}  # each picture changes the one before, whatever the index says
 
 
 class _Unnamed:
@@ -109,6 +115,7 @@ class Source:
     pixel_aspect: float = 1.0  # width of a pixel over its height
     audio_end_s: float | None = None  # as the container states it
     sample_rate_hz: int = 0
+    webp_times_s: tuple[float, ...] = ()  # of an animated WebP: when each picture begins, and the end
 
     @contextmanager
     def reading(self, kind: str) -> Iterator[tuple[InputContainer, Any]]:
@@ -142,6 +149,9 @@ def inspect(path: Path) -> Source:
         video, audio = video_stream(container), audio_stream(container)
         name, brand = container.format.name, container.metadata.get("major_brand")
         picture = name.endswith("_pipe") or name in _PICTURE_FORMATS or brand in _PICTURE_BRANDS
+        webp = tuple(webp_times_s(path)) if name.startswith("webp") else ()
+        if picture and (len(webp) > 2 or (video is not None and _moves(container, video))):
+            picture = False
         if video is None and audio is None:
             kinds = sorted({stream.type or "unknown" for stream in container.streams})
             refuse(
@@ -155,7 +165,7 @@ def inspect(path: Path) -> Source:
             check_size(path, video_context.width, video_context.height, moving=not picture)
         start_s = (container.start_time or 0) / av.time_base
         duration = container.duration
-        duration_s = duration / av.time_base if duration and duration > 0 else None
+        duration_s = webp[-1] if webp else duration / av.time_base if duration and duration > 0 else None
         if duration_s is not None and name == "matroska,webm" and 0 < start_s < duration_s:
             duration_s -= start_s  # Matroska counts from 0, wherever its first stamp lies
         audio_end_s = _stated_end_s(audio, start_s)
@@ -166,7 +176,7 @@ def inspect(path: Path) -> Source:
         stamps: Literal["presentation", "decoding", "none"] = "presentation"
         if name == "avi":
             stamps = "decoding"
-        elif video is not None and video.start_time is None:
+        elif video is not None and video.start_time is None and name not in _WHOLE_FORMATS:
             stamps = "none"
         return Source(
             path=path,
@@ -188,6 +198,7 @@ def inspect(path: Path) -> Source:
             pixel_aspect=float(getattr(video, "sample_aspect_ratio", None) or 1),
             audio_end_s=audio_end_s,
             sample_rate_hz=0 if audio_context is None else audio_context.sample_rate,
+            webp_times_s=webp,
         )
 
 
@@ -231,6 +242,13 @@ def _stated_end_s(stream: Any, start_s: float) -> float | None:
     return float(begin + stream.duration * stream.time_base) - start_s
 
 
+def _moves(container: InputContainer, video: Any) -> bool:
+    """Whether a format of pictures holds more than one of them in a row."""
+    if container.format.name in _WHOLE_FORMATS:
+        return sum(1 for _ in islice((p for p in packets(container, video) if p.size), 2)) > 1
+    return not container.format.name.endswith("_pipe") and video.frames > 1
+
+
 def _frame_rate_hz(video: Any) -> float:
     """Frames a second, as well as the file tells."""
     for name in ("average_rate", "guessed_rate", "base_rate"):
@@ -241,11 +259,18 @@ def _frame_rate_hz(video: Any) -> float:
 
 
 def video_stream(container: InputContainer) -> Any:
-    """The first video stream that is not the cover picture of a record, or None."""
-    for stream in container.streams.video:
-        if not stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails):
-            return stream
-    return None
+    """The first video stream that is not the cover picture of a record, or None.
+
+    In a file of pictures it is the one that moves, or else the one that the file itself names first.
+    """
+    streams = [
+        stream
+        for stream in container.streams.video
+        if not stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails)
+    ]
+    if container.metadata.get("major_brand") in _PICTURE_BRANDS:
+        streams.sort(key=lambda stream: (stream.frames < 2, not stream.disposition & Disposition.default))
+    return streams[0] if streams else None
 
 
 def audio_stream(container: InputContainer) -> Any:

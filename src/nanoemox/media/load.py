@@ -28,12 +28,12 @@ from nanoemox.media.clip import (
     frame_indices,
 )
 from nanoemox.media.container import Source, inspect, track_end_s
+from nanoemox.media.endings import PICTURE_ENDINGS
 from nanoemox.media.timeline import TimesBeginAnew, frame_times
 from nanoemox.media.untrusted import refuse, shown
 from nanoemox.media.video import VideoFrames, read_folder, read_frames
 
 FOLDER_FPS = 25.0  # of a folder of pictures without audio
-PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
 _TOO_SHORT_S = 1e-3
 
 
@@ -171,7 +171,7 @@ def load_frames_dir(
     # List the pictures in the order of their numbers.
     try:
         names = [
-            entry.name for entry in os.scandir(path) if Path(entry.name).suffix.lower() in PICTURE_SUFFIXES
+            entry.name for entry in os.scandir(path) if Path(entry.name).suffix.lower() in PICTURE_ENDINGS
         ]
     except OSError as error:
         refuse(path, f"is a folder that cannot be listed ({error.strerror})", "change its permissions")

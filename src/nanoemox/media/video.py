@@ -25,15 +25,19 @@ from numpy.typing import NDArray
 from nanoemox.media import old_pyav
 from nanoemox.media.clip import CodedWarning, frame_indices
 from nanoemox.media.container import Source, go_to, packets, track_end_s
+from nanoemox.media.stills import read_tiles
+from nanoemox.media.tiles import grid_of
 from nanoemox.media.timeline import (
     EPSILON_S,
     SHOWN_S,
     FrameReader,
     TimesBeginAnew,
+    first_shown,
     frame_times,
     packet_clock,
 )
-from nanoemox.media.untrusted import refuse
+from nanoemox.media.untrusted import open_file, refuse
+from nanoemox.media.webp import webp_pictures, webp_times_s
 
 LONGEST_SIDE_PX = 1280  # frames are kept at their own size up to this
 DECODE_THROUGH_FRAMES = 1000  # up to here a video is decoded from end to end (40 s at 25 fps)
@@ -42,6 +46,7 @@ COUNT_BYTES = 64_000_000  # files up to here have their frames counted where the
 FRAMES_PER_SEEK = 3000  # how far to decode towards a target when key frames lie far apart
 _NEAR_S = 1.0  # what is no further ahead is found by decoding on
 _ROUNDING_S = 0.001  # of the times in many files
+_TILE = 1 << 19  # AV_DISPOSITION_DEPENDENT, which PyAV has no name for
 _SIDE_DATA_KINDS = 48  # more than FFmpeg has
 
 
@@ -69,6 +74,8 @@ def read_frames(source: Source, n: int, start_s: float | None, end_s: float | No
     """
     if source.picture:
         return _still(source, n)
+    if source.webp_times_s:
+        return _webp(source, n, start_s or 0.0, math.inf if end_s is None else end_s)
     lo, hi = -math.inf if start_s is None else start_s, math.inf if end_s is None else end_s
     whole = start_s is None and end_s is None
     through = min(DECODE_THROUGH_FRAMES, DECODE_THROUGH_PIXELS // max(source.pixels, 1))
@@ -98,11 +105,49 @@ def read_frames(source: Source, n: int, start_s: float | None, end_s: float | No
 
 
 def _still(source: Source, n: int) -> VideoFrames | None:
+    """The one picture, from tiles or by Pillow where FFmpeg does not give all of it."""
+    whole: NDArray[np.uint8] | None = None
+    with open_file(source.path) as file:
+        grid = grid_of(source.path, file)
+    if grid is not None:
+        whole = read_tiles(source.path, grid)
+    elif webp_times_s(source.path):
+        whole = next(iter(webp_pictures(source.path, [0])), None)
+    if whole is not None:
+        picture = _shown(av.VideoFrame.from_ndarray(whole, format="rgb24"), source)
+        return VideoFrames(np.repeat(picture[None], n, axis=0), (0.0,) * n, 0.0)
     with FrameReader(source) as reader:
+        if reader.stream.disposition & _TILE:
+            refuse(
+                source.path, "is a picture in tiles, whose order cannot be read", "convert it to JPEG or PNG"
+            )
         for _, frame in reader.frames_from(0.0):
             picture = _shown(frame, source)
             return VideoFrames(np.repeat(picture[None], n, axis=0), (0.0,) * n, 0.0)
     return None
+
+
+def _webp(source: Source, n: int, lo: float, hi: float) -> VideoFrames | None:
+    """The frames of an animated WebP that are on the screen in [lo, hi)."""
+    times = source.webp_times_s
+    first = first_shown(list(times[:-1]), lo, hi)
+    last = min(bisect_left(times, hi - EPSILON_S), len(times) - 1)
+    if first >= last or lo >= times[-1]:
+        return None
+    indices = [first + i for i in frame_indices(last - first, n)]
+    pictures = webp_pictures(source.path, indices)
+    if not pictures:
+        return None
+    shown = [_shown(av.VideoFrame.from_ndarray(each, format="rgb24"), source) for each in pictures]
+    warnings: list[CodedWarning] = []
+    if len(shown) < n:  # the last one that can be decoded stands for those after it
+        there, wanted = len(set(indices[: len(shown)])), len(set(indices))
+        damage = f"the video is damaged or cut off: {there} of the {wanted} frames wanted could be decoded"
+        warnings.append(CodedWarning("video_damaged", damage))
+        indices = indices[: len(shown)] + [indices[len(shown) - 1]] * (n - len(shown))
+        shown += [shown[-1]] * (n - len(shown))
+    shown_at_s = tuple(round(max(times[i], lo), 6) for i in indices)
+    return VideoFrames(_stack(shown), shown_at_s, min(times[last], hi) - lo, tuple(warnings))
 
 
 def _shown(frame: Any, source: Source) -> NDArray[np.uint8]:

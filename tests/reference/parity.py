@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from tests.reference import metric_checks, model_checks, table_checks
+from tests.reference import lightmer_checks, metric_checks, model_checks, table_checks
 from tests.reference.common import Result
 
 CHECKS: dict[str, Callable[[Path], Result]] = {
@@ -30,6 +30,10 @@ CHECKS: dict[str, Callable[[Path], Result]] = {
     "clip_encoder_*.safetensors": model_checks.check_clip_encoder,
     "hubert_encoder_*.safetensors": model_checks.check_hubert_encoder,
     "affectgpt_attention_*.safetensors": model_checks.check_affectgpt_attention,
+    "lightmer_adapters_*.safetensors": lightmer_checks.check_adapters,
+    "lightmer_clip_*.safetensors": lightmer_checks.check_clip,
+    "lightmer_hubert_*.safetensors": lightmer_checks.check_hubert,
+    "lightmer_faces_*.safetensors": lightmer_checks.check_faces,
     "param_counts.json": table_checks.check_param_counts,
     "nanoemox_param_table.json": table_checks.check_nanoemox_param_table,
     "facial_param_table.json": table_checks.check_facial_param_table,

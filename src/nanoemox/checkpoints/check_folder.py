@@ -16,7 +16,13 @@ from nanoemox.checkpoints.json_files import keys_within, shown
 from nanoemox.checkpoints.weight_files import WeightsError, check_values, listed, open_weights, read_object
 from nanoemox.files.validation import first_wrong
 from nanoemox.media.clip import SAMPLE_RATE_HZ
-from nanoemox.model.configuration_nanoemox import LARGEST_SIDE_PX, PART_CONFIGS, PLACEHOLDERS, NanoEmoXConfig
+from nanoemox.model.configuration_nanoemox import (
+    LARGEST_SIDE_PX,
+    PART_CONFIGS,
+    PLACEHOLDERS,
+    NanoEmoXConfig,
+    part_class,
+)
 from nanoemox.model.parts import parameter_shapes, skeleton_of
 from nanoemox.model.remote_code import AUTO_MAP
 
@@ -244,13 +250,14 @@ def check_no_code(path: Path, fields: dict[str, Any], own: bool = True) -> None:
 def check_config(path: Path) -> None:
     """Refuse keys of config.json that would take the place of what the configuration itself does."""
     fields = read_object(path)
-    parts: list[tuple[str, Any, type]] = [("", fields, NanoEmoXConfig)]
-    parts += [(f"{name}.", fields[name], form) for name, form in PART_CONFIGS.items() if name in fields]
-    for at, values, form in parts:
+    for name in ("", *(name for name in PART_CONFIGS if name in fields)):
+        at, values = f"{name}." if name else "", fields[name] if name else fields
         if not isinstance(values, dict):
-            raise WeightsError(
-                f"{path}: {at[:-1]}: expected an object in braces, got {shown(values)}; {AGAIN}"
-            )
+            raise WeightsError(f"{path}: {name}: expected an object in braces, got {shown(values)}; {AGAIN}")
+        try:
+            form = part_class(name, values) if name else NanoEmoXConfig
+        except ValueError as error:
+            raise WeightsError(f"{path}: {at}{error}; {AGAIN}") from error
         for key in values:
             here = getattr(form, key, None)
             if key.startswith("__") or callable(here) or (isinstance(here, property) and here.fset is None):

@@ -20,6 +20,7 @@ from transformers import (
     HubertConfig,
     PreTrainedConfig,
     Qwen2Config,
+    Qwen3Config,
 )
 from transformers.models.swin.modeling_swin import SwinRelativePositionBias
 
@@ -33,7 +34,7 @@ _FACE_PREFIX = "facial_encoder.facexformer."
 _KINDS: dict[str, tuple[str, ...]] = {
     "vision_encoder": ("clip", "clip_vision_model"),
     "audio_encoder": ("hubert",),
-    "lm": ("qwen2",),
+    "lm": ("qwen2", "qwen3"),
 }
 # What a source holds beside what the model uses, by part.
 UNUSED = {
@@ -93,7 +94,12 @@ def hub_part(part: str, name: str, revision: str | None) -> Part:
             "name the right folder"
         )
     config: Any
-    forms = {"clip_vision_model": CLIPVisionConfig, "hubert": HubertConfig, "qwen2": Qwen2Config}
+    forms = {
+        "clip_vision_model": CLIPVisionConfig,
+        "hubert": HubertConfig,
+        "qwen2": Qwen2Config,
+        "qwen3": Qwen3Config,
+    }
     try:
         if kind == "clip":
             whole = CLIPConfig.from_dict(fields)
@@ -192,7 +198,7 @@ def _described(part: str) -> str:
         "vision_encoder": "CLIP",
         "audio_encoder": "HuBERT",
         "face_encoder": "FaceXFormer",
-        "lm": "Qwen2.5",
+        "lm": "Qwen2.5 or Qwen3",
     }
     return kinds[part]
 

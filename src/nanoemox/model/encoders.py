@@ -29,14 +29,14 @@ class VisionEncoder(nn.Module):
     def __init__(self, config: NanoEmoXConfig) -> None:
         super().__init__()
         self.feature_layer = config.vision_feature_layer % (config.vision_config.num_hidden_layers + 1)
-        self.fusion_layers = tuple(config.vision_fusion_layers)
+        self.fusion_layers = config.read_fusion_layers[0]
         self.model = CLIPVisionModel(config.vision_config)
         self.projection = None  # CLIP's own, to the width it shares with text
         if config.vision_projected:
             self.projection = nn.Linear(config.vision_config.hidden_size, config.video_width, bias=False)
 
-    def forward(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
-        """Pixels [B, T, 3, H, W] -> features [B, T, D], fusion features [B, T, 3 D]."""
+    def forward(self, pixel_values: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Pixels [B, T, 3, H, W] -> features [B, T, D], fusion features [B, T, 3 D] if any expert reads them."""
         batch, frames = pixel_values.shape[:2]
         wanted = [self.feature_layer, *self.fusion_layers]
         frame_rows = pixel_values.flatten(0, 1).to(self.model.dtype)  # [B T, 3, H, W]
@@ -49,7 +49,8 @@ class VisionEncoder(nn.Module):
         main = cls[self.feature_layer]
         if self.projection is not None:
             main = self.projection(output.pooler_output).unflatten(0, (batch, frames))
-        return main, torch.cat([cls[layer] for layer in self.fusion_layers], dim=-1)
+        fusion = [cls[layer] for layer in self.fusion_layers]
+        return main, torch.cat(fusion, dim=-1) if fusion else None
 
 
 class AudioEncoder(nn.Module):
@@ -58,11 +59,11 @@ class AudioEncoder(nn.Module):
     def __init__(self, config: NanoEmoXConfig) -> None:
         super().__init__()
         self.feature_layers = config.audio_feature_layers
-        self.fusion_layers = tuple(config.audio_fusion_layers)
+        self.fusion_layers = config.read_fusion_layers[1]
         self.model = HubertModel(config.audio_config)
 
-    def forward(self, input_values: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalised sound [B, C, L] -> features [B, C, D], fusion features [B, C, 3 D]."""
+    def forward(self, input_values: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Normalised sound [B, C, L] -> features [B, C, D], fusion features [B, C, 3 D] if any expert reads them."""
         batch, windows = input_values.shape[:2]
         window_rows = input_values.flatten(0, 1).to(self.model.dtype)  # [B C, L]
         # Before 5.23 transformers draws a random number for each layer in evaluation too: what follows must not notice.
@@ -72,7 +73,8 @@ class AudioEncoder(nn.Module):
         states = [*output.hidden_states[:-1], output.last_hidden_state]  # [B C, time steps, D] each
         means = [state.mean(dim=1).unflatten(0, (batch, windows)) for state in states]  # [B, C, D] each
         features = torch.stack(means[-self.feature_layers :]).mean(dim=0)  # [B, C, D]
-        return features, torch.cat([means[layer] for layer in self.fusion_layers], dim=-1)
+        fusion = [means[layer] for layer in self.fusion_layers]
+        return features, torch.cat(fusion, dim=-1) if fusion else None
 
 
 class FaceEncoder(nn.Module):

@@ -18,10 +18,10 @@ from typing import Any, ClassVar, TypeAlias
 import torch
 from torch import Tensor, nn
 from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
     AutoModelForMultimodalLM,
     GenerationMixin,
     PreTrainedModel,
-    Qwen2ForCausalLM,
 )
 from transformers import initialization as init
 from transformers.modeling_outputs import CausalLMOutputWithPast
@@ -70,7 +70,12 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
     input_modalities = ("video", "image", "audio", "text")
     supports_gradient_checkpointing = True
     _supports_sdpa = True
-    _no_split_modules: ClassVar[list[str]] = ["Qwen2DecoderLayer", "CLIPEncoderLayer", "SwinStage"]
+    _no_split_modules: ClassVar[list[str]] = [
+        "Qwen2DecoderLayer",
+        "Qwen3DecoderLayer",
+        "CLIPEncoderLayer",
+        "SwinStage",
+    ]
 
     def __init__(self, config: NanoEmoXConfig) -> None:
         super().__init__(config)
@@ -88,7 +93,7 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
         )
         self.face_adapter: FaceAdapter | None = face_adapter
         self.fusion: Fusion = FUSION_TYPES[config.fusion_type](config)
-        self.language_model = Qwen2ForCausalLM(config.text_config)
+        self.language_model = MODEL_FOR_CAUSAL_LM_MAPPING[type(config.text_config)](config.text_config)
         self.generation_config.suppress_tokens = list(config.placeholder_ids.values())
         self.generation_config.max_new_tokens = MAX_NEW_TOKENS
         # Else transformers drops keys of our own (task_max_new_tokens) when the file is read again.
@@ -171,11 +176,13 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
         """
         features: dict[str, Tensor] = {}
         if pixel_values_videos is not None:
-            features["video_features"], features["video_fusion_features"] = self.vision_encoder(
-                pixel_values_videos
-            )
+            features["video_features"], fusion = self.vision_encoder(pixel_values_videos)
+            if fusion is not None:
+                features["video_fusion_features"] = fusion
         if input_values is not None:
-            features["audio_features"], features["audio_fusion_features"] = self.audio_encoder(input_values)
+            features["audio_features"], fusion = self.audio_encoder(input_values)
+            if fusion is not None:
+                features["audio_fusion_features"] = fusion
         if face_pixel_values is not None and self.face_encoder is not None:
             features["face_features"] = self.face_encoder(face_pixel_values)
         return features

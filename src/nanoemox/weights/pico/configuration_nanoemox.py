@@ -1,9 +1,10 @@
-"""Every size of the model in one object, and the three presets that fill it (presets/*.json).
+"""Every size of the model in one object, and the presets that fill it (presets/*.json).
 
 `nano` is the 2.2 B model of the paper (Nano-EmoX, arXiv 2603.02123; sizes as in the official code):
 CLIP ViT-L/14, chinese-hubert-large, FaceXFormer's Swin-B and Qwen2.5-1.5B-Instruct. `pico` has the same parts
 in the same order at about eleven million parameters, small enough to train and run on a laptop. `affectgpt` is
-AffectGPT (arXiv 2501.16566), whose official weights can be converted.
+AffectGPT (arXiv 2501.16566), whose official weights can be converted, and `light-mer` is Light-MER (arXiv
+2607.12787), AffectGPT's form on small backbones.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from transformers import (
+    CONFIG_MAPPING,
     AutoConfig,
     Blip2QFormerConfig,
     CLIPVisionConfig,
@@ -23,6 +25,7 @@ from transformers import (
     SwinConfig,
 )
 from transformers.activations import ACT2FN
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 # The four kinds of placeholder in prompt order, each with its special token.
 PLACEHOLDERS: dict[str, str] = {
@@ -32,7 +35,7 @@ PLACEHOLDERS: dict[str, str] = {
     "video": "<|frame_pad|>",
 }
 
-# The parts that have a configuration of their own.
+# The parts that have a configuration of their own; that of the language model follows its model_type.
 PART_CONFIGS: dict[str, type[PreTrainedConfig]] = {
     "vision_config": CLIPVisionConfig,
     "audio_config": HubertConfig,
@@ -41,7 +44,7 @@ PART_CONFIGS: dict[str, type[PreTrainedConfig]] = {
     "text_config": Qwen2Config,
 }
 # The sizes that lie beside this file in presets/, one JSON file each.
-PRESETS = ("nano", "pico", "affectgpt")
+PRESETS = ("nano", "pico", "affectgpt", "light-mer")
 
 # Part name (as everywhere: recipes, `nanoemox info`, docs) -> attribute of NanoEmoXForConditionalGeneration.
 PARTS: dict[str, str] = {
@@ -153,7 +156,7 @@ class NanoEmoXConfig(PreTrainedConfig):
         audio_config: The audio encoder (HuBERT).
         face_config: The face encoder (Swin).
         qformer_config: Both Q-Former adapters.
-        text_config: The language model (Qwen2).
+        text_config: The language model: Qwen2, or the decoder that its model_type names.
         max_frames: Rows of the position embedding for frames (32 in the official code).
         max_audio_windows: Rows of the position embedding for audio windows (8 in the official code).
         video_tokens: Placeholders of the video in a prompt.
@@ -196,7 +199,7 @@ class NanoEmoXConfig(PreTrainedConfig):
     audio_config: HubertConfig = field(default_factory=HubertConfig)
     face_config: SwinConfig = field(default_factory=SwinConfig)
     qformer_config: Blip2QFormerConfig = field(default_factory=Blip2QFormerConfig)
-    text_config: Qwen2Config = field(default_factory=Qwen2Config)
+    text_config: PreTrainedConfig = field(default_factory=Qwen2Config)
     max_frames: int = 32
     max_audio_windows: int = 8
     video_tokens: int = 32
@@ -227,11 +230,11 @@ class NanoEmoXConfig(PreTrainedConfig):
     training_domain: str | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
-        for name, part in PART_CONFIGS.items():  # transformers does it by itself only from 5.20
+        for name in PART_CONFIGS:  # transformers does it by itself only from 5.20
             given = getattr(self, name)
             if given is None or isinstance(given, dict):
                 try:
-                    setattr(self, name, part(**(given or {})))
+                    setattr(self, name, part_class(name, given or {})(**(given or {})))
                 except Exception as error:  # transformers checks types; its errors do not say in which part
                     raise ValueError(f"{name}: {' '.join(str(error).split())}") from error
         super().__post_init__(**kwargs)
@@ -244,6 +247,8 @@ class NanoEmoXConfig(PreTrainedConfig):
         for part, bounds in BOUNDS.items():
             config = getattr(self, part) if part else self
             for name, (low, high) in bounds.items():
+                if part == "text_config" and not hasattr(config, name):
+                    continue  # decoders name their fields in several ways
                 given, at = getattr(config, name), f"{part}.{name}" if part else name
                 for value in given if isinstance(given, (list, tuple)) and name in _LISTS else [given]:
                     kinds = int if isinstance(high, int) else (int, float)
@@ -279,6 +284,7 @@ class NanoEmoXConfig(PreTrainedConfig):
                 ("qformer_config", self.qformer_config),
                 ("text_config", text),
             )
+            if not getattr(config, "head_dim", None)  # Qwen3's heads have a width of their own
         ]
         divisions += [
             (
@@ -317,10 +323,11 @@ class NanoEmoXConfig(PreTrainedConfig):
             raise ValueError(
                 f"audio_config.feat_extract_norm: expected group or layer, got {audio.feat_extract_norm!r}"
             )
-        if text.hidden_size // text.num_attention_heads % 2:
+        head_width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+        if not isinstance(head_width, int) or not 0 < head_width <= _WIDTH[1] or head_width % 2:
             raise ValueError(
                 "text_config: expected heads of an even width, since positions turn pairs of numbers, got "
-                f"{text.hidden_size // text.num_attention_heads}"
+                f"{head_width}"
             )
         layers = vision.num_hidden_layers
         if not -layers - 1 <= self.vision_feature_layer <= layers:
@@ -338,6 +345,8 @@ class NanoEmoXConfig(PreTrainedConfig):
             ("audio_fusion_layers", self.audio_fusion_layers, self.audio_config),
         ):
             layers = encoder.num_hidden_layers
+            if self.fusion_type != "experts":
+                continue  # nothing reads them
             if len(read) != self.fusion_experts or not all(
                 isinstance(layer, int) and 0 <= layer <= layers for layer in read
             ):
@@ -345,6 +354,13 @@ class NanoEmoXConfig(PreTrainedConfig):
                     f"{name}: expected {self.fusion_experts} hidden states from 0 to {layers}, one per "
                     f"expert, got {list(read)}; change {name} or fusion_experts"
                 )
+
+    @property
+    def read_fusion_layers(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The hidden states of video and audio encoder that the fusion reads; only its experts read any."""
+        if self.fusion_type != "experts":
+            return (), ()
+        return tuple(self.vision_fusion_layers), tuple(self.audio_fusion_layers)
 
     @property
     def video_width(self) -> int:
@@ -365,7 +381,7 @@ class NanoEmoXConfig(PreTrainedConfig):
 
     @classmethod
     def preset(cls, name: str, tokenizer: Any = None) -> NanoEmoXConfig:
-        """The configuration called `name` ("pico", "nano", "affectgpt"), fitted to `tokenizer` when one is given."""
+        """The configuration called `name` (one of PRESETS), fitted to `tokenizer` when one is given."""
         config = cls(**preset_fields(name))
         if tokenizer is not None:
             config.fit_tokenizer(tokenizer, exact=name == "pico")
@@ -390,6 +406,28 @@ class NanoEmoXConfig(PreTrainedConfig):
         self.text_config.bos_token_id = tokenizer.bos_token_id
         self.text_config.eos_token_id = tokenizer.eos_token_id
         self.text_config.pad_token_id = tokenizer.pad_token_id
+
+
+def part_class(name: str, fields: dict[str, Any]) -> type[PreTrainedConfig]:
+    """The class of a part's configuration; the language model's follows the `model_type` among its fields.
+
+    Args:
+        name: One of PART_CONFIGS.
+        fields: What the part's configuration holds.
+
+    Returns:
+        The class.
+
+    Raises:
+        ValueError: If transformers knows no language model of this type.
+    """
+    kind = fields.get("model_type")
+    if name != "text_config" or kind is None:
+        return PART_CONFIGS[name]
+    if not isinstance(kind, str) or kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
+        raise ValueError(f"model_type: expected a language model that transformers builds, got {kind!r}")
+    found: type[PreTrainedConfig] = CONFIG_MAPPING[kind]
+    return found
 
 
 def preset_fields(name: str) -> dict[str, Any]:

@@ -1,0 +1,188 @@
+"""Parity with Light-MER's own code: its backbones' features, face pictures, prompts, checkpoints, a model end to end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import Wav2Vec2FeatureExtractor
+
+from nanoemox.media.clip import FRAMES_PER_CLIP, WINDOW, frame_indices
+from nanoemox.model.affectgpt import AttentionAdapter, AttentionFusion, opencv_resized
+from nanoemox.model.clip_processor import normalised_sound, picture_processor
+from nanoemox.model.configuration_nanoemox import NanoEmoXConfig, preset_fields
+from nanoemox.model.encoders import AudioEncoder, VisionEncoder
+from tests.reference.common import Reference, Result, load, rule_state, rule_values
+
+CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+
+
+def config_of(**changes: Any) -> NanoEmoXConfig:
+    """The configuration of Light-MER with some sizes changed; a dict changes a part's own configuration."""
+    fields = preset_fields("light-mer")
+    for name, value in changes.items():
+        fields[name] = {**fields[name], **value} if isinstance(value, dict) else value
+    return NanoEmoXConfig(**fields)
+
+
+def picture(frames: int, height: int, width: int, a: int, b: int) -> NDArray[np.uint8]:
+    """The pictures of the reference set's README, [T, H, W, 3]."""
+    t, y, x, c = np.ogrid[:frames, :height, :width, :3]
+    return ((a * x + b * y + 37 * c + 61 * t + ((x * y) >> 5) + ((x ^ y) & 31)) % 256).astype(np.uint8)
+
+
+def sound(windows: int, salt: int) -> NDArray[np.float32]:
+    """The sound of the reference set's README, [C, 32000]."""
+    n = np.arange(WINDOW)
+    rows = [
+        0.3 * np.sin(0.05 * (1 + 0.13 * c) * n) + 0.1 * rule_values(c, WINDOW, salt) + 0.02 * c
+        for c in range(windows)
+    ]
+    return np.stack(rows).astype(np.float32)
+
+
+def pixels(frames: NDArray[np.uint8], side: int) -> Tensor:
+    """Pictures of the encoder's own size -> [T, 3, H, W], by CLIP's preparation."""
+    processor = picture_processor(side, CLIP_MEAN, CLIP_STD)
+    return processor(list(frames), input_data_format="channels_last", return_tensors="pt")["pixel_values"]
+
+
+# ---------------------------------------------------------------------- encoders and adapters
+def check_clip(path: Path) -> Result:
+    reference, result = Reference.read(path), Result()
+    side = reference.number("image_size")
+    config = config_of(
+        vision_config={
+            "hidden_size": reference.number("hidden"),
+            "intermediate_size": reference.number("intermediate"),
+            "num_hidden_layers": reference.number("layers"),
+            "num_attention_heads": reference.number("heads"),
+            "image_size": side,
+            "patch_size": reference.number("patch"),
+            "hidden_act": reference.metadata["hidden_act"],
+            "layer_norm_eps": float(reference.metadata["layer_norm_eps"]),
+            "projection_dim": reference.number("projection"),
+        },
+    )
+    encoder = load("vision_encoder", VisionEncoder(config), reference.state)
+    a, b = json.loads(reference.metadata["picture"])
+    values = pixels(picture(reference.number("t"), side, side, a, b), side)
+    output = encoder.model(values, output_hidden_states=True)
+    ours = {
+        "features": encoder(values[None])[0],
+        "hidden_states_cls": torch.stack([state[:, 0] for state in output.hidden_states]),
+        "pixel_values_every_16th": values[:, :, ::16, ::16],
+        "pooled": output.pooler_output,
+    }
+    result.compare_all(ours, reference.outputs)
+    return result
+
+
+def check_hubert(path: Path) -> Result:
+    reference, result = Reference.read(path), Result()
+    config = config_of(
+        audio_config={
+            "hidden_size": reference.number("hidden"),
+            "intermediate_size": reference.number("intermediate"),
+            "num_hidden_layers": reference.number("layers"),
+            "num_attention_heads": reference.number("heads"),
+            "conv_dim": [reference.number("conv_dim")] * 7,
+            "conv_bias": reference.metadata["conv_bias"] == "True",
+            "do_stable_layer_norm": reference.metadata["do_stable_layer_norm"] == "True",
+            "feat_extract_norm": reference.metadata["feat_extract_norm"],
+            "layer_norm_eps": float(reference.metadata["layer_norm_eps"]),
+            "num_conv_pos_embeddings": reference.number("num_conv_pos_embeddings"),
+            "num_conv_pos_embedding_groups": reference.number("num_conv_pos_embedding_groups"),
+        },
+    )
+    encoder = load("audio_encoder", AudioEncoder(config), reference.state)
+    extractor = Wav2Vec2FeatureExtractor(do_normalize=True)
+    files = [sound(reference.number("clips"), salt) for salt in json.loads(reference.metadata["sound_salts"])]
+    together = normalised_sound(np.stack(files), extractor)  # [B, C, L], all files of a batch as one
+    flat = together.flatten(0, 1)
+    output = encoder.model(flat, output_hidden_states=True)
+    states = [*output.hidden_states[:-1], output.last_hidden_state]
+    ours = {
+        "main": encoder(together)[0],
+        "main_one_at_a_time": torch.cat(
+            [encoder(normalised_sound(one, extractor)[None])[0] for one in files]
+        ),
+        "hidden_states_timemean": torch.stack([state.mean(dim=1) for state in states]),
+        "normalised_head": flat[:, :64],
+        "normalised_stats": torch.stack([flat.mean(dim=1), flat.std(dim=1)], dim=1),
+        "steps": torch.tensor(output.last_hidden_state.shape[1]),
+    }
+    result.compare_all(ours, reference.outputs)
+    return result
+
+
+def check_adapters(path: Path) -> Result:
+    """The three adapters at their real sizes, with weights by the rule."""
+    reference, result = Reference.read(path), Result()
+    video_width, audio_width = reference.number("visual_dim"), reference.number("audio_dim")
+    config = config_of(
+        vision_config={"projection_dim": video_width},
+        audio_config={"hidden_size": audio_width, "num_attention_heads": 1},
+        text_config={"hidden_size": reference.number("llm_dim")},
+        fusion_tokens=reference.number("num_multi_query_token"),
+    )
+    modules = {
+        "video_adapter": AttentionAdapter(config, video_width, 0, reference.number("num_video_query_token")),
+        "audio_adapter": AttentionAdapter(config, audio_width, 0, reference.number("num_audio_query_token")),
+        "fusion": AttentionFusion(config),
+    }
+    state = reference.state
+    if not state:
+        shapes = {
+            name: list(parameter.shape)
+            for prefix, module in modules.items()
+            for name, parameter in official_parameters(prefix, module)
+        }
+        result.equal("parameters", sorted(shapes), json.loads(reference.metadata["parameters"]))
+        state = rule_state(shapes, reference.number("rule_salt"))
+    state = {name.replace("affectgpt_proj.", "video_proj."): value for name, value in state.items()}
+    for prefix, module in modules.items():
+        load(prefix, module, state)
+    video, audio = reference.inputs["video_features"], reference.inputs["audio_features"]
+    fusion = modules["fusion"]
+    assert isinstance(fusion, AttentionFusion)
+    ours = {
+        "video_tokens": modules["video_adapter"](video),
+        "audio_tokens": modules["audio_adapter"](audio),
+        "multi_hidden": fusion.mix(video, audio),
+        "multi_tokens": fusion(video, audio)[0],
+    }
+    result.compare_all(ours, reference.outputs)
+    return result
+
+
+def official_parameters(prefix: str, module: torch.nn.Module) -> list[tuple[str, Tensor]]:
+    """Parameters of a module under the names of AffectGPT's family."""
+    from nanoemox.checkpoints.official_names import official_name
+
+    return [
+        (official_name(name)[0].replace("video_proj.", "affectgpt_proj."), parameter)
+        for name, parameter in module.named_parameters(prefix)
+    ]
+
+
+def check_faces(path: Path) -> Result:
+    """Crops of faces -> eight pictures of 224 x 224, by OpenCV's bilinear rule; its versions differ by 1."""
+    reference, result = Reference.read(path), Result()
+    for name, case in json.loads(reference.metadata["cases"]).items():
+        crops = picture(case["frames"], case["height"], case["width"], case["a"], case["b"])
+        chosen = crops[frame_indices(len(crops), FRAMES_PER_CLIP)]
+        ours = torch.from_numpy(opencv_resized(chosen, 224)).permute(3, 0, 1, 2)  # [3, T, H, W]
+        result.equal(f"{name}.shape", list(ours.shape), case["shape"])
+        every_8th = reference.outputs[f"{name}.raw_face_every_8th"]
+        difference = (ours[:, :, ::8, ::8].int() - every_8th.int()).abs().max().item()
+        result.equal(f"{name}.raw_face_every_8th, at most 1 apart", difference <= 1, True)
+        means = ours.float().mean(dim=(2, 3))
+        off = (means - reference.outputs[f"{name}.raw_face_mean"]).abs().max().item()
+        result.equal(f"{name}.raw_face_mean, at most 0.05 apart", off <= 0.05, True)
+    return result

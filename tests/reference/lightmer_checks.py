@@ -1,4 +1,4 @@
-"""Parity with Light-MER's own code: its backbones' features, face pictures, prompts, checkpoints, a model end to end."""
+"""Parity with Light-MER's own code: its backbones' features, pictures, prompts, checkpoints, a model end to end."""
 
 from __future__ import annotations
 

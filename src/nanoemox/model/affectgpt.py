@@ -89,7 +89,7 @@ class QFormerFusion(QFormerAdapter):
 
 # ---------------------------------------------------------------------- pictures
 def opencv_resized(frames: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Frames [T, H, W, 3] -> [T, side, side, 3], as OpenCV resizes bytes (bilinear); the shape of a frame is not kept."""
+    """Frames [T, H, W, 3] -> [T, side, side, 3], as OpenCV resizes bytes (bilinear), whatever shape a frame has."""
     if frames.shape[1:3] == (side, side):
         return frames
     rows, below, of_rows = _neighbours(frames.shape[1], side)

@@ -89,7 +89,7 @@ class QFormerFusion(QFormerAdapter):
 
 # ---------------------------------------------------------------------- pictures
 def opencv_resized(frames: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Frames [T, H, W, 3] -> [T, side, side, 3], as OpenCV resizes bytes (bilinear); the shape of a frame is not kept."""
+    """Frames [T, H, W, 3] -> [T, side, side, 3], as OpenCV resizes bytes (bilinear), whatever shape a frame has."""
     if frames.shape[1:3] == (side, side):
         return frames
     rows, below, of_rows = _neighbours(frames.shape[1], side)
@@ -105,9 +105,7 @@ def opencv_resized(frames: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     return np.stack(enlarged).astype(np.uint8)
 
 
-def _neighbours(
-    length: int, side: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]:
+def _neighbours(length: int, side: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]:
     """For each new pixel of a line: the two old ones it lies between, and their weights [2, side]."""
     at = ((np.arange(side) + 0.5) * (length / side) - 0.5).astype(np.float32)
     first = np.floor(at).astype(np.int64)

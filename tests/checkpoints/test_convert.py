@@ -11,9 +11,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from nanoemox.checkpoints.assemble import assemble
-from nanoemox.checkpoints.convert import convert, write_official
-from nanoemox.checkpoints.convert import official_state as written_state
+from nanoemox.checkpoints.convert import convert
 from nanoemox.checkpoints.load import load_answer_limits
+from nanoemox.checkpoints.official_checkpoint import official_state as written_state
+from nanoemox.checkpoints.official_checkpoint import write_official
 from nanoemox.checkpoints.weight_files import WeightsError, open_weights
 from nanoemox.cli import main as cli
 from nanoemox.files.errors import OutputError

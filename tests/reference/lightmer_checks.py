@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from transformers import Wav2Vec2FeatureExtractor
+from transformers import AutoTokenizer, Wav2Vec2FeatureExtractor
 
+from nanoemox.checkpoints.affectgpt_prompts import IDS
+from nanoemox.checkpoints.get import get
+from nanoemox.checkpoints.load import load_model
+from nanoemox.inference import decoding
 from nanoemox.media.clip import FRAMES_PER_CLIP, WINDOW, frame_indices
 from nanoemox.model.affectgpt import AttentionAdapter, AttentionFusion, opencv_resized
 from nanoemox.model.clip_processor import normalised_sound, picture_processor
@@ -185,4 +191,116 @@ def check_faces(path: Path) -> Result:
         means = ours.float().mean(dim=(2, 3))
         off = (means - reference.outputs[f"{name}.raw_face_mean"]).abs().max().item()
         result.equal(f"{name}.raw_face_mean, at most 0.05 apart", off <= 0.05, True)
+    return result
+
+
+# ---------------------------------------------------------------------- the whole model
+def wording(prompt: str) -> dict[str, str]:
+    """The pieces of a prompt of all media, by the names under which this package holds their ids."""
+    texts = {}
+    for name, end in (
+        ("opening", "###Human: "),
+        ("merged", "<Multi></Multi>. "),
+        ("audio", "<Audio></Audio>. "),
+        ("face", "<Video></Video>. "),
+        ("text", "<Subtitle>"),
+    ):
+        before, _, prompt = prompt.partition(end)
+        texts[name] = before or end
+    rest = prompt.partition("</Subtitle>. ")[2].partition(" ###Assistant: ")[0]
+    closing, _, question = rest.removesuffix(".").rpartition(". ")
+    texts |= {"closing": f"{closing}. ", "open_vocabulary": f"{question}."}
+    return texts | {"face_alone": "W" + texts["face"].partition("w")[2]}
+
+
+def pieces_of(texts: dict[str, str], tokenizer: Any) -> dict[str, dict[str, Any]]:
+    """Ids and hash of each piece, as affectgpt_prompts.json holds them for the vocabulary of Qwen."""
+    return {
+        name: {
+            "ids": tokenizer(text, add_special_tokens=False)["input_ids"],
+            "sha256": hashlib.sha256(text.encode()).hexdigest(),
+        }
+        for name, text in texts.items()
+    }
+
+
+def prompt_of(reference: Reference, tokenizer: Any) -> str:
+    """The first clip's prompt without its placeholders."""
+    theirs = json.loads(reference.metadata["placeholder_ids"]).values()
+    ids = [token for token in reference.inputs["clip0.input_ids"].tolist() if token not in theirs]
+    text: str = tokenizer.decode(ids)
+    return text
+
+
+def check_end_to_end(path: Path) -> Result:
+    """`get` on the folder of the reference model, then its answers: ids, features, tokens, logits, words, loss."""
+    reference, result = Reference.read(path), Result()
+    tokenizer = AutoTokenizer.from_pretrained(path.parent / "sources" / "qwen3")
+    texts = wording(prompt_of(reference, tokenizer))
+    for name, text in texts.items():  # what this package holds as Qwen's ids is this wording
+        stated = json.loads(IDS.read_text(encoding="utf-8"))[name]["sha256"]
+        result.equal(f"wording of {name}", hashlib.sha256(text.encode()).hexdigest(), stated)
+    pieces = pieces_of(texts | {"reasoning": texts["open_vocabulary"]}, tokenizer)
+    with TemporaryDirectory() as folder:
+        place, _ = get("light-mer", Path(folder) / "model", source=path.parent, pieces=pieces)
+        model, processor = load_model(place, dtype=torch.float32)
+    theirs, ours = json.loads(reference.metadata["placeholder_ids"]), model.config.placeholder_ids
+    renamed = {theirs["multi"]: ours["fusion"], theirs["audio"]: ours["audio"], theirs["face"]: ours["video"]}
+
+    def as_ours(ids: Tensor) -> Tensor:
+        return torch.tensor([renamed.get(token, token) for token in ids.flatten().tolist()]).view_as(ids)
+
+    features: list[dict[str, Tensor]] = []
+    side = processor.image_processor.crop_size["height"]
+    media = zip(
+        json.loads(reference.metadata["pictures"]), json.loads(reference.metadata["sound_salts"]), strict=True
+    )
+    for number, ((a, b), salt) in enumerate(media):
+        clip = f"clip{number}"
+        subtitle = json.loads(reference.metadata["subtitles"])[number]
+        prompt = processor.prompt(texts["open_vocabulary"], modalities={"video", "audio"}, text=subtitle)
+        ids = processor.tokenizer(prompt, add_special_tokens=False)["input_ids"]
+        expected = as_ours(reference.inputs[f"{clip}.input_ids"])
+        result.equal(f"{clip}.input_ids", ids, expected.tolist())
+        windows = normalised_sound(sound(8, salt), processor.feature_extractor)
+        found = model.encode(
+            pixel_values_videos=pixels(picture(8, side, side, a, b), side)[None], input_values=windows[None]
+        )
+        features.append(found)
+        embeddings, _ = model.merge(expected[None], found)
+        branches, _ = decoding.read_prompts(model, [[expected.tolist()]], found)
+        written = decoding.greedy(model, branches, [len(reference.outputs[f"{clip}.greedy_ids"])], [])
+        values = {
+            "face_features": found["video_features"][0],
+            "audio_features": found["audio_features"][0],
+            "face_tokens": model.get_video_features(found["video_features"])[0],
+            "audio_tokens": model.get_audio_features(found["audio_features"])[0],
+            "multi_tokens": model.get_fusion_features(found["video_features"], found["audio_features"])[0][0],
+            "inputs_embeds": embeddings[0],
+            "logits_of_the_last_16_positions": model(input_ids=expected[None], **found).logits[0, -16:],
+            "greedy_ids": torch.tensor(written[0][0]),
+        }
+        wanted = {
+            name.removeprefix(f"{clip}."): value
+            for name, value in reference.outputs.items()
+            if name.startswith(f"{clip}.")
+        }
+        result.compare_all(values, wanted)
+
+    # The training form: both clips in one batch, with the end of the text masked although its label counts.
+    batch = {name: torch.cat([each[name] for each in features]) for name in features[0]}
+    labels = reference.inputs["train.labels"]
+    ids = as_ours(reference.inputs["train.input_ids"])
+    output = model(
+        input_ids=ids, attention_mask=reference.inputs["train.attention_mask"], labels=labels, **batch
+    )
+    predicts = labels[:, 1:] != -100
+    values = {
+        "train.answer_logits": output.logits[:, :-1][predicts],
+        "train.ce_loss": output.loss,
+        "train.inputs_embeds": model.merge(ids, batch)[0],
+    }
+    result.compare_all(values, {n: v for n, v in reference.outputs.items() if n.startswith("train.")})
+
+    # The way back has the names and numbers of the checkpoint itself.
     return result

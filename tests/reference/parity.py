@@ -31,6 +31,7 @@ CHECKS: dict[str, Callable[[Path], Result]] = {
     "hubert_encoder_*.safetensors": model_checks.check_hubert_encoder,
     "affectgpt_attention_*.safetensors": model_checks.check_affectgpt_attention,
     "lightmer_adapters_*.safetensors": lightmer_checks.check_adapters,
+    "lightmer_e2e*.safetensors": lightmer_checks.check_end_to_end,
     "lightmer_clip_*.safetensors": lightmer_checks.check_clip,
     "lightmer_hubert_*.safetensors": lightmer_checks.check_hubert,
     "lightmer_faces_*.safetensors": lightmer_checks.check_faces,

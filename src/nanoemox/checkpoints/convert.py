@@ -27,7 +27,12 @@ from nanoemox.checkpoints.check_folder import check_folder
 from nanoemox.checkpoints.hub import complete, find_checkpoint, find_part, public_name
 from nanoemox.checkpoints.load import load_answer_limits, load_config, load_processor
 from nanoemox.checkpoints.official_names import NEVER_REACHED, official_name
-from nanoemox.checkpoints.official_processor import MAX_NEW_TOKENS, official_processor, stated_counts
+from nanoemox.checkpoints.official_processor import (
+    MAX_NEW_TOKENS,
+    PUBLISHED_SAMPLING,
+    official_processor,
+    stated_counts,
+)
 from nanoemox.checkpoints.weight_files import (
     FLOATS,
     ShardWriter,
@@ -140,6 +145,7 @@ class Base:
         weights: Its tensors under our names.
         limits: Its answer limits by task, if it has any.
         assembly: Where its parts come from, for assembly.json.
+        top_k: From how many tokens its official code draws when it samples.
     """
 
     name: str
@@ -149,6 +155,7 @@ class Base:
     weights: Mapping[str, Stored]
     limits: dict[str, int] | None = None
     assembly: Mapping[str, Any] | None = None
+    top_k: int = 20  # as Qwen2.5 and Qwen3 have it
 
 
 def convert(
@@ -254,7 +261,7 @@ def lay_over(
         processor = official_processor(base.processor, config, base.name, pieces)
         limits = base.limits
         if limits is None and processor.own_tasks:
-            limits = dict.fromkeys(processor.own_tasks, MAX_NEW_TOKENS)
+            limits = {name: MAX_NEW_TOKENS for name, task in processor.own_tasks.items() if task["trained"]}
 
         # Write the folder tensor by tensor.
         size = sum(torch.Size(shape).numel() for shape in plan.shapes.values()) * 4
@@ -276,6 +283,8 @@ def lay_over(
             generation = skeleton_of(config).generation_config
             if limits is not None:
                 generation.task_max_new_tokens = limits
+            if processor.own_tasks:
+                generation.published_sampling = {**PUBLISHED_SAMPLING, "top_k": base.top_k}
             generation.eos_token_id = processor.end_ids
             generation.save_pretrained(new)
             processor.save_pretrained(new)

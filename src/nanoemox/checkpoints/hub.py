@@ -86,12 +86,12 @@ def find_checkpoint(name: str, revision: str | None = None) -> Path:
     from huggingface_hub import hf_hub_download
 
     repository, file = match.groups()
-    with _told_in_one_line(name, revision):
+    with told_in_one_line(name, revision):
         return Path(hf_hub_download(repository, file, revision=revision))
 
 
 @contextmanager
-def _told_in_one_line(name: str, revision: str | None) -> Iterator[None]:
+def told_in_one_line(name: str, revision: str | None) -> Iterator[None]:
     """Raise what the Hub's library raises as a WeightsError; a full disk stays what it is."""
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
@@ -114,7 +114,7 @@ def _fetch(name: str, revision: str | None, single_file: bool, weights: bool) ->
     kinds: list[tuple[str, ...]] = [("*.safetensors",), ("pytorch_model*.bin",)] if weights else [()]
     if single_file:
         kinds = [_CHECKPOINTS]
-    with _told_in_one_line(name, revision):
+    with told_in_one_line(name, revision):
         for patterns in kinds:
             wanted = [*_SMALL_FILES, *patterns]
             folder = Path(snapshot_download(name, revision=revision, allow_patterns=wanted))

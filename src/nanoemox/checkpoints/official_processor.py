@@ -17,6 +17,10 @@ logger = logging.getLogger(__name__)
 
 END_OF_TURN = "###"  # what ends an answer in the official code
 MAX_NEW_TOKENS = 1200  # of an answer of AffectGPT's family
+PUBLISHED_SAMPLING = {
+    "temperature": 1.0,
+    "top_p": 0.9,
+}  # how its official code writes; ours is greedy by default
 
 
 def official_processor(

@@ -29,7 +29,7 @@ from nanoemox.media.clip import (
 )
 from nanoemox.media.container import Source, inspect, track_end_s
 from nanoemox.media.endings import PICTURE_ENDINGS
-from nanoemox.media.timeline import TimesBeginAnew, frame_times
+from nanoemox.media.timeline import frame_times
 from nanoemox.media.untrusted import refuse, shown
 from nanoemox.media.video import VideoFrames, read_folder, read_frames
 
@@ -251,10 +251,8 @@ def _reaches_into(source: Source, kind: str, cut: tuple[float | None, float | No
         return True
     if kind == "audio":
         return track_end_s(source, kind) > lo
-    try:
-        return bool(frame_times(source, lo, hi))
-    except TimesBeginAnew:
-        return True
+    times = frame_times(source, lo, hi)
+    return times is None or bool(times)
 
 
 def _between(cut: tuple[float | None, float | None]) -> str:

@@ -31,7 +31,6 @@ from nanoemox.media.timeline import (
     EPSILON_S,
     SHOWN_S,
     FrameReader,
-    TimesBeginAnew,
     first_shown,
     frame_times,
     packet_clock,
@@ -88,11 +87,10 @@ def read_frames(source: Source, n: int, start_s: float | None, end_s: float | No
     frames = through if source.duration_s is None else share * source.duration_s * source.frame_rate_hz
     few = not vlen and (frames <= through or share * source.size <= COUNT_BYTES)
     if few or (vlen > through and source.size <= COUNT_BYTES) or not source.seekable:
-        try:
-            times = frame_times(source, lo, hi)
-        except TimesBeginAnew:  # then only counting the frames tells when each is shown
+        times = frame_times(source, lo, hi)
+        if times is None:  # the stamps fall back, so the frames are counted
             source = replace(source, stamps="none", seekable=False, frames=0)
-            times = frame_times(source, lo, hi)
+            times = frame_times(source, lo, hi) or []
         vlen = vlen if 0 < vlen <= through else len(times)
         if not vlen:
             return None

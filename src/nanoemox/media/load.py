@@ -112,6 +112,12 @@ def load_clip(
         warnings.append(CodedWarning("audio_unreadable", no_audio))
 
     # Build the clip, and warn where much of the stated length is missing.
+    if source.implausible:
+        long = f"the file states a length of {source.implausible}, which is not believed; what can be decoded counts"
+        warnings.append(CodedWarning("duration_implausible", long))
+    if source.meter.stopped:
+        part = f"reading the file was stopped: {source.meter.stopped}; what was decoded until then counts"
+        warnings.append(CodedWarning("reading_stopped", part))
     clip = _clip(path, video, track, no_video, no_audio, warnings)
     whole = cut == (None, None) and audio is None and not source.picture
     if (
@@ -246,6 +252,12 @@ def _refuse_nothing(source: Source, cut: tuple[float | None, float | None]) -> N
         else f" between {cut[0] or 0:g} s and " + ("its end" if cut[1] is None else f"{cut[1]:g} s")
     )
     seen = "picture" if source.picture else "frame"
+    if source.meter.stopped:
+        refuse(
+            source.path,
+            f"holds nothing that can be decoded{where} within the limits ({source.meter.stopped})",
+            "copy or export it again",
+        )
     kinds = " or ".join(k for k, has in ((seen, source.has_video), ("audio", source.has_audio)) if has)
     refuse(
         source.path,

@@ -81,6 +81,7 @@ SENTENCES: tuple[tuple[str, str | None], ...] = (
     ("She could not be happier, she is full of happiness.", "happiness"),
     ("No, it is fear.", "fear"),
     ("She says that she is happy.", "happiness"),
+    ("A phrase such as 你不会骗我吧 that implies fear", "fear"),
     ("不是生气，而是难过", "sadness"),
     ("他非常生气", "anger"),
     ("他忍不住难过", "sadness"),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, TypedDict
 
 from nanoemox.files.report import TableReport
 from nanoemox.files.table_text import INTERVAL, Table
 from nanoemox.scoring.class_report import Calibration, ClassRow, Confusion, ModalityGroup
+from nanoemox.scoring.readings import Renamed
 from nanoemox.scoring.score import Scores
 from nanoemox.tasks.task import TASKS
 
@@ -69,6 +70,8 @@ class EvaluationReport(TableReport):
     errors: BrokenClips
     quarantined: dict[str, str]
     left_out: list[str]
+    wrappers: dict[str, dict[str, int]] = field(default_factory=dict)
+    mapping: dict[str, dict[str, Renamed]] = field(default_factory=dict)
     ceilings: dict[str, dict[str, float]] | None = None
 
     def ceiling(self, task: str, figure: str) -> float | None:

@@ -125,14 +125,16 @@ def named(text: str, find: Finder) -> list[Named]:
     found: list[Named] = []
     places: list[tuple[int, int]] = []  # of each word: its first token, and the one behind it
     ascribed_at: set[int] = set()
-    denied_until = far_until = -1
+    denied_until = far_until = han_until = -1
     i = 0
     while i < len(tokens):
         token = tokens[i]
         known = find(tokens, i)
         # A denial reaches over a few words ahead; some phrases that look like one are none.
         denial, length, reach = (False, 0, 0) if known else _denial(tokens, i)
-        if denial:
+        if denial and _IS_HAN.match(token):
+            han_until = i + length - 1 + reach
+        elif denial:
             denied_until = max(denied_until, i + length - 1 + reach)
             if _is_opinion(tokens, i + length):
                 far_until = i + FAR_REACH
@@ -142,17 +144,19 @@ def named(text: str, find: Finder) -> list[Named]:
         # The end of a clause ends the reach, but a list goes on: "not angry, sad or afraid" denies all three.
         if token in _BREAK or "".join(tokens[i : i + 2]) in _HAN_BREAKS:
             if token not in _COMMAS or not (found and found[-1].denied and find(tokens, i + 1)):
-                denied_until = far_until = -1
+                denied_until = far_until = han_until = -1
             i += 1
             continue
         if token in _NEW_THOUGHT:
             far_until = -1
         if not known:
+            if not _IS_HAN.match(token):  # a quotation in Chinese denies nothing of the English around it
+                han_until = -1
             i += 1
             continue
         # A word that is known: is it denied, and is it ascribed to somebody?
         name, size = known
-        denied = i <= max(denied_until, far_until)
+        denied = i <= max(denied_until, far_until, han_until)
         before = i - 1
         while before >= 0 and tokens[before] in _BETWEEN | _DENIALS:
             before -= 1

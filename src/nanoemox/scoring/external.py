@@ -23,12 +23,14 @@ from nanoemox.scoring.judge import Judge, judge_reasons, labels_by_server
 from nanoemox.scoring.prediction_files import (
     FaultNames,
     FileFault,
+    FileReading,
     Row,
     grouped,
     prediction,
     read_rows,
     truth_of,
 )
+from nanoemox.scoring.readings import Renamed, renamed, renamed_truth, wrappers
 from nanoemox.scoring.score import sample, score
 from nanoemox.tasks.base import Figures, OfficialFigures, Task
 from nanoemox.tasks.labels import Labels
@@ -51,8 +53,9 @@ class Difference(TypedDict):
 class FileReport(TableReport):
     """Figures of a file of predictions. What was not asked for is None.
 
-    routes: by which rule how many answers were read. faults: what is odd about the file, by kind. `save_report` writes
-    it as .json, or as a table (.csv, .md, .tex).
+    routes: by which rule how many answers were read. wrappers: what how many answers were wrapped in. mapping: labels
+    of the "truth" and of the "predictions" that count as another spelling. faults: what is odd about the file, by kind.
+    `save_report` writes it as .json, or as a table (.csv, .md, .tex).
     """
 
     predictions: str
@@ -66,6 +69,8 @@ class FileReport(TableReport):
     official: OfficialFigures | None = None
     differences: list[Difference] | None = None
     routes: dict[str, int] | None = None
+    wrappers: dict[str, int] | None = None
+    mapping: dict[str, dict[str, Renamed]] | None = None
     faults: dict[str, FaultNames] | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -137,6 +142,7 @@ def score_file(
     # Read an answer from each row; note what is odd about it.
     answers: dict[str, Prediction] = {}
     routes: dict[str, str] = {}
+    readings: list[FileReading] = []
     for row in rows:
         name = row["id"]
         if name in answers:
@@ -145,8 +151,10 @@ def score_file(
         if name not in labels:
             faults.append(FileFault("id without a label (not scored)", name))
             continue
-        answers[name], routes[name], found = prediction(row, asked, asked.candidates(labels[name]))
-        faults += found
+        reading = prediction(row, asked, asked.candidates(labels[name]))
+        answers[name], routes[name] = reading.prediction, reading.route
+        readings.append(reading)
+        faults += reading.faults
     faults += [FileFault("no prediction (counts as wrong)", name) for name in labels if name not in answers]
     if not answers:
         raise ArgumentError(
@@ -158,7 +166,7 @@ def score_file(
     judged = helped = None
     if server and asked.server_help == "judge":
         references = {name: asked.reference(known) for name, known in _own_labels(asked, labels).items()}
-        texts = {name: answer.text for name, answer in answers.items()}
+        texts = {name: asked.body(answer.text) for name, answer in answers.items()}
         judged, found = judge_reasons(
             server, {name: text for name, text in references.items() if text}, texts, speakers, seed
         )
@@ -196,6 +204,11 @@ def score_file(
         official=official,
         differences=differences(asked, official, standard) if official and standard else None,
         routes=dict(Counter(routes.values())),
+        wrappers=wrappers(reading.wrappers for reading in readings),
+        mapping={
+            "truth": renamed_truth(asked, labels),
+            "predictions": renamed(reading.renamed for reading in readings),
+        },
         faults=grouped(faults),
     )
 

@@ -218,6 +218,12 @@ class Task(ABC, Generic[L]):
         """The label as the manifest spells it and the class that it is scored as, where they differ."""
         return None
 
+    def renamed_answer(
+        self, answer: Answer, candidates: Sequence[str] | None = None
+    ) -> tuple[str, str] | None:
+        """The label of an answer whose fields another system has filled in, and its class, where they differ."""
+        return None
+
     def shown(self, answer: Answer) -> str:
         """The answer in the words that a person is shown."""
         return answer.text

@@ -110,6 +110,12 @@ class ClosedTask(Task[L]):
         spelt = self.spelt(label)
         return self.renaming(spelt, self.true_class(label)) if spelt else None
 
+    def renamed_answer(
+        self, answer: Answer, candidates: Sequence[str] | None = None
+    ) -> tuple[str, str] | None:
+        given = self.given_label(answer)
+        return self.renaming(given, class_of(given, candidates or self.defaults))
+
     @staticmethod
     def renaming(spelt: str | None, label: str | None) -> tuple[str, str] | None:
         """A label as it is spelt and the label that it stands for, where these are two words."""

@@ -116,6 +116,12 @@ def load_clip(
             no_audio = f"the file has no audio{_between(cut)}"
 
     # Build the clip, and warn where much of the stated length is missing.
+    if source.implausible:
+        long = f"the file states a length of {source.implausible}, which is not believed; what can be decoded counts"
+        warnings.append(CodedWarning("duration_implausible", long))
+    if source.meter.stopped:
+        part = f"reading the file was stopped: {source.meter.stopped}; what was decoded until then counts"
+        warnings.append(CodedWarning("reading_stopped", part))
     clip = _clip(path, video, track, no_video, no_audio, warnings)
     whole = cut == (None, None) and audio is None and not source.picture
     if (
@@ -263,6 +269,12 @@ def _between(cut: tuple[float | None, float | None]) -> str:
 
 
 def _refuse_nothing(source: Source, cut: tuple[float | None, float | None]) -> None:
+    if source.meter.stopped:
+        refuse(
+            source.path,
+            f"holds nothing that can be decoded{_between(cut)} within the limits ({source.meter.stopped})",
+            "copy or export it again",
+        )
     if cut[0] is not None and cut[0] >= source.end_s:
         end = f"ends at {source.end_s:.2f} s, before start_s = {cut[0]:g}"
         refuse(source.path, end, "choose an earlier start")

@@ -108,7 +108,7 @@ def _still(source: Source, n: int) -> VideoFrames | None:
     with open_file(source.path) as file:
         grid = grid_of(source.path, file)
     if grid is not None:
-        whole = read_tiles(source.path, grid)
+        whole = read_tiles(source.path, grid, source.meter)
     elif webp_times_s(source.path):
         whole = next(iter(webp_pictures(source.path, [0])), None)
     if whole is not None:

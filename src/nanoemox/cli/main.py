@@ -46,8 +46,9 @@ from nanoemox.cli.options import (
 from nanoemox.cli.questions import CandidatesOption, DialogueOption, candidates_of, read_turns
 from nanoemox.cli.recipes import recipes
 from nanoemox.cli.scores import compare, score
-from nanoemox.cli.training import features, train
+from nanoemox.cli.training import curves, features, train
 from nanoemox.files.errors import ArgumentError, NanoEmoXError
+from nanoemox.files.text import given_text
 
 # The commands show what a person can act on; the libraries below keep quiet. Set the variables to hear them.
 for _name, _value in {
@@ -142,6 +143,7 @@ def analyze(
     from nanoemox.tasks.task import TASKS
 
     # Check what was asked for: nothing that is slow to import or to load comes before.
+    text = given_text(text, "--text")
     unknown = [name for name in task or () if name not in TASKS]
     if unknown:
         raise ArgumentError(f"unknown task {', '.join(unknown)}: expected some of {', '.join(TASKS)}")
@@ -359,6 +361,7 @@ for _command in (
     score,
     compare,
     train,
+    curves,
     features,
     export,
     assemble,

@@ -16,10 +16,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from nanoemox.corpora.tables import CorpusError, Row, RowError, rows
+from nanoemox.media.endings import AUDIO_ENDINGS, PICTURE_ENDINGS, VIDEO_ENDINGS
 
-VIDEO_SUFFIXES = {".mp4", ".avi", ".flv", ".mkv", ".mov", ".webm", ".m4v", ".mpg", ".mpeg", ".wmv"}
-AUDIO_SUFFIXES = {".wav", ".flac", ".mp3", ".m4a", ".ogg", ".opus", ".aac"}
-PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp"}
 _DEEPEST = 16
 
 
@@ -85,14 +83,14 @@ class Folder:
             if entry.name.startswith(".") or entry.name == "__MACOSX":
                 continue  # among them ._x.mp4, which macOS leaves beside x.mp4
             suffix = os.path.splitext(entry.name)[1].lower()  # noqa: PTH122 (a million names)
-            if suffix in PICTURE_SUFFIXES:
+            if suffix in PICTURE_ENDINGS:
                 if not pictured:
                     self.pictures[folder.name.lower()].append(folder)
                 pictured = True
             elif _is_folder(entry):
                 self._walk(folder / entry.name, seen, depth + 1)
-            elif suffix in VIDEO_SUFFIXES or suffix in AUDIO_SUFFIXES:
-                index = self.videos if suffix in VIDEO_SUFFIXES else self.sounds
+            elif suffix in VIDEO_ENDINGS or suffix in AUDIO_ENDINGS:
+                index = self.videos if suffix in VIDEO_ENDINGS else self.sounds
                 index[entry.name[: -len(suffix)].lower()].append(folder / entry.name)
             else:
                 self.files[entry.name.lower()].append(folder / entry.name)

@@ -17,9 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from nanoemox.corpora.corpus import Corpus, emotion_of, one_of, split_of
-from nanoemox.corpora.folder import AUDIO_SUFFIXES, PICTURE_SUFFIXES, VIDEO_SUFFIXES, Folder, Line
+from nanoemox.corpora.folder import Folder, Line
 from nanoemox.corpora.tables import CorpusError, Row, RowError, listed, plain, text_of
 from nanoemox.files.json_text import JsonError, read_json
+from nanoemox.media.container import inspect
+from nanoemox.media.endings import AUDIO_ENDINGS, MEDIA_ENDINGS, PICTURE_ENDINGS, VIDEO_ENDINGS
+from nanoemox.media.untrusted import MediaError
 from nanoemox.tasks.closed import EMOTION, INTENT, ClosedTask
 from nanoemox.tasks.task import TASKS
 
@@ -227,7 +230,7 @@ def _find(folder: Folder, name: str) -> tuple[str, Path]:
         return "frames_dir", path
     if path.is_file():
         return _kind(path), path
-    if Path(name).suffix.lower() in VIDEO_SUFFIXES | AUDIO_SUFFIXES | PICTURE_SUFFIXES:
+    if Path(name).suffix.lower() in MEDIA_ENDINGS:
         raise RowError(f"there is no file {name!r}")
     for key, index in (("video", folder.video), ("audio", folder.sound), ("frames_dir", folder.frames)):
         if place := index(name):
@@ -236,10 +239,17 @@ def _find(folder: Folder, name: str) -> tuple[str, Path]:
 
 
 def _kind(path: Path) -> str:
-    for key, suffixes in (("video", VIDEO_SUFFIXES), ("audio", AUDIO_SUFFIXES), ("image", PICTURE_SUFFIXES)):
-        if path.suffix.lower() in suffixes:
+    """The key of a file in a manifest: by its ending, or, where that tells nothing, by what is in it."""
+    for key, endings in (("video", VIDEO_ENDINGS), ("audio", AUDIO_ENDINGS), ("image", PICTURE_ENDINGS)):
+        if path.suffix.lower() in endings:
             return key
-    raise RowError(f"{path.name} is neither video nor sound nor picture by its ending")
+    try:
+        source = inspect(path)
+    except MediaError as error:
+        raise RowError(f"{path.name} is neither video nor sound nor picture ({error})") from error
+    if source.picture:
+        return "image"
+    return "video" if source.has_video else "audio"
 
 
 def _name(folder: Folder, media: Mapping[str, Path], row: Row) -> str:

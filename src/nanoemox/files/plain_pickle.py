@@ -14,6 +14,8 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
+from nanoemox.files.errors import NanoEmoXError
+
 # Steps of a pickle, and items of what it holds; what is referred to twice is counted twice.
 MOST_STEPS = 3_000_000
 DEEPEST = 32  # lists and dictionaries within one another
@@ -31,7 +33,7 @@ _TUPLES = {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 _STORES, _LOADS = {"PUT", "BINPUT", "LONG_BINPUT"}, {"GET", "BINGET", "LONG_BINGET"}
 
 
-class NotPlainError(ValueError):
+class NotPlainError(NanoEmoXError):
     """A pickle that is damaged, has no end in sight, or holds more than plain data; the message says which."""
 
 

@@ -13,6 +13,8 @@ import re
 from collections.abc import Collection
 from typing import NamedTuple
 
+from nanoemox.files.errors import NanoEmoXError
+
 LONGEST_CELL = 2**31 - 1
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
 _MARKS = (  # the longer ones first: UTF-32's begins with UTF-16's
@@ -131,8 +133,8 @@ def layout_of(text: str, usual: str, known: Collection[str]) -> Layout:
     return Layout(max((usual, *(each for each in SEPARATORS if each != usual)), key=fit))
 
 
-class TableError(ValueError):
-    """A table that breaks off; `line` says where."""
+class TableError(NanoEmoXError):
+    """A table that breaks off; `line` says where. The reason alone; the file is for the caller to name."""
 
     def __init__(self, line: int, reason: str) -> None:
         """Remember the line, from 1, and the reason in csv's words."""

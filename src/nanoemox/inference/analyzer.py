@@ -21,6 +21,7 @@ from torch import Tensor
 
 from nanoemox.checkpoints.load import load_model
 from nanoemox.files.errors import ArgumentError
+from nanoemox.files.text import given_text
 from nanoemox.inference import decoding
 from nanoemox.inference.dialogue import checked_turns
 from nanoemox.inference.results import Analysis, Answers, Dialogue, Request, TaskResult
@@ -64,6 +65,7 @@ class EmotionAnalyzer:
         device: str | torch.device = "cpu",
         dtype: torch.dtype | str | None = None,
         revision: str | None = None,
+        check: bool = True,
     ) -> EmotionAnalyzer:
         """Load a model.
 
@@ -72,11 +74,15 @@ class EmotionAnalyzer:
             device: Where torch computes, such as "cpu" or "cuda".
             dtype: The type of the weights. None takes that of the files on a CPU, else bfloat16.
             revision: Which revision of the Hub's model.
+            check: Whether every weight is looked at first, which takes seconds for billions of them.
 
         Returns:
             The model, ready to answer.
+
+        Raises:
+            NanoEmoXError: If there is no such model, or its files are damaged or do not fit together.
         """
-        model, processor = load_model(name_or_path, device, dtype, revision)
+        model, processor = load_model(name_or_path, device, dtype, revision, check)
         return cls(model, processor, str(name_or_path))
 
     @property
@@ -145,7 +151,10 @@ class EmotionAnalyzer:
         # What is misspelt is an error before the file is read.
         select(tasks)
         check_candidates(candidates or {}, tasks)
-        turns = checked_turns(dialogue)
+        text = given_text(text)
+        turns = [
+            turn for turn in checked_turns(dialogue) or () if given_text(turn["text"], "dialogue")
+        ] or None
         started = time.perf_counter()
         if clip is None:
             media = empty_clip("only words were given")
@@ -177,7 +186,13 @@ class EmotionAnalyzer:
         )
 
     def answer_batch(self, requests: Sequence[Request]) -> list[Answers]:
-        """Answer several requests in one batch; each gets what it would get alone."""
+        """Answer several requests in one batch; each gets what it would get alone. Errors: NanoEmoXError."""
+        try:
+            return self._answer_batch(requests)
+        except decoding.LogitsError as error:
+            raise decoding.LogitsError(f"{self.name}: {error}") from error
+
+    def _answer_batch(self, requests: Sequence[Request]) -> list[Answers]:
         # What each request asks for, and which modalities it gives.
         asked = [select(request.tasks) for request in requests]
         states = [_modalities(request) for request in requests]

@@ -27,12 +27,11 @@ from nanoemox.media.clip import (
     frame_indices,
 )
 from nanoemox.media.container import Source, inspect
+from nanoemox.media.endings import PICTURE_ENDINGS
 from nanoemox.media.untrusted import refuse, shown
 from nanoemox.media.video import VideoFrames, read_folder, read_frames
 
 FOLDER_FPS = 25.0  # of a folder of pictures without audio
-PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
-PICTURE_SUFFIXES |= {".avif", ".heic", ".heif"}
 _TOO_SHORT_S = 1e-3
 
 
@@ -166,7 +165,7 @@ def load_frames_dir(
     # List the pictures in the order of their numbers.
     try:
         names = [
-            entry.name for entry in os.scandir(path) if Path(entry.name).suffix.lower() in PICTURE_SUFFIXES
+            entry.name for entry in os.scandir(path) if Path(entry.name).suffix.lower() in PICTURE_ENDINGS
         ]
     except OSError as error:
         refuse(path, f"is a folder that cannot be listed ({error.strerror})", "change its permissions")

@@ -9,6 +9,7 @@ are in a family; "furious" is not anger. A label of no family stands for itself.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -60,6 +61,7 @@ WORDS_OF: dict[str, tuple[str, ...]] = {
 
 def bare(label: str) -> str:
     """The form in which labels are looked up: case, outer marks, underscores and blanks do not count."""
+    label = label if label.isascii() else unicodedata.normalize("NFKC", label)  # full-width letters
     return " ".join(label.strip(EDGES).replace("_", " ").casefold().split())
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 THOUGHTS, OPEN_THOUGHTS = "thoughts removed", "thoughts without an end removed"
@@ -52,7 +53,8 @@ class Unwrapped(NamedTuple):
     wrappers: tuple[str, ...] = ()
 
 
-def unwrapped(text: str, keys: Sequence[str] = ()) -> Unwrapped:
+@lru_cache(maxsize=1024)  # one answer is asked for several times in a row
+def unwrapped(text: str, keys: tuple[str, ...] = ()) -> Unwrapped:
     """The answer in a model's output.
 
     Args:

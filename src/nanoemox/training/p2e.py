@@ -24,8 +24,7 @@ from torch import Tensor, nn
 from transformers import set_seed
 
 from nanoemox import __version__
-from nanoemox.checkpoints.assemble import skeleton_of
-from nanoemox.checkpoints.hub import check_folder
+from nanoemox.checkpoints.check_folder import check_folder
 from nanoemox.checkpoints.load import BUNDLED, load_config, load_model, load_processor, locate
 from nanoemox.checkpoints.weight_files import Weights, open_weights, raise_problems
 from nanoemox.data.decoded_clips import DecodedClips, LiveMedia, Tensors, decode_clips
@@ -36,7 +35,7 @@ from nanoemox.data.schema import Record
 from nanoemox.files.atomic import whole_folder, write_json
 from nanoemox.model.configuration_nanoemox import PARTS
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
-from nanoemox.model.parts import LORA_TARGETS, part_of, trainable_parts
+from nanoemox.model.parts import LORA_TARGETS, part_of, skeleton_of, trainable_parts
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 from nanoemox.training.diagnostics import diagnose
 from nanoemox.training.mixture import Examples, realised, schedule

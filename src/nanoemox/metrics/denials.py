@@ -57,6 +57,11 @@ _BEHIND = re.compile(
     r"|(?:is|was|are|were|seems) (?:ruled out|excluded|absent|unlikely|denied|wrong|missing|incorrect)\b"
     r"|(?:does not|doesn't|do not|don't|did not|didn't) (?:fit|apply|match)\b"
 )
+_BEHIND_BEGINS = {
+    *":=：＝", "is", "was", "are", "were", "isnt", "wasnt", "can", "could", "should", "may", "must", "seems", "does",
+    "do", "did", "denied",
+}  # fmt: skip
+_BEGINS = _DENIALS | {phrase[0] for phrase in _PHRASES}
 _JOINED = {"and", "or", "nor", "和", "或", *_COMMAS}
 # What ascribes: forms of verbs by their beginning, and small words; and what may stand between it and the emotion.
 _VERBS = (
@@ -109,7 +114,16 @@ def denies(token: str) -> bool:
 def has_denial(text: str) -> bool:
     """Whether anything in a text denies something."""
     tokens = tokens_of(text)
-    return any(_denial(tokens, i)[0] for i in range(len(tokens)))
+    return any(_may_deny(token) and _denial(tokens, i)[0] for i, token in enumerate(tokens))
+
+
+def may_deny(text: str) -> bool:
+    """Whether a text has any word or mark that can be part of a denial: a quick check before `named`."""
+    return any(_may_deny(token) or token in _BEHIND_BEGINS for token in tokens_of(text))
+
+
+def _may_deny(token: str) -> bool:
+    return token in _BEGINS or token.endswith("n't") or bool(_IS_HAN.match(token))
 
 
 def named(text: str, find: Finder) -> list[Named]:

@@ -25,7 +25,7 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from nanoemox.media.clip import CodedWarning
-from nanoemox.metrics.denials import HAN, Finder, Named, has_denial, named, tokens_of
+from nanoemox.metrics.denials import HAN, Finder, Named, has_denial, may_deny, named, tokens_of
 from nanoemox.metrics.emotion_mentions import emotions, mentions
 from nanoemox.metrics.label_names import EDGES, FAMILY_IN_TEXT, bare, candidate_of, family
 
@@ -240,6 +240,8 @@ def parse_labels(body: str) -> tuple[str, ...]:
 
 def _affirmed(body: str, independent: bool = False) -> tuple[str, ...]:
     """The entries of a list that are not denied; a denial goes on over a list unless entries are independent."""
+    if not may_deny(body):
+        return _each_once(split_labels(body))
     kept: list[str] = []
     for clause in _CLAUSES.split(body):
         denied = False
@@ -257,13 +259,18 @@ def _affirmed(body: str, independent: bool = False) -> tuple[str, ...]:
 
 def _denies(text: str) -> bool:
     """Whether a text denies anything, by a word of its own or by what follows an emotion."""
+    if not may_deny(text):
+        return False
     return has_denial(text) or any(mention.denied for mention in mentions(text))
 
 
 def _each_once(labels: Iterable[str]) -> tuple[str, ...]:
     """Labels without repetitions; of `生气/angry`, one label in two languages, the English one, which lexicons know."""
+    kept = tuple(dict.fromkeys(labels))
+    if not any(map(_IS_HAN.search, kept)):
+        return kept
     found: list[str] = []
-    for label in dict.fromkeys(labels):
+    for label in kept:
         before = found[-1] if found else ""
         scripts = [bool(_IS_HAN.search(each)) for each in (before, label)]
         if family(label) and family(before) == family(label) and scripts[0] != scripts[1]:

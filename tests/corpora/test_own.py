@@ -212,3 +212,26 @@ def test_every_ending_that_ffmpeg_reads_is_taken(tmp_path: Path) -> None:
         for name in expected.split():
             assert getattr(records[Path(name).stem], kind) == tmp_path / name
     assert records["voice"].audio == tmp_path / "voice.take1"
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("text;emotion\nWell, then.;joy\n", "separated by semicolons"),
+        ("text\temotion\nWell, then.\tjoy\n", "separated by tabs"),
+        ("sep=;\ntext;emotion\nWell, then.;joy\n", "separated by semicolons"),
+        ("text;emotion\r\nWell, then.;joy\r\n".encode("utf-16"), "separated by semicolons"),
+        ("text,emotion\n好的，那么。,joy\n".encode("gb18030"), "read as GB18030"),
+    ],
+)
+def test_what_spreadsheets_write_is_read_and_told(tmp_path: Path, content: str | bytes, told: str) -> None:
+    report, records = own(tmp_path, "t.csv", content)
+    (record,) = records.values()
+    assert record.text in ("Well, then.", "好的,那么。", "好的，那么。")
+    assert record.labels.emotion and record.labels.emotion.label == "happiness"
+    assert any(told in sentence for sentence in report.assumptions)
+
+
+def test_a_quote_that_is_never_closed_costs_no_rows_in_silence(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match=r"t\.csv, line 3: a quote is opened and never closed"):
+        own(tmp_path, "t.csv", 'text,emotion\nOne,joy\n"Two,sad\nThree,joy\n')

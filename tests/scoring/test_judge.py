@@ -16,6 +16,7 @@ import pytest
 
 from nanoemox.cli.main import main
 from nanoemox.files.errors import ArgumentError
+from nanoemox.scoring.external import score_file
 from nanoemox.scoring.judge import (
     Judge,
     JudgeError,
@@ -290,3 +291,39 @@ def test_a_server_is_refused_where_it_cannot_help(
     shown = capsys.readouterr().err
     assert "not with intent" in shown and "expected --server URL" in shown and "http://" in shown
     assert not (tmp_path / "cache").exists() and server.asked == []
+
+
+@pytest.mark.parametrize(
+    ("reply", "score"),
+    [
+        ("<think>between 8 and 9 at first</think>3", 3.0),
+        ("On a scale from 1 to 10, I would say 7.", 7.0),
+        ("7/10", 7.0),
+        ("Out of 10: 4", 4.0),
+        ('```json\n{"score": 6}\n```', 6.0),
+        ("\\boxed{5}", 5.0),
+        ("７", 7.0),
+    ],
+)
+def test_a_judges_number_is_not_its_scale_and_not_its_thoughts(reply: str, score: float) -> None:
+    assert read_score(reply) == score
+
+
+def test_a_judges_labels_are_not_its_thoughts() -> None:
+    assert read_labels("<think>[anger]?</think>[sad，calm]") == ("sad", "calm")
+    for reply in ("<think>8", "from 1 to 10"):
+        with pytest.raises(JudgeError, match="expected a number from 1 to 10"):
+            read_score(reply)
+
+
+def test_a_judge_is_not_shown_thoughts(tmp_path: Path, server: StandIn) -> None:
+    labels = {"reasoning": {"text": REASON}}
+    manifest, answers = tmp_path / "m.jsonl", tmp_path / "p.jsonl"
+    manifest.write_text(json.dumps({"id": "a", "text": "hm", "labels": labels}) + "\n", encoding="utf-8")
+    text = f"<think>secret</think><answer>{REASON}</answer>"
+    answers.write_text(json.dumps({"id": "a", "text": text}) + "\n", encoding="utf-8")
+    report = score_file(answers, "reasoning", manifest, server=Judge(server.url, "m", tmp_path / "replies"))
+    questions = [body["messages"][0]["content"] for body in server.asked]
+    assert len(questions) == 2 and not any("secret" in q or "<answer>" in q for q in questions)
+    assert report.wrappers == {"thoughts removed": 1, "answer tag": 1}
+    assert report.standard["agreement"]["value"] == 1.0

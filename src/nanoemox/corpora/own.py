@@ -109,7 +109,9 @@ def _read(table: Table, folder: Folder) -> Iterator[Line]:
 def _rows(table: Table, folder: Folder) -> Iterator[Row]:
     """The table's rows with our names added to its own."""
     jsonl = table.path.suffix.lower() in (".jsonl", ".ndjson")
-    for row in _json_lines(table.path) if jsonl else folder.rows(table.path):
+    named = (*table.columns.values(), *(column for column, _, _ in table.where))
+    known = {*COLUMNS, *(name.lower() for name in named)}
+    for row in _json_lines(table.path) if jsonl else folder.rows(table.path, known=known):
         if not row.fault:
             for ours, theirs in table.columns.items():
                 if theirs.lower() in row:

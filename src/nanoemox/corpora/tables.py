@@ -6,19 +6,19 @@ not UTF-8 are read in the encoding their language would have, and the reader is 
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from nanoemox.files.errors import NanoEmoXError
 from nanoemox.files.json_text import Document, JsonError, is_usable, read_document
+from nanoemox.files.separated import SEPARATORS, Layout, TableError, decoded, layout_of, rows_of
 
 LARGEST_BYTES = 1 << 30  # of a table
+LONGEST_CELL = 1 << 17
 _LEFTOVERS = {code: bytes([code]).decode("cp1252", "ignore") or " " for code in range(0x80, 0xA0)}
 _STRAIGHT = {**dict.fromkeys(map(ord, "‘’‚‛ʼ"), "'"), **dict.fromkeys(map(ord, "“”„‟"), '"'), 0xFEFF: ""}
 
@@ -103,6 +103,7 @@ def rows(
     *,
     header: tuple[str, ...] | None = None,
     delimiter: str | None = None,
+    known: Collection[str] = (),
     fallback: str = "cp1252",
     assume: Callable[[str], None] = lambda sentence: None,
 ) -> Iterator[Row]:
@@ -112,7 +113,9 @@ def rows(
         path: The file.
         columns: Names that the table must have.
         header: Names for a table without a header line.
-        delimiter: Between the cells of a line; None means a tab for .tsv, else a comma.
+        delimiter: Between the cells of a line; None means a tab for .tsv, else a comma, unless the heading says
+            otherwise.
+        known: Names of columns, in lower case, by which a heading with another delimiter is recognized.
         fallback: The encoding of a table that is not UTF-8.
         assume: Called with a sentence about what had to be assumed.
 
@@ -125,8 +128,14 @@ def rows(
     if path.suffix.lower() == ".xlsx":
         lines: Iterator[tuple[int, list[Any]]] = _sheet(path)
     else:
-        delimiter = delimiter or ("\t" if path.suffix.lower() == ".tsv" else ",")
-        lines = _separated(path, text_of(path, fallback, assume), delimiter)
+        text = text_of(path, fallback, assume)
+        usual = "\t" if path.suffix.lower() == ".tsv" else ","
+        looked_for = {*known, *(column.lower() for column in columns)}
+        layout = Layout(delimiter) if delimiter else layout_of(text, usual, looked_for)
+        if not delimiter and layout.separator != usual:
+            name = SEPARATORS.get(layout.separator, repr(layout.separator))
+            assume(f"the cells of {path.name} are separated by {name}")
+        lines = _separated(path, text, layout)
     names = header
     for number, cells in lines:
         if names is None:
@@ -151,23 +160,18 @@ def _trailing(names: tuple[str, ...], columns: Iterable[str]) -> int:
     return next((i for i, name in enumerate(reversed(names)) if name in asked), 0)
 
 
-def _separated(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    file = io.StringIO(text, newline="")
-    if delimiter == "\t":  # there a quote is only a quote
-        reader = csv.reader(file, delimiter=delimiter, quoting=csv.QUOTE_NONE)
-    else:
-        reader = csv.reader(file, delimiter=delimiter)
-    number = 1
-    while True:
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise CorpusError(f"{path}, line {number}: {error}; expected a table in CSV form") from error
-        if any(cell.strip() for cell in cells):
-            yield number, cells
-        number = reader.line_num + 1
+def _separated(path: Path, text: str, layout: Layout) -> Iterator[tuple[int, list[str]]]:
+    try:
+        found = rows_of(text, layout, quoted=layout.separator != "\t")  # there a quote is only a quote
+    except TableError as error:
+        raise CorpusError(f"{path}, line {error.line}: {error}; expected a table in CSV form") from error
+    for row in found:
+        if max(map(len, row.cells)) > LONGEST_CELL:
+            raise CorpusError(
+                f"{path}, line {row.first_line}: a cell has more than {LONGEST_CELL:,} characters; "
+                "expected a table in CSV form"
+            )
+        yield row.first_line, row.cells
 
 
 def _sheet(path: Path) -> Iterator[tuple[int, list[Any]]]:
@@ -201,14 +205,24 @@ def text_of(
         The text, without a byte-order mark.
     """
     raw = _bytes(path)
-    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return raw.decode("utf-16", "replace")
+    found = decoded(raw, fallback)
+    if not found.sure:
+        encoding = fallback if found.encoding.casefold() == fallback.casefold() else found.encoding
+        assume(f"{path.name} is not UTF-8 (line {_first_odd(raw)}); it was read as {encoding}")
+    if found.damaged_lines:
+        assume(
+            f"{path.name} holds bytes that are not {found.encoding} (first on line {found.damaged_lines[0]})"
+        )
+    return found.text
+
+
+def _first_odd(raw: bytes) -> int:
+    """The first line that is not UTF-8."""
     try:
-        return raw.decode("utf-8-sig")
+        raw.decode()
     except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-    assume(f"{path.name} is not UTF-8 (line {line}); it was read as {fallback}")
-    return raw.decode(fallback, "replace")
+        return raw.count(b"\n", 0, error.start) + 1
+    return 1
 
 
 def document(path: Path) -> Document:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
 
+from nanoemox.files.report import Report
 from nanoemox.media.clip import Clip, CodedWarning
 from nanoemox.tasks.base import Task
 from nanoemox.tasks.grammar import Answer
@@ -48,8 +49,11 @@ class TaskResult(Answer):
 
 
 @dataclass(frozen=True)
-class Analysis(Mapping[str, TaskResult]):
-    """All answers about one clip: a mapping from task name to `TaskResult`, and what they rest on."""
+class Analysis(Mapping[str, TaskResult], Report):
+    """All answers about one clip: a mapping from task name to `TaskResult`, and what they rest on.
+
+    `save_report` writes it as .json, or as a page to look at (.html).
+    """
 
     clip: Clip
     model: str
@@ -58,6 +62,9 @@ class Analysis(Mapping[str, TaskResult]):
     experts: tuple[float, ...] | None  # the fusion experts' gate weights; None without sound or video
     warnings: tuple[CodedWarning, ...]
     timing_s: dict[str, float]
+    text: str | None = None  # what was said in the clip, as it was given
+    dialogue: Dialogue = ()  # the turns before it, likewise
+    start_s: float = 0.0  # where in the file the clip begins
 
     def __getitem__(self, task: str) -> TaskResult:
         return self.tasks[task]
@@ -79,6 +86,15 @@ class Analysis(Mapping[str, TaskResult]):
             "warnings": [warning._asdict() for warning in self.warnings],
             "timing_s": self.timing_s,
         }
+
+    def forms(self) -> Mapping[str, Callable[[], str]]:
+        """Ending of a file -> the function that makes its text: JSON, or the page that `--html` writes."""
+        return {**super().forms(), ".html": self._page}
+
+    def _page(self) -> str:
+        from nanoemox.inference.page import render_report
+
+        return render_report(self)
 
 
 @dataclass(frozen=True)

@@ -29,10 +29,14 @@ from nanoemox.files.atomic import write_json
 from nanoemox.files.errors import ArgumentError, NanoEmoXError
 from nanoemox.metrics import bootstrap
 from nanoemox.scoring.prediction_files import OWN_ROUTE, FileFault
-from nanoemox.tasks.grammar import GRAMMAR, LIST
+from nanoemox.tasks.base import LABEL_KEYS
+from nanoemox.tasks.grammar import GRAMMAR, LIST, split_labels
+from nanoemox.tasks.model_output import unwrapped
+from nanoemox.tasks.numbers import number_in
 
 logger = logging.getLogger(__name__)
 BY_RULE = (GRAMMAR, LIST, OWN_ROUTE)  # routes that need no second opinion
+SCORE_KEYS = ("score", "rating", "overlap", "answer", "value")  # of a reply in JSON
 LOWEST = 1.0  # of the judge's scale
 LETTERS_A_TOKEN = 4  # a rule of thumb for English
 TOKENS_A_REPLY = 8
@@ -197,20 +201,22 @@ def question_for_labels(text: str) -> str:
 
 
 def read_score(reply: str) -> float:
-    """The first number of a judge's reply. Errors: JudgeError where it has none, or one that is not on the scale."""
-    found = re.search(r"\d+(?:\.\d+)?", reply)
-    if not found or not 0 <= float(found.group()) <= 10:
+    """The number of a judge's reply, not of its thoughts or of the scale.
+
+    Errors: JudgeError where it has none, or one that is not on the scale.
+    """
+    found = number_in(unwrapped(reply, SCORE_KEYS).text)
+    if found is None or not 0 <= found <= 10:
         raise JudgeError(f"expected a number from 1 to 10, the judge replied {reply[:80]!r}")
-    return float(found.group())
+    return found
 
 
 def read_labels(reply: str) -> tuple[str, ...]:
     """The words in square brackets of a server's reply. Errors: JudgeError where it has no brackets."""
-    found = re.search(r"\[(.*?)\]", reply, re.DOTALL)
+    found = re.search(r"\[(.*?)\]", unwrapped(reply, LABEL_KEYS).text, re.DOTALL)
     if not found:
         raise JudgeError(f"expected words in square brackets, the server replied {reply[:80]!r}")
-    words = (part.strip(" '\"\n") for part in found.group(1).split(","))
-    return tuple(word for word in words if word)
+    return tuple(dict.fromkeys(split_labels(found.group(1))))
 
 
 # ---------------------------------------------------------------- scores and labels of answers
@@ -289,10 +295,11 @@ def labels_by_server(
         The answers and routes, the cost, and what the server failed at: there the labels found by rule stay.
     """
     texts = {
-        name: answers[name].text
+        name: unwrapped(answers[name].text, LABEL_KEYS).text
         for name, route in routes.items()
-        if route not in BY_RULE and answers[name].text.strip()
+        if route not in BY_RULE
     }
+    texts = {name: text for name, text in texts.items() if text}
     report = judge.announce([question_for_labels(text) for text in texts.values()])
     found, found_routes, faults = dict(answers), dict(routes), []
     for name, text in () if judge.only_estimate else texts.items():

@@ -7,9 +7,6 @@ its task says.
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -17,13 +14,15 @@ from typing import Any, NamedTuple, TypedDict
 
 from nanoemox.data.schema import Prediction
 from nanoemox.files.errors import ArgumentError
+from nanoemox.files.json_text import JsonError, read_document
 from nanoemox.files.npz import read_npz
+from nanoemox.files.separated import SEPARATORS, TableError, decoded, layout_of, rows_of
 from nanoemox.tasks.base import Task
 from nanoemox.tasks.closed import EMPTY
 from nanoemox.tasks.grammar import NO_ROUTE, Answer, Reading
 from nanoemox.tasks.task import TASKS
 
-ID = ("id", "ids", "name", "names", "filename", "file", "clip", "video", "sample", "index")
+ID = ("id", "ids", "name", "names", "filename", "file", "clip", "video", "sample", "index", "key")
 TEXT = (
     "text",
     "output",
@@ -51,6 +50,7 @@ OWN: dict[str, type | tuple[type, ...]] = {  # keys of our own form that are rea
 }
 OWN_ROUTE = "own fields"
 FAILED = "the system failed (counts as wrong)"
+NO_ANSWER_LEFT = "thoughts or tokens without an answer (counts as wrong)"
 
 Row = dict[str, Any]
 
@@ -80,11 +80,17 @@ def grouped(faults: Iterable[FileFault]) -> dict[str, FaultNames]:
 
 
 class FileReading(NamedTuple):
-    """One row as a prediction, by which route it was read, and what is odd about it."""
+    """One row as a prediction, by which route it was read, and what is odd about it.
+
+    renamed: a label as the row spells it, and the candidate that it stands for, where these are two words. wrappers:
+    what the answer was wrapped in.
+    """
 
     prediction: Prediction
     route: str
     faults: list[FileFault]
+    renamed: tuple[str, str] | None = None
+    wrappers: tuple[str, ...] = ()
 
 
 def read_rows(path: str | Path) -> tuple[list[Row], list[FileFault]]:
@@ -113,66 +119,59 @@ def read_rows(path: str | Path) -> tuple[list[Row], list[FileFault]]:
 
 
 def _decoded(path: Path) -> tuple[str, list[FileFault]]:
-    data = path.read_bytes()
-    faults: list[FileFault] = []
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        text = data.decode("utf-16", errors="replace")
-        if "\ufffd" in text:
-            faults.append(FileFault("not UTF-16 (unreadable bytes became U+FFFD)", path.name))
-        return text, faults
-    lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    out = []
-    for number, line in enumerate(lines, 1):
-        try:
-            out.append(line.decode("utf-8"))
-        except UnicodeDecodeError:
-            faults.append(FileFault("not UTF-8 (unreadable bytes became U+FFFD)", f"line {number}"))
-            out.append(line.decode("utf-8", errors="replace"))
-    return "\n".join(out), faults
+    found = decoded(path.read_bytes())
+    faults = []
+    if not found.sure:
+        faults.append(FileFault(f"not UTF-8, and read as {found.encoding}", path.name))
+    kind = f"not {found.encoding} (unreadable bytes became U+FFFD)"
+    faults += [FileFault(kind, f"line {line}") for line in found.damaged_lines]
+    return found.text, faults
 
 
-def _from_table(path: Path, comma: str) -> tuple[list[Row], list[FileFault]]:
-    before = csv.field_size_limit(2**31 - 1)  # for the whole process, so it is set back
-    try:
-        return _table_rows(path, comma)
-    finally:
-        csv.field_size_limit(before)
-
-
-def _table_rows(path: Path, comma: str) -> tuple[list[Row], list[FileFault]]:
+def _from_table(path: Path, usual: str) -> tuple[list[Row], list[FileFault]]:
+    """The rows of a table by its heading, whatever separates its cells."""
     text, faults = _decoded(path)
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=comma)
-    names = [name.strip() for name in reader.fieldnames or () if name]
-    if not any(n.casefold() in ID for n in names):
+    label_columns = {column for task in TASKS.values() for column in task.label_columns}
+    answers = {*TEXT, *OWN, *label_columns}
+    layout = layout_of(text, usual, {*ID, *TRUTH, *answers})
+    if layout.separator != usual:
+        name = SEPARATORS.get(layout.separator, repr(layout.separator))
+        faults.append(FileFault(f"cells are separated by {name}, and read so", path.name))
+    try:
+        rows = rows_of(text, layout)
+    except TableError as error:
+        raise ArgumentError(
+            f"{path}, line {error.line}: expected a table ({error}); write it again"
+        ) from error
+    names = [name.strip().casefold() for name in rows[0].cells] if rows else []
+    if not set(names) & set(ID):
         raise ArgumentError(
             f"{path}: expected a column of names ({', '.join(ID[:4])}) and one of answers, "
-            f"found {', '.join(names) or 'no heading'}; rename them"
+            f"found {', '.join(filter(None, names)) or 'no heading'}; rename them"
         )
-    label_columns = {column for task in TASKS.values() for column in task.label_columns}
-    if not any(n.casefold() in {*TEXT, *OWN, *label_columns} for n in names):
+    if not set(names) & answers:
         raise ArgumentError(
             f"{path}: expected a column of answers, such as text, label or pred_label, found {', '.join(names)}"
         )
-    rows = []
-    try:
-        for row in reader:
-            if None in row:
-                faults.append(FileFault("more cells than columns", f"line {reader.line_num}"))
-            rows.append({k.strip().casefold(): v for k, v in row.items() if k is not None and v is not None})
-    except csv.Error as error:
-        raise ArgumentError(
-            f"{path}, line {reader.line_num}: expected a table ({error}); write it again"
-        ) from error
-    return rows, faults
+    found = []
+    for row in rows[1:]:
+        if len(row.cells) > len(names):
+            faults.append(FileFault("more cells than columns", f"line {row.last_line}"))
+        found.append(dict(zip(names, row.cells, strict=False)))
+    return found, faults
 
 
 def _from_json(path: Path) -> tuple[list[Row], list[FileFault]]:
     text, faults = _decoded(path)
     if path.suffix.casefold() == ".json":
         try:
-            whole = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ArgumentError(f"{path}: expected JSON ({error}); write it again") from error
+            whole, repeated = read_document(text)
+        except JsonError as error:
+            where = f" on line {error.line}" if error.line else ""
+            raise ArgumentError(f"{path}: expected JSON ({error}{where}); write it again") from error
+        faults += [
+            FileFault("a key that stands twice (the last one is read)", f"{key:.60}") for key in repeated
+        ]
         if isinstance(whole, Mapping):
             return [_pair(name, item) for name, item in whole.items()], faults
         if not isinstance(whole, list):
@@ -186,13 +185,16 @@ def _from_json(path: Path) -> tuple[list[Row], list[FileFault]]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            row = None
+            row, repeated = read_document(line)
+        except JsonError:
+            row, repeated = None, ()
         if isinstance(row, dict):
             rows.append(row)
         else:
             faults.append(FileFault("not a JSON object", f"line {number}"))
+        faults += [
+            FileFault("a key that stands twice (the last one is read)", f"line {number}") for _ in repeated
+        ]
     return rows, faults
 
 
@@ -201,15 +203,23 @@ def _from_npz(path: Path) -> list[Row]:
     if isinstance(arrays.get("name2reason"), Mapping):
         return [_pair(name, item) for name, item in arrays["name2reason"].items()]
     if "filenames" in arrays and "fileitems" in arrays:
-        names, items = list(arrays["filenames"]), list(arrays["fileitems"])
+        names, items = (_listed(arrays[key], key, path) for key in ("filenames", "fileitems"))
         if len(names) != len(items):
             raise ArgumentError(
                 f"{path}: {len(names)} filenames but {len(items)} fileitems; they must pair up"
             )
         return [_pair(name, item) for name, item in zip(names, items, strict=True)]
     raise ArgumentError(
-        f"{path}: expected name2reason, or filenames and fileitems; found {', '.join(arrays)}"
+        f"{path}: expected name2reason, or filenames and fileitems; found {', '.join(arrays):.200}"
     )
+
+
+def _listed(value: Any, key: str, path: Path) -> list[Any]:
+    """A list, or an array of one dimension, as a list."""
+    found = value.tolist() if hasattr(value, "tolist") else value
+    if not isinstance(found, list) or any(isinstance(item, list) for item in found if found is not value):
+        raise ArgumentError(f"{path}: expected a list under {key}, got something else; write it again")
+    return found
 
 
 def _pair(name: object, item: Any) -> Row:
@@ -256,26 +266,57 @@ def prediction(row: Row, task: Task[Any], candidates: Sequence[str] | None = Non
             return FileReading(Prediction.of(clip, task.name, failed, error=error), NO_ROUTE, faults)
         if own:
             answer = Answer(**own | {"text": text})
-            reading = Reading(answer, OWN_ROUTE, task.faults(answer, candidates))
+            reading = Reading(
+                answer, OWN_ROUTE, task.faults(answer, candidates), task.renamed_answer(answer, candidates)
+            )
             return _as_prediction(clip, task, reading, faults)
         row = {key: value for key, value in row.items() if key not in OWN}
     else:
         faults = []
-    stated = task.stated(row)
+    stated = task.stated(_likeliest(row))
     if stated is not None:
-        text = ", ".join(map(str, stated)) if isinstance(stated, list) else str(stated)
+        text = _text_of(stated)
     if not text.strip():
         faults = [*faults, FileFault(EMPTY, clip)]
         return FileReading(Prediction.of(clip, task.name, Answer(text=text)), NO_ROUTE, faults)
+    if not task.reads_thoughts and not task.body(text):
+        faults = [*faults, FileFault(NO_ANSWER_LEFT, f"{clip}: {text.strip()[:60]!r}")]
+        nothing = Prediction.of(clip, task.name, Answer(text=text))
+        return FileReading(nothing, NO_ROUTE, faults, wrappers=task.wrappers(text))
     reading = task.read(text, candidates)
     kept = reading.answer.model_copy(update={"text": text})
-    return _as_prediction(clip, task, reading._replace(answer=kept), faults)
+    found = _as_prediction(clip, task, reading._replace(answer=kept), faults)
+    return found._replace(wrappers=task.wrappers(text))
+
+
+def _text_of(stated: Any) -> str:
+    """What a row states as the label; of a list every entry stands for itself."""
+    if not isinstance(stated, list):
+        return str(stated)
+    entries = ", ".join(map(str, stated))
+    return f"[{entries}]" if len(stated) > 1 else entries
+
+
+def _likeliest(row: Row) -> Row:
+    """A row whose `labels` have a score each, as emotion2vec writes them, with the likeliest label alone."""
+    labels, scores = row.get("labels"), row.get("scores")
+    if (
+        not isinstance(labels, list)
+        or not isinstance(scores, list)
+        or len(labels) != len(scores)
+        or not labels
+    ):
+        return row
+    if not all(isinstance(score, int | float) and not isinstance(score, bool) for score in scores):
+        return row
+    return {**row, "labels": labels[max(range(len(scores)), key=scores.__getitem__)]}
 
 
 def _as_prediction(clip: str, task: Task[Any], reading: Reading, before: Sequence[FileFault]) -> FileReading:
     """A reading with its clip's name on every fault."""
     faults = [FileFault(kind, f"{clip}: {detail}" if detail else clip) for kind, detail in reading.faults]
-    return FileReading(Prediction.of(clip, task.name, reading.answer), reading.route, [*before, *faults])
+    answer = Prediction.of(clip, task.name, reading.answer)
+    return FileReading(answer, reading.route, [*before, *faults], reading.renamed)
 
 
 def _own_fields(row: Row) -> tuple[Row, str | None, list[FileFault]]:

@@ -21,10 +21,10 @@ import torch
 import transformers
 from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
+from transformers import set_seed
 
 from nanoemox import __version__
-from nanoemox.checkpoints.assemble import skeleton_of
-from nanoemox.checkpoints.hub import check_folder
+from nanoemox.checkpoints.check_folder import check_folder
 from nanoemox.checkpoints.load import BUNDLED, load_config, load_model, load_processor, locate
 from nanoemox.checkpoints.weight_files import Weights, open_weights, raise_problems
 from nanoemox.data.decoded_clips import DecodedClips, LiveMedia, Tensors, decode_clips
@@ -35,7 +35,7 @@ from nanoemox.data.schema import Record
 from nanoemox.files.atomic import whole_folder, write_json
 from nanoemox.model.configuration_nanoemox import PARTS
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
-from nanoemox.model.parts import LORA_TARGETS, part_of, trainable_parts
+from nanoemox.model.parts import LORA_TARGETS, part_of, skeleton_of, trainable_parts
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 from nanoemox.training.diagnostics import diagnose
 from nanoemox.training.mixture import Examples, realised, schedule
@@ -261,8 +261,10 @@ def _run_phase(run: _Run, phase: Phase, records: Sequence[Record], folder: Path)
     """Train one phase on `records`, look at what came of it, and write its folder."""
     started = time.perf_counter()
     recipe, processor = run.recipe, run.processor
+    seed = recipe.seed + recipe.phases.index(phase)
 
     # The model, with what earlier phases have trained; its encoders have to be those of the stored features.
+    set_seed(seed)  # LoRA draws its first matrices: one seed has to give one model
     model: Any = start_model(recipe, phase)
     origin = origin_of(model, processor)
     if isinstance(run.store, FeatureStore) and origin != run.store.origin:
@@ -274,7 +276,6 @@ def _run_phase(run: _Run, phase: Phase, records: Sequence[Record], folder: Path)
     trained = trainable_parts(model, phase.train)
 
     # The examples in their order, and the training.
-    seed = recipe.seed + recipe.phases.index(phase)
     scheduled = schedule(records, phase, seed)
     plan = plan_phase(model, Examples(records, scheduled, run.store, processor), phase, seed, run.device)
     ordered = cast(ByLength, plan.examples)

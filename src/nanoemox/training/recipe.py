@@ -7,6 +7,7 @@ What is wrong with a recipe is a RecipeError, one line that names the file, the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -22,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from nanoemox.files.atomic import write_new
 from nanoemox.files.errors import NanoEmoXError
 from nanoemox.files.validation import first_wrong
 from nanoemox.files.yaml_text import YamlError, read_yaml
@@ -42,15 +44,23 @@ class Section(BaseModel):
 
 
 class Schedule(Section):
-    """How long, how fast and in which batches something is trained."""
+    """How long, how fast and in which batches something is trained.
+
+    The learning rate climbs in a straight line from `warmup_from` to `learning_rate` in `warmup_steps`, and then falls
+    along a cosine to `final_learning_rate`. `cosine` says where that cosine begins: `after_warmup`, or `at_start`, with
+    the warm-up laid over its first steps, as the official code has it. `max_grad_norm` null leaves gradients as they
+    are.
+    """
 
     steps: int = Field(gt=0)
     batch_size: int = Field(16, gt=0)
     learning_rate: float = Field(gt=0)
     final_learning_rate: float = Field(0.0, ge=0)
     warmup_steps: int = Field(20, ge=0)
+    warmup_from: float = Field(0.0, ge=0)
+    cosine: Literal["after_warmup", "at_start"] = "after_warmup"
     weight_decay: float = Field(0.05, ge=0)
-    max_grad_norm: float = Field(1.0, gt=0)
+    max_grad_norm: float | None = Field(1.0, gt=0)
     save_every: int = Field(200, gt=0)
     log_every: int = Field(20, gt=0)
     threads: int | None = Field(None, gt=0)
@@ -237,6 +247,44 @@ def shipped_recipes() -> dict[str, Path]:
     """Recipes that come with the package, by name."""
     folder = Path(str(resources.files("nanoemox") / "recipes"))
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def about_recipe(name: str) -> dict[str, Any]:
+    """What a shipped recipe is: its kind, its phases, and what its first comment says."""
+    path = shipped_recipes()[name]
+    recipe = load_recipe(path)
+    comment = re.findall(r"\A(?:#.*\n)+", path.read_text(encoding="utf-8"))
+    return {
+        "kind": recipe.kind,
+        "phases": [phase.name for phase in recipe.phases] if isinstance(recipe, P2ERecipe) else [],
+        "about": " ".join("".join(comment).replace("#", " ").split()),
+    }
+
+
+def copy_recipe(name: str, to: str | Path | None = None) -> Path:
+    """Copy a shipped recipe, to be changed.
+
+    Args:
+        name: The name of the recipe.
+        to: The file to write, or a folder to write it into; None, `NAME.yaml` in the working directory.
+
+    Returns:
+        The file that was written.
+
+    Raises:
+        RecipeError: If no recipe of that name comes with the package.
+        OutputError: If the file is there already, or cannot be written.
+    """
+    shipped = shipped_recipes()
+    if name not in shipped:
+        raise RecipeError(
+            f"{name}: expected the name of a recipe that comes with the package; choose one of {', '.join(shipped)}"
+        )
+    place = Path(to or f"{name}.yaml")
+    if place.is_dir():
+        place /= f"{name}.yaml"
+    write_new(place, shipped[name].read_text(encoding="utf-8"))
+    return place
 
 
 def find_recipe(name_or_path: str | Path) -> Path:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import random
 import shutil
 import tempfile
@@ -17,6 +18,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -33,7 +35,7 @@ from transformers import (
     set_seed,
 )
 
-from nanoemox.files.atomic import write_json, write_texts
+from nanoemox.files.atomic import json_text, write_json, write_texts
 from nanoemox.training.recipe import RecipeError, Schedule
 
 logger = logging.getLogger(__name__)
@@ -64,8 +66,12 @@ class JsonLines(TrainerCallback):
         logs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
+        line = {"step": state.global_step, **(logs or {})}
+        for name, value in line.items():  # such as the norm of gradients that overflowed
+            if isinstance(value, float) and not math.isfinite(value):
+                line[name] = None
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": state.global_step, **(logs or {})}) + "\n")
+            file.write(json_text(line, self.path, indent=None))
 
 
 class Notes(TrainerCallback):
@@ -90,19 +96,40 @@ class Notes(TrainerCallback):
             )
 
 
+def rate_factor(schedule: Schedule, step: int) -> float:
+    """What the learning rate is multiplied with at a step: a straight line up, then a cosine down.
+
+    Args:
+        schedule: Where the line begins, how long it is, where the cosine begins and ends.
+        step: Counted from 0; the first step of the training is step 0.
+
+    Returns:
+        The factor on `schedule.learning_rate`, and on every learning rate of a parameter's own.
+    """
+    warmup = schedule.warmup_steps
+    if step < warmup:
+        lowest = min(1.0, schedule.warmup_from / schedule.learning_rate)
+        return lowest + (1.0 - lowest) * (step / warmup)
+    begin = 0 if schedule.cosine == "at_start" else warmup
+    progress = (step - begin) / max(1, schedule.steps - begin)
+    last = min(1.0, schedule.final_learning_rate / schedule.learning_rate)
+    return 0.5 * (1.0 + math.cos(math.pi * progress)) * (1.0 - last) + last
+
+
 class OrderedTrainer(Trainer):
-    """A Trainer that reads its examples in order, may use another learning rate for some parameters, and logs the
-    parts of the loss that the model returns under `parts`."""
+    """A Trainer that reads its examples in order, by the learning rates of our schedule, which may differ for some
+    parameters, and logs the parts of the loss that the model returns under `parts`."""
 
     def __init__(
         self,
+        schedule: Schedule,
         *args: Any,
         rates: Callable[[str], float | None] | None = None,
         extra_loss: Callable[[nn.Module, Mapping[str, Tensor]], Tensor] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self._rates, self._extra_loss = rates, extra_loss
+        self._schedule, self._rates, self._extra_loss = schedule, rates, extra_loss
         self._parts: dict[str, list[float]] = defaultdict(list)
 
     def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> SequentialSampler:
@@ -123,6 +150,16 @@ class OrderedTrainer(Trainer):
                 eps=self.args.adam_epsilon,
             )
         return self.optimizer
+
+    def create_scheduler(
+        self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
+    ) -> torch.optim.lr_scheduler.LRScheduler:
+        """Our schedule, whatever the arguments name."""
+        if self.lr_scheduler is None:  # type: ignore[has-type]
+            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
+                optimizer or self.optimizer, partial(rate_factor, self._schedule)
+            )
+        return self.lr_scheduler
 
     def compute_loss(  # type: ignore[no-untyped-def]
         self, model, inputs, return_outputs=False, num_items_in_batch=None
@@ -326,17 +363,13 @@ def _trainer(
 
     # Build the arguments.
     set_seed(plan.seed)
-    rate = schedule.learning_rate
     arguments = TrainingArguments(
         output_dir=str(checkpoints),
         max_steps=schedule.steps,
         per_device_train_batch_size=schedule.batch_size,
-        learning_rate=rate,
-        lr_scheduler_type="cosine_with_min_lr",
-        lr_scheduler_kwargs={"min_lr_rate": min(1.0, schedule.final_learning_rate / rate)},
-        warmup_steps=schedule.warmup_steps,
+        learning_rate=schedule.learning_rate,
         weight_decay=schedule.weight_decay,
-        max_grad_norm=schedule.max_grad_norm,
+        max_grad_norm=schedule.max_grad_norm or 0.0,  # 0: not clipped
         adam_beta2=0.999,
         logging_steps=schedule.log_every,
         save_strategy="steps" if save else "no",
@@ -355,6 +388,7 @@ def _trainer(
 
     # Build the trainer, which takes the examples in their order.
     trainer = OrderedTrainer(
+        schedule,
         model=plan.model,
         args=arguments,
         train_dataset=plan.examples,

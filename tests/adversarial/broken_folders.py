@@ -11,7 +11,15 @@ from typing import Any, NamedTuple
 import torch
 from safetensors.torch import load_file, save_file
 
-MISSING = object()  # as a value of `field`: the key is taken out
+
+class _Missing:
+    """As a value of `field`: the key is taken out."""
+
+    def __repr__(self) -> str:  # part of the names of tests, which every worker has to find equal
+        return "missing"
+
+
+MISSING = _Missing()
 
 
 class Case(NamedTuple):
@@ -178,7 +186,7 @@ CASES: list[Case] = [
     *(
         Case(f"{file} is {text[:12]!r}", content(file, text), rf"{file}: is no configuration")
         for file in FILES
-        for text in WRONG_KIND
+        for text in (WRONG_KIND if file == C else WRONG_KIND[:5])
     ),
     Case(
         "config.json is not UTF-8", content(C, b'{"model_type": "\xff"}'), "config.json: is no configuration"

@@ -221,7 +221,7 @@ def test_every_ending_that_ffmpeg_reads_is_taken(tmp_path: Path) -> None:
         ("text\temotion\nWell, then.\tjoy\n", "separated by tabs"),
         ("sep=;\ntext;emotion\nWell, then.;joy\n", "separated by semicolons"),
         ("text;emotion\r\nWell, then.;joy\r\n".encode("utf-16"), "separated by semicolons"),
-        ("text,emotion\n好的，那么。,joy\n".encode("gb18030"), "read as GB18030"),
+        ("text,emotion\n好的，那么。,joy\n".encode("gb18030"), "read as gb18030"),
     ],
 )
 def test_what_spreadsheets_write_is_read_and_told(tmp_path: Path, content: str | bytes, told: str) -> None:
@@ -362,3 +362,17 @@ def test_cells_of_another_kind_cost_their_row_alone(tmp_path: Path) -> None:
     report, records = own(tmp_path, "t.jsonl", "\n".join(map(json.dumps, lines)))
     assert [problem.where for problem in report.skipped] == ["t.jsonl:1", "t.jsonl:2"]
     assert [record.text for record in records.values()] == ["c"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "gb18030"])
+@pytest.mark.parametrize("first", ["", "sep=;\r\n"])
+def test_a_spreadsheets_table_is_read_and_it_is_told(tmp_path: Path, encoding: str, first: str) -> None:
+    table = first + "id;text;emotion;emotions\r\na;他很生气，走了;生气;生气、难过\r\nb;fine;HAP;glad|calm\r\n"
+    report, records = own(tmp_path, "labels.csv", table.encode(encoding))
+    assert records["a"].text == "他很生气，走了"
+    assert [records[name].labels.emotion.label for name in "ab"] == ["anger", "happiness"]
+    assert records["a"].labels.open_vocabulary.labels == ["生气", "难过"]
+    assert records["b"].labels.open_vocabulary.labels == ["glad", "calm"]
+    told = " ".join(report.assumptions)
+    assert "separated by semicolons" in told
+    assert ("gb18030" in told) == (encoding == "gb18030")

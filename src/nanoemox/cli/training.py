@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from nanoemox.cli.console import console, note
-from nanoemox.cli.options import DeviceOption, QuarantineOption
+from nanoemox.cli.options import CheckOption, DeviceOption, QuarantineOption
 
 
 def train(
@@ -74,6 +74,25 @@ def train(
         raise typer.Exit(1)
 
 
+def curves(
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN",
+            help="The folder of a run: what its recipe calls `output`, or the folder of a phase.",
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.svg", help="The picture to write. Without it, curves.svg in the folder."),
+    ] = None,
+) -> None:
+    """Draw the loss and the learning rate of a training run as a picture, also while the run goes on."""
+    from nanoemox.training.curves import write_curves
+
+    note(f"wrote {write_curves(run, out)}")
+
+
 def features(
     manifests: Annotated[
         list[Path], typer.Argument(metavar="MANIFEST...", help="JSONL files with one clip per line.")
@@ -107,6 +126,7 @@ def features(
     ] = 16,
     quarantine: QuarantineOption = None,
     device: DeviceOption = "cpu",
+    check: CheckOption = True,
 ) -> None:
     """Compute the outputs of every frozen encoder once, for train and evaluate to read.
 
@@ -118,7 +138,7 @@ def features(
 
     groups, left_out = read_usable_manifests(manifests, quarantine)
     records = list({record.id: record for rows in groups.values() for record in rows}.values())
-    analyzer = EmotionAnalyzer.from_pretrained(model, device)
+    analyzer = EmotionAnalyzer.from_pretrained(model, device, check=check)
     store = extract_features(
         records, analyzer.model, analyzer.processor, out, workers, batch_size, dtype=dtype
     )

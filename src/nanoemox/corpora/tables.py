@@ -18,7 +18,7 @@ from nanoemox.files.json_text import Document, JsonError, is_usable, read_docume
 from nanoemox.files.separated import SEPARATORS, Layout, TableError, decoded, layout_of, rows_of
 
 LARGEST_BYTES = 1 << 30  # of a table
-LONGEST_CELL = 1 << 17
+LONGEST_CELL = 1 << 17  # characters; in a corpus a longer one is a quote that was never closed
 _LEFTOVERS = {code: bytes([code]).decode("cp1252", "ignore") or " " for code in range(0x80, 0xA0)}
 _STRAIGHT = {**dict.fromkeys(map(ord, "‘’‚‛ʼ"), "'"), **dict.fromkeys(map(ord, "“”„‟"), '"'), 0xFEFF: ""}
 
@@ -93,7 +93,9 @@ def plain(text: str) -> str:
 
 def listed(text: str) -> list[str]:
     """`[a, 'b', c]` or `a, b, c` -> its parts, without brackets, blanks and quotes, each once."""
-    parts = (part.strip(" \t'\"") for part in re.split("[,，、]", re.sub(r"^\s*\[|\]\s*$", "", text)))
+    parts = (
+        part.strip(" \t'\"") for part in re.split("[,，、;；|｜/／]", re.sub(r"^\s*\[|\]\s*$", "", text))
+    )
     return list(dict.fromkeys(part for part in parts if part))
 
 
@@ -113,10 +115,9 @@ def rows(
         path: The file.
         columns: Names that the table must have.
         header: Names for a table without a header line.
-        delimiter: Between the cells of a line; None means a tab for .tsv, else a comma, unless the heading says
-            otherwise.
-        known: Names of columns, in lower case, by which a heading with another delimiter is recognized.
-        fallback: The encoding of a table that is not UTF-8.
+        delimiter: Between the cells of a line; None takes what the heading shows, usually a tab for .tsv, else a comma.
+        known: More names of columns, in lower case, by which a heading is recognized.
+        fallback: The encoding of a table that is neither Unicode nor Chinese.
         assume: Called with a sentence about what had to be assumed.
 
     Yields:
@@ -128,14 +129,14 @@ def rows(
     if path.suffix.lower() == ".xlsx":
         lines: Iterator[tuple[int, list[Any]]] = _sheet(path)
     else:
+        usual = delimiter or ("\t" if path.suffix.lower() == ".tsv" else ",")
         text = text_of(path, fallback, assume)
-        usual = "\t" if path.suffix.lower() == ".tsv" else ","
-        looked_for = {*known, *(column.lower() for column in columns)}
-        layout = Layout(delimiter) if delimiter else layout_of(text, usual, looked_for)
-        if not delimiter and layout.separator != usual:
+        names_sought = {*known, *(column.lower() for column in columns)}
+        layout = Layout(usual) if delimiter or header else layout_of(text, usual, names_sought)
+        if layout.separator != usual:
             name = SEPARATORS.get(layout.separator, repr(layout.separator))
-            assume(f"the cells of {path.name} are separated by {name}")
-        lines = _separated(path, text, layout)
+            assume(f"{path.name}: its cells are separated by {name}, and were read so")
+        lines = _separated(path, text, layout, usual)
     names = header
     for number, cells in lines:
         if names is None:
@@ -160,17 +161,13 @@ def _trailing(names: tuple[str, ...], columns: Iterable[str]) -> int:
     return next((i for i, name in enumerate(reversed(names)) if name in asked), 0)
 
 
-def _separated(path: Path, text: str, layout: Layout) -> Iterator[tuple[int, list[str]]]:
+def _separated(path: Path, text: str, layout: Layout, usual: str) -> Iterator[tuple[int, list[str]]]:
+    quoted = usual != "\t" or layout.separator != "\t"  # in a .tsv a quote is only a quote
     try:
-        found = rows_of(text, layout, quoted=layout.separator != "\t")  # there a quote is only a quote
+        found = rows_of(text, layout, quoted, LONGEST_CELL)
     except TableError as error:
         raise CorpusError(f"{path}, line {error.line}: {error}; expected a table in CSV form") from error
     for row in found:
-        if max(map(len, row.cells)) > LONGEST_CELL:
-            raise CorpusError(
-                f"{path}, line {row.first_line}: a cell has more than {LONGEST_CELL:,} characters; "
-                "expected a table in CSV form"
-            )
         yield row.first_line, row.cells
 
 
@@ -198,8 +195,8 @@ def text_of(
 
     Args:
         path: The file.
-        fallback: The encoding of a file that is not UTF-8.
-        assume: Called with a sentence about it if `fallback` had to be used.
+        fallback: The encoding of a file that is neither Unicode nor Chinese.
+        assume: Called with a sentence about it if the file does not tell its encoding.
 
     Returns:
         The text, without a byte-order mark.
@@ -207,22 +204,19 @@ def text_of(
     raw = _bytes(path)
     found = decoded(raw, fallback)
     if not found.sure:
-        encoding = fallback if found.encoding.casefold() == fallback.casefold() else found.encoding
-        assume(f"{path.name} is not UTF-8 (line {_first_odd(raw)}); it was read as {encoding}")
-    if found.damaged_lines:
-        assume(
-            f"{path.name} holds bytes that are not {found.encoding} (first on line {found.damaged_lines[0]})"
-        )
+        line = _first_odd_line(raw)
+        where = f" (line {line})" if line else ""
+        assume(f"{path.name} is not UTF-8{where}; it was read as {found.encoding}")
     return found.text
 
 
-def _first_odd(raw: bytes) -> int:
-    """The first line that is not UTF-8."""
+def _first_odd_line(raw: bytes) -> int:
+    """The first line with bytes that are not UTF-8; 0 where there is none."""
     try:
-        raw.decode()
+        raw.decode("utf-8")
     except UnicodeDecodeError as error:
         return raw.count(b"\n", 0, error.start) + 1
-    return 1
+    return 0
 
 
 def document(path: Path) -> Document:

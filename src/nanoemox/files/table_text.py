@@ -16,6 +16,7 @@ Interval: TypeAlias = tuple[float | None, float | None]
 INTERVAL = "95 % interval"  # the heading of the column of intervals
 Cell: TypeAlias = str | int | float | Interval | None
 
+_MINUS = re.compile(r"(?<![^ ])-")  # of a number; a hyphen is shorter
 _LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "_": r"\_", "%": r"\%",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
@@ -86,7 +87,10 @@ def latex_text(table: Table) -> str:
     numeric = _numeric(table)
     form = "".join("r" if i in numeric else "l" for i in range(len(table.columns)))
     lines = [[_in_latex(column) for column in table.columns]]
-    lines += [[_in_latex(_shown(cell)) for cell in row] for row in table.rows]
+    lines += [
+        [_in_latex(cell) if isinstance(cell, str) else _MINUS.sub("$-$", _shown(cell)) for cell in row]
+        for row in table.rows
+    ]
     heads, *rows = [" & ".join(cells) + r" \\" for cells in lines]
     caption = [f"  \\caption{{{_in_latex(table.caption)}}}"] if table.caption else []
     return "\n".join(
@@ -119,7 +123,7 @@ def _numeric(table: Table) -> set[int]:
 def _shown(cell: Cell) -> str:
     """A cell for the eye."""
     if isinstance(cell, tuple):
-        return "" if None in cell else "–".join(_shown(bound) for bound in cell)
+        return "" if None in cell else " to ".join(_shown(bound) for bound in cell)
     if isinstance(cell, float):
         return f"{cell:.1g}" if 0 < abs(cell) < 0.0005 else f"{cell:.3f}"  # what is nearly nothing is not 0
     return "" if cell is None else str(cell)

@@ -45,7 +45,8 @@ class ClassifierReport:
 
     n: how many clips were tested. speakers: how many people are named as their speakers; 0 where nobody is.
     speakers_in_training_too: how many of these speak in the training manifest, too; with folds always 0.
-    labels: label -> clips tested. systems: network, classical classifier or majority baseline -> measure -> its value with an interval. left_out: id -> why.
+    labels: label -> clips tested. systems: network, classical classifier or majority baseline -> measure -> its value
+    with an interval. left_out: id -> why.
     """
 
     manifest: str

@@ -55,6 +55,8 @@ from nanoemox.corpora.tables import CorpusError
 from nanoemox.data.manifest import wrong_line
 from nanoemox.data.schema import MEDIA, Record
 from nanoemox.files.atomic import write_jsonl
+from nanoemox.media.clip import CodedWarning
+from nanoemox.tasks.task import closed_tasks
 
 CORPORA: dict[str, Corpus] = {
     corpus.name: corpus
@@ -89,11 +91,16 @@ CORPORA: dict[str, Corpus] = {
 }
 
 
+_SHOWN = 30  # labels that a summary counts by name
+
+
 @dataclass(frozen=True)
 class PrepareReport:
     """What came of preparing a corpus.
 
     splits, tasks, media: lines of each split, with labels of each task, with each kind of media or words.
+    labels: task -> label -> lines that have it, for the tasks whose answer is one of a list. questions: what looks
+    like a slip.
     expected: lines of each split as published for this layout, where known. skipped: rows and clips that are
     not in the manifest, and why. faults: clips known to be broken, marked in it. assumptions: sentence -> how
     often it applied. outside: paths lead out of the manifest's folder.
@@ -110,6 +117,8 @@ class PrepareReport:
     skipped: tuple[Problem, ...]
     faults: tuple[Problem, ...]
     assumptions: Mapping[str, int]
+    questions: tuple[CodedWarning, ...]
+    labels: Mapping[str, Mapping[str, int]]
     outside: bool
 
     @property
@@ -122,10 +131,16 @@ class PrepareReport:
         shown = [f"{self.corpus} ({self.layout}): {self.lines} lines in {self.manifest}"]
         for name, counts in (("splits", self.splits), ("tasks", self.tasks), ("with", self.media)):
             shown.append(f"  {name}: " + ", ".join(f"{key} {count}" for key, count in counts.items()))
+        for task, known in self.labels.items():
+            frequent = sorted(known.items(), key=lambda pair: (-pair[1], pair[0]))
+            more = f", … and {len(frequent) - _SHOWN} more" if len(frequent) > _SHOWN else ""
+            listed = ", ".join(f"{label} {count}" for label, count in frequent[:_SHOWN])
+            shown.append(f"  {task}: {listed}{more}")
         for split, count in self.expected.items():
             if self.splits.get(split, 0) != count:
                 shown.append(f"  {split}: {self.splits.get(split, 0)} of the {count} lines published")
         shown += [f"  assumed: {what}" + f" ({n} times)" * (n > 1) for what, n in self.assumptions.items()]
+        shown += [f"  please check: {question}" for question in self.questions]
         if self.outside:
             shown.append(
                 "  the manifest lies outside the corpus, and so its paths lead out of its own folder, "
@@ -147,6 +162,8 @@ class PrepareReport:
                 name: dict(getattr(self, name))
                 for name in ("splits", "tasks", "media", "expected", "assumptions")
             },
+            "labels": {task: dict(known) for task, known in self.labels.items()},
+            "questions": [question._asdict() for question in self.questions],
             **{name: [p._asdict() for p in getattr(self, name)] for name in ("skipped", "faults")},
         }
 
@@ -218,7 +235,8 @@ def _prepare(corpus: Corpus, root: Path, manifest: Path, splits: Collection[str]
         )
     folder = Folder(root, corpus.tables)
     counts: dict[str, Counter[str]] = {"splits": Counter(), "tasks": Counter(), "media": Counter()}
-    lines = write_jsonl(manifest, _lines(corpus, folder, manifest.absolute().parent, counts, splits))
+    labels: dict[str, Counter[str]] = {}
+    lines = write_jsonl(manifest, _lines(corpus, folder, manifest.absolute().parent, counts, labels, splits))
     expected = corpus.counts.get(folder.layout, {})
     return PrepareReport(
         corpus=corpus.name,
@@ -230,6 +248,8 @@ def _prepare(corpus: Corpus, root: Path, manifest: Path, splits: Collection[str]
         skipped=tuple(folder.skipped),
         faults=tuple(folder.faults),
         assumptions=dict(folder.assumptions),
+        questions=tuple(folder.questions),
+        labels={task: dict(counted) for task, counted in labels.items()},
         outside=not folder.root.is_relative_to(manifest.absolute().parent),
     )
 
@@ -239,11 +259,13 @@ def _lines(
     folder: Folder,
     base: Path,
     counts: Mapping[str, Counter[str]],
+    labels: dict[str, Counter[str]],
     splits: Collection[str],
 ) -> Iterator[dict[str, Any]]:
     """Checked manifest lines with paths relative to `base`; what cannot be one is reported."""
     seen: dict[str, str] = {}
     written = 0
+    others: Counter[str] = Counter()
     common = {"source": corpus.name, **({"licence": corpus.licence} if corpus.licence else {})}
     for where, values in corpus.read(folder):
         if corpus.language and values.get("text") and "language" not in values:
@@ -262,14 +284,24 @@ def _lines(
             continue
         seen[record.id] = where
         if splits and record.split not in splits:
+            others[record.split or "none"] += 1
             continue
         written += 1
         counts["splits"][record.split or "none"] += 1
         counts["tasks"].update(record.labels.tasks)
+        for name, task in closed_tasks().items():
+            label = task.label(record.labels)
+            if label is not None and (spelt := task.spelt(label)):
+                labels.setdefault(name, Counter())[spelt] += 1
         counts["media"].update(kind for kind in (*MEDIA, "text", "dialogue") if getattr(record, kind))
         yield record.line(base)
     if seen and not written:
-        raise CorpusError(f"{folder.root}: no line is in {' or '.join(sorted(splits))}; leave --split out")
+        wanted = " or ".join(sorted(splits))
+        remedy = next((q.text for q in folder.questions if q.code == "no_test"), None)
+        there = ", ".join(f"{split} {count}" for split, count in others.items())
+        raise CorpusError(
+            f"{folder.root}: no line is in {wanted}, only in others ({there}); {remedy or 'leave --split out'}"
+        )
     if not seen:
         first = f" (first: {folder.skipped[0].where}: {folder.skipped[0].what})" if folder.skipped else ""
         raise CorpusError(

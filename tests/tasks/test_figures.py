@@ -13,7 +13,6 @@ from nanoemox.tasks.grammar import Answer
 from nanoemox.tasks.labels import Labels
 from nanoemox.tasks.sentiment import SENTIMENT
 
-
 POLARITIES = ("negative", "neutral", "positive")
 
 

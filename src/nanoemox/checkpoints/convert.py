@@ -27,6 +27,7 @@ from nanoemox.checkpoints.assemble import parameter_shapes, skeleton_of
 from nanoemox.checkpoints.hub import check_folder, complete, find_part, public_name
 from nanoemox.checkpoints.load import load_answer_limits, load_config, load_processor
 from nanoemox.checkpoints.official_names import NEVER_REACHED, official_name
+from nanoemox.checkpoints.provenance import add_steps, converted
 from nanoemox.checkpoints.weight_files import (
     FLOATS,
     ShardWriter,
@@ -36,7 +37,7 @@ from nanoemox.checkpoints.weight_files import (
     open_weights,
     raise_problems,
 )
-from nanoemox.files.atomic import whole_file, whole_folder, write_json
+from nanoemox.files.atomic import check_new_folder, whole_file, whole_folder, write_json
 from nanoemox.files.errors import ArgumentError
 from nanoemox.model.configuration_nanoemox import PARTS, NanoEmoXConfig
 from nanoemox.model.parts import LORA_ALPHA, LORA_DROPOUT, LORA_TARGETS, part_of
@@ -140,7 +141,8 @@ def convert(
         WeightsError: If a tensor has no place, a part is missing, or the folder cannot be written.
         ArgumentError: If `settings` names an unknown field.
     """
-    # Look at the base, which gives what the checkpoints lack.
+    # Look at the output and at the base, which gives what the checkpoints lack.
+    check_new_folder(out)
     folder = find_part(str(base))
     check_folder(folder)
     processor, limits = load_processor(folder), load_answer_limits(folder)
@@ -178,6 +180,7 @@ def convert(
             writer.close()
             if plan.lora:
                 _save_lora(new / "lora", plan.lora, lora_alpha)
+            add_steps(config, [converted(report.checkpoints, report.filled)])
             config.save_pretrained(new)
             generation = skeleton_of(config).generation_config
             if limits is not None:

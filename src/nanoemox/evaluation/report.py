@@ -53,6 +53,7 @@ class EvaluationReport:
     seconds: float
     world: str | None
     world_note: str | None
+    provenance: list[str]
     tasks: Scores
     baselines: dict[str, Scores]
     majority_from: str

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from nanoemox.checkpoints.load import load_model
+from nanoemox.checkpoints.provenance import history, origin_warnings
 from nanoemox.files.errors import ArgumentError
 from nanoemox.inference import decoding
 from nanoemox.inference.results import Analysis, Answers, Dialogue, Request, TaskResult
@@ -33,10 +34,6 @@ from nanoemox.tasks.closed import ClosedTask
 from nanoemox.tasks.task import select
 
 LEFT_OUT = "left out on request"
-DOMAIN_NOTES = {
-    "affect_theatre": "this model knows only Affect Theatre, a generated world; "
-    "of real people its answers mean nothing"
-}
 
 
 class EmotionAnalyzer:
@@ -79,15 +76,14 @@ class EmotionAnalyzer:
         return cls(model, processor, str(name_or_path))
 
     @property
-    def domain_note(self) -> str | None:
-        """What everyone who reads an answer has to know about where this model comes from."""
-        world = getattr(self.model.config, "training_domain", None)
-        return DOMAIN_NOTES.get(world, f"this model knows only {world}") if world else None
+    def provenance(self) -> tuple[str, ...]:
+        """The steps by which the model's weights came about, oldest first; empty where nobody wrote them down."""
+        return history(self.model.config.provenance)
 
     @property
-    def domain_warning(self) -> CodedWarning | None:
-        """The same as a warning with the code `training_domain`."""
-        return CodedWarning("training_domain", self.domain_note) if self.domain_note else None
+    def origin_warnings(self) -> tuple[CodedWarning, ...]:
+        """What everyone who reads an answer has to know about where this model comes from."""
+        return origin_warnings(self.model)
 
     def answer_limit(self, task: Task[Any], asked: int | None = None) -> int:
         """How many tokens an answer may have.
@@ -158,15 +154,15 @@ class EmotionAnalyzer:
         answers = self.answer_batch([request])[0]
         timing = {"load": load_s, **answers.timing_s}
         timing["total"] = round(sum(timing.values()), 4)
-        notes = [self.domain_warning] if self.domain_warning else []
         return Analysis(
             clip=media,
             model=self.name,
             tasks=answers.tasks,
             modalities=answers.modalities,
             experts=answers.experts,
-            warnings=tuple(dict.fromkeys([*notes, *answers.warnings])),
+            warnings=tuple(dict.fromkeys([*self.origin_warnings, *answers.warnings])),
             timing_s=timing,
+            provenance=self.provenance,
         )
 
     def answer_batch(self, requests: Sequence[Request]) -> list[Answers]:

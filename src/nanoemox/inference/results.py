@@ -58,6 +58,7 @@ class Analysis(Mapping[str, TaskResult]):
     experts: tuple[float, ...] | None  # the fusion experts' gate weights; None without sound or video
     warnings: tuple[CodedWarning, ...]
     timing_s: dict[str, float]
+    provenance: tuple[str, ...] = ()  # the steps by which the model's weights came about, oldest first
 
     def __getitem__(self, task: str) -> TaskResult:
         return self.tasks[task]
@@ -73,6 +74,7 @@ class Analysis(Mapping[str, TaskResult]):
         return {
             "clip": self.clip.path,
             "model": self.model,
+            "provenance": list(self.provenance),
             "modalities": self.modalities,
             "tasks": {name: result.to_dict() for name, result in self.tasks.items()},
             "experts": None if self.experts is None else list(self.experts),

@@ -86,7 +86,7 @@ class Notes(TrainerCallback):
         if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != self.note(step):
             raise RecipeError(
                 f"{path}: was trained on another mixture (the manifests or what is left out of them have changed); "
-                "run without --resume"
+                f"remove {checkpoint.parent.parent}, or write to another folder with --set output=NEW"
             )
 
 
@@ -370,6 +370,27 @@ def _trainer(
 def on_cpu(device: str | None) -> bool:
     """Whether training computes on the processor: as the device says, else where there is no GPU."""
     return device == "cpu" or not torch.cuda.is_available()
+
+
+def check_not_there(folder: Path, resume: bool) -> None:
+    """Refuse to begin a training anew where one has been. Errors: RecipeError.
+
+    Args:
+        folder: What the training writes; what it has not finished lies beside it, as `work_folder` says.
+        resume: Whether it goes on from there.
+    """
+    finished = folder.is_dir() and any(folder.iterdir())
+    if resume or not (finished or any(work_folder(folder).glob("checkpoints/checkpoint-*"))):
+        return
+    there = "a finished run is there" if finished else "a run that was stopped is there, with its checkpoints"
+    raise RecipeError(
+        f"{folder}: {there}; keep it and go on with --resume, or write to another folder with --set output=NEW"
+    )
+
+
+def work_folder(folder: Path) -> Path:
+    """Where a training keeps its checkpoints and its log until it has finished."""
+    return folder.with_name(f".{folder.name}.work")
 
 
 def last_checkpoint(folder: Path) -> Path | None:

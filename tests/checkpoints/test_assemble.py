@@ -166,7 +166,7 @@ def test_a_wrong_folder(sources, tmp_path):
         audio=sources["vision"],
     )
     refused(tmp_path, sources, "expected config.json", audio=str(tmp_path))
-    refused(tmp_path, sources, "no such file or folder, and no Hub id", audio="./nowhere")
+    refused(tmp_path, sources, "no such file or folder .expected a folder, or a Hub id", audio="./nowhere")
 
 
 def test_backbones_of_another_depth_are_named(sources, tmp_path):

@@ -13,6 +13,7 @@ from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 
 from nanoemox.checkpoints.hub import check_folder, check_kind
+from nanoemox.checkpoints.names import hub_problem, is_hub_id, no_such_folder
 from nanoemox.files.errors import NanoEmoXError
 from nanoemox.model.configuration_nanoemox import PRESETS, NanoEmoXConfig
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
@@ -149,11 +150,11 @@ def locate(name: str) -> str:
     if Path(name).is_dir() and (name not in BUNDLED or (Path(name) / "config.json").is_file()):
         return name
     if name not in BUNDLED:
-        if name.count("/") != 1 or name.startswith((".", "/", "~")):  # no Hub id: do not ask the network
-            raise ModelError(
-                f"{name}: expected {', '.join(BUNDLED)} (bundled), a folder with config.json, or a Hub id "
-                "owner/name; there is no such folder, and no weights ship under this name"
-            )
+        expected = f"{', '.join(BUNDLED)} (bundled), a folder with config.json, or a Hub id owner/name"
+        if not is_hub_id(name):  # the network is not asked
+            raise ModelError(no_such_folder(name, expected))
+        if problem := hub_problem(name):
+            raise ModelError(no_such_folder(name, expected, problem))
         return name
     folder = Path(str(resources.files("nanoemox") / "weights" / name))
     if not (folder / "config.json").is_file():

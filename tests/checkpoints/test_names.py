@@ -39,7 +39,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("~/nowhere", None),
     ],
 )
-def test_a_mistyped_folder_is_not_asked_for(name: str, near: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mistyped_folder_is_not_asked_for(
+    name: str, near: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def ask(*_: Any, **__: Any) -> None:
         raise AssertionError("the network was asked")
 
@@ -60,7 +62,9 @@ def test_an_id_is_asked_for_once_and_quickly(here: Path, monkeypatch: pytest.Mon
 
     monkeypatch.setattr("huggingface_hub.model_info", ask)
     started = time.perf_counter()
-    with pytest.raises(NanoEmoXError, match=r"modles/nano: .* cannot be reached .* did you mean models/nano\?"):
+    with pytest.raises(
+        NanoEmoXError, match=r"modles/nano: .* cannot be reached .* did you mean models/nano\?"
+    ):
         locate("modles/nano")
     assert time.perf_counter() - started < 2
     assert len(asked) == 1 and asked[0]["timeout"] <= 10

@@ -39,6 +39,8 @@ from nanoemox.checkpoints.weight_files import (
 )
 from nanoemox.files.atomic import check_new_folder, whole_file, whole_folder, write_json
 from nanoemox.files.errors import ArgumentError
+from nanoemox.files.listed import one_or_more
+from nanoemox.files.short_repr import ShortRepr
 from nanoemox.model.configuration_nanoemox import PARTS, NanoEmoXConfig
 from nanoemox.model.parts import LORA_ALPHA, LORA_DROPOUT, LORA_TARGETS, part_of
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
@@ -72,8 +74,8 @@ _COUNTS = {  # learned queries -> how many tokens there are of a kind
 }
 
 
-@dataclass(frozen=True)
-class Conversion:
+@dataclass(frozen=True, repr=False)
+class Conversion(ShortRepr):
     """What became of every tensor.
 
     Attributes:
@@ -118,7 +120,7 @@ class _Plan:
 
 
 def convert(
-    checkpoints: Sequence[str | Path],
+    checkpoints: str | Path | Sequence[str | Path],
     base: str | Path,
     out: str | Path,
     *,
@@ -143,6 +145,7 @@ def convert(
     """
     # Look at the output and at the base, which gives what the checkpoints lack.
     check_new_folder(out)
+    checkpoints = [checkpoints] if isinstance(checkpoints, str | Path) else list(checkpoints)
     folder = find_part(str(base))
     check_folder(folder)
     processor, limits = load_processor(folder), load_answer_limits(folder)
@@ -341,7 +344,7 @@ def official_state(
     folder: str | Path, parts: Sequence[str] = ("video_adapter", "audio_adapter", "face_adapter", "fusion")
 ) -> dict[str, Tensor]:
     """Parts of a model folder under the official code's names, and its LoRA if there is a `lora/` beside them."""
-    folder = Path(folder)
+    folder, parts = Path(folder), one_or_more(parts)
     unknown = set(parts) - set(PARTS)
     if unknown:
         raise ArgumentError(f"unknown part {', '.join(sorted(unknown))}: expected some of {', '.join(PARTS)}")

@@ -44,7 +44,9 @@ def find_part(name: str, revision: str | None = None, single_file: bool = False)
     place = Path(name)
     if not place.exists():
         if not is_hub_id(name):
-            raise WeightsError(no_such_folder(name, "a folder, or a Hub id owner/name", "no such file or folder"))
+            raise WeightsError(
+                no_such_folder(name, "a folder, or a Hub id owner/name", "no such file or folder")
+            )
         if problem := hub_problem(name, revision):
             raise WeightsError(no_such_folder(name, "a folder, or a Hub id owner/name", problem))
         place = _fetch(name, revision, single_file)

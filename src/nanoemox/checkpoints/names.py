@@ -6,7 +6,6 @@ where the first half of the name is a folder here, and else one short question c
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
@@ -22,7 +21,16 @@ def is_hub_id(name: str) -> bool:
 
 
 def no_such_folder(name: str, expected: str, what: str = "no such folder") -> str:
-    """One line about a name that is neither a folder nor an id of the Hub, with what is like it."""
+    """One line about a name that is neither a folder nor an id of the Hub, with what is like it.
+
+    Args:
+        name: The name that was given.
+        expected: What it may be.
+        what: What is wrong with it.
+
+    Returns:
+        The line.
+    """
     near = near_folders(name)
     meant = f"did you mean {' or '.join(near)}?" if near else "check the path"
     return f"{name}: {what} (expected {expected}); {meant}"
@@ -47,7 +55,7 @@ def hub_problem(name: str, revision: str | None = None) -> str | None:
     )
 
     cached = Path(constants.HF_HUB_CACHE) / f"models--{name.replace('/', '--')}" / "snapshots"
-    if cached.is_dir() and os.listdir(cached):
+    if cached.is_dir() and any(cached.iterdir()):
         return None
     if constants.HF_HUB_OFFLINE:
         return "no such folder, not in the cache of the Hub either, and HF_HUB_OFFLINE forbids to ask it"

@@ -46,6 +46,8 @@ from nanoemox.corpora.tables import CorpusError
 from nanoemox.data.manifest import wrong_line
 from nanoemox.data.schema import MEDIA, Record
 from nanoemox.files.atomic import write_jsonl
+from nanoemox.files.listed import one_or_more
+from nanoemox.files.short_repr import ShortRepr
 
 CORPORA: dict[str, Corpus] = {
     corpus.name: corpus
@@ -80,8 +82,8 @@ CORPORA: dict[str, Corpus] = {
 }
 
 
-@dataclass(frozen=True)
-class PrepareReport:
+@dataclass(frozen=True, repr=False)
+class PrepareReport(ShortRepr):
     """What came of preparing a corpus.
 
     splits, tasks, media: lines of each split, with labels of each task, with each kind of media or words.
@@ -148,7 +150,7 @@ def list_corpora() -> list[Corpus]:
 
 
 def prepare(
-    name: str, root: str | os.PathLike[str], out: str | os.PathLike[str], splits: Collection[str] = ()
+    name: str, root: str | os.PathLike[str], out: str | os.PathLike[str], splits: str | Collection[str] = ()
 ) -> PrepareReport:
     """Write the manifest of an unpacked corpus; all of it or nothing.
 
@@ -167,15 +169,15 @@ def prepare(
     corpus = CORPORA.get(name.lower().replace("-", "_"))
     if corpus is None:
         raise CorpusError(f"unknown corpus {name!r}: expected one of {', '.join(sorted(CORPORA))}")
-    return _prepare(corpus, Path(root), Path(out), splits)
+    return _prepare(corpus, Path(root), Path(out), one_or_more(splits))
 
 
 def prepare_own(
     table: str | os.PathLike[str],
     out: str | os.PathLike[str],
-    columns: Sequence[str] = (),
-    where: Sequence[str] = (),
-    splits: Collection[str] = (),
+    columns: str | Sequence[str] = (),
+    where: str | Sequence[str] = (),
+    splits: str | Collection[str] = (),
 ) -> PrepareReport:
     """Write the manifest of your own clips from a table and the files that it names below its folder.
 
@@ -198,7 +200,10 @@ def prepare_own(
     if Path(out).exists() and path.samefile(out):
         raise CorpusError(f"{path}: is the table itself; choose another name for the manifest")
     return _prepare(
-        own_clips.own_corpus(own_clips.table_of(path, columns, where)), path.parent, Path(out), splits
+        own_clips.own_corpus(own_clips.table_of(path, one_or_more(columns), one_or_more(where))),
+        path.parent,
+        Path(out),
+        one_or_more(splits),
     )
 
 

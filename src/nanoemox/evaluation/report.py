@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, TypedDict
 
+from nanoemox.files.short_repr import ShortRepr
 from nanoemox.scoring.class_report import Calibration, ClassRow, Confusion, ModalityGroup
 from nanoemox.scoring.score import Scores
 from nanoemox.tasks.task import TASKS
@@ -27,8 +28,8 @@ class BrokenClips(TypedDict):
     why: dict[str, str]
 
 
-@dataclass(frozen=True, kw_only=True)
-class EvaluationReport:
+@dataclass(frozen=True, kw_only=True, repr=False)
+class EvaluationReport(ShortRepr):
     """The figures of a model on a manifest, what they hide, and how they were made.
 
     tasks: the model's figures. baselines: those of trivial models beside it, by name. ceilings: the best that the
@@ -53,7 +54,6 @@ class EvaluationReport:
     seconds: float
     world: str | None
     world_note: str | None
-    provenance: list[str]
     tasks: Scores
     baselines: dict[str, Scores]
     majority_from: str
@@ -67,6 +67,7 @@ class EvaluationReport:
     quarantined: dict[str, str]
     left_out: list[str]
     ceilings: dict[str, dict[str, float]] | None = None
+    provenance: list[str] = field(default_factory=list)
 
     def ceiling(self, task: str, figure: str) -> float | None:
         """The best value of a figure that the clips' construction allows; None where that is not known."""

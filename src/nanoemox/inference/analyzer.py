@@ -22,6 +22,7 @@ from torch import Tensor
 from nanoemox.checkpoints.load import load_model
 from nanoemox.checkpoints.provenance import history, origin_warnings
 from nanoemox.files.errors import ArgumentError
+from nanoemox.files.listed import labels_by_task
 from nanoemox.inference import decoding
 from nanoemox.inference.results import Analysis, Answers, Dialogue, Request, TaskResult
 from nanoemox.media.clip import PRESENT, Clip, CodedWarning, empty_clip
@@ -112,11 +113,11 @@ class EmotionAnalyzer:
         self,
         clip: str | Path | Clip | None,
         text: str | None = None,
-        tasks: Sequence[str] | None = None,
+        tasks: str | Sequence[str] | None = None,
         dialogue: Dialogue | None = None,
         start_s: float | None = None,
         end_s: float | None = None,
-        candidates: Mapping[str, Sequence[str]] | None = None,
+        candidates: Mapping[str, str | Sequence[str]] | None = None,
         max_new_tokens: int | None = None,
     ) -> Analysis:
         """Answer questions about one clip.
@@ -138,6 +139,7 @@ class EmotionAnalyzer:
             NanoEmoXError: If the clip cannot be read, there is nothing to answer from, or a task is unknown.
         """
         select(tasks)  # a misspelt task is an error before the file is read
+        candidates = labels_by_task(candidates)
         started = time.perf_counter()
         if clip is None:
             media = empty_clip("only words were given")
@@ -150,7 +152,7 @@ class EmotionAnalyzer:
             raise ArgumentError(
                 f"{media.path or 'no clip'}: expected pictures, sound or words, got none; give the text"
             )
-        request = Request(media, text, dialogue, tasks, candidates or {}, max_new_tokens=max_new_tokens)
+        request = Request(media, text, dialogue, tasks, candidates, max_new_tokens=max_new_tokens)
         answers = self.answer_batch([request])[0]
         timing = {"load": load_s, **answers.timing_s}
         timing["total"] = round(sum(timing.values()), 4)

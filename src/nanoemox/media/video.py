@@ -22,6 +22,7 @@ import numpy as np
 from av.sidedata.sidedata import Type as SideDataType
 from numpy.typing import NDArray
 
+from nanoemox.files.short_repr import ShortRepr
 from nanoemox.media import old_pyav
 from nanoemox.media.clip import CodedWarning, frame_indices
 from nanoemox.media.container import Source, decoded, go_to, last_packet_s, packets
@@ -39,8 +40,8 @@ _REORDER_S = 5.0  # packets are not further out of order
 _SIDE_DATA_KINDS = 48  # more than FFmpeg has
 
 
-@dataclass(frozen=True)
-class VideoFrames:
+@dataclass(frozen=True, repr=False)
+class VideoFrames(ShortRepr):
     """`frames` uint8 [T, H, W, 3], the time of each, the length of what they were taken from."""
 
     frames: NDArray[np.uint8]

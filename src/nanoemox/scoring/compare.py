@@ -19,6 +19,7 @@ from scipy.stats import permutation_test
 from nanoemox.data.manifest import read_manifest
 from nanoemox.data.schema import Prediction
 from nanoemox.files.errors import ArgumentError
+from nanoemox.files.short_repr import ShortRepr
 from nanoemox.metrics import bootstrap
 from nanoemox.scoring.prediction_files import FaultNames, FileFault, Row, grouped, prediction, read_rows
 from nanoemox.tasks.base import Task
@@ -61,8 +62,8 @@ class TaskComparison(Pairing):
     answered_by_neither: int
 
 
-@dataclass(frozen=True)
-class ComparisonReport:
+@dataclass(frozen=True, repr=False)
+class ComparisonReport(ShortRepr):
     """Two systems on the same clips, task by task; `faults` is what is odd about the files "a" and "b", by kind."""
 
     a: str

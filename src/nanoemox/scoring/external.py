@@ -16,6 +16,7 @@ from typing import Any, TypedDict
 from nanoemox.data.manifest import read_manifest
 from nanoemox.data.schema import Prediction
 from nanoemox.files.errors import ArgumentError
+from nanoemox.files.short_repr import ShortRepr
 from nanoemox.metrics.word_lists import WordLists
 from nanoemox.scoring.judge import Judge, judge_reasons, labels_by_server
 from nanoemox.scoring.prediction_files import (
@@ -45,8 +46,8 @@ class Difference(TypedDict):
     why: str
 
 
-@dataclass(frozen=True)
-class FileReport:
+@dataclass(frozen=True, repr=False)
+class FileReport(ShortRepr):
     """Figures of a file of predictions. What was not asked for is None.
 
     routes: by which rule how many answers were read. faults: what is odd about the file, by kind.

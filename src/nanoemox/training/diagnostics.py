@@ -17,6 +17,8 @@ from torch.nn import functional
 
 from nanoemox.data.decoded_clips import Tensors
 from nanoemox.data.schema import Prediction, Record
+from nanoemox.files.listed import one_or_more
+from nanoemox.files.short_repr import ShortRepr
 from nanoemox.inference.analyzer import EmotionAnalyzer
 from nanoemox.inference.results import Request
 from nanoemox.model.clip_processor import stack_media
@@ -67,8 +69,8 @@ def _mean_cosine(vectors: Tensor) -> float:
     return round(float((total / (number * (number - 1))).mean()), 4)
 
 
-@dataclass(frozen=True)
-class Diagnosis:
+@dataclass(frozen=True, repr=False)
+class Diagnosis(ShortRepr):
     """Cosines of the tokens by adapter; figures by task, beside those of the majority answer; what is alarming."""
 
     clips: int
@@ -108,8 +110,8 @@ def diagnose(
     processor: NanoEmoXProcessor,
     records: Sequence[Record],
     store: Tensors,
-    tasks: Sequence[str] | None = None,
-    modalities: Sequence[str] | None = None,
+    tasks: str | Sequence[str] | None = None,
+    modalities: str | Sequence[str] | None = None,
     batch_size: int = 32,
 ) -> Diagnosis:
     """Cosines of the tokens, and scores per task and per slot on `records` beside those of the majority answer.
@@ -126,6 +128,7 @@ def diagnose(
     Returns:
         What was found.
     """
+    tasks, modalities = one_or_more(tasks), one_or_more(modalities)
     records = [record for record in records if record.id in store]
     analyzer = EmotionAnalyzer(model, processor)
     labels = {record.id: record.labels for record in records}

@@ -29,6 +29,7 @@ from nanoemox.data.quarantine import quarantine_path
 from nanoemox.data.records import load_record
 from nanoemox.data.schema import MEDIA, Record
 from nanoemox.files.errors import NanoEmoXError
+from nanoemox.files.short_repr import ShortRepr
 from nanoemox.media.untrusted import MediaError
 from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
@@ -75,8 +76,8 @@ class PhaseRow(NamedTuple):
     step_s: float | None
 
 
-@dataclass(frozen=True)
-class DryRun:
+@dataclass(frozen=True, repr=False)
+class DryRun(ShortRepr):
     """What was found; with any of `problems` the recipe cannot run."""
 
     recipe: str
@@ -106,7 +107,7 @@ class _Found:
 def dry_run(
     recipe_path: str | Path,
     only: str | None = None,
-    overrides: Sequence[str] = (),
+    overrides: str | Sequence[str] = (),
     device: str | None = None,
 ) -> DryRun:
     """Check a recipe of the curriculum.

@@ -24,6 +24,7 @@ from pydantic import (
 )
 
 from nanoemox.files.errors import NanoEmoXError
+from nanoemox.files.listed import one_or_more
 from nanoemox.files.validation import first_wrong
 from nanoemox.model.configuration_nanoemox import PARTS, PRESETS
 from nanoemox.tasks.task import TASKS
@@ -253,7 +254,7 @@ def find_recipe(name_or_path: str | Path) -> Path:
     )
 
 
-def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(name_or_path: str | Path, overrides: str | Sequence[str] = ()) -> Recipe:
     """Read and check a recipe. `overrides` are `key=value` with dots (`phases.1a.steps=100`); values are YAML."""
     path = find_recipe(name_or_path)
     try:
@@ -266,7 +267,7 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
             f"{path}: expected `kind: {'` or `kind: '.join(_KINDS)}`, got {found!r}; add the line"
         )
     form = _KINDS[data["kind"]]
-    for override in overrides:
+    for override in one_or_more(overrides):
         _override(data, override)
     try:
         return form.model_validate(data)

@@ -34,6 +34,7 @@ from transformers import (
 )
 
 from nanoemox.files.atomic import write_json, write_texts
+from nanoemox.files.short_repr import ShortRepr
 from nanoemox.training.recipe import RecipeError, Schedule
 
 logger = logging.getLogger(__name__)
@@ -244,8 +245,8 @@ class StepTimes(TrainerCallback):
         self._last = now
 
 
-@dataclass(frozen=True)
-class TrainingPlan:
+@dataclass(frozen=True, repr=False)
+class TrainingPlan(ShortRepr):
     """What is trained: a model, the examples it sees in order, and how its parameters learn.
 
     Attributes:

@@ -31,7 +31,7 @@ def main() -> None:
         for label, probability in likely[:3]:
             print(f"  {label:<12} {probability:.3f}")
 
-    # An open question gives text; the empathic reply comes with the steps that lead to it.
+    # An open question gives text; the empathetic reply comes with the steps that lead to it.
     for step, words in result["empathy"].thinking.items():
         print(f"{step}: {words}")
     print(f"reply: {result['empathy'].reply}")

@@ -1,4 +1,4 @@
-"""Make docs/figures/report.png: the report page of the sample clip, from its top to the empathic reply.
+"""Make docs/figures/report.png: the report page of the sample clip, from its top to the empathetic reply.
 
 It needs Chromium (Debian: `apt install chromium`) and looks best with the fonts that the page asks for (Debian:
 `apt install fonts-roboto-unhinted fonts-texgyre`).

@@ -64,7 +64,7 @@ def test_answer_lengths_that_are_no_numbers_are_one_line(folder: Path, limits: A
 def test_answer_lengths_in_a_damaged_file_are_one_line(folder: Path) -> None:
     for text in ("{", "[]"):
         (folder / "generation_config.json").write_text(text)
-        with pytest.raises(ModelError, match="is no configuration"):
+        with pytest.raises(NanoEmoXError, match="is no configuration"):
             load_answer_limits(folder)
 
 
@@ -101,7 +101,7 @@ def test_a_configuration_with_a_wrong_value_is_one_line(folder: Path, text_confi
     fields = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     (folder / "config.json").write_text(json.dumps(fields | {"text_config": text_config}), encoding="utf-8")
     for load in (load_model, load_config):
-        with pytest.raises(ModelError, match="loading it failed") as caught:
+        with pytest.raises(NanoEmoXError, match=r"config\.json: .*text_config") as caught:
             load(folder)
         assert "\n" not in str(caught.value)
 

@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -41,7 +42,7 @@ class Analyzer:
 
     def analyze(self, clip: Any, **asked: Any) -> Analysis:
         type(self).asked = {"clip": clip, **asked}
-        return make_analysis(asked["tasks"] or ["emotion", "empathy"])
+        return replace(make_analysis(asked["tasks"] or ["emotion", "empathy"]), text=asked["text"])
 
 
 @pytest.fixture

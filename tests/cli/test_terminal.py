@@ -23,7 +23,7 @@ def shown(show: Any, *given: Any) -> str:
 
 def test_an_analysis_shows_every_task_and_what_was_missing_once() -> None:
     text = shown(show_analysis, make_analysis(audio=False))
-    for title in ("Sentiment", "Emotion", "Every emotion", "Intent", "Reasons", "Empathic reply"):
+    for title in ("Sentiment", "Emotion", "Every emotion", "Intent", "Reasons", "Empathetic reply"):
         assert title in text
     assert "70% sadness" in text and "cause:" in text
     assert text.count("the file has no sound track") == 1

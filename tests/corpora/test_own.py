@@ -195,3 +195,20 @@ def test_nobody_is_in_both_parts(tmp_path: Path) -> None:
     split = {record.speaker: record.split for record in records.values()}
     assert all(split[record.speaker] == record.split for record in records.values())
     assert list(split.values()).count("test") == 2
+
+
+def test_every_ending_that_ffmpeg_reads_is_taken(tmp_path: Path) -> None:
+    kinds = {
+        "video": "a.ts b.m2ts c.vob d.3gp e.ogv f.MTS g.wmv",
+        "audio": "h.wma i.aiff j.amr k.oga l.caf",
+        "image": "m.heic n.gif o.avif p.webp q.tif",
+    }
+    names = [name for names in kinds.values() for name in names.split()]
+    plant(tmp_path, media=" ".join(names))
+    write_wav(tmp_path / "voice.take1", 0.2 * np.sin(np.arange(16_000) * 0.1))  # told by what is in it
+    report, records = own(tmp_path, "t.csv", "file\n" + "\n".join([*names, "voice.take1"]))
+    assert report.ok
+    for kind, expected in kinds.items():
+        for name in expected.split():
+            assert getattr(records[Path(name).stem], kind) == tmp_path / name
+    assert records["voice"].audio == tmp_path / "voice.take1"

@@ -145,6 +145,24 @@ def test_a_float32_store_gives_the_same_loss(
     assert abs(live - kept) <= 1e-6
 
 
+def test_a_float32_store_of_a_bfloat16_model_is_computed_in_float32(
+    model: Any, processor: Any, records: list[Record], tmp_path: Path
+) -> None:
+    model.to(torch.bfloat16)
+    weights = {name: value.clone() for name, value in model.state_dict().items()}
+    arguments = (records[:2], model, processor)
+    exact = extract_features(*arguments, tmp_path / "a", media=_media, dtype="float32")
+    half = extract_features(*arguments, tmp_path / "b", media=_media, dtype="bfloat16")
+    now = model.state_dict()
+    assert all(torch.equal(now[name], value) for name, value in weights.items())
+    assert {value.dtype for value in now.values() if value.is_floating_point()} == {torch.bfloat16}
+    model.float()  # the same numbers, which all fit
+    media = {name: value[None] for name, value in _media(records[1]).items()}
+    for name, value in model.encode(**media).items():
+        torch.testing.assert_close(exact["r1"][name], value[0], rtol=1e-5, atol=2e-6)
+        assert (half["r1"][name] - value[0]).abs().max() > 1e-4
+
+
 def test_a_bfloat16_store_is_half_as_large_and_close(
     model: Any, processor: Any, records: list[Record], tmp_path: Path
 ) -> None:

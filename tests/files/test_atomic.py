@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 
 from nanoemox.files.atomic import (
     check_outputs,
+    json_text,
     whole_file,
     whole_folder,
     write_json,
@@ -398,3 +399,23 @@ def test_outputs_are_checked_before_the_work(tmp_path: Path) -> None:
     ):
         with pytest.raises(ArgumentError, match=wrong):
             check_outputs(outputs, str(clip))
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("indent", [2, None])
+def test_a_number_that_is_not_finite_is_told_with_its_place(number: float, indent: int | None) -> None:
+    value = {"tasks": {"emotion": {"probabilities": [0.5, number]}}}
+    with pytest.raises(
+        OutputError, match=rf"r\.json: expected finite numbers, got {number} at tasks\.emotion\.prob"
+    ):
+        json_text(value, "r.json", indent)
+
+
+def test_a_number_that_is_not_finite_leaves_the_old_file(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    write_json(path, {"score": 0.5})
+    for write in (write_json, lambda path, value: write_jsonl(path, [value])):
+        with pytest.raises(OutputError, match="got nan at score"):
+            write(path, {"score": float("nan")})
+        assert json.loads(path.read_text()) == {"score": 0.5}
+        assert [file.name for file in tmp_path.iterdir()] == ["result.json"]

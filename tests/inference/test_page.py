@@ -50,7 +50,7 @@ class Page(HTMLParser):
 
 
 def test_the_page_shows_every_answer_and_what_it_rests_on() -> None:
-    page = Page(render_report(make_analysis(), "I watered it every day."))
+    page = Page(render_report(replace(make_analysis(), text="I watered it every day.")))
     for shown in ("sadness", "70 %", "−0.75", "lonely", "inner brows raised", "a plant has died"):
         assert shown in page.text, shown
     assert "I watered it every day." in page.text
@@ -63,14 +63,14 @@ def test_the_page_shows_every_answer_and_what_it_rests_on() -> None:
 def test_moments_of_a_cut_lie_inside_it() -> None:
     analysis = make_analysis()
     later = replace(analysis.clip, frame_times_s=tuple(t + 60 for t in analysis.clip.frame_times_s))
-    text = render_report(replace(analysis, clip=later), start_s=60)
+    text = render_report(replace(analysis, clip=later, start_s=60.0))
     moments = [float(a["x1"] or 0) for t, a in Page(text).tags if t == "line" and (a["y2"] == "120")]
     assert moments == pytest.approx([62.5 + 125 * i for i in range(8)])
     assert ">61 s<" in text and "at 60.2 s" in text
 
 
 def test_nothing_is_fetched_and_nothing_runs() -> None:
-    text = render_report(make_analysis(name=f"{HOSTILE}.mp4"), f"{HOSTILE} & 'quotes'")
+    text = render_report(replace(make_analysis(name=f"{HOSTILE}.mp4"), text=f"{HOSTILE} & 'quotes'"))
     page = Page(text)
     assert "script" not in {tag for tag, _ in page.tags}
     assert HOSTILE in page.text and HOSTILE not in text
@@ -152,3 +152,9 @@ def test_windows_that_overlap_get_rows_of_their_own() -> None:
     assert _rows_without_overlap([0.0, 0.25, 0.5], 0.5) == 2
     assert _rows_without_overlap([0.0, 0.0, 0.0], 1.0) == 3
     assert _rows_without_overlap([0.0], 1.0) == 1
+
+
+def test_the_turns_before_the_clip_are_shown_and_escaped() -> None:
+    turns = ({"role": "user", "text": HOSTILE}, {"role": "<b>", "text": "I am here."})
+    text = render_report(replace(make_analysis(), dialogue=turns))
+    assert HOSTILE not in text and "I am here." in Page(text).text and "&lt;b&gt;" in text

@@ -82,3 +82,30 @@ def test_a_perfect_answer_may_count_as_wrong(tables: Path) -> None:
     with pytest.raises(KeyError, match="gloom"):
         official_scorers.avamerg(truth, {"a": response}, words)
     assert official_scorers.spoken_emotion("a jolly good one", words) == "glad"
+
+
+@pytest.mark.parametrize(
+    ("truth", "given", "hit"),
+    [
+        ("jolly, unknownword", "unknownword", False),  # what no wheel knows vanishes from both sides
+        ("unknownword", "unknownword", False),
+        ("QWERTY", ["QWERTY"], False),
+        ("jolly", "[cheeriest]", True),  # one cluster, two words
+        ("jolly", "flat", False),
+        ("neutral", "neutral", True),
+        ("neutral, jolly", "[flat, neutral]", True),
+        ("neutral", "Neutral", False),  # only the literal word
+        ("neutral", "flat", False),
+        ("", "neutral", True),  # an empty list is neutral
+        ("[]", "['']", True),
+        ([], "flat, unknownword", False),
+        ("", "unknownword", False),  # a list of unknown words is not empty
+        ("jolly", "", False),
+    ],
+)
+def test_a_hit_is_a_shared_cluster_or_neutral_on_both_sides(
+    tables: Path, truth: str | list[str], given: str | list[str], hit: bool
+) -> None:
+    words = WordLists.read(tables)
+    assert official_scorers.hit_or_not(truth, given, words) is hit
+    assert official_scorers.hit_or_not(given, truth, words) is hit

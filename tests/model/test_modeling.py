@@ -92,11 +92,20 @@ def test_a_model_without_a_face_branch_has_no_face_features():
 
 
 def test_loss_is_on_the_answer_only(model, processor):
+    """Mean over the answers' tokens and their end, each judged by the position before it; nothing else counts."""
     batch = make_batch(processor, answers=ANSWERS)
-    output = model(**batch)
-    shifted = batch["labels"][:, 1:]
-    expected = torch.nn.functional.cross_entropy(output.logits[:, :-1].flatten(0, 1), shifted.flatten())
-    torch.testing.assert_close(output.loss, expected)
+    prompts = make_batch(processor)  # the same rows without answers, padded on the left
+    with torch.no_grad():
+        output = model(**batch)
+    tokenizer, costs = processor.tokenizer, []
+    for row, answer in enumerate(ANSWERS):
+        ids = tokenizer(answer + processor.end_of_turn, add_special_tokens=False)["input_ids"]
+        begin = int(prompts["attention_mask"][row].sum())  # in `batch` the padding is on the right
+        assert batch["input_ids"][row, begin : begin + len(ids)].tolist() == ids
+        for place, token in enumerate(ids, start=begin):
+            scores = output.logits[row, place - 1]
+            costs.append(scores.exp().sum().log() - scores[token])
+    torch.testing.assert_close(output.loss, torch.stack(costs).mean(), atol=1e-5, rtol=1e-5)
 
 
 def test_cache_equals_no_cache(model, batch):

@@ -13,6 +13,7 @@ import pytest
 
 from nanoemox.cli.main import main
 from nanoemox.metrics.emotion_mentions import emotions, mentions
+from nanoemox.scoring.compare import compare
 from nanoemox.scoring.external import score_file
 from nanoemox.scoring.prediction_files import read_rows
 from nanoemox.tasks.grammar import labels_from
@@ -202,3 +203,130 @@ def test_command(tmp_path: Path, manifest: Path, capsys: pytest.CaptureFixture[s
     assert not stop.value.code
     assert "label outside the list" in capsys.readouterr().out
     assert json.loads((tmp_path / "r.json").read_text())["standard"]["hit_rate"]["value"] > 0.3
+
+
+def test_thoughts_do_not_score_and_wrapped_answers_do(tmp_path: Path, manifest: Path) -> None:
+    lines = [
+        {"id": "a", "text": "<think>it is anger, surely anger</think>sadness"},
+        {"id": "b", "text": '```json\n{"emotion": "HAP"}\n```'},
+        {"id": "c", "text": "<think>fear, I would say"},
+    ]
+    path = write(tmp_path / "p.jsonl", "".join(json.dumps(line) + "\n" for line in lines))
+    report = score_file(path, "emotion", manifest)
+    assert report.standard["accuracy"]["value"] == report.standard["hit_rate"]["value"]
+    assert report.standard["accuracy"]["value"] == pytest.approx(1 / 3, abs=1e-6)
+    assert report.wrappers == {
+        "thoughts removed": 1,
+        "code fence": 1,
+        "JSON": 1,
+        "thoughts without an end removed": 1,
+    }
+    assert report.mapping["predictions"] == {"HAP": {"counts_as": "happiness", "n": 1}}
+    assert report.faults["thoughts or tokens without an answer (counts as wrong)"]["n"] == 1
+    compared = compare(path, path, manifest, "emotion")
+    assert compared.wrappers == {"a": report.wrappers, "b": report.wrappers}
+    assert compared.tasks["emotion"]["a"] == pytest.approx(1 / 3, abs=1e-6)
+    assert compared.mapping["b"] == report.mapping["predictions"]
+
+
+def test_truth_and_prediction_go_through_one_mapping(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "p.csv",
+        "id,label,truth\na,angry,anger\nb,anger,ANG\nc,<|HAPPY|>,开心/happy\nd,excited,exc\ne,furious,anger\n",
+    )
+    report = score_file(path, "emotion")
+    assert report.standard["accuracy"]["value"] == 0.8
+    assert report.standard["accuracy_written"]["value"] == 0.8
+    assert report.mapping["truth"]["ANG"] == {"counts_as": "anger", "n": 1}
+    assert report.mapping["predictions"]["angry"] == {"counts_as": "anger", "n": 1}
+    assert report.faults["label outside the list"]["names"] == ["d: 'excited'", "e: 'furious'"]
+    own = {"id": "a", "task": "emotion", "text": "angry", "label": "angry", "truth": "anger"}
+    report = score_file(write(tmp_path / "q.jsonl", json.dumps(own)), "emotion")
+    assert report.standard["accuracy"]["value"] == 1.0 and report.faults == {}
+    assert report.mapping["predictions"] == {"angry": {"counts_as": "anger", "n": 1}}
+    report = score_file(write(tmp_path / "r.csv", "id,label,truth\na,POS,积极\nb,neg,−1.5\n"), "sentiment")
+    assert report.standard["accuracy"]["value"] == 1.0
+
+
+def test_candidates_decide_which_name_counts(tmp_path: Path) -> None:
+    labels = {
+        "a": ("joy", ["joy", "grief"], "happy"),
+        "b": ("happy", ["joy", "happy"], "happily"),
+        "c": ("exc", None, "excited"),
+    }
+    lines, answers = [], []
+    for name, (label, offered, given) in labels.items():
+        more = {"candidates": offered} if offered else {}
+        lines.append({"id": name, "text": "hm", "labels": {"emotion": {"label": label, **more}}})
+        answers.append({"id": name, "label": given})
+    for path, rows in ((tmp_path / "m.jsonl", lines), (tmp_path / "p.jsonl", answers)):
+        write(path, "".join(json.dumps(row) + "\n" for row in rows))
+    report = score_file(tmp_path / "p.jsonl", "emotion", tmp_path / "m.jsonl")
+    assert report.standard["accuracy"]["value"] == pytest.approx(
+        2 / 3, abs=1e-6
+    )  # of joy and happy, "happily" is neither
+    assert report.mapping["predictions"]["happy"]["counts_as"] == "joy"
+
+
+def test_emotion2vec_and_sensevoice_files(tmp_path: Path) -> None:
+    names = ["生气/angry", "开心/happy", "难过/sad", "<unk>"]
+    rows = [{"key": "a", "labels": names, "scores": [0.7, 0.2, 0.1, 0.0], "truth": "anger"}]
+    rows += [{"key": "b", "text": "<|en|><|SAD|><|Speech|><|woitn|>I am so happy", "truth": "sad"}]
+    report = score_file(write(tmp_path / "p.json", json.dumps(rows)), "emotion")
+    assert report.standard["accuracy"]["value"] == report.standard["hit_precision"]["value"] == 1.0
+
+
+TABLE = "id{0}pred_label{0}truth\na{0}生气{0}anger\nb{0}happy{0}happiness\n"
+
+
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "gb18030"]
+)
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("first", ["", "sep={0}\r\n"])
+def test_tables_of_spreadsheets_are_read_and_it_is_told(
+    tmp_path: Path, encoding: str, separator: str, first: str
+) -> None:
+    path = write(tmp_path / "p.csv", (first + TABLE).format(separator).encode(encoding))
+    report = score_file(path, "emotion")
+    assert report.standard["accuracy"]["value"] == 1.0
+    told = set(report.faults)
+    assert any("separated by" in kind for kind in told) == (separator != ",")
+    assert any("read as" in kind for kind in told) == (encoding in ("utf-16-le", "utf-16-be", "gb18030"))
+
+
+def test_other_tables_keep_their_commas(tmp_path: Path) -> None:
+    path = write(tmp_path / "p.csv", 'id,text,truth\na,"anger; not fear | no",anger\n')
+    report = score_file(path, "emotion")
+    assert report.faults == {} and report.standard["accuracy"]["value"] == 1.0
+    path = write(tmp_path / "q.tsv", "id,label,truth\na,anger,anger\n")
+    assert list(score_file(path, "emotion").faults) == ["cells are separated by commas, and read so"]
+    path = write(tmp_path / "r.csv", "id;valence;truth\na;−1,5;-1.0\nb;0,5;2,0\n")
+    assert score_file(path, "sentiment").standard["accuracy"]["value"] == 1.0
+    with pytest.raises(ValueError, match="found a, b; rename"):
+        score_file(write(tmp_path / "s.csv", "a,b\n1,2\n"), "emotion")
+    assert score_file(
+        write(tmp_path / "t.csv", b"id,label,truth\na,na\xefve,anger\n"), "emotion"
+    ).faults.keys() >= {"not UTF-8 (unreadable bytes became U+FFFD)"}
+
+
+def test_the_official_intent_is_unwrapped_and_then_compared_by_letters(tmp_path: Path) -> None:
+    rows = [
+        "id,text,truth",
+        "a,<think>Thank?</think>Complain,Complain",
+        "b,complain,Complain",
+        "c,<answer>Joke</answer>,Joke",
+    ]
+    report = score_file(write(tmp_path / "p.csv", "\n".join(rows)), "intent", mode="both")
+    assert report.standard["accuracy"]["value"] == 1.0
+    assert report.official["intent_accuracy"] == pytest.approx(0.6667)
+
+
+def test_readings_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write(tmp_path / "p.csv", "id,text,truth\na,<answer>ANG</answer>,angry\n")
+    with pytest.raises(SystemExit):
+        main(["score", str(path), "-t", "emotion"])
+    shown = capsys.readouterr().out
+    assert "answers came in: answer tag 1" in shown
+    assert "labels of predictions count as: ANG → anger (1)" in shown
+    assert "labels of truth count as: angry → anger (1)" in shown

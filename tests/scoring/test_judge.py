@@ -16,7 +16,9 @@ import pytest
 
 from nanoemox.cli.main import main
 from nanoemox.files.errors import ArgumentError
+from nanoemox.scoring.external import score_file
 from nanoemox.scoring.judge import (
+    RETRY_S,
     Judge,
     JudgeError,
     estimate,
@@ -207,6 +209,36 @@ def test_a_clip_is_scored_by_both_questions_or_not_at_all(
     assert "expected a number" in faults[0].name and "HTTP 401" in faults[1].name
 
 
+@pytest.mark.parametrize("reply", [None, 401, 500])
+def test_a_dead_server_is_told_once_and_its_retries_are_seen(
+    tmp_path: Path, reply: int | None, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("nanoemox.scoring.judge.time.sleep", pauses.append)
+    caplog.set_level(logging.INFO, "nanoemox")
+    references = dict.fromkeys("abcd", REASON)
+    answers = dict.fromkeys("abcd", "He is angry.")
+    with StandIn(lambda question: "") if reply is None else serving(lambda question: reply or 0) as server:
+        if reply is None:
+            server.server_close()  # the connection is refused
+        with pytest.raises(JudgeError, match="no answer"):
+            judge_reasons(Judge(server.url, "m", tmp_path), references, answers, {})
+        assert len(server.asked) == (0 if reply is None else 1 if reply == 401 else 5)
+    tries = [] if reply == 401 else ["try 2 of 5", "try 3 of 5", "try 4 of 5", "try 5 of 5"]
+    assert all(text in caplog.text for text in tries)
+    assert len(pauses) == len(tries) and sum(pauses) < RETRY_S
+
+
+def test_a_server_that_asks_for_more_patience_than_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nanoemox.scoring.judge._seconds", lambda _: 600.0)  # retry-after
+    with serving(lambda question: 429) as server:
+        with pytest.raises(JudgeError, match="HTTP 429"):
+            Judge(server.url, "m", tmp_path).ask("how far?")
+        assert len(server.asked) == 1
+
+
 # ---------------------------------------------------------------- the command
 
 
@@ -290,3 +322,39 @@ def test_a_server_is_refused_where_it_cannot_help(
     shown = capsys.readouterr().err
     assert "not with intent" in shown and "expected --server URL" in shown and "http://" in shown
     assert not (tmp_path / "cache").exists() and server.asked == []
+
+
+@pytest.mark.parametrize(
+    ("reply", "score"),
+    [
+        ("<think>between 8 and 9 at first</think>3", 3.0),
+        ("On a scale from 1 to 10, I would say 7.", 7.0),
+        ("7/10", 7.0),
+        ("Out of 10: 4", 4.0),
+        ('```json\n{"score": 6}\n```', 6.0),
+        ("\\boxed{5}", 5.0),
+        ("７", 7.0),
+    ],
+)
+def test_a_judges_number_is_not_its_scale_and_not_its_thoughts(reply: str, score: float) -> None:
+    assert read_score(reply) == score
+
+
+def test_a_judges_labels_are_not_its_thoughts() -> None:
+    assert read_labels("<think>[anger]?</think>[sad，calm]") == ("sad", "calm")
+    for reply in ("<think>8", "from 1 to 10"):
+        with pytest.raises(JudgeError, match="expected a number from 1 to 10"):
+            read_score(reply)
+
+
+def test_a_judge_is_not_shown_thoughts(tmp_path: Path, server: StandIn) -> None:
+    labels = {"reasoning": {"text": REASON}}
+    manifest, answers = tmp_path / "m.jsonl", tmp_path / "p.jsonl"
+    manifest.write_text(json.dumps({"id": "a", "text": "hm", "labels": labels}) + "\n", encoding="utf-8")
+    text = f"<think>secret</think><answer>{REASON}</answer>"
+    answers.write_text(json.dumps({"id": "a", "text": text}) + "\n", encoding="utf-8")
+    report = score_file(answers, "reasoning", manifest, server=Judge(server.url, "m", tmp_path / "replies"))
+    questions = [body["messages"][0]["content"] for body in server.asked]
+    assert len(questions) == 2 and not any("secret" in q or "<answer>" in q for q in questions)
+    assert report.wrappers == {"thoughts removed": 1, "answer tag": 1}
+    assert report.standard["agreement"]["value"] == 1.0

@@ -70,6 +70,27 @@ def test_the_labels_themselves_score_one() -> None:
     assert figures["reasoning"]["cue_f1_scene"]["value"] is None
 
 
+def test_the_figure_of_causes_is_split_by_whether_the_words_mention_them() -> None:
+    """Four clips mention the cause, of which three are named rightly; of two that do not, none is."""
+    labels: dict[str, Labels] = {}
+    answers: list[Prediction] = []
+    for index, (mentioned, right) in enumerate([(True, i < 3) for i in range(4)] + [(False, False)] * 2):
+        known = {"emotion": "anger", "cause": "the clock", "reply": "Oh.", "cause_in_words": mentioned}
+        labels[str(index)] = Labels(empathy=known)
+        said = "the clock" if right else "a parcel"
+        answer = Answer(thinking={"emotion": "anger", "cause": said}, reply="Oh.")
+        answers.append(Prediction.of(str(index), "empathy", answer))
+    figures = score(labels, answers, tasks=["empathy"])["empathy"]
+    found = {
+        name: (figure["value"], figure["n"]) for name, figure in figures.items() if name.startswith("cause")
+    }
+    assert found == {
+        "cause_accuracy": (0.5, 6),
+        "cause_accuracy_mentioned": (0.75, 4),
+        "cause_accuracy_unmentioned": (0.0, 2),
+    }
+
+
 def test_theatre_labels_survive_the_way_to_text_and_back() -> None:
     """What a model is trained to write scores 1 everywhere, so the figures leave room for a perfect model."""
     labels = {str(i): Labels(**stage_script(i, 4, "test").record()["labels"]) for i in range(60)}

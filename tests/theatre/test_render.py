@@ -170,7 +170,7 @@ def test_a_bug_in_drawing_keeps_its_traceback(tmp_path: Path, monkeypatch: pytes
     def broken(*_: object, **__: object) -> None:
         raise ValueError("operands could not be broadcast together")
 
-    monkeypatch.setattr(make, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(make, "started_pool", Pool)
     monkeypatch.setattr(make, "render", broken)
     with pytest.raises(RuntimeError, match=r"2 of 2 clips failed.*val-5-000000: ValueError") as caught:
         make.make_theatre(tmp_path, 2, 5, "val", 1, quiet=True)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -321,6 +324,20 @@ def test_a_killed_run_ends_bit_by_bit_where_another_does(
     diagnostics = json.loads((cut / "diagnostics.json").read_text())
     assert set(diagnostics["token_cosines"]) == {"audio", "face", "video", "fusion"}
     assert diagnostics["majority"]["emotion"]["accuracy"] == 0.5
+
+
+def test_one_seed_gives_one_model_in_any_process(workplace: Path) -> None:
+    """LoRA's matrices, which are drawn before the first step, included: a second process has another random state."""
+    path = Path(_recipe(workplace, "here", validation=None)[0])
+    recipe = yaml.safe_load(path.read_text(encoding="utf-8"))
+    recipe["phases"] = [{**recipe["phases"][1], "after": [], "steps": 2}]  # as `own`: LoRA in the first phase
+    path.write_text(yaml.safe_dump(recipe), encoding="utf-8")
+    here = run.train(path).folder  # this also writes the features that the other process reads
+    there = workplace / "there"
+    code = f"from nanoemox.training.run import train; train({str(path)!r}, overrides=[{f'output={there}'!r}])"
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONHASHSEED": "7"})
+    for name in ("model.safetensors", "lora/adapter_model.safetensors"):
+        assert (here / name).read_bytes() == (there / "3" / name).read_bytes(), name
 
 
 def test_finished_phases_are_kept_and_only_trained_parts_change(

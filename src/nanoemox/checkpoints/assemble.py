@@ -19,7 +19,6 @@ from typing import Any
 import torch
 import transformers
 from torch import nn
-from transformers import initialization as init
 
 from nanoemox.checkpoints.hub import complete, find_part, public_name
 from nanoemox.checkpoints.pretrained import FACE_KEY, Part, Source, hub_part, load_tokenizer, plan_part
@@ -36,7 +35,7 @@ from nanoemox.files.errors import ArgumentError
 from nanoemox.model.clip_processor import prepare_tokenizer
 from nanoemox.model.configuration_nanoemox import PARTS, PRESETS, NanoEmoXConfig, preset_fields
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
-from nanoemox.model.parts import part_of
+from nanoemox.model.parts import parameter_shapes, part_of, skeleton_of
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 from nanoemox.theatre.texts import theatre_texts
 
@@ -203,22 +202,6 @@ def fit_placeholders(config: NanoEmoXConfig, tokenizer: Any, name: str) -> None:
             f"{needed}; use a language model with spare rows"
         )
     config.fit_tokenizer(tokenizer)
-
-
-def skeleton_of(config: NanoEmoXConfig) -> NanoEmoXForConditionalGeneration:
-    """The model without memory: names and shapes."""
-    with torch.device("meta"), init.no_init_weights():
-        return NanoEmoXForConditionalGeneration(config)
-
-
-def parameter_shapes(skeleton: NanoEmoXForConditionalGeneration) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the parameters that are stored; a tied output table is not."""
-    tied = skeleton.config.text_config.tie_word_embeddings
-    return {
-        name: tuple(parameter.shape)
-        for name, parameter in skeleton.named_parameters()
-        if not (tied and name == "language_model.lm_head.weight")
-    }
 
 
 def _shapes(skeleton: NanoEmoXForConditionalGeneration, part: str) -> dict[str, tuple[int, ...]]:

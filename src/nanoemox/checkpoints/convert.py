@@ -23,11 +23,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from nanoemox.checkpoints.assemble import parameter_shapes, skeleton_of
-from nanoemox.checkpoints.hub import check_folder, complete, find_part, public_name
+from nanoemox.checkpoints.check_folder import check_folder
+from nanoemox.checkpoints.hub import complete, find_part, public_name
 from nanoemox.checkpoints.load import load_answer_limits, load_config, load_processor
 from nanoemox.checkpoints.official_names import NEVER_REACHED, official_name
 from nanoemox.checkpoints.provenance import add_steps, converted
+from nanoemox.checkpoints.template_trial import OFFICIAL_TEMPLATE
 from nanoemox.checkpoints.weight_files import (
     FLOATS,
     ShardWriter,
@@ -42,12 +43,18 @@ from nanoemox.files.errors import ArgumentError
 from nanoemox.files.listed import one_or_more
 from nanoemox.files.short_repr import ShortRepr
 from nanoemox.model.configuration_nanoemox import PARTS, NanoEmoXConfig
-from nanoemox.model.parts import LORA_ALPHA, LORA_DROPOUT, LORA_TARGETS, part_of
+from nanoemox.model.parts import (
+    LORA_ALPHA,
+    LORA_DROPOUT,
+    LORA_TARGETS,
+    parameter_shapes,
+    part_of,
+    skeleton_of,
+)
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 
 logger = logging.getLogger(__name__)
 
-OFFICIAL_TEMPLATE = Path(__file__).with_name("chat_template_official.jinja")
 END_OF_TURN = "###"  # what ends an answer in the official code
 # Buffers, and what the official code loads but never uses.
 UNUSED = re.compile(

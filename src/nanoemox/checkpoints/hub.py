@@ -6,16 +6,14 @@ a process that knows nothing of nanoemox (`remote_code`).
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
+from nanoemox.checkpoints.check_folder import check_folder
 from nanoemox.checkpoints.model_card import write_card
 from nanoemox.checkpoints.names import hub_problem, is_hub_id, no_such_folder
-from nanoemox.checkpoints.weight_files import WeightsError, listed, open_weights
-from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
+from nanoemox.checkpoints.weight_files import WeightsError
 from nanoemox.model.remote_code import bring_code
 
-_WHOLE = ("config.json", "processor_config.json", "tokenizer.json")
 _SMALL_FILES = ["*.json", "*.txt", "*.jinja", "*.model"]
 _CHECKPOINTS = ("*.pt", "*.pth", "*.safetensors")
 
@@ -25,7 +23,9 @@ def public_name(name: str) -> str:
     return Path(name).name if Path(name).exists() else name
 
 
-def find_part(name: str, revision: str | None = None, single_file: bool = False) -> Path:
+def find_part(
+    name: str, revision: str | None = None, single_file: bool = False, weights: bool = True
+) -> Path:
     """Find a part: a folder as it is, or the files of a Hub id, downloaded or from the cache.
 
     With HF_HUB_OFFLINE=1 nothing is downloaded.
@@ -34,6 +34,7 @@ def find_part(name: str, revision: str | None = None, single_file: bool = False)
         name: a folder, a file, or a Hub id "owner/name".
         revision: branch, tag or commit of a Hub id.
         single_file: the one checkpoint that `name` is or holds, in whatever subfolder.
+        weights: whether the weights are downloaded, too, or only the small files.
 
     Returns:
         The folder, or with `single_file` the file.
@@ -49,7 +50,7 @@ def find_part(name: str, revision: str | None = None, single_file: bool = False)
             )
         if problem := hub_problem(name, revision):
             raise WeightsError(no_such_folder(name, "a folder, or a Hub id owner/name", problem))
-        place = _fetch(name, revision, single_file)
+        place = _fetch(name, revision, single_file, weights)
     if not single_file or place.is_file():
         return place
     found = sorted(path for pattern in _CHECKPOINTS for path in place.rglob(pattern))
@@ -60,12 +61,14 @@ def find_part(name: str, revision: str | None = None, single_file: bool = False)
     return found[0]
 
 
-def _fetch(name: str, revision: str | None, single_file: bool) -> Path:
+def _fetch(name: str, revision: str | None, single_file: bool, weights: bool) -> Path:
     """The files of a Hub repository that are needed; PyTorch's zip files only where there is nothing better."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    kinds = [_CHECKPOINTS] if single_file else [("*.safetensors",), ("pytorch_model*.bin",)]
+    kinds: list[tuple[str, ...]] = [("*.safetensors",), ("pytorch_model*.bin",)] if weights else [()]
+    if single_file:
+        kinds = [_CHECKPOINTS]
     try:
         for patterns in kinds:
             wanted = [*_SMALL_FILES, *patterns]
@@ -79,44 +82,6 @@ def _fetch(name: str, revision: str | None, single_file: bool) -> Path:
             "check the name and the connection, or name a folder"
         ) from error
     return folder
-
-
-def check_folder(folder: Path) -> None:
-    """Raise unless this is a whole model folder: configuration, processor, tokenizer, and every shard."""
-    if not folder.is_dir():
-        raise WeightsError(f"{folder}: no such file or folder; expected a model folder, check the path")
-    path = folder / "config.json"
-    if not path.is_file() and (folder / "adapter_config.json").is_file():
-        merged = (folder.parent / "config.json").is_file()
-        remedy = (
-            "it is merged already in the folder above; name that"
-            if merged
-            else "merge it into its model first"
-        )
-        raise WeightsError(f"{folder}: is a LoRA adapter (expected a whole model folder); {remedy}")
-    if path.is_file():
-        check_kind(path)
-    missing = [name for name in _WHOLE if not (folder / name).is_file()]
-    if missing:
-        raise WeightsError(
-            f"{folder}: expected a model folder with {', '.join(_WHOLE)}, found no {listed(missing)}; "
-            "name another, or save or assemble it again"
-        )
-    with open_weights(folder):
-        pass
-
-
-def check_kind(path: Path) -> None:
-    """Raise unless this config.json is one of ours."""
-    try:
-        kind = json.loads(path.read_text(encoding="utf-8")).get("model_type")
-    except (ValueError, AttributeError) as error:
-        raise WeightsError(f"{path}: is no configuration ({error}); copy it again") from error
-    if kind != NanoEmoXConfig.model_type:
-        raise WeightsError(
-            f"{path}: expected a model of type {NanoEmoXConfig.model_type}, found {kind}; name another folder, or "
-            "make one with `nanoemox assemble`"
-        )
 
 
 def complete(folder: str | Path) -> None:

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 
-from nanoemox.checkpoints.hub import check_folder, check_kind
-from nanoemox.checkpoints.names import hub_problem, is_hub_id, no_such_folder
+from nanoemox.checkpoints.check_folder import (
+    AGAIN,
+    check_config,
+    check_files,
+    check_folder,
+    check_kind,
+    check_tokenizer,
+    check_weights,
+)
+from nanoemox.checkpoints.hub import find_part
+from nanoemox.checkpoints.names import is_hub_id, no_such_folder
+from nanoemox.checkpoints.template_trial import check_template
+from nanoemox.checkpoints.weight_files import read_object
 from nanoemox.files.errors import NanoEmoXError
 from nanoemox.model.configuration_nanoemox import PRESETS, NanoEmoXConfig
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
@@ -26,6 +36,8 @@ class ModelError(NanoEmoXError):
     """A model that cannot be loaded; the message is one line with the remedy."""
 
 
+# A folder is complete: nothing is fetched, no code that lies in it is run, and nobody is asked whether to run it.
+_HERE: Final[dict[str, Any]] = {"local_files_only": True, "trust_remote_code": False}
 # What transformers raises for a configuration, a processor or a tokenizer whose JSON files are missing or wrong.
 _WRONG_FILES = (OSError, ValueError, KeyError, TypeError, AttributeError, StrictDataclassError)
 
@@ -35,6 +47,7 @@ def load_model(
     device: str | torch.device = "cpu",
     dtype: torch.dtype | str | None = None,
     revision: str | None = None,
+    check: bool = True,
 ) -> tuple[NanoEmoXForConditionalGeneration, NanoEmoXProcessor]:
     """Load a model and its processor.
 
@@ -43,40 +56,65 @@ def load_model(
         device: Where the model computes.
         dtype: Of the weights; None takes that of the files on a CPU, and bfloat16 elsewhere.
         revision: Branch, tag or commit of a Hub id.
+        check: Whether every weight is looked at first. It takes seconds for billions of weights, and without it a
+            damaged file is noticed only where an answer has no finite numbers left.
 
     Returns:
         The model, ready to answer, and its processor.
 
     Raises:
         ModelError: If there is no such model, or it does not fit together.
-        WeightsError: If its folder is not whole.
+        WeightsError: If its folder is not whole, damaged, or would run code that comes with it.
     """
     name = str(name_or_path)
     check_device(device)
-    place = locate(name)
-    if Path(place).is_dir():
-        check_folder(Path(place))
+
+    # Look at every file before anything is built from it.
+    folder = find_folder(name, revision)
+    processor = load_processor(folder)
+    load_answer_limits(folder)
+    config = _read_config(folder)
+    check_weights(folder, config, values=check)
+
+    # Build the model, and fill it.
     if dtype is None:
         dtype = "auto" if torch.device(device).type == "cpu" else torch.bfloat16
-    config = _read_config(name, place, revision)
-    processor = load_processor(place, revision)
     try:
         model, report = NanoEmoXForConditionalGeneration.from_pretrained(
-            place,
+            folder,
             config=config,
             dtype=dtype,
-            revision=revision,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # they are refused below
+            **_HERE,
         )
     except (OSError, SafetensorError) as error:  # the files; whatever else is raised here is a bug
         raise ModelError(_loading_failed(name, error)) from error
     wrong = {key: sorted(report[key]) for key in ("missing_keys", "mismatched_keys") if report.get(key)}
     if wrong:
         found = "; ".join(f"{len(v)} {k.replace('_', ' ')}, such as {_shown(v[0])}" for k, v in wrong.items())
-        raise ModelError(f"{name}: the weights do not fit the configuration ({found}); save the model again")
-    _check_limits(name, getattr(model.generation_config, "task_max_new_tokens", None))
+        raise ModelError(
+            f"{folder}: the weights do not fit the configuration ({found}); save the model again"
+        )
     return model.to(device), processor
+
+
+def find_folder(name: str, revision: str | None = None, weights: bool = True) -> Path:
+    """The folder of a model by its name; only that of a Hub id is downloaded, or taken from the cache.
+
+    Args:
+        name: As `load_model` takes it.
+        revision: Branch, tag or commit of a Hub id.
+        weights: Whether its weights are needed, too.
+
+    Returns:
+        The folder.
+
+    Raises:
+        NanoEmoXError: If there is no such model.
+    """
+    place = locate(name)
+    return Path(place) if Path(place).is_dir() else find_part(place, revision, weights=weights)
 
 
 def load_answer_limits(folder: Path) -> dict[str, int] | None:
@@ -84,30 +122,34 @@ def load_answer_limits(folder: Path) -> dict[str, int] | None:
     path = folder / "generation_config.json"
     if not path.is_file():
         return None
-    try:
-        limits = json.loads(path.read_text(encoding="utf-8")).get("task_max_new_tokens")
-    except (ValueError, AttributeError) as error:
-        raise ModelError(f"{path}: is no configuration ({error}); copy it again") from error
-    return _check_limits(str(folder), limits)
-
-
-def _check_limits(name: str, limits: Any) -> dict[str, int] | None:
+    limits = read_object(path).get("task_max_new_tokens")
     numbers = limits.values() if isinstance(limits, dict) else [None]
     if limits is not None and not all(type(number) is int and number > 0 for number in numbers):
         raise ModelError(
-            f"{name}: task_max_new_tokens in generation_config.json: expected a whole number above 0 for each task, "
+            f"{folder}: task_max_new_tokens in generation_config.json: expected a whole number above 0 for each task, "
             f"got {limits!r}; correct the file"
         )
     checked: dict[str, int] | None = limits
     return checked
 
 
-def load_processor(place: str | Path, revision: str | None = None) -> NanoEmoXProcessor:
-    """The processor of a model folder or Hub id. Raises ModelError if its files are missing or wrong."""
+def load_processor(place: str | Path) -> NanoEmoXProcessor:
+    """The processor of a model folder. Raises ModelError or WeightsError if files are missing, or do not fit."""
+    folder = Path(place)
+    check_folder(folder)
+    config = _read_config(folder)
+    check_files(folder, config)
     try:
-        processor: NanoEmoXProcessor = NanoEmoXProcessor.from_pretrained(place, revision=revision)
-    except _WRONG_FILES as error:
+        processor: NanoEmoXProcessor = NanoEmoXProcessor.from_pretrained(folder, **_HERE)
+    except (
+        BaseException
+    ) as error:  # a tokenizer.json makes its library raise anything, even what is no Exception
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         raise ModelError(_loading_failed(str(place), error)) from error
+    check_tokenizer(folder / "tokenizer.json", processor.tokenizer, config, processor.end_of_turn)
+    template = folder / "chat_template.jinja"
+    check_template(template if template.is_file() else folder / "processor_config.json", processor)
     return processor
 
 
@@ -118,23 +160,25 @@ def load_config(name_or_path: str | Path) -> NanoEmoXConfig:
         folder = Path(str(resources.files("nanoemox") / "weights" / name))
         if not (folder / "config.json").is_file():
             return NanoEmoXConfig.preset(name)
-    place = locate(name)
-    if Path(place).is_dir():
-        if not (Path(place) / "config.json").is_file():
-            raise ModelError(f"{name}: expected a model folder with config.json, found none; check the path")
-        check_kind(Path(place) / "config.json")
-    return _read_config(name, place)
+    folder = find_folder(name, weights=False)
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"{name}: expected a model folder with config.json, found none; check the path")
+    return _read_config(folder)
 
 
-def _read_config(name: str, place: str, revision: str | None = None) -> NanoEmoXConfig:
+def _read_config(folder: Path) -> NanoEmoXConfig:
+    path = folder / "config.json"
+    check_kind(path)
+    check_config(path)
     try:
-        config: NanoEmoXConfig = NanoEmoXConfig.from_pretrained(place, revision=revision or "main")
+        config: NanoEmoXConfig = NanoEmoXConfig.from_pretrained(folder, **_HERE)
     except _WRONG_FILES as error:
-        raise ModelError(_loading_failed(name, error)) from error
+        reason = " ".join(str(error).split())[:300]
+        raise ModelError(f"{path}: loading it failed: {reason}; {AGAIN}") from error
     return config
 
 
-def _loading_failed(name: str, error: Exception) -> str:
+def _loading_failed(name: str, error: BaseException) -> str:
     known = ", ".join(dict.fromkeys([*BUNDLED, *PRESETS]))
     return (
         f"{name}: expected a model ({known}, a folder with config.json, or a Hub id), but loading it failed: "
@@ -153,8 +197,6 @@ def locate(name: str) -> str:
         expected = f"{', '.join(BUNDLED)} (bundled), a folder with config.json, or a Hub id owner/name"
         if not is_hub_id(name):  # the network is not asked
             raise ModelError(no_such_folder(name, expected))
-        if problem := hub_problem(name):
-            raise ModelError(no_such_folder(name, expected, problem))
         return name
     folder = Path(str(resources.files("nanoemox") / "weights" / name))
     if not (folder / "config.json").is_file():

@@ -109,7 +109,7 @@ def hub_part(part: str, name: str, revision: str | None) -> Part:
 
 def load_tokenizer(place: Path) -> Any:
     try:
-        return AutoTokenizer.from_pretrained(place)
+        return AutoTokenizer.from_pretrained(place, local_files_only=True, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         raise WeightsError(
             f"{place}: expected a tokenizer beside the weights, but loading it failed "

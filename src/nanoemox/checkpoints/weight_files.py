@@ -7,7 +7,7 @@ index of shards), one safetensors file, and one `.pth`. Nothing is unpickled but
 
 from __future__ import annotations
 
-import json
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -20,9 +20,17 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from nanoemox.checkpoints.json_files import parse_object, shown
+from nanoemox.files.atomic import json_text
 from nanoemox.files.errors import ArgumentError, NanoEmoXError
 
 SHARD_BYTES = 500_000_000
+LARGEST = (
+    1e5  # of a weight: those of pretrained models stay below a thousand, one with a flipped bit is near 1e38
+)
+LARGE = (
+    100.0  # from here on, one weight that outweighs all others of its matrix is taken for a flipped bit, too
+)
 LISTED = 12  # names that an error lists before it only counts
 TORCH_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 FLOATS = (torch.float32, torch.float16, torch.bfloat16)
@@ -84,15 +92,45 @@ def open_weights(place: Path, key: str | None = None) -> Iterator[Weights]:
         weights.tensors.clear()
 
 
+def read_object(path: Path, what: str = "configuration") -> dict[str, Any]:
+    """The JSON object that a file of a model folder holds. Raises WeightsError if it holds none."""
+    try:
+        return parse_object(path)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise WeightsError(f"{path}: is no {what} ({reason}); copy it again") from error
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    """Tensor -> shard, as an index says it; the shards have to be files of the same folder."""
+    fields = read_object(index, "index of shards")
+    names = fields.get("weight_map")
+    if not isinstance(fields.get("metadata"), dict):  # transformers reads it
+        raise WeightsError(
+            f"{index}: is no index of shards (expected metadata, got {shown(fields.get('metadata'))}); copy it again"
+        )
+    if not isinstance(names, dict) or not names or not all(isinstance(name, str) for name in names.values()):
+        raise WeightsError(
+            f"{index}: is no index of shards (expected weight_map with the file of each tensor, got "
+            f"{shown(names)}); copy it again"
+        )
+    ending = Path(index.name.removesuffix(".index.json")).suffix
+    for shard in names.values():
+        if Path(shard).name != shard or "\\" in shard or Path(shard).suffix != ending:
+            raise WeightsError(
+                f"{index}: expected the name of a {ending} file in this folder, got {shown(shard)}; copy it again"
+            )
+    return names
+
+
 def _files(folder: Path) -> list[Path]:
-    """The weight files of a folder, safetensors before PyTorch's; every shard of an index has to be there."""
+    """The weight files of a folder, in the order of transformers; every shard of an index has to be there."""
     for name in _SINGLE:
+        if (folder / name).is_file():
+            return [folder / name]
         index = folder / f"{name}.index.json"
         if index.is_file():
-            try:
-                shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-            except (ValueError, KeyError, AttributeError) as error:
-                raise WeightsError(f"{index}: is no index of shards ({error}); copy it again") from error
+            shards = sorted(set(_weight_map(index).values()))
             missing = [shard for shard in shards if not (folder / shard).is_file()]
             if missing:
                 raise WeightsError(
@@ -100,8 +138,6 @@ def _files(folder: Path) -> list[Path]:
                     f"{len(missing)} are not there); copy or download it"
                 )
             return [folder / shard for shard in shards]
-        if (folder / name).is_file():
-            return [folder / name]
     raise WeightsError(
         f"{folder}: expected {' or '.join(_SINGLE)} (or an index of shards), found neither; "
         "name a model folder in the Hub's layout"
@@ -111,9 +147,11 @@ def _files(folder: Path) -> list[Path]:
 def _check_index(folder: Path, weights: Weights) -> None:
     """Each name of an index has to be in its shards."""
     for name in _SINGLE:
+        if (folder / name).is_file():
+            return
         index = folder / f"{name}.index.json"
         if index.is_file():
-            names = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+            names = _weight_map(index)
             absent = [n for n in names if n not in weights]
             if absent:
                 raise WeightsError(
@@ -147,6 +185,38 @@ def _open_file(path: Path, weights: Weights, stack: ExitStack, key: str | None) 
             raise WeightsError(f"{path}: {name} is no tensor but {type(tensor).__name__}")
         dtype = tensor.dtype if tensor.is_floating_point() else None
         weights.tensors[name] = Stored(tuple(tensor.shape), dtype, _reader(state.__getitem__, name))
+
+
+def check_values(weights: Weights) -> None:
+    """Read every tensor once, one at a time, and refuse what no training makes: a damaged file still has its form.
+
+    A bit that flips in the exponent makes a weight NaN, infinite or near 1e38. At 16 bits it may stay below 65,504;
+    then it outweighs all the others of its matrix together. Raises WeightsError with the tensors.
+    """
+    problems = []
+    for name, stored in weights.items():
+        if stored.dtype is None:
+            continue
+        tensor = stored.read()
+        if not tensor.numel():
+            continue
+        low, high = (float(value) for value in torch.aminmax(tensor))
+        largest = max(-low, high)
+        if not math.isfinite(largest):  # of NaN, aminmax returns NaN
+            problems.append(f"{name} holds {'NaN' if math.isnan(largest) else 'an infinite number'}")
+        elif largest > LARGEST or (largest > LARGE and tensor.ndim > 1 and _alone(tensor, largest)):
+            problems.append(f"{name} holds {high if high >= -low else low:.3g}, far more than any other")
+    raise_problems(
+        weights.place,
+        problems,
+        f"expected finite weights of at most {LARGEST:,.0f}; copy the file again, since some of its bits have changed",
+    )
+
+
+def _alone(tensor: Tensor, largest: float) -> bool:
+    """Whether the largest value has more than half of the sum of squares."""
+    total = float((tensor.double() / largest).square().sum())
+    return tensor.numel() > 2 and total < 2
 
 
 def _reader(get: Callable[[str], Tensor], name: str) -> Callable[[], Tensor]:
@@ -224,8 +294,8 @@ class ShardWriter:
             weight_map |= dict.fromkeys(names, whole)
         if count > 1:
             index = {"metadata": {"total_size": self.total_bytes}, "weight_map": weight_map}
-            text = json.dumps(index, indent=2) + "\n"
-            (self.folder / "model.safetensors.index.json").write_text(text, encoding="utf-8")
+            place = self.folder / "model.safetensors.index.json"
+            place.write_text(json_text(index, place), encoding="utf-8")
 
 
 def raise_problems(place: Path, problems: Sequence[str], remedy: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from collections.abc import Iterator, Mapping
@@ -12,10 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nanoemox.files.atomic import check_outputs, write_texts
+from nanoemox.files.atomic import check_outputs, json_text, write_texts
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from nanoemox.files.report import TableReport
 
 STANDARD_OUTPUT = "-"  # what --json says to print the result
 JsonOption = Annotated[
@@ -86,7 +87,43 @@ def check_json(json_file: str | None, *others: Path | None, source: str | None =
         source: The file that the command reads.
     """
     json_path = Path(json_file) if json_file and json_file != STANDARD_OUTPUT else None
+    if json_path and json_path.suffix and not json_path.is_char_device():
+        from nanoemox.files.report import check_ending
+
+        check_ending(json_path, {".json": None})
     check_outputs([path for path in (json_path, *others) if path], source)
+
+
+def check_page(page: Path | None) -> None:
+    """Before any work: does the name that --html gives end in that of a page?"""
+    if page:
+        from nanoemox.files.report import check_ending
+
+        check_ending(page, {".html": None, ".htm": None})
+
+
+def check_table(table: Path | None) -> None:
+    """Before any work: does the name that --table gives end in that of a table?"""
+    if table:
+        from nanoemox.files.report import check_ending
+        from nanoemox.files.table_text import TABLE_FORMS
+
+        check_ending(table, TABLE_FORMS)
+
+
+def write_report(report: TableReport, json_file: str | None, table: Path | None) -> bool:
+    """Write a report as --json and --table say, all files or none.
+
+    Args:
+        report: The report.
+        json_file: A file, "-" for standard output, or None for nowhere.
+        table: A .csv, .md or .tex file, or None.
+
+    Returns:
+        Whether the report was printed. Then the command prints nothing else on standard output.
+    """
+    tables = {table: report.forms()[table.suffix.lower()]()} if table else {}
+    return write_result(report.to_dict(), json_file, tables)
 
 
 def write_result(
@@ -102,7 +139,7 @@ def write_result(
     Returns:
         Whether the result was printed. Then the command prints nothing else on standard output.
     """
-    text = json.dumps(result, ensure_ascii=False, indent=2) + "\n"
+    text = json_text(result, "--json" if json_file in (None, STANDARD_OUTPUT) else json_file)
     files = dict(others or {})
     if json_file and json_file != STANDARD_OUTPUT:
         files[Path(json_file)] = text

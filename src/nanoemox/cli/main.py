@@ -25,18 +25,31 @@ import typer
 from nanoemox.cli.console import (
     JsonOption,
     check_json,
+    check_page,
+    check_table,
     console,
     note,
     printable,
     show_log,
+    write_report,
     write_result,
 )
 from nanoemox.cli.corpora import corpora
 from nanoemox.cli.models import assemble, classify, convert, export
-from nanoemox.cli.options import TASK_NAMES, DeviceOption, LimitOption, ModelOption, QuarantineOption
+from nanoemox.cli.options import (
+    TASK_NAMES,
+    DeviceOption,
+    LimitOption,
+    ModelOption,
+    QuarantineOption,
+    TableOption,
+)
+from nanoemox.cli.questions import CandidatesOption, DialogueOption, candidates_of, read_turns
+from nanoemox.cli.recipes import recipes
 from nanoemox.cli.scores import compare, score
-from nanoemox.cli.training import features, train
+from nanoemox.cli.training import curves, features, train
 from nanoemox.files.errors import ArgumentError, NanoEmoXError
+from nanoemox.files.text import given_text
 
 # The commands show what a person can act on; the libraries below keep quiet. Set the variables to hear them.
 for _name, _value in {
@@ -76,6 +89,7 @@ def _options(
 theatre = typer.Typer(help="Make clips of Affect Theatre, the generated world.", no_args_is_help=True)
 app.add_typer(theatre, name="theatre")
 app.add_typer(corpora, name="corpora")
+app.add_typer(recipes, name="recipes")
 
 
 class Split(StrEnum):
@@ -97,6 +111,7 @@ def analyze(
         ),
     ] = None,
     text: Annotated[str | None, typer.Option(metavar="TEXT", help="What is said in the clip.")] = None,
+    dialogue: DialogueOption = None,
     task: Annotated[
         list[str] | None,
         typer.Option(
@@ -106,6 +121,7 @@ def analyze(
             help=f"Ask only this task; repeat the option for several. The tasks are {TASK_NAMES}.",
         ),
     ] = None,
+    candidates: CandidatesOption = None,
     model: ModelOption = "pico",
     json_file: JsonOption = None,
     html: Annotated[
@@ -118,36 +134,50 @@ def analyze(
     end: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="Read the clip up to this second.")
     ] = None,
+    as_video: Annotated[
+        bool,
+        typer.Option(
+            "--as-video",
+            help="CLIP is a folder of images: read them as the frames of one video, in their order.",
+        ),
+    ] = False,
     text_only: Annotated[
-        bool, typer.Option("--text-only", help="Answer from --text alone, without a clip.")
+        bool, typer.Option("--text-only", help="Answer from --text and --dialogue alone, without a clip.")
     ] = False,
     max_new_tokens: LimitOption = None,
     device: DeviceOption = "cpu",
 ) -> None:
-    """Answer six questions about one clip: sentiment, emotion, every emotion, intent, reasons, an empathic reply."""
+    """Answer six questions about one clip: sentiment, emotion, every emotion, intent, reasons, an empathetic reply."""
     from nanoemox.tasks.task import TASKS
 
     # Check what was asked for: nothing that is slow to import or to load comes before.
+    text = given_text(text, "--text")
     unknown = [name for name in task or () if name not in TASKS]
     if unknown:
         raise ArgumentError(f"unknown task {', '.join(unknown)}: expected some of {', '.join(TASKS)}")
-    if text_only and (clip or not text):
-        raise ArgumentError("--text-only: expected --text and no CLIP; give the text, leave the clip out")
+    if text_only and (clip or not (text or dialogue)):
+        raise ArgumentError(
+            "--text-only: expected --text or --dialogue, and no CLIP; give the text, leave the clip out"
+        )
     if not text_only and not clip:
         raise ArgumentError(
             "CLIP is missing: name a video, audio or image file, or use --text-only --text TEXT"
         )
+    check_page(html)
     check_json(json_file, html, source=clip)
+    offered = candidates_of(candidates, task)
+    turns = read_turns(dialogue)
 
     from nanoemox.media.clip import empty_clip
-    from nanoemox.media.load import load_clip
+    from nanoemox.media.load import load_clip, load_frames_dir
 
     # Read the clip.
     started = time.perf_counter()
+    read = load_frames_dir if as_video else load_clip
     loaded = (
         empty_clip("not asked for (--text-only)")
         if clip is None
-        else load_clip(clip, start_s=start, end_s=end)  # before the model: a bad file fails at once
+        else read(clip, start_s=start, end_s=end)  # before the model: a bad file fails at once
     )
 
     load_s = time.perf_counter() - started
@@ -159,18 +189,16 @@ def analyze(
     # Answer.
     analyzer = EmotionAnalyzer.from_pretrained(model, device=device)
     if clip is not None and analyzer.processor.compat:  # a converted model reads other audio windows
-        loaded = load_clip(clip, start_s=start, end_s=end, compat=analyzer.processor.compat)
-    analysis = analyzer.analyze(loaded, text=text, tasks=task, max_new_tokens=max_new_tokens)
+        loaded = read(clip, start_s=start, end_s=end, compat=analyzer.processor.compat)
+    analysis = analyzer.analyze(
+        loaded, text=text, dialogue=turns, tasks=task, candidates=offered, max_new_tokens=max_new_tokens
+    )
     timing = {**analysis.timing_s, "load": round(load_s, 4)}
     timing["total"] = round(sum(timing.values()) - timing.get("total", 0.0), 4)
-    analysis = replace(analysis, timing_s=timing)
+    analysis = replace(analysis, timing_s=timing, start_s=start or 0.0)
 
     # Write the results.
-    pages: dict[Path, str] = {}
-    if html:
-        from nanoemox.inference.page import render_report
-
-        pages[html] = render_report(analysis, text, start or 0.0)
+    pages = {html: analysis.forms()[".html"]()} if html else {}
     if not write_result(analysis.to_dict(), json_file, pages):
         from nanoemox.cli.terminal import show_analysis
 
@@ -274,12 +302,14 @@ def evaluate(
     ] = 2,
     max_new_tokens: LimitOption = None,
     json_file: JsonOption = None,
+    table: TableOption = None,
 ) -> None:
     """Score a model on a labelled manifest, with intervals. Writes report.json, and report.html to look at.
 
     The exit status is 1 if a clip could not be read.
     """
-    check_json(json_file)
+    check_table(table)
+    check_json(json_file, table)
 
     from nanoemox.evaluation.evaluate import evaluate as run
 
@@ -304,7 +334,7 @@ def evaluate(
     )
 
     # Show the figures, and say where everything is.
-    if not write_result(report.to_dict(), json_file):
+    if not write_report(report, json_file, table):
         from nanoemox.cli.terminal import show_scores
 
         show_scores(console(), report)
@@ -341,6 +371,7 @@ for _command in (
     score,
     compare,
     train,
+    curves,
     features,
     export,
     assemble,

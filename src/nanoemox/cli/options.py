@@ -31,6 +31,13 @@ LimitOption = Annotated[
         help="Cut every answer at N tokens. Without it, the model and the tasks set the limits.",
     ),
 ]
+TableOption = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Write the figures as a table, too: FILE.csv for programs, FILE.md for notes, FILE.tex for a paper.",
+    ),
+]
 QuarantineOption = Annotated[
     Path | None,
     typer.Option(

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nanoemox.cli.console import JsonOption, check_json, console, write_result
-from nanoemox.cli.options import TASK_NAMES
+from nanoemox.cli.console import JsonOption, check_json, check_table, console, write_report
+from nanoemox.cli.options import TASK_NAMES, TableOption
 from nanoemox.files.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -33,6 +33,14 @@ def score(
             help="The true labels. Without it, a column `truth` of the predictions holds them.",
         ),
     ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="OURS=THEIRS",
+            help="Read id, text, label or truth from a column of another name, such as text=model_output; repeat the "
+            "option for several.",
+        ),
+    ] = None,
     tables: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="The folder with the word lists of the official scorer."),
@@ -45,6 +53,7 @@ def score(
         ),
     ] = "standard",
     json_file: JsonOption = None,
+    table: TableOption = None,
     seed: Annotated[int, typer.Option(metavar="S", min=0, help="The seed of the intervals.")] = 0,
     server: Annotated[
         str | None,
@@ -75,15 +84,16 @@ def score(
     ] = False,
 ) -> None:
     """Score the predictions of any system, by our figures, by those of the official scorer, or by both."""
-    check_json(json_file, source=str(predictions))
+    check_table(table)
+    check_json(json_file, table, source=str(predictions))
     helper = _server(server, server_model, cache, prices, only_estimate)
 
     from nanoemox.scoring.external import score_file
 
-    report = score_file(predictions, task, manifest, tables, mode, seed, helper)
+    report = score_file(predictions, task, manifest, tables, mode, seed, helper, column or ())
     if only_estimate:
         return
-    if not write_result(report.to_dict(), json_file):
+    if not write_report(report, json_file, table):
         from nanoemox.cli.terminal import show_file_scores
 
         show_file_scores(console(), report)
@@ -103,15 +113,17 @@ def compare(
         typer.Option("--task", "-t", metavar="NAME", help=f"Compare only this task: {TASK_NAMES}."),
     ] = None,
     json_file: JsonOption = None,
+    table: TableOption = None,
     seed: Annotated[int, typer.Option(metavar="S", min=0, help="The seed of the permutations.")] = 0,
 ) -> None:
     """Test whether B is better than A, clip by clip, and show the clips on which they differ most."""
-    check_json(json_file)
+    check_table(table)
+    check_json(json_file, table)
 
     from nanoemox.scoring.compare import compare as run
 
     report = run(a, b, manifest, task, seed)
-    if not write_result(report.to_dict(), json_file):
+    if not write_report(report, json_file, table):
         from nanoemox.cli.terminal import show_comparison
 
         show_comparison(console(), report)

@@ -20,6 +20,7 @@ from nanoemox.metrics.bootstrap import Figure
 from nanoemox.scoring.compare import ComparisonReport, Pairing
 from nanoemox.scoring.external import FileReport
 from nanoemox.scoring.prediction_files import FaultNames
+from nanoemox.scoring.readings import Renamed
 from nanoemox.tasks.base import Figures
 from nanoemox.tasks.task import TASKS
 
@@ -73,7 +74,7 @@ def _percent(share: float) -> str:
 
 
 def _answer(result: TaskResult) -> str:
-    """One cell of the table; an empathic reply comes below the chain of thought that led to it."""
+    """One cell of the table; an empathetic reply comes below the chain of thought that led to it."""
     if not result.thinking:
         return result.answer or result.text
     chain = (f"{link + ':':<8} {text}" for link, text in result.thinking.items())
@@ -136,7 +137,26 @@ def show_file_scores(console: Console, report: FileReport) -> None:
         console.print(f"[yellow]note[/] {_safe(note)}", highlight=False, soft_wrap=True)
     routes = " · ".join(f"{route} {n}" for route, n in (report.routes or {}).items())
     console.print(f"labels from: {_safe(routes)}", highlight=False, soft_wrap=True)
+    _show_readings(console, report.wrappers or {}, report.mapping or {})
     _show_faults(console, report.faults or {})
+
+
+def _show_readings(
+    console: Console,
+    wrappers: Mapping[str, int],
+    mapping: Mapping[str, Mapping[str, Renamed]],
+    before: str = "",
+) -> None:
+    """What answers were wrapped in, and which labels count as another spelling."""
+    if wrappers:
+        shown = " · ".join(f"{name} {n}" for name, n in wrappers.items())
+        console.print(f"{_safe(before)}answers came in: {_safe(shown)}", highlight=False, soft_wrap=True)
+    for side, labels in mapping.items():
+        pairs = [f"{spelt} → {each['counts_as']} ({each['n']})" for spelt, each in labels.items()]
+        if pairs:
+            more = " …" if len(pairs) > NAMES_SHOWN else ""
+            line = f"labels of {side} count as: {', '.join(pairs[:NAMES_SHOWN])}{more}"
+            console.print(_safe(line), highlight=False, soft_wrap=True)
 
 
 def _show_faults(console: Console, faults: Mapping[str, FaultNames], before: str = "") -> None:
@@ -170,6 +190,11 @@ def show_comparison(console: Console, report: ComparisonReport) -> None:
             )
         if shown:
             console.print(f"{task} differs on {_safe(shown)}{more}", highlight=False, soft_wrap=True)
+    for side, wrappers in report.wrappers.items():
+        _show_readings(console, wrappers, {}, f"{side.upper()}: ")
+    _show_readings(
+        console, {}, {side.upper() if len(side) == 1 else side: m for side, m in report.mapping.items()}
+    )
     for side, faults in report.faults.items():
         _show_faults(console, faults, f"{side.upper()}: ")
 

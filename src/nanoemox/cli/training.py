@@ -74,6 +74,25 @@ def train(
         raise typer.Exit(1)
 
 
+def curves(
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN",
+            help="The folder of a run: what its recipe calls `output`, or the folder of a phase.",
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.svg", help="The picture to write. Without it, curves.svg in the folder."),
+    ] = None,
+) -> None:
+    """Draw the loss and the learning rate of a training run as a picture, also while the run goes on."""
+    from nanoemox.training.curves import write_curves
+
+    note(f"wrote {write_curves(run, out)}")
+
+
 def features(
     manifests: Annotated[
         list[Path], typer.Argument(metavar="MANIFEST...", help="JSONL files with one clip per line.")

@@ -1,7 +1,8 @@
 """Look at every clip of a manifest before hours are spent on it, and write down what to leave out.
 
 Clips are decoded in parallel; only a few are under way at once and of each only a digest is kept, so memory
-does not grow with the corpus. A clip that makes the decoder crash or hang costs that clip, not the run.
+does not grow with the corpus. A clip that makes the decoder crash or hang costs that clip, not the run. Where the
+processes themselves cannot work, that is an error, and the list on the disk stays as it is.
 """
 
 from __future__ import annotations
@@ -13,26 +14,26 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
 from time import perf_counter
 from typing import Any, NamedTuple
 
-from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from nanoemox.corpora.examine import Limits, Result, examine
 from nanoemox.data.manifest import (
     ManifestError,
+    WrongLineError,
+    checked_line,
     leads_outside,
     manifest_lines,
     may_lead_outside,
-    wrong_line,
 )
 from nanoemox.data.quarantine import quarantine_path, write_quarantine
 from nanoemox.data.schema import MEDIA, Record
 from nanoemox.files.short_repr import ShortRepr
+from nanoemox.files.workers import WorkersError, started_pool
 
 _AHEAD = 4  # clips given to each process at once
 _RETIRE_AFTER = 5000  # clips, so that whatever a decoder leaks is given back
@@ -153,6 +154,8 @@ def doctor(
 
     Raises:
         ManifestError: if the manifest cannot be opened. What is wrong inside it is in the report.
+        WorkersError: if the processes cannot be started, or if each of them died; then no list is written. A script
+            that calls this has to do so under `if __name__ == "__main__":`, or with workers=0.
     """
     # Count the lines first, for the bar.
     manifest = Path(manifest)
@@ -184,6 +187,14 @@ def doctor(
             checked += 1
             cpu_s += result.cpu_s
             bar.advance(task)
+
+    # One clip can kill a process. When nothing else comes back, the processes are to blame and not the clips.
+    crashed = sum(finding.kind == "crashed" for finding in findings)
+    if 1 < crashed == checked:
+        raise WorkersError(
+            f"{manifest}: all {crashed} worker processes died, one for each clip (out of memory, or a broken "
+            "installation), so nothing is known about the clips and no list was written; try workers=1 or workers=0"
+        )
 
     # Clips that are there twice are known only at the end.
     findings += seen.repeated()
@@ -219,9 +230,9 @@ def _lines(manifest: Path, allow_outside: bool | None) -> Iterator[Finding | tup
     for number, raw in manifest_lines(manifest):
         wrong = None
         try:
-            record = Record.model_validate_json(raw, strict=True)
-        except ValidationError as error:
-            wrong = Finding(number, _id_in(raw), "malformed", wrong_line(error, Record))
+            record = checked_line(raw, Record)
+        except WrongLineError as error:
+            wrong = Finding(number, _id_in(raw), "malformed", str(error))
         else:
             outside = [k for k in MEDIA if (path := getattr(record, k)) and leads_outside(path)]
             if record.id in lines:
@@ -303,9 +314,8 @@ def _one_by_one(clips: Iterable[tuple[int, Record]], limits: Limits) -> Iterator
 
 
 def _pool(workers: int) -> ProcessPoolExecutor:
-    context = get_context("forkserver" if "forkserver" in get_all_start_methods() else "spawn")
-    context.set_forkserver_preload([examine.__module__])  # imported once, not in every process
-    return ProcessPoolExecutor(workers, context, max_tasks_per_child=_RETIRE_AFTER)
+    # The module is imported once, not in every process.
+    return started_pool(workers, "forkserver", [examine.__module__], max_tasks_per_child=_RETIRE_AFTER)
 
 
 class _Seen:

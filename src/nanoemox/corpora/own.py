@@ -7,7 +7,6 @@ looked for anywhere below the table's folder. A column that nobody knows is kept
 
 from __future__ import annotations
 
-import json
 import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -18,8 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from nanoemox.corpora.corpus import Corpus, emotion_of, one_of, split_of
-from nanoemox.corpora.folder import AUDIO_SUFFIXES, PICTURE_SUFFIXES, VIDEO_SUFFIXES, Folder, Line
+from nanoemox.corpora.folder import Folder, Line
 from nanoemox.corpora.tables import CorpusError, Row, RowError, listed, plain, text_of
+from nanoemox.files.json_text import JsonError, read_json
+from nanoemox.media.container import inspect
+from nanoemox.media.endings import AUDIO_ENDINGS, MEDIA_ENDINGS, PICTURE_ENDINGS, VIDEO_ENDINGS
+from nanoemox.media.untrusted import MediaError
 from nanoemox.tasks.closed import EMOTION, INTENT, ClosedTask
 from nanoemox.tasks.task import TASKS
 
@@ -100,7 +103,9 @@ def _read(table: Table, folder: Folder) -> Iterator[Line]:
     histories = _histories(rows)
     tested = _dealt(rows, folder)
     known = {*COLUMNS, *(theirs.lower() for theirs in table.columns.values())}
-    yield from folder.each(found, partial(_line, folder, known, candidates, histories, tested))
+    yield from folder.each(
+        found, partial(_line, folder, known, candidates, histories, tested), partial(_split, tested)
+    )
 
 
 def _rows(table: Table, folder: Folder) -> Iterator[Row]:
@@ -123,8 +128,8 @@ def _json_lines(path: Path) -> Iterator[Row]:
             continue
         where = f"{path.name}:{number}"
         try:
-            values = json.loads(line)
-        except (ValueError, RecursionError) as error:
+            values = read_json(line)
+        except JsonError as error:
             yield Row({}, where, f"is not JSON ({error})")
             continue
         yield Row(values, where) if isinstance(values, dict) else Row({}, where, "expected an object")
@@ -197,13 +202,20 @@ def _line(
         line["person_box"] = _box(row.get("person_box"))
     if turns := histories.get(row.where):
         line["dialogue"] = turns
-    if tested is None:
-        line["split"] = split_of(row["split"])
-    else:
-        line["split"] = "test" if _who(row) in tested else "train"
+    line["split"] = split_of(row["split"]) if tested is None else _split(tested, row)
     line["labels"] = _labels(row, candidates)
     extra = {k: value for k, value in row.values.items() if k not in known and value not in ("", None)}
     return {**line, **({"extra": extra} if extra else {})}
+
+
+def _split(tested: set[str] | None, row: Row) -> str | None:
+    """The split of a row: as the table names it (None where that is no split), or by who speaks."""
+    if tested is not None:
+        return "test" if _who(row) in tested else "train"
+    try:
+        return split_of(row.get("split"))
+    except RowError:
+        return None
 
 
 def _media(folder: Folder, row: Row) -> dict[str, Path]:
@@ -227,7 +239,7 @@ def _find(folder: Folder, name: str) -> tuple[str, Path]:
         return "frames_dir", path
     if path.is_file():
         return _kind(path), path
-    if Path(name).suffix.lower() in VIDEO_SUFFIXES | AUDIO_SUFFIXES | PICTURE_SUFFIXES:
+    if Path(name).suffix.lower() in MEDIA_ENDINGS:
         raise RowError(f"there is no file {name!r}")
     for key, index in (("video", folder.video), ("audio", folder.sound), ("frames_dir", folder.frames)):
         if place := index(name):
@@ -236,10 +248,17 @@ def _find(folder: Folder, name: str) -> tuple[str, Path]:
 
 
 def _kind(path: Path) -> str:
-    for key, suffixes in (("video", VIDEO_SUFFIXES), ("audio", AUDIO_SUFFIXES), ("image", PICTURE_SUFFIXES)):
-        if path.suffix.lower() in suffixes:
+    """The key of a file in a manifest: by its ending, or, where that tells nothing, by what is in it."""
+    for key, endings in (("video", VIDEO_ENDINGS), ("audio", AUDIO_ENDINGS), ("image", PICTURE_ENDINGS)):
+        if path.suffix.lower() in endings:
             return key
-    raise RowError(f"{path.name} is neither video nor sound nor picture by its ending")
+    try:
+        source = inspect(path)
+    except MediaError as error:
+        raise RowError(f"{path.name} is neither video nor sound nor picture ({error})") from error
+    if source.picture:
+        return "image"
+    return "video" if source.has_video else "audio"
 
 
 def _name(folder: Folder, media: Mapping[str, Path], row: Row) -> str:

@@ -1,7 +1,7 @@
 """Public corpora -> manifests: one reader each, for the download and for the published preparation of it.
 
 ```python
-from nanoemox.corpora import prepare
+from nanoemox.corpora.prepare import prepare
 
 print(prepare("meld", "downloads/MELD.Raw", "downloads/MELD.Raw/meld.jsonl").summary())
 ```
@@ -26,21 +26,30 @@ from nanoemox.corpora.corpus import Corpus
 from nanoemox.corpora.folder import Folder, Problem
 from nanoemox.corpora.readers import (
     avamerg,
+    caer,
+    caer_ferv39k,
+    ch_sims,
+    ch_sims_v2,
+    cmu_mosei,
+    cmu_mosi,
     crema_d,
     dfew,
     emer,
     emodb,
-    faces_in_video,
+    ferv39k,
     iemocap,
     m3ed,
     meld,
+    mer2023,
+    mer2024,
     mer2025,
-    mer_challenge,
+    mer_caption_plus,
     merr,
+    merr_coarse,
     mintrec,
-    mosi,
+    mintrec2,
+    ov_merd,
     ravdess,
-    sims,
 )
 from nanoemox.corpora.tables import CorpusError
 from nanoemox.data.manifest import wrong_line
@@ -54,26 +63,26 @@ CORPORA: dict[str, Corpus] = {
     for corpus in (
         crema_d.CORPUS,
         m3ed.CORPUS,
-        faces_in_video.CAER,
-        faces_in_video.FERV39K,
-        faces_in_video.CAER_FERV39K,
-        mintrec.MINTREC,
-        mintrec.MINTREC2,
-        mer2025.MER_CAPTION_PLUS,
-        mer2025.OV_MERD,
-        mer2025.MER2025,
-        merr.FINE,
-        merr.COARSE,
+        caer.CORPUS,
+        ferv39k.CORPUS,
+        caer_ferv39k.CORPUS,
+        mintrec.CORPUS,
+        mintrec2.CORPUS,
+        mer_caption_plus.CORPUS,
+        ov_merd.CORPUS,
+        mer2025.CORPUS,
+        merr.CORPUS,
+        merr_coarse.CORPUS,
         avamerg.CORPUS,
         meld.CORPUS,
         iemocap.FOUR_WAY,
         iemocap.SIX_WAY,
-        mosi.MOSI,
-        mosi.MOSEI,
-        sims.SIMS,
-        sims.SIMS2,
-        mer_challenge.MER2023,
-        mer_challenge.MER2024,
+        cmu_mosi.CORPUS,
+        cmu_mosei.CORPUS,
+        ch_sims.CORPUS,
+        ch_sims_v2.CORPUS,
+        mer2023.CORPUS,
+        mer2024.CORPUS,
         emer.CORPUS,
         dfew.CORPUS,
         ravdess.CORPUS,
@@ -212,9 +221,9 @@ def _prepare(corpus: Corpus, root: Path, manifest: Path, splits: Collection[str]
         raise CorpusError(
             f"{manifest}: is a folder (expected a file name for the manifest); name a file in it"
         )
-    folder = Folder(root, corpus.tables)
+    folder = Folder(root, corpus.tables, splits=splits)
     counts: dict[str, Counter[str]] = {"splits": Counter(), "tasks": Counter(), "media": Counter()}
-    lines = write_jsonl(manifest, _lines(corpus, folder, manifest.absolute().parent, counts, splits))
+    lines = write_jsonl(manifest, _lines(corpus, folder, manifest.absolute().parent, counts))
     expected = corpus.counts.get(folder.layout, {})
     return PrepareReport(
         corpus=corpus.name,
@@ -235,15 +244,16 @@ def _lines(
     folder: Folder,
     base: Path,
     counts: Mapping[str, Counter[str]],
-    splits: Collection[str],
 ) -> Iterator[dict[str, Any]]:
     """Checked manifest lines with paths relative to `base`; what cannot be one is reported."""
     seen: dict[str, str] = {}
-    written = 0
     common = {"source": corpus.name, **({"licence": corpus.licence} if corpus.licence else {})}
     for where, values in corpus.read(folder):
         if corpus.language and values.get("text") and "language" not in values:
             values["language"] = corpus.language
+        if not folder.reads(values.get("split", "none")):
+            folder.elsewhere += 1
+            continue
         odd = [values[kind] for kind in MEDIA if kind in values and not _writable(values[kind])]
         if odd:
             folder.skip(where, f"the name {odd[0].name!r} is not text and cannot be written; rename the file")
@@ -257,15 +267,14 @@ def _lines(
             folder.skip(where, f"its id {record.id!r} was taken by {seen[record.id]}")
             continue
         seen[record.id] = where
-        if splits and record.split not in splits:
-            continue
-        written += 1
         counts["splits"][record.split or "none"] += 1
         counts["tasks"].update(record.labels.tasks)
         counts["media"].update(kind for kind in (*MEDIA, "text", "dialogue") if getattr(record, kind))
         yield record.line(base)
-    if seen and not written:
-        raise CorpusError(f"{folder.root}: no line is in {' or '.join(sorted(splits))}; leave --split out")
+    if folder.elsewhere and not seen and not folder.skipped:
+        raise CorpusError(
+            f"{folder.root}: no line is in {' or '.join(sorted(folder.splits))}; leave --split out"
+        )
     if not seen:
         first = f" (first: {folder.skipped[0].where}: {folder.skipped[0].what})" if folder.skipped else ""
         raise CorpusError(

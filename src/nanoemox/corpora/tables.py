@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 import re
 import unicodedata
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from nanoemox.files.errors import NanoEmoXError
+from nanoemox.files.json_text import Document, JsonError, is_usable, read_document
 
 LARGEST_BYTES = 1 << 30  # of a table
 _LEFTOVERS = {code: bytes([code]).decode("cp1252", "ignore") or " " for code in range(0x80, 0xA0)}
@@ -211,35 +211,34 @@ def text_of(
     return raw.decode(fallback, "replace")
 
 
-def document(path: Path) -> Any:
-    """A JSON file."""
+def document(path: Path) -> Document:
+    """A JSON file. Numbers in it that cannot be kept are NaN."""
     try:
-        return json.loads(_bytes(path).decode("utf-8-sig"))
-    except json.JSONDecodeError as error:
-        raise CorpusError(
-            f"{path}, line {error.lineno}: is not JSON ({error.msg}); download it again"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise CorpusError(f"{path}: is not UTF-8 (byte {error.start}); download it again") from error
-    except RecursionError as error:
-        raise CorpusError(f"{path}: is nested too deeply to be a corpus; check the file") from error
+        return read_document(_bytes(path).removeprefix(b"\xef\xbb\xbf"))
+    except JsonError as error:
+        where = f", line {error.line}" if error.line else ""
+        raise CorpusError(f"{path}{where}: is not JSON ({error}); download it again") from error
 
 
 def entries(path: Path) -> Iterator[Row]:
     """The objects of a JSON list, or of a JSON object: then the key is the column `key`."""
-    content = document(path)
+    content, repeated = document(path)
     if isinstance(content, dict):
         items: Iterable[tuple[Any, Any]] = content.items()
     elif isinstance(content, list):
         items = enumerate(content)
     else:
         raise CorpusError(f"{path}: expected a list or an object, got {type(content).__name__}")
+    for key in dict.fromkeys(repeated):
+        yield Row({}, path.name, f"has the key {key!r:.60} twice in one object; the first one is left out")
     for key, value in items:
         where = f"{path.name}[{key}]"
-        if isinstance(value, dict):
-            yield Row({"key": str(key), **value}, where)
-        else:
+        if not isinstance(value, dict):
             yield Row({}, where, f"is {type(value).__name__}, expected an object")
+        elif not is_usable(value):
+            yield Row({}, where, "holds NaN, an infinite number or one of too many digits")
+        else:
+            yield Row({"key": str(key), **value}, where)
 
 
 def chats(path: Path) -> Iterator[Row]:

@@ -11,8 +11,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -26,6 +24,7 @@ from nanoemox.data.feature_store import StaleStoreError
 from nanoemox.data.records import load_record
 from nanoemox.files.atomic import write_json
 from nanoemox.files.errors import ArgumentError
+from nanoemox.files.workers import started_pool, worker_deaths
 from nanoemox.media.clip import AUDIO_WINDOW_S, AUDIO_WINDOWS, FRAMES_PER_CLIP, SAMPLE_RATE_HZ
 from nanoemox.media.untrusted import MediaError
 from nanoemox.model.clip_processor import normalised_sound, picture_processor
@@ -151,6 +150,8 @@ def decode_clips(
     Raises:
         ArgumentError: If the model's encoders read frames of different sizes.
         StaleStoreError: If `folder` holds the clips of other records.
+        WorkersError: If the processes cannot be started, or if one of them dies. A script that calls this has to do
+            so under `if __name__ == "__main__":`, or with workers=0.
     """
     folder = Path(folder)
     side = int(processor.image_processor.crop_size["height"])
@@ -222,7 +223,7 @@ def _decoded(records: Sequence[Record], side: int, workers: int) -> Iterator[_De
     if workers == 0:
         yield from (_decode(record, side) for record in records)
         return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread) as pool:
+    with worker_deaths("decode clips"), started_pool(workers, initializer=_one_thread) as pool:
         for start in range(
             0, len(records), 64 * workers
         ):  # bounded: arrays wait in memory until they are written

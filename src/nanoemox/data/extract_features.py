@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,9 @@ from nanoemox.data.feature_store import DTYPES, VERSION, FeatureStore, Origin, S
 from nanoemox.data.records import content_hash, load_record
 from nanoemox.files.atomic import UNFINISHED, whole_file, write_json
 from nanoemox.files.errors import ArgumentError
+from nanoemox.files.workers import check_workers_start
 from nanoemox.media.untrusted import MediaError
+from nanoemox.model.configuration_nanoemox import ENCODERS
 from nanoemox.model.encoders import FEATURE_NAMES
 
 if TYPE_CHECKING:
@@ -56,7 +59,8 @@ def extract_features(
         batch_size: How many clips are encoded at once.
         media: Record -> tensors for `model.encode`, when the clips are decoded already.
         bf16: Compute in bfloat16 where that is safe (autocast), about twice as fast.
-        dtype: Store "float32" or "bfloat16"; None, as the store that is there, else float32.
+        dtype: Store "float32" or "bfloat16"; None, as the store that is there, else float32. Without `bf16`, what is
+            stored in float32 is computed in float32, whatever the model's precision.
 
     Returns:
         The store. Clips that cannot be read are in its `unreadable`, and in `unreadable.json`.
@@ -64,6 +68,8 @@ def extract_features(
     Raises:
         StaleStoreError: If `out_dir` holds features of other encoders, or in another precision.
         MediaError: If a clip made its decoder crash.
+        WorkersError: If the processes cannot be started. A script that calls this has to do so under
+            `if __name__ == "__main__":`, or with workers=0.
     """
     out_dir = Path(out_dir)
     store = _opened(out_dir, origin_of(model, processor), dtype)
@@ -77,7 +83,11 @@ def extract_features(
     number = max(last, default=-1) + 1
     was_training = model.training
     model.eval()
-    with tqdm(total=len(records), initial=len(records) - len(todo), desc="features", unit="clip") as bar:
+    exact = store.header["dtype"] == "float32" and not bf16
+    with (
+        encoders_in_float32(model, exact),
+        tqdm(total=len(records), initial=len(records) - len(todo), desc="features", unit="clip") as bar,
+    ):
         clips: list[tuple[dict[str, str], dict[str, Tensor]]] = []
         for batch in _batches(_media(todo, processor, workers, media), batch_size):
             unreadable |= {record.id: tensors for record, tensors in batch if isinstance(tensors, str)}
@@ -91,6 +101,21 @@ def extract_features(
         _write_shard(out_dir / f"shard-{number:05d}.safetensors", clips, store.header["dtype"])
     model.train(was_training)
     return _closed(out_dir, contents, unreadable)
+
+
+@contextmanager
+def encoders_in_float32(model: Any, wanted: bool = True) -> Iterator[None]:
+    """Let a model's encoders compute in float32 for a while; afterwards they hold the very weights of before."""
+    parts = [part for name, part in model.parts().items() if name in ENCODERS] if wanted else []
+    tensors = [value for part in parts for value in (*part.parameters(), *part.buffers())]
+    rounded = [(value, value.data) for value in tensors if value.is_floating_point()]
+    for value, _ in rounded:
+        value.data = value.data.float()
+    try:
+        yield
+    finally:
+        for value, before in rounded:
+            value.data = before
 
 
 def _opened(out_dir: Path, origin: Origin, dtype: str | None) -> FeatureStore:
@@ -162,11 +187,14 @@ def _media(
     if media is not None:
         yield from ((record, media(record)) for record in records)
         return
+    processes = min(workers, len(records))
+    if processes:
+        check_workers_start()  # the loader would take it for a clip that kills its decoder
     loader = DataLoader(
         _Files(records, processor),
         batch_size=None,
-        num_workers=min(workers, len(records)),
-        multiprocessing_context="spawn" if min(workers, len(records)) else None,
+        num_workers=processes,
+        multiprocessing_context="spawn" if processes else None,
     )
     try:
         yield from zip(records, loader, strict=True)

@@ -161,5 +161,5 @@ def _ids(manifest: str) -> Iterator[tuple[int, str]]:
     try:
         for number, raw in manifest_lines(Path(manifest)):
             yield number, json.loads(raw)["id"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from nanoemox.data.schema import MEDIA, Prediction, Record
 from nanoemox.files.errors import NanoEmoXError
+from nanoemox.files.json_text import JsonError, read_json
 from nanoemox.files.validation import first_wrong
 from nanoemox.tasks.labels import Labels, labels_form
 
@@ -24,6 +25,10 @@ LONGEST_LINE_BYTES = 16 << 20  # a media file named as a manifest has lines with
 
 class ManifestError(NanoEmoXError):
     """A manifest or predictions that cannot be used. One line: file, line, what is wrong, what to do."""
+
+
+class WrongLineError(NanoEmoXError):
+    """A line that cannot be used. The reason alone; file and line are for the caller to name."""
 
 
 _Line = TypeVar("_Line", Record, Prediction)
@@ -104,16 +109,28 @@ def _read(path: Path, form: type[_Line], unfinished: bool = False) -> Iterable[t
     try:
         for number, raw in manifest_lines(path):
             try:
-                yield number, form.model_validate_json(raw, strict=True)
-            except ValidationError as error:
+                yield number, checked_line(raw, form)
+            except WrongLineError as error:
                 if unfinished:
                     continue
-                _refuse(path, number, wrong_line(error, form), "correct the line")
+                _refuse(path, number, str(error), "correct the line")
     except OSError as error:
         reason = (error.strerror or type(error).__name__).casefold()
         raise ManifestError(
             f"{path}: cannot be read ({reason}); expected a JSONL file, check the path"
         ) from error
+
+
+def checked_line(raw: bytes, form: type[_Line]) -> _Line:
+    """A line of JSON as a record or a prediction. Raises: WrongLineError."""
+    try:
+        line = form.model_validate_json(raw, strict=True)
+        read_json(raw)  # pydantic keeps the last of two equal keys, and NaN where a key may hold anything
+    except ValidationError as error:
+        raise WrongLineError(wrong_line(error, form)) from error
+    except JsonError as error:
+        raise WrongLineError(str(error)) from error
+    return line
 
 
 def wrong_line(error: ValidationError, form: type[BaseModel]) -> str:

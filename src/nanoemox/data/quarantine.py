@@ -6,7 +6,6 @@ so it can be read, edited and put under version control.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 from nanoemox.data.manifest import ManifestError
 from nanoemox.data.schema import Record
 from nanoemox.files.atomic import write_jsonl
+from nanoemox.files.json_text import JsonError, read_json
 
 
 def quarantine_path(manifest: str | os.PathLike[str]) -> Path:
@@ -38,9 +38,12 @@ def read_quarantine(path: str | os.PathLike[str]) -> dict[str, str]:
         if not raw.strip():
             continue
         try:
-            line = json.loads(raw)
-            known[line["id"]] = "; ".join(line["why"])
-        except (ValueError, KeyError, TypeError) as error:
+            line = read_json(raw)
+            name, why = line["id"], line["why"]
+            if not isinstance(name, str) or not isinstance(why, list):
+                raise TypeError
+            known[name] = "; ".join(why)
+        except (JsonError, KeyError, TypeError) as error:
             raise ManifestError(
                 f'{path}, line {number}: expected {{"id": "…", "why": ["…"]}}; correct or remove the line'
             ) from error

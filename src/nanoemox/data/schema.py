@@ -19,16 +19,19 @@ from pydantic import (
     GetJsonSchemaHandler,
     PlainSerializer,
     WithJsonSchema,
+    field_validator,
     model_validator,
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from nanoemox.files.json_text import is_usable
+from nanoemox.files.text import is_blank
 from nanoemox.media.clip import CodedWarning
 from nanoemox.tasks.grammar import Answer
 from nanoemox.tasks.labels import Labels
 from nanoemox.tasks.task import TASKS
 
-Text = Annotated[str, Field(min_length=1)]
+Text = Annotated[str, Field(min_length=1, pattern=r"\S")]  # blank text is no text
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(ge=0)]
 
@@ -117,12 +120,25 @@ class Record(_Form):
 
     @property
     def turns(self) -> list[dict[str, str]] | None:
-        """The earlier turns of the dialogue as plain dicts, as a processor reads them."""
-        return [{"role": turn.role, "text": turn.text} for turn in self.dialogue or ()] or None
+        """The earlier turns of the dialogue as plain dicts, as a processor reads them, without blank ones."""
+        turns = [turn for turn in self.dialogue or () if not is_blank(turn.text)]
+        return [{"role": turn.role, "text": turn.text} for turn in turns] or None
+
+    @field_validator("text")
+    @classmethod
+    def _blank_is_none(cls, value: str | None) -> str | None:
+        return None if is_blank(value) else value
+
+    @field_validator("factors", "extra")
+    @classmethod
+    def _can_be_written(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        if not is_usable(value):
+            raise ValueError("expected finite numbers, got NaN or Infinity somewhere in it")
+        return value
 
     @model_validator(mode="after")
     def _holds_together(self) -> Record:
-        if not (self.text or self.dialogue or any(getattr(self, kind) for kind in MEDIA)):
+        if not (self.text or self.turns or any(getattr(self, kind) for kind in MEDIA)):
             raise ValueError(f"expected something to look at, hear or read: one of {', '.join(MEDIA)}, text")
         if self.end_s is not None and self.end_s <= (self.start_s or 0.0):
             raise ValueError(f"expected end_s after start_s, got {self.start_s or 0.0:g} to {self.end_s:g}")

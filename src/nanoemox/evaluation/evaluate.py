@@ -10,7 +10,6 @@ splits its clips are of, and figures of a test split are for reporting, not for 
 from __future__ import annotations
 
 import hashlib
-import json
 import platform
 import shlex
 import subprocess
@@ -29,7 +28,7 @@ from nanoemox.data.manifest import read_manifest
 from nanoemox.evaluation.page import render_evaluation
 from nanoemox.evaluation.predict import Features, Took, predict, read_times
 from nanoemox.evaluation.report import EvaluationReport, SlowClip
-from nanoemox.files.atomic import write_texts
+from nanoemox.files.atomic import json_text, write_texts
 from nanoemox.files.errors import ArgumentError
 from nanoemox.files.listed import one_or_more
 from nanoemox.inference.analyzer import EmotionAnalyzer
@@ -168,6 +167,8 @@ def evaluate(
         confusion=breakdown.confusion,
         calibration=breakdown.calibration,
         routes=breakdown.routes,
+        wrappers=breakdown.wrappers,
+        mapping=breakdown.mapping,
         by_modalities=breakdown.by_modalities,
         slowest=_slowest(read_times(out), labels),
         errors={"clips": len(broken), "ids": sorted(broken), "why": dict(sorted(broken.items()))},
@@ -177,7 +178,7 @@ def evaluate(
     )
     write_texts(
         {
-            out / "report.json": json.dumps(report.to_dict(), ensure_ascii=False, indent=2) + "\n",
+            out / "report.json": json_text(report.to_dict(), out / "report.json"),
             out / "report.html": render_evaluation(report),
         }
     )

@@ -203,7 +203,9 @@ def _facts(report: EvaluationReport) -> Iterable[tuple[str, str]]:
         ("best constant from", report.majority_from),
         ("model", " → ".join(report.provenance) or "its configuration does not say where it comes from"),
         ("weights", f"{report.dtype}, {report.batch_size} clips at a time"),
-        ("labels from", "; ".join(_routes(report))),
+        ("labels from", "; ".join(_counts(report.routes))),
+        *(("answers came in", counts) for counts in ["; ".join(_counts(report.wrappers))] if counts),
+        *(("labels count as", labels) for labels in ["; ".join(_mapped(report))] if labels),
         ("seed of the intervals", str(report.seed)),
         ("versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
         ("versions of the tasks", ", ".join(f"{name} {version}" for name, version in tasks.items())),
@@ -214,6 +216,12 @@ def _facts(report: EvaluationReport) -> Iterable[tuple[str, str]]:
     ]
 
 
-def _routes(report: EvaluationReport) -> Iterable[str]:
-    for task, routes in report.routes.items():
-        yield f"{TASKS[task].title}: " + ", ".join(f"{route} {n}" for route, n in routes.items())
+def _counts(by_task: Mapping[str, Mapping[str, int]]) -> Iterable[str]:
+    for task, counts in by_task.items():
+        yield f"{TASKS[task].title}: " + ", ".join(f"{name} {n}" for name, n in counts.items())
+
+
+def _mapped(report: EvaluationReport) -> Iterable[str]:
+    for task, labels in report.mapping.items():
+        pairs = (f"{spelt} → {each['counts_as']} {each['n']}" for spelt, each in labels.items())
+        yield f"{TASKS[task].title}: {', '.join(pairs)}"

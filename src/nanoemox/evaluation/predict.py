@@ -24,7 +24,7 @@ from nanoemox.data.feature_store import FeatureStore
 from nanoemox.data.manifest import read_predictions
 from nanoemox.data.records import load_record
 from nanoemox.data.schema import Prediction, Record
-from nanoemox.files.atomic import write_json, write_jsonl
+from nanoemox.files.atomic import json_text, write_json, write_jsonl
 from nanoemox.files.errors import ArgumentError, NanoEmoXError
 from nanoemox.inference.analyzer import EmotionAnalyzer
 from nanoemox.inference.results import Answers, Request
@@ -116,12 +116,12 @@ def predict(
             started = time.perf_counter()
             sources = [source for source, _ in read]
             for prediction in _answer(analyzer, batch, sources, modalities, max_new_tokens):
-                file.write(json.dumps(prediction.line(), ensure_ascii=False) + "\n")
+                file.write(json_text(prediction.line(), path, indent=None))
                 done[prediction.id, prediction.task] = prediction
             share = (time.perf_counter() - started) / len(batch)
             for (record, _), (_, read_s) in zip(batch, read, strict=True):
                 row = {"id": record.id, "read_s": round(read_s, 4), "answer_s": round(share, 4)}
-                times.write(json.dumps(row, ensure_ascii=False) + "\n")
+                times.write(json_text(row, out / TIMES, indent=None))
             file.flush()
             times.flush()
             bar.update(len(batch))

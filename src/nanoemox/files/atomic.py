@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import json
+import math
 import os
 import re
 import secrets
@@ -52,9 +53,68 @@ def write_texts(files: Mapping[Path, str]) -> None:
             temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
 
 
+def write_new(path: Path, text: str) -> None:
+    """Write a text file that is not there yet; one that is stays as it is. Errors: OutputError."""
+    if not path.absolute().parent.is_dir():
+        raise OutputError(f"{path}: the folder {path.parent} does not exist; make it first")
+    with _disk_errors(path, path):
+        try:
+            file = path.open("x", encoding="utf-8", newline="\n")  # it is made here, or this fails
+        except FileExistsError as error:
+            raise OutputError(
+                f"{path}: is there already and is not overwritten; name another file"
+            ) from error
+        try:
+            with file:
+                file.write(text)
+        except OSError:
+            path.unlink()
+            raise
+
+
+def json_text(value: Any, name: str | os.PathLike[str], indent: int | None = 2) -> str:
+    """One JSON value as text with a line end, as every reader of JSON takes it: NaN and Infinity are no JSON.
+
+    Args:
+        value: What is written.
+        name: What the error calls it, such as the file.
+        indent: Spaces for each level; None writes one line.
+
+    Returns:
+        The text.
+
+    Raises:
+        OutputError: If a number in it is not finite.
+    """
+    try:
+        return json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
+    except ValueError as error:
+        found = _not_finite(value)
+        if found is None:
+            raise
+        at, number = found
+        raise OutputError(
+            f"{name}: expected finite numbers, got {number} at {at or 'the top'}, which JSON cannot hold; "
+            "look for what made it, such as a damaged model or an empty group"
+        ) from error
+
+
+def _not_finite(value: Any, at: str = "") -> tuple[str, float] | None:
+    """The first number that is not finite, with its place (`tasks.emotion.score`); None if there is none."""
+    if isinstance(value, float):
+        return None if math.isfinite(value) else (at, value)
+    items: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, Mapping):
+        items = value.items()
+    elif isinstance(value, list | tuple):
+        items = enumerate(value)
+    inside = (_not_finite(item, f"{at}.{key}" if at else str(key)) for key, item in items)
+    return next((found for found in inside if found), None)
+
+
 def write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Write one JSON value. Errors: OutputError."""
-    write_texts({Path(path): json.dumps(value, indent=2, ensure_ascii=False) + "\n"})
+    """Write one JSON value. Errors: OutputError, also for a number that is not finite."""
+    write_texts({Path(path): json_text(value, path)})
 
 
 def write_jsonl(path: str | os.PathLike[str], lines: Iterable[Mapping[str, Any] | BaseModel]) -> int:
@@ -67,7 +127,7 @@ def write_jsonl(path: str | os.PathLike[str], lines: Iterable[Mapping[str, Any] 
         for line in lines:
             if not isinstance(line, Mapping):
                 line = line.model_dump(mode="json", exclude_none=True)
-            file.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
+            file.write(json_text(line, path, indent=None))
             count += 1
     return count
 

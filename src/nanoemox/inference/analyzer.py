@@ -22,8 +22,10 @@ from torch import Tensor
 from nanoemox.checkpoints.load import load_model
 from nanoemox.checkpoints.provenance import history, origin_warnings
 from nanoemox.files.errors import ArgumentError
-from nanoemox.files.listed import labels_by_task
+from nanoemox.files.listed import labels_by_task, one_or_more
+from nanoemox.files.text import given_text
 from nanoemox.inference import decoding
+from nanoemox.inference.dialogue import checked_turns
 from nanoemox.inference.results import Analysis, Answers, Dialogue, Request, TaskResult
 from nanoemox.media.clip import PRESENT, Clip, CodedWarning, empty_clip
 from nanoemox.media.load import load_clip
@@ -32,7 +34,7 @@ from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 from nanoemox.tasks.base import Task
 from nanoemox.tasks.closed import ClosedTask
-from nanoemox.tasks.task import select
+from nanoemox.tasks.task import check_candidates, select
 
 LEFT_OUT = "left out on request"
 
@@ -61,6 +63,7 @@ class EmotionAnalyzer:
         device: str | torch.device = "cpu",
         dtype: torch.dtype | str | None = None,
         revision: str | None = None,
+        check: bool = True,
     ) -> EmotionAnalyzer:
         """Load a model.
 
@@ -69,11 +72,15 @@ class EmotionAnalyzer:
             device: Where torch computes, such as "cpu" or "cuda".
             dtype: The type of the weights. None takes that of the files on a CPU, else bfloat16.
             revision: Which revision of the Hub's model.
+            check: Whether every weight is looked at first, which takes seconds for billions of them.
 
         Returns:
             The model, ready to answer.
+
+        Raises:
+            NanoEmoXError: If there is no such model, or its files are damaged or do not fit together.
         """
-        model, processor = load_model(name_or_path, device, dtype, revision)
+        model, processor = load_model(name_or_path, device, dtype, revision, check)
         return cls(model, processor, str(name_or_path))
 
     @property
@@ -138,8 +145,14 @@ class EmotionAnalyzer:
         Raises:
             NanoEmoXError: If the clip cannot be read, there is nothing to answer from, or a task is unknown.
         """
-        select(tasks)  # a misspelt task is an error before the file is read
-        candidates = labels_by_task(candidates)
+        # What is misspelt is an error before the file is read.
+        select(tasks)
+        tasks, candidates = one_or_more(tasks), labels_by_task(candidates)
+        check_candidates(candidates, tasks)
+        text = given_text(text)
+        turns = [
+            turn for turn in checked_turns(dialogue) or () if given_text(turn["text"], "dialogue")
+        ] or None
         started = time.perf_counter()
         if clip is None:
             media = empty_clip("only words were given")
@@ -148,11 +161,11 @@ class EmotionAnalyzer:
         else:
             media = load_clip(clip, start_s=start_s, end_s=end_s, compat=self.processor.compat)
         load_s = _since(started)
-        if media.frames is None and media.audio_windows is None and not (text or dialogue):
+        if media.frames is None and media.audio_windows is None and not (text or turns):
             raise ArgumentError(
                 f"{media.path or 'no clip'}: expected pictures, sound or words, got none; give the text"
             )
-        request = Request(media, text, dialogue, tasks, candidates, max_new_tokens=max_new_tokens)
+        request = Request(media, text, turns, tasks, candidates, max_new_tokens=max_new_tokens)
         answers = self.answer_batch([request])[0]
         timing = {"load": load_s, **answers.timing_s}
         timing["total"] = round(sum(timing.values()), 4)
@@ -165,10 +178,19 @@ class EmotionAnalyzer:
             warnings=tuple(dict.fromkeys([*self.origin_warnings, *answers.warnings])),
             timing_s=timing,
             provenance=self.provenance,
+            text=text,
+            dialogue=tuple(turns or ()),
+            start_s=start_s or 0.0,
         )
 
     def answer_batch(self, requests: Sequence[Request]) -> list[Answers]:
-        """Answer several requests in one batch; each gets what it would get alone."""
+        """Answer several requests in one batch; each gets what it would get alone. Errors: NanoEmoXError."""
+        try:
+            return self._answer_batch(requests)
+        except decoding.LogitsError as error:
+            raise decoding.LogitsError(f"{self.name}: {error}") from error
+
+    def _answer_batch(self, requests: Sequence[Request]) -> list[Answers]:
         # What each request asks for, and which modalities it gives.
         asked = [select(request.tasks) for request in requests]
         states = [_modalities(request) for request in requests]

@@ -15,10 +15,15 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from nanoemox.files.errors import NanoEmoXError
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration as Model
 
 ROWS_AT_ONCE = 512  # candidates whose likelihood is computed in one go; bounds memory
 Tokens = list[int]
+
+
+class LogitsError(NanoEmoXError):
+    """The model computes NaN or infinite numbers, of which no answer can be read."""
 
 
 class Branches(NamedTuple):
@@ -50,6 +55,9 @@ def read_prompts(
     Returns:
         One branch for each clip and question, clip by clip, and the gate [B, 3] of the fusion experts (None without
         media).
+
+    Raises:
+        LogitsError: If the model computes numbers that are not finite.
     """
     shared = [_common_length(questions) for questions in prompts]
     starts = [questions[0][:length] for questions, length in zip(prompts, shared, strict=True)]
@@ -83,6 +91,9 @@ def greedy(
 
     Returns:
         For each row its tokens without the end token, and whether it ended within its limit.
+
+    Raises:
+        LogitsError: If the model computes numbers that are not finite.
     """
     answers: list[Tokens] = [[] for _ in limits]
     ended = [False] * len(limits)
@@ -124,6 +135,9 @@ def log_likelihoods(
 
     Returns:
         For each of them log p of each answer, float32 [answers].
+
+    Raises:
+        LogitsError: If the model computes numbers that are not finite.
     """
     pairs = [(row, answer) for row, answers in candidates for answer in answers]
     scores: list[Tensor] = []
@@ -151,7 +165,7 @@ def _read_on(model: Model, branches: Branches, ids: Tensor, mask: Tensor) -> Bra
 
 def _forward(model: Model, branches: Branches, ids: Tensor, mask: Tensor, logits_to_keep: int = 0):  # type: ignore[no-untyped-def]
     whole = torch.cat([branches.mask, mask], dim=1)  # [R, S + S']
-    return model(
+    output = model(
         inputs_embeds=model.get_input_embeddings()(ids),
         attention_mask=whole,
         position_ids=_positions(whole)[:, -ids.shape[1] :],
@@ -159,6 +173,14 @@ def _forward(model: Model, branches: Branches, ids: Tensor, mask: Tensor, logits
         use_cache=True,
         logits_to_keep=logits_to_keep,
     )
+    # Of NaN, argmax makes the first token of the table and softmax a label: a wrong answer that looks like any other.
+    finite = output.logits.amax(dim=-1).isfinite() & output.logits.amin(dim=-1).isfinite()  # [R, S']
+    if not finite[mask[:, -finite.shape[1] :].bool()].all():
+        raise LogitsError(
+            "expected finite numbers from the model, got NaN or infinite ones; its weights are damaged, or its numbers "
+            "are too large for their type: copy the model again, or load it with dtype float32"
+        )
+    return output
 
 
 def _common_length(questions: Sequence[Tokens]) -> int:

@@ -79,17 +79,8 @@ class Bar:
         return ">\u202f99\u00a0%" if 0.99 < self.share < 1 else f"{100 * self.share:.0f}\u00a0%"
 
 
-def render_report(analysis: Analysis, text: str | None = None, start_s: float = 0.0) -> str:
-    """The page as text.
-
-    Args:
-        analysis: The answers about one clip.
-        text: What the person says, as it was given to the analysis.
-        start_s: Where the cut begins, likewise.
-
-    Returns:
-        The HTML page.
-    """
+def render_report(analysis: Analysis) -> str:
+    """The page of an analysis, as the text of an HTML file."""
     clip = analysis.clip
     heading = _heading(analysis)
     tint = TINTS.get((heading.label or "").casefold(), NO_TINT) if heading else NO_TINT
@@ -106,14 +97,15 @@ def render_report(analysis: Analysis, text: str | None = None, start_s: float = 
         world_notes=[note[:1].upper() + note[1:] for note in notes],
         warnings=[*warnings, *own],
         modalities=analysis.modalities,
-        text=text,
+        text=analysis.text,
+        dialogue=analysis.dialogue,
         hue=tint[0],
         saturation=tint[1],
         heading=heading,
         lead=_lead(analysis, heading),
         first=next(iter(analysis.values()), None),
         frames=_film_strip(clip),
-        wave=_waveform(clip, start_s),
+        wave=_waveform(clip, analysis.start_s),
         readings=_readings(analysis, heading),
         bars_shown=BARS_SHOWN,
         reasons=[_reasons(result, analysis.modalities) for result in _shown_as(analysis, "reasons")],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from nanoemox.files.errors import ArgumentError
 from nanoemox.files.listed import labels_by_task, one_or_more
+from nanoemox.files.report import Report
 from nanoemox.files.short_repr import ShortRepr
 from nanoemox.media.clip import Clip, CodedWarning
 from nanoemox.tasks.base import Task
@@ -68,8 +69,11 @@ class TaskResult(Answer):
 
 
 @dataclass(frozen=True, repr=False)
-class Analysis(Mapping[str, TaskResult]):
-    """All answers about one clip: a mapping from task name to `TaskResult`, and what they rest on."""
+class Analysis(Mapping[str, TaskResult], Report):
+    """All answers about one clip: a mapping from task name to `TaskResult`, and what they rest on.
+
+    `save_report` writes it as .json, or as a page to look at (.html).
+    """
 
     clip: Clip
     model: str
@@ -79,6 +83,9 @@ class Analysis(Mapping[str, TaskResult]):
     warnings: tuple[CodedWarning, ...]
     timing_s: dict[str, float]
     provenance: tuple[str, ...] = ()  # the steps by which the model's weights came about, oldest first
+    text: str | None = None  # what was said in the clip, as it was given
+    dialogue: Dialogue = ()  # the turns before it, likewise
+    start_s: float = 0.0  # where in the file the clip begins
 
     def __repr__(self) -> str:
         """One line: the clip, and what each task was answered."""
@@ -108,6 +115,15 @@ class Analysis(Mapping[str, TaskResult]):
             "warnings": [warning._asdict() for warning in self.warnings],
             "timing_s": self.timing_s,
         }
+
+    def forms(self) -> Mapping[str, Callable[[], str]]:
+        """Ending of a file -> the function that makes its text: JSON, or the page that `--html` writes."""
+        return {**super().forms(), ".html": self._page}
+
+    def _page(self) -> str:
+        from nanoemox.inference.page import render_report
+
+        return render_report(self)
 
 
 @dataclass(frozen=True, repr=False)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import av
@@ -28,6 +28,7 @@ from nanoemox.media.clip import (
     audio_window_starts,
 )
 from nanoemox.media.container import Source, decoded, go_to, last_packet_s
+from nanoemox.media.downmix import Downmix
 from nanoemox.media.resample import grid_step, resample
 from nanoemox.media.untrusted import refuse
 
@@ -35,7 +36,6 @@ DECODE_ALL_S = 120.0  # audio up to this long is decoded whole
 ENVELOPE_POINTS = 2000
 SILENCE = 1e-4  # peak, -80 dBFS: below the last bit of 14
 _MARGIN_S = 0.25  # decoded around a window, so that decoder and resampler have settled
-_PLANES = 8  # from here on PyAV 18 reads behind the end of a planar frame's list of channels
 _BLOCK = 1 << 16  # samples resampled at once
 _RATES_HZ = (1_000, 768_000)
 _OVERSHOOT = 2.0  # decoded peaks up to here are clipped, as codecs overshoot
@@ -43,6 +43,10 @@ _OUTLIERS = 0.001  # and above, where they are a smaller share of the samples th
 
 Samples = NDArray[np.float32]
 
+_CANCELLING = CodedWarning(
+    "audio_inverted",
+    "the audio channels are inverted copies and cancel each other; the official rule takes their mean all the same",
+)
 _SILENT = CodedWarning("audio_silent", "the audio track is silent: nothing in it but zeros")
 
 
@@ -94,6 +98,31 @@ def read_audio(
     Raises:
         MediaError: if the samples are not numbers, or their rate is none that occurs.
     """
+    # The mean of all channels, or the loudest one where they cancel each other.
+    mix = Downmix()
+    track = _read(source, windows, compat, start_s, end_s, mix)
+    channel = mix.cancelled()
+    if track is None or channel is None:
+        return track
+    if compat:
+        return replace(track, warnings=(*track.warnings, _CANCELLING))
+    track = _read(source, windows, compat, start_s, end_s, Downmix(channel))
+    text = (
+        f"the audio channels are inverted copies and cancel each other; only channel {channel + 1} was taken"
+    )
+    one = CodedWarning("audio_inverted", text)
+    return None if track is None else replace(track, warnings=(*track.warnings, one))
+
+
+def _read(
+    source: Source,
+    windows: int,
+    compat: Compat,
+    start_s: float | None,
+    end_s: float | None,
+    mix: Downmix,
+) -> AudioWindows | None:
+    """The audio windows, each frame made mono by `mix`."""
     lo, hi = start_s or 0.0, math.inf if end_s is None else end_s
     if source.sample_rate_hz == 0:
         return None  # no decoder for it
@@ -105,12 +134,12 @@ def read_audio(
     if stated_s is None or stated_s <= DECODE_ALL_S:
         limit_s = min(hi, lo + (2 * DECODE_ALL_S if stated_s is None else DECODE_ALL_S + 5.0))
         with source.reading("audio") as (container, stream):
-            samples, ended = _decode(source, container, stream, lo, limit_s, lo > _MARGIN_S, compat)
+            samples, ended = _decode(source, container, stream, lo, limit_s, lo > _MARGIN_S, compat, mix)
         if ended or limit_s == hi:
             return _whole(
                 source, samples, windows, compat, source.audio_s if lo == 0 and end_s is None else None
             )
-    return _windows(source, windows, compat, lo, min(hi, _end_s(source, lo, own_s)))
+    return _windows(source, windows, compat, lo, min(hi, _end_s(source, lo, own_s)), mix)
 
 
 def _whole(
@@ -136,7 +165,9 @@ def _whole(
     )
 
 
-def _windows(source: Source, number: int, compat: Compat, lo: float, hi: float) -> AudioWindows | None:
+def _windows(
+    source: Source, number: int, compat: Compat, lo: float, hi: float, mix: Downmix
+) -> AudioWindows | None:
     """Only the windows of long audio in [lo, hi), each found by seeking."""
     n = math.ceil((hi - lo) * SAMPLE_RATE_HZ - 1e-3)
     if n <= 0:
@@ -146,7 +177,9 @@ def _windows(source: Source, number: int, compat: Compat, lo: float, hi: float) 
     with source.reading("audio") as (container, stream):
         for row, start in zip(decoded_windows, starts, strict=True):
             at = lo + start / SAMPLE_RATE_HZ
-            samples, _ = _decode(source, container, stream, at, at + AUDIO_WINDOW_S, at > _MARGIN_S, compat)
+            samples, _ = _decode(
+                source, container, stream, at, at + AUDIO_WINDOW_S, at > _MARGIN_S, compat, mix
+            )
             row[: len(samples)] = samples[:WINDOW]
     flat, warnings = _in_range(decoded_windows.reshape(-1), compat)
     windows = flat.reshape(number, WINDOW)
@@ -169,13 +202,20 @@ def _end_s(source: Source, lo: float, stated_s: float | None) -> float:
     decoded_end = lo
     with source.reading("audio") as (container, stream):
         go_to(container, stream, source, max(lo, end - 1.0))
-        for at_s, mono, rate_hz in _mono(source, container, stream):
+        for at_s, mono, rate_hz in _mono(source, container, stream, Downmix()):
             decoded_end = at_s + len(mono) / rate_hz
     return decoded_end
 
 
 def _decode(
-    source: Source, container: Any, stream: Any, lo: float, hi: float, seek: bool, compat: Compat
+    source: Source,
+    container: Any,
+    stream: Any,
+    lo: float,
+    hi: float,
+    seek: bool,
+    compat: Compat,
+    mix: Downmix,
 ) -> tuple[Samples, bool]:
     """Mono 16 kHz samples of [lo, hi), and whether the audio ended before `hi`."""
     blocks: list[Samples] = []
@@ -184,7 +224,7 @@ def _decode(
     if seek:  # not to the beginning, where a seek would lose what the encoder says to skip
         go_to(container, stream, source, max(0.0, lo - _MARGIN_S))
     resampler = _OfficialResampler() if compat else _Resampler()
-    for at_s, mono, rate_hz in _mono(source, container, stream):
+    for at_s, mono, rate_hz in _mono(source, container, stream, mix):
         if at_s + len(mono) / rate_hz < lo - _MARGIN_S:
             continue
         if first_s is None:
@@ -207,12 +247,12 @@ def _decode(
     return samples, ended
 
 
-def _mono(source: Source, container: Any, stream: Any) -> Iterator[tuple[float, Samples, int]]:
+def _mono(source: Source, container: Any, stream: Any, mix: Downmix) -> Iterator[tuple[float, Samples, int]]:
     """Decoded frames as (time, mono samples at the file's own rate, that rate)."""
     following_s = 0.0
     for frame in decoded(container, stream):
         at_s = following_s if frame.pts is None else float(frame.pts * frame.time_base) - source.start_s
-        mono = _downmix(frame)
+        mono = mix.mono(frame)
         following_s = at_s + len(mono) / frame.sample_rate
         if not np.isfinite(mono).all():
             refuse(
@@ -221,24 +261,6 @@ def _mono(source: Source, container: Any, stream: Any) -> Iterator[tuple[float, 
                 "export the audio again",
             )
         yield at_s, mono, frame.sample_rate
-
-
-def _downmix(frame: Any) -> Samples:
-    """One frame of any layout and sample format -> the mean of its channels, float32 [L]."""
-    channels = [channel.name for channel in frame.layout.channels]
-    if frame.format.is_planar and len(channels) >= _PLANES:
-        (frame,) = av.AudioResampler(format=frame.format.packed.name).resample(frame)
-    raw = frame.to_ndarray()
-    samples = raw if frame.format.is_planar else raw.reshape(-1, max(len(channels), 1)).T
-    full = [i for i, name in enumerate(channels) if name != "LFE"]  # the bass channel holds no speech
-    if 0 < len(full) < len(samples):
-        samples = samples[full]
-    if samples.dtype == np.uint8:
-        samples = (samples.astype(np.float32) - 128) / 128
-    elif samples.dtype.kind == "i":
-        samples = samples.astype(np.float32) / float(-np.iinfo(samples.dtype).min)
-    with np.errstate(all="ignore"):  # what is not finite is found by the caller
-        return np.asarray(samples.mean(axis=0, dtype=np.float64), dtype=np.float32)
 
 
 class _Resampler:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, cached_property
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, NoReturn, cast
 
@@ -31,6 +32,7 @@ from nanoemox.media.untrusted import (
     refuse,
     refuse_pointers,
 )
+from nanoemox.media.webp import webp_times_s
 
 # Demuxers that read other files, talk to devices or networks, or build media out of text.
 _CLOSED_FORMATS = {
@@ -50,7 +52,11 @@ _CLOSED_FORMATS = {
     *("alsa", "oss", "jack", "pulse", "sndio", "fbdev", "kmsgrab", "x11grab", "video4linux2,v4l2", "data"),
 }
 _PICTURE_FORMATS = {"gif", "apng", "ico", "jpegxl_anim", "webp"}
-_PICTURE_BRANDS = {"avif", "heic", "heix", "mif1"}  # pictures in an MP4 box
+_PICTURE_BRANDS = {  # pictures in an MP4 box; some are films with a still for their cover
+    *("avif", "avis", "mif1", "mif2", "msf1", "miaf"),
+    *("heic", "heix", "heim", "heis", "hevc", "hevx", "hevm", "hevs", "avci", "avcs"),
+}
+_WHOLE_FORMATS = {"gif", "apng"}  # each picture changes the one before, whatever the index says
 
 
 class _Unnamed:
@@ -96,6 +102,8 @@ class Source:
     pixel_aspect: float = 1.0  # width of a pixel over its height
     audio_s: float | None = None
     sample_rate_hz: int = 0
+    seekable: bool = True  # False: only decoding from the beginning gives the right pictures
+    webp_times_s: tuple[float, ...] = ()  # of an animated WebP: when each picture begins, and the end
 
     @contextmanager
     def reading(self, kind: str) -> Iterator[tuple[InputContainer, Any]]:
@@ -121,6 +129,9 @@ def inspect(path: Path) -> Source:
         video, audio = video_stream(container), audio_stream(container)
         name, brand = container.format.name, container.metadata.get("major_brand")
         picture = name.endswith("_pipe") or name in _PICTURE_FORMATS or brand in _PICTURE_BRANDS
+        webp = tuple(webp_times_s(path)) if name.startswith("webp") else ()
+        if picture and (len(webp) > 2 or (video is not None and _moves(container, video))):
+            picture = False
         if video is None and audio is None:
             kinds = sorted({stream.type or "unknown" for stream in container.streams})
             refuse(
@@ -140,14 +151,23 @@ def inspect(path: Path) -> Source:
             has_video=video is not None,
             has_audio=audio is not None,
             start_s=(container.start_time or 0) / av.time_base,
-            duration_s=duration / av.time_base if duration and duration > 0 else None,
+            duration_s=webp[-1] if webp else duration / av.time_base if duration and duration > 0 else None,
             frames=0 if video is None else video.frames,
             pixels=0 if video_context is None else video_context.width * video_context.height,
             frame_rate_hz=_frame_rate_hz(video),
             pixel_aspect=float(getattr(video, "sample_aspect_ratio", None) or 1),
             audio_s=float(audio.duration * audio.time_base) if audio is not None and audio.duration else None,
             sample_rate_hz=0 if audio_context is None else audio_context.sample_rate,
+            seekable=name not in _WHOLE_FORMATS,
+            webp_times_s=webp,
         )
+
+
+def _moves(container: InputContainer, video: Any) -> bool:
+    """Whether a format of pictures holds more than one of them in a row."""
+    if container.format.name in _WHOLE_FORMATS:
+        return sum(1 for _ in islice((p for p in packets(container, video) if p.size), 2)) > 1
+    return not container.format.name.endswith("_pipe") and video.frames > 1
 
 
 def _frame_rate_hz(video: Any) -> float:
@@ -160,11 +180,18 @@ def _frame_rate_hz(video: Any) -> float:
 
 
 def video_stream(container: InputContainer) -> Any:
-    """The first video stream that is not the cover picture of a record, or None."""
-    for stream in container.streams.video:
-        if not stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails):
-            return stream
-    return None
+    """The first video stream that is not the cover picture of a record, or None.
+
+    In a file of pictures it is the one that moves, or else the one that the file itself names first.
+    """
+    streams = [
+        stream
+        for stream in container.streams.video
+        if not stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails)
+    ]
+    if container.metadata.get("major_brand") in _PICTURE_BRANDS:
+        streams.sort(key=lambda stream: (stream.frames < 2, not stream.disposition & Disposition.default))
+    return streams[0] if streams else None
 
 
 def audio_stream(container: InputContainer) -> Any:
@@ -181,6 +208,8 @@ def go_to(container: InputContainer, stream: Any, source: Source, at_s: float) -
         source: what is known about the file; its clock starts at `source.start_s`.
         at_s: seconds from the beginning of the file.
     """
+    if not source.seekable:
+        return
     offset = round((at_s + source.start_s) / float(stream.time_base))
     try:
         container.seek(offset, stream=stream, backward=True)

@@ -27,11 +27,12 @@ from nanoemox.media.clip import (
     frame_indices,
 )
 from nanoemox.media.container import Source, inspect
+from nanoemox.media.endings import PICTURE_ENDINGS
+from nanoemox.media.frame_names import are_frame_numbers
 from nanoemox.media.untrusted import refuse, shown
 from nanoemox.media.video import VideoFrames, read_folder, read_frames
 
 FOLDER_FPS = 25.0  # of a folder of pictures without audio
-PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".ppm", ".pgm"}
 _TOO_SHORT_S = 1e-3
 
 
@@ -68,6 +69,7 @@ def load_clip(
     check_compat(compat)
     path = Path(path)
     if _is_folder(path):
+        _check_is_video(path)
         return load_frames_dir(
             path,
             start_s=start_s,
@@ -165,7 +167,7 @@ def load_frames_dir(
     # List the pictures in the order of their numbers.
     try:
         names = [
-            entry.name for entry in os.scandir(path) if Path(entry.name).suffix.lower() in PICTURE_SUFFIXES
+            entry.name for entry in os.scandir(path) if Path(entry.name).suffix.lower() in PICTURE_ENDINGS
         ]
     except OSError as error:
         refuse(path, f"is a folder that cannot be listed ({error.strerror})", "change its permissions")
@@ -223,6 +225,22 @@ def _clip(
         },
         warnings=(*warnings, *(video.warnings if video else ()), *(track.warnings if track else ())),
     )
+
+
+def _check_is_video(path: Path) -> None:
+    """Refuse a folder of photos: as the frames of one video they would get one answer, which is about none of them."""
+    try:
+        names = [each.name for each in os.scandir(path) if Path(each.name).suffix.lower() in PICTURE_ENDINGS]
+    except OSError:
+        return  # reading it will say what is wrong
+    if names and not are_frame_numbers(names):
+        shown = ", ".join(sorted(names, key=_natural)[:2])
+        refuse(
+            path,
+            f"is a folder with {len(names)} images, and their names ({shown} …) are no numbers of frames; "
+            "expected one clip",
+            "name one image, or read them as the frames of one video with --as-video (in Python, load_frames_dir)",
+        )
 
 
 def _other_audio(

@@ -110,6 +110,8 @@ def declared_size(head: bytes, file: IO[bytes]) -> tuple[int, int]:
     if head.startswith(b"BM") and len(head) >= 26:
         width, height = struct.unpack("<ii", head[18:26])
         return abs(width), abs(height)
+    if head[8:16] == b"WEBPVP8X" and len(head) >= 30:
+        return 1 + int.from_bytes(head[24:27], "little"), 1 + int.from_bytes(head[27:30], "little")
     at = 2
     for _ in range(_JPEG_SEGMENTS if head.startswith(b"\xff\xd8\xff") else 0):  # on to the start of a frame
         file.seek(at)
@@ -141,9 +143,7 @@ def check_size(path: Path, width: int, height: int, moving: bool = False) -> Non
 
 
 def refuse_pointers(path: Path, head: bytes) -> None:
-    """Refuse what only points to other files, and what FFmpeg would fail on without saying why."""
-    if head[8:12] == b"WEBP" and b"ANIM" in head[12:48]:
-        refuse(path, "is an animated WebP, which FFmpeg does not decode", "convert it to GIF or MP4")
+    """Refuse what only points to other files."""
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n")
     kind = next((kind for mark, kind in _POINTERS.items() if text.lower().startswith(mark.lower())), None)
     if kind is None and text.startswith(b"<"):

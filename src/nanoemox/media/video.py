@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import struct
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -26,7 +26,10 @@ from nanoemox.files.short_repr import ShortRepr
 from nanoemox.media import old_pyav
 from nanoemox.media.clip import CodedWarning, frame_indices
 from nanoemox.media.container import Source, decoded, go_to, last_packet_s, packets
-from nanoemox.media.untrusted import MAX_PIXELS, refuse
+from nanoemox.media.stills import read_tiles
+from nanoemox.media.tiles import grid_of
+from nanoemox.media.untrusted import MAX_PIXELS, open_file, refuse
+from nanoemox.media.webp import webp_pictures, webp_times_s
 
 LONGEST_SIDE_PX = 1280  # frames are kept at their own size up to this
 DECODE_THROUGH_FRAMES = 1000  # up to here a video is decoded from end to end (40 s at 25 fps)
@@ -37,6 +40,7 @@ _THREADED_PIXELS = 800_000  # above this, more threads than one pay
 _EARLIER_S = (0.0, 2.0, 10.0, 60.0)  # how far to step back when a seek lands behind its target
 _EPSILON_S = 1e-6
 _REORDER_S = 5.0  # packets are not further out of order
+_TILE = 1 << 19  # AV_DISPOSITION_DEPENDENT, which PyAV has no name for
 _SIDE_DATA_KINDS = 48  # more than FFmpeg has
 
 
@@ -64,6 +68,8 @@ def read_frames(source: Source, n: int, start_s: float | None, end_s: float | No
     """
     if source.picture:
         return _still(source, n)
+    if source.webp_times_s:
+        return _webp(source, n, start_s or 0.0, math.inf if end_s is None else end_s)
     lo, hi = -math.inf if start_s is None else start_s, math.inf if end_s is None else end_s
     through = min(DECODE_THROUGH_FRAMES, DECODE_THROUGH_PIXELS // max(source.pixels, 1))
     vlen, times = source.frames if start_s is None and end_s is None else 0, None
@@ -83,11 +89,49 @@ def read_frames(source: Source, n: int, start_s: float | None, end_s: float | No
 
 
 def _still(source: Source, n: int) -> VideoFrames | None:
+    """The one picture, from tiles or by Pillow where FFmpeg does not give all of it."""
+    whole: NDArray[np.uint8] | None = None
+    with open_file(source.path) as file:
+        grid = grid_of(source.path, file)
+    if grid is not None:
+        whole = read_tiles(source.path, grid)
+    elif webp_times_s(source.path):
+        whole = next(iter(webp_pictures(source.path, [0])), None)
+    if whole is not None:
+        picture = _shown(av.VideoFrame.from_ndarray(whole, format="rgb24"), source)
+        return VideoFrames(np.repeat(picture[None], n, axis=0), (0.0,) * n, 0.0)
     with source.reading("video") as (container, stream):
+        if stream.disposition & _TILE:
+            refuse(
+                source.path, "is a picture in tiles, whose order cannot be read", "convert it to JPEG or PNG"
+            )
         for frame in _frames(container, stream):
             picture = _shown(frame, source)
             return VideoFrames(np.repeat(picture[None], n, axis=0), (0.0,) * n, 0.0)
     return None
+
+
+def _webp(source: Source, n: int, lo: float, hi: float) -> VideoFrames | None:
+    """The frames of an animated WebP that are on the screen in [lo, hi)."""
+    times = source.webp_times_s
+    first = max(bisect_right(times, lo + _EPSILON_S) - 1, 0)
+    last = min(bisect_left(times, hi - _EPSILON_S), len(times) - 1)
+    if first >= last:
+        return None
+    indices = [first + i for i in frame_indices(last - first, n)]
+    pictures = webp_pictures(source.path, indices)
+    if not pictures:
+        return None
+    shown = [_shown(av.VideoFrame.from_ndarray(each, format="rgb24"), source) for each in pictures]
+    warnings: list[CodedWarning] = []
+    if len(shown) < n:  # the last one that can be decoded stands for those after it
+        there, wanted = len(set(indices[: len(shown)])), len(set(indices))
+        damage = f"the video is damaged or cut off: {there} of the {wanted} frames wanted could be decoded"
+        warnings.append(CodedWarning("video_damaged", damage))
+        indices = indices[: len(shown)] + [indices[len(shown) - 1]] * (n - len(shown))
+        shown += [shown[-1]] * (n - len(shown))
+    frame_times = tuple(round(times[i], 6) for i in indices)
+    return VideoFrames(_stack(shown), frame_times, times[last] - times[first], tuple(warnings))
 
 
 def _frames(container: Any, stream: Any) -> Iterator[Any]:

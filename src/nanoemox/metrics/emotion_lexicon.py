@@ -13,6 +13,9 @@ from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import NamedTuple
 
+from nanoemox.metrics.denials import denies
+from nanoemox.metrics.label_names import bare, family
+
 
 class Group(NamedTuple):
     """Words of nearly the same meaning: `name` is the first of `words`."""
@@ -197,15 +200,16 @@ def _stems(word: str) -> list[str]:
 
 @lru_cache(maxsize=100_000)
 def _lookup(word: str) -> Group | None:
-    words = word.casefold().strip(" \t\r\n.,;:!?\"'`*[](){}").replace("_", " ").split()
-    words = words or [""]
+    words = bare(word).split() or [""]
+    if any(map(denies, words[:-1])):  # "not angry" is not angry
+        return None
     index = _index()
     joined = "-".join(words)
     for candidate in (joined, words[-1]):  # "let down" is one entry; of "very happy" the last word counts
         for stem in _stems(candidate):
             if stem in index:
                 return index[stem]
-    return None
+    return index.get(family(word) or "")  # 生气, ANG
 
 
 def group(word: str) -> str | None:

@@ -18,6 +18,7 @@ import numpy as np
 from nanoemox.metrics.word_lists import AvaMergTables, WordLists
 
 LabelText = str | Sequence[str]  # "[a, b]", "a, b" or a list
+NEUTRAL = "neutral"
 
 
 def label_list(text: LabelText) -> list[str]:
@@ -173,7 +174,10 @@ def hit_rate(
 
 
 def hit_or_not(truth: LabelText, predicted: LabelText, words: WordLists) -> bool:
-    """Whether two lists share a label as spelt, or a cluster on any wheel; an empty list stands for neutral.
+    """Whether two lists share a cluster on any wheel.
+
+    A label that no wheel knows vanishes, also where both sides have it. The literal word "neutral", which no wheel
+    knows either, stands for a cluster of its own, and an empty list stands for it.
 
     Args:
         truth: The true labels.
@@ -183,10 +187,15 @@ def hit_or_not(truth: LabelText, predicted: LabelText, words: WordLists) -> bool
     Returns:
         Whether it is a hit.
     """
-    true, mine = (label_list(side) or ["neutral"] for side in (truth, predicted))
-    if set(true) & set(mine):
-        return True
-    return any(a & b for a, b in zip(clusters(true, words), clusters(mine, words), strict=True))
+    pairs = zip(_with_neutral(truth, words), _with_neutral(predicted, words), strict=True)
+    return any(true & mine for true, mine in pairs)
+
+
+def _with_neutral(text: LabelText, words: WordLists) -> list[frozenset[str]]:
+    """The clusters of one side on each wheel, with the literal word "neutral" among them where the side has it."""
+    labels = label_list(text) or [NEUTRAL]
+    own = {NEUTRAL} & set(labels)
+    return [found | own for found in clusters(labels, words)]
 
 
 # ---------------------------------------------------------------- sentiment and intent

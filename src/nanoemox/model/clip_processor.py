@@ -253,7 +253,7 @@ class ClipProcessor(ProcessorMixin):
                 {"role": self._plain(turn["role"]), "text": self._plain(turn["text"])} for turn in dialogue
             ]
             content.append({"type": "dialogue", "turns": turns})
-        if text:
+        if text and text.strip():
             content.append({"type": "transcript", "text": self._plain(text)})
         content.append({"type": "text", "text": _QUESTION})
         # Each placeholder stands there as often as there are tokens, so that this prompt needs no more work.

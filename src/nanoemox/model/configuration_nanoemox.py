@@ -22,6 +22,7 @@ from transformers import (
     Qwen2Config,
     SwinConfig,
 )
+from transformers.activations import ACT2FN
 
 # The four kinds of placeholder in prompt order, each with its special token.
 PLACEHOLDERS: dict[str, str] = {
@@ -61,6 +62,87 @@ TYPES: dict[str, tuple[str, ...]] = {
     "audio_adapter_type": ("qformer", "attention"),
     "fusion_type": ("experts", "attention", "qformer"),
 }
+
+# What each number may be. A configuration may come from anyone: with the sizes of a typing error, building the model
+# would take all memory, or answers would be nonsense without a word.
+LARGEST_SIDE_PX = 4096
+_WIDTH, _LAYERS, _HEADS, _SHARE, _SMALL = (1, 65_536), (1, 256), (1, 1024), (0.0, 0.99), (1e-30, 0.1)
+_TOKENS, _STEPS, _SIDE = (0, 4096), (1, 4096), (1, LARGEST_SIDE_PX)
+_TRANSFORMER = {
+    "hidden_size": _WIDTH,
+    "intermediate_size": (1, 1_048_576),
+    "num_hidden_layers": _LAYERS,
+    "num_attention_heads": _HEADS,
+    "initializer_range": (0.0, 100.0),
+}
+BOUNDS: dict[str, dict[str, tuple[float, float]]] = {
+    "": {
+        "max_frames": _STEPS,
+        "max_audio_windows": _STEPS,
+        "video_tokens": _TOKENS,
+        "audio_tokens": _TOKENS,
+        "face_tokens": _TOKENS,
+        "fusion_tokens": _TOKENS,
+        "fusion_width": _WIDTH,
+        "fusion_heads": _HEADS,
+        "fusion_experts": (1, 64),
+        "fusion_dropout": _SHARE,
+        "face_feature_width": _WIDTH,
+        "face_heads": _HEADS,
+        "face_hidden_width": _WIDTH,
+        "face_dropout": _SHARE,
+    },
+    "vision_config": {
+        **_TRANSFORMER,
+        "image_size": _SIDE,
+        "patch_size": _SIDE,
+        "num_channels": (3, 3),
+        "projection_dim": _WIDTH,
+        "layer_norm_eps": _SMALL,
+    },
+    "audio_config": {
+        **_TRANSFORMER,
+        "conv_dim": _WIDTH,
+        "conv_kernel": (1, 1000),
+        "conv_stride": (1, 1000),
+        "num_conv_pos_embeddings": (1, 10_000),
+        "num_conv_pos_embedding_groups": _HEADS,
+        "layer_norm_eps": _SMALL,
+    },
+    "face_config": {
+        "image_size": _SIDE,
+        "patch_size": _SIDE,
+        "num_channels": (3, 3),
+        "embed_dim": (1, 8192),
+        "depths": _LAYERS,
+        "num_heads": _HEADS,
+        "window_size": (1, 64),
+        "mlp_ratio": (0.01, 100.0),
+        "layer_norm_eps": _SMALL,
+    },
+    "qformer_config": {
+        **_TRANSFORMER,
+        "cross_attention_frequency": _LAYERS,
+        "vocab_size": (1, 4_194_304),
+        "max_position_embeddings": (1, 4_194_304),
+        "layer_norm_eps": _SMALL,
+    },
+    "text_config": {
+        **_TRANSFORMER,
+        "num_key_value_heads": _HEADS,
+        "vocab_size": (1, 4_194_304),
+        "max_position_embeddings": (1, 4_194_304),
+        "rms_norm_eps": _SMALL,
+    },
+}
+_LISTS = (
+    "conv_dim",
+    "conv_kernel",
+    "conv_stride",
+    "depths",
+    "num_heads",
+)  # one number for each layer or stage
+_DTYPES = ("bfloat16", "float16", "float32", "float64")
 
 
 class NanoEmoXConfig(PreTrainedConfig):
@@ -150,22 +232,121 @@ class NanoEmoXConfig(PreTrainedConfig):
         for name, part in PART_CONFIGS.items():  # transformers does it by itself only from 5.20
             given = getattr(self, name)
             if given is None or isinstance(given, dict):
-                setattr(self, name, part(**(given or {})))
+                try:
+                    setattr(self, name, part(**(given or {})))
+                except Exception as error:  # transformers checks types; its errors do not say in which part
+                    raise ValueError(f"{name}: {' '.join(str(error).split())}") from error
         super().__post_init__(**kwargs)
         self.tie_word_embeddings = self.text_config.tie_word_embeddings
+        self._check_bounds()
+        self._check_shapes()
+
+    def _check_bounds(self) -> None:
+        """Every number within `BOUNDS`, every type and function a known one. Errors: ValueError with the field."""
+        for part, bounds in BOUNDS.items():
+            config = getattr(self, part) if part else self
+            for name, (low, high) in bounds.items():
+                given, at = getattr(config, name), f"{part}.{name}" if part else name
+                for value in given if isinstance(given, (list, tuple)) and name in _LISTS else [given]:
+                    kinds = int if isinstance(high, int) else (int, float)
+                    if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
+                        raise ValueError(f"{at}: expected a number from {low:g} to {high:g}, got {value!r}")
+            for name in ("hidden_act", "feat_extract_activation"):
+                if part and getattr(config, name, "gelu") not in ACT2FN:
+                    raise ValueError(
+                        f"{part}.{name}: expected a known function, got {getattr(config, name)!r}"
+                    )
+            dtype = getattr(config, "dtype", None)
+            if dtype is not None and str(dtype).removeprefix("torch.") not in _DTYPES:
+                raise ValueError(
+                    f"{part or 'the model'}: dtype: expected one of {', '.join(_DTYPES)}, got {dtype!r}"
+                )
+        for name, types in TYPES.items():
+            if getattr(self, name) not in types:
+                raise ValueError(f"{name}: expected one of {', '.join(types)}, got {getattr(self, name)!r}")
+
+    def _check_shapes(self) -> None:
+        """Heads divide widths, lists have the right length, layers exist. Errors: ValueError with the field."""
+        vision, audio, face, text = self.vision_config, self.audio_config, self.face_config, self.text_config
+        divisions = [
+            (
+                f"{part}.hidden_size",
+                config.hidden_size,
+                f"{part}.num_attention_heads",
+                config.num_attention_heads,
+            )
+            for part, config in (
+                ("vision_config", vision),
+                ("audio_config", audio),
+                ("qformer_config", self.qformer_config),
+                ("text_config", text),
+            )
+        ]
+        divisions += [
+            (
+                "text_config.num_attention_heads",
+                text.num_attention_heads,
+                "text_config.num_key_value_heads",
+                text.num_key_value_heads,
+            ),
+            (
+                "audio_config.hidden_size",
+                audio.hidden_size,
+                "audio_config.num_conv_pos_embedding_groups",
+                audio.num_conv_pos_embedding_groups,
+            ),
+            ("fusion_width", self.fusion_width, "fusion_heads", self.fusion_heads),
+            ("face_feature_width", self.face_feature_width, "face_heads", self.face_heads),
+        ]
+        if len(face.num_heads) != len(face.depths) or not 1 <= len(face.depths) <= 8:
+            raise ValueError(
+                "face_config: expected as many num_heads as depths, one for each of 1 to 8 stages, got "
+                f"{list(face.num_heads)} and {list(face.depths)}"
+            )
+        divisions += [
+            (f"the width of stage {stage} of face_config", face.embed_dim * 2**stage, "its num_heads", heads)
+            for stage, heads in enumerate(face.num_heads)
+        ]
+        for wide, width, narrow, parts in divisions:
+            if width % parts:
+                raise ValueError(f"{wide}: expected a multiple of {narrow}, {parts}, got {width}")
+        for part, config in (("vision_config", vision), ("face_config", face)):
+            if config.patch_size > config.image_size:
+                raise ValueError(
+                    f"{part}.patch_size: expected at most image_size, {config.image_size}, got {config.patch_size}"
+                )
+        if audio.feat_extract_norm not in ("group", "layer"):
+            raise ValueError(
+                f"audio_config.feat_extract_norm: expected group or layer, got {audio.feat_extract_norm!r}"
+            )
+        if text.hidden_size // text.num_attention_heads % 2:
+            raise ValueError(
+                "text_config: expected heads of an even width, since positions turn pairs of numbers, got "
+                f"{text.hidden_size // text.num_attention_heads}"
+            )
+        layers = vision.num_hidden_layers
+        if not -layers - 1 <= self.vision_feature_layer <= layers:
+            raise ValueError(
+                f"vision_feature_layer: expected a hidden state from {-layers - 1} to {layers}, got "
+                f"{self.vision_feature_layer}"
+            )
+        if not 1 <= self.audio_feature_layers <= audio.num_hidden_layers + 1:
+            raise ValueError(
+                f"audio_feature_layers: expected from 1 to {audio.num_hidden_layers + 1} hidden states, got "
+                f"{self.audio_feature_layers}"
+            )
         for name, read, encoder in (
             ("vision_fusion_layers", self.vision_fusion_layers, self.vision_config),
             ("audio_fusion_layers", self.audio_fusion_layers, self.audio_config),
         ):
             layers = encoder.num_hidden_layers
-            if len(read) != self.fusion_experts or not all(0 <= layer <= layers for layer in read):
+            if len(read) != self.fusion_experts or not all(
+                isinstance(layer, int) and 0 <= layer <= layers for layer in read
+            ):
                 raise ValueError(
                     f"{name}: expected {self.fusion_experts} hidden states from 0 to {layers}, one per "
                     f"expert, got {list(read)}; change {name} or fusion_experts"
                 )
-        for name, types in TYPES.items():
-            if getattr(self, name) not in types:
-                raise ValueError(f"{name}: expected one of {', '.join(types)}, got {getattr(self, name)!r}")
 
     @property
     def video_width(self) -> int:

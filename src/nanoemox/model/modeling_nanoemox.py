@@ -276,6 +276,16 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
                 module.eval()
         return self
 
+    def enable_input_require_grads(self) -> None:
+        """Let gradients flow through the embeddings of the language model, as checkpoints of activations need it.
+
+        transformers would ask it of the encoders as well, which are frozen, and whose embeddings are no single tensor.
+        """
+        self.language_model.enable_input_require_grads()
+
+    def disable_input_require_grads(self) -> None:
+        self.language_model.disable_input_require_grads()
+
     def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> None:
         super().save_pretrained(save_directory, *args, **kwargs)
         if __name__.startswith("nanoemox."):  # for a copy of this file, transformers brings the code itself

@@ -51,6 +51,22 @@ OFFICIAL_NANO: dict[str, dict[str, int]] = {
 _ATTRIBUTE_TO_PART = {attribute: part for part, attribute in PARTS.items()}
 
 
+def skeleton_of(config: NanoEmoXConfig) -> NanoEmoXForConditionalGeneration:
+    """The model without memory: names and shapes."""
+    with torch.device("meta"), init.no_init_weights():
+        return NanoEmoXForConditionalGeneration(config)
+
+
+def parameter_shapes(skeleton: NanoEmoXForConditionalGeneration) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the parameters that are stored; a tied output table is not."""
+    tied = skeleton.config.text_config.tie_word_embeddings
+    return {
+        name: tuple(parameter.shape)
+        for name, parameter in skeleton.named_parameters()
+        if not (tied and name == "language_model.lm_head.weight")
+    }
+
+
 def part_of(parameter_name: str) -> str:
     """The part that a parameter belongs to, by its name in a plain or a peft-wrapped model."""
     if ".lora_" in parameter_name:
@@ -111,8 +127,7 @@ def parameter_report(model: nn.Module | NanoEmoXConfig) -> dict[str, Any]:
     Returns {"parameters": {"total", "parts": {name: count}}, "trainable": {phase: count}}, LoRA included.
     """
     if isinstance(model, NanoEmoXConfig):
-        with torch.device("meta"), init.no_init_weights():
-            model = NanoEmoXForConditionalGeneration(model)
+        model = skeleton_of(model)
         model.tie_weights()
     parts = parameter_counts(model)
     trainable = {phase: sum(parts[part] for part in names) for phase, names in PHASES.items()}

@@ -17,9 +17,10 @@ from nanoemox.data.schema import Prediction
 from nanoemox.files.short_repr import ShortRepr
 from nanoemox.media.clip import PRESENT
 from nanoemox.metrics.bootstrap import Clusters, Figure, Rows, Statistic, estimates, ratio
+from nanoemox.metrics.label_names import folded
+from nanoemox.scoring.readings import Renamed, renamed_truth, wrappers
 from nanoemox.scoring.score import by_clip, sample, score
 from nanoemox.tasks.closed import ClosedTask
-from nanoemox.tasks.grammar import folded
 from nanoemox.tasks.labels import Labels
 from nanoemox.tasks.task import TASKS
 
@@ -74,13 +75,19 @@ class ModalityGroup(TypedDict):
 
 @dataclass(frozen=True, repr=False)
 class Breakdown(ShortRepr):
-    """`classes`, `confusion` and `calibration` by closed task, `routes` to labels by task, figures `by_modalities`."""
+    """`classes`, `confusion` and `calibration` by closed task, `routes` to labels by task, figures `by_modalities`.
+
+    wrappers: by task, what how many answers were wrapped in. mapping: by task, labels of the truth that count as
+    another spelling.
+    """
 
     classes: dict[str, list[ClassRow]]
     confusion: dict[str, Confusion]
     calibration: dict[str, Calibration]
     routes: dict[str, dict[str, int]]
     by_modalities: dict[str, ModalityGroup]
+    wrappers: dict[str, dict[str, int]]
+    mapping: dict[str, dict[str, Renamed]]
 
 
 def break_down(
@@ -105,18 +112,22 @@ def break_down(
     lines = list(predictions)
     answers = by_clip(lines)
     names = list(TASKS) if tasks is None else list(tasks)
-    found = Breakdown({}, {}, {}, {}, by_modalities(labels, lines, speakers, names, seed))
+    found = Breakdown({}, {}, {}, {}, by_modalities(labels, lines, speakers, names, seed), {}, {})
     for name in names:
         task = TASKS[name]
-        mine = (answer[name] for answer in answers.values() if name in answer)
+        mine = [answer[name] for answer in answers.values() if name in answer]
         found.routes[name] = dict(Counter(map(_route, mine)))
+        if taken_off := wrappers(task.wrappers(answer.text) for answer in mine):
+            found.wrappers[name] = taken_off
+        if mapped := renamed_truth(task, labels):
+            found.mapping[name] = mapped
         if not isinstance(task, ClosedTask):
             continue
         cases = sample(task, labels, answers, speakers, seed).cases
         if not cases:
             continue
         truth = [task.true_class(case.label) for case in cases]
-        given = [task.given_class(case.answer) for case in cases]
+        given = [task.given_class(case.answer, case.label) for case in cases]
         who = [case.speaker for case in cases]
         found.classes[name] = class_figures(truth, given, who, seed)
         found.confusion[name] = confusion(truth, given, task.class_order)

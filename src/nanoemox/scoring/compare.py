@@ -8,7 +8,7 @@ mean difference as large (paired permutation test, two-sided, with the observed 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -17,11 +17,20 @@ from numpy.typing import NDArray
 from scipy.stats import permutation_test
 
 from nanoemox.data.manifest import read_manifest
-from nanoemox.data.schema import Prediction
 from nanoemox.files.errors import ArgumentError
-from nanoemox.files.short_repr import ShortRepr
+from nanoemox.files.report import TableReport
+from nanoemox.files.table_text import INTERVAL, Cell, Table
 from nanoemox.metrics import bootstrap
-from nanoemox.scoring.prediction_files import FaultNames, FileFault, Row, grouped, prediction, read_rows
+from nanoemox.scoring.prediction_files import (
+    FaultNames,
+    FileFault,
+    FileReading,
+    Row,
+    grouped,
+    prediction,
+    read_rows,
+)
+from nanoemox.scoring.readings import Renamed, renamed, renamed_truth, wrappers
 from nanoemox.tasks.base import Task
 from nanoemox.tasks.grammar import NO_ANSWER
 from nanoemox.tasks.labels import Labels
@@ -63,17 +72,36 @@ class TaskComparison(Pairing):
 
 
 @dataclass(frozen=True, repr=False)
-class ComparisonReport(ShortRepr):
-    """Two systems on the same clips, task by task; `faults` is what is odd about the files "a" and "b", by kind."""
+class ComparisonReport(TableReport):
+    """Two systems on the same clips, task by task.
+
+    faults: what is odd about the files "a" and "b", by kind. wrappers: what how many of their answers were wrapped in.
+    mapping: labels of the "truth" and of the files that count as another spelling. `save_report` writes it as .json, or
+    as a table (.csv, .md, .tex).
+    """
 
     a: str
     b: str
     tasks: dict[str, TaskComparison]
     faults: dict[str, dict[str, FaultNames]]
+    wrappers: dict[str, dict[str, int]] = field(default_factory=dict)
+    mapping: dict[str, dict[str, Renamed]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The object that `--json` writes."""
-        return {"a": self.a, "b": self.b, "tasks": self.tasks, "faults": self.faults}
+        return {entry.name: getattr(self, entry.name) for entry in fields(self)}
+
+    def to_table(self) -> Table:
+        """One row a task: both means, their difference with its interval, and its p-value."""
+        columns = ["task", "measure", "A", "B", "B - A", INTERVAL, "p", "A better", "B better", "n"]
+        rows: list[list[Cell]] = [
+            [
+                *(task, row["measure"], row["a"], row["b"], row["difference"], (row["low"], row["high"])),
+                *(row["p"], row["a_better"], row["b_better"], row["n"]),
+            ]
+            for task, row in self.tasks.items()
+        ]
+        return Table(columns, rows, f"A: {self.a}. B: {self.b}")
 
 
 def compare(
@@ -116,6 +144,8 @@ def compare(
     # Compare task by task.
     faults = [list(found) for _, found in systems]
     compared: dict[str, TaskComparison] = {}
+    readings: tuple[list[FileReading], list[FileReading]] = ([], [])
+    truth: dict[str, Renamed] = {}
     for name in names:
         each = TASKS[name]
         labelled = [clip for clip, known in labels.items() if each.has_label(known)]
@@ -124,10 +154,12 @@ def compare(
 
         # Read both systems' answers.
         answers = []
-        for (rows, _), mine in zip(systems, faults, strict=True):
+        for (rows, _), mine, read in zip(systems, faults, readings, strict=True):
             found, odd = _answers(rows, each, labels)
-            answers.append(found)
+            answers.append({clip: reading.prediction for clip, reading in found.items()})
+            read += found.values()
             mine += odd
+        truth |= renamed_truth(each, labels)
 
         # Keep the clips that either has answered; the other counts as wrong on them.
         clips = [clip for clip in labelled if clip in answers[0] or clip in answers[1]]
@@ -135,22 +167,29 @@ def compare(
             raise ArgumentError(
                 f"{a}, {b}: none of their ids is labelled for {name} in {manifest}; check both"
             )
-        for found, mine in zip(answers, faults, strict=True):
+        for given, mine in zip(answers, faults, strict=True):
             kind = f"{name}: no prediction (counts as wrong)"
-            mine += [FileFault(kind, clip) for clip in clips if clip not in found]
+            mine += [FileFault(kind, clip) for clip in clips if clip not in given]
 
         # Score each clip for both, and compare the pairs.
         values = [
-            [each.clip_score(each.label(labels[clip]), found.get(clip, NO_ANSWER)) for clip in clips]
-            for found in answers
+            [each.clip_score(each.label(labels[clip]), given.get(clip, NO_ANSWER)) for clip in clips]
+            for given in answers
         ]
         pairing = paired(values[0], values[1], clips, [speakers[clip] for clip in clips], seed)
         left = len(labelled) - len(clips)
         compared[name] = {"measure": each.compared_by, "answered_by_neither": left, **pairing}
     if not compared:
         raise ArgumentError(f"{manifest}: expected labels of {', '.join(names)}, found none")
+    sides = dict(zip("ab", readings, strict=True))
     return ComparisonReport(
-        str(a), str(b), compared, {side: grouped(mine) for side, mine in zip("ab", faults, strict=True)}
+        str(a),
+        str(b),
+        compared,
+        {side: grouped(mine) for side, mine in zip("ab", faults, strict=True)},
+        {side: wrappers(reading.wrappers for reading in read) for side, read in sides.items()},
+        {"truth": truth}
+        | {side: renamed(reading.renamed for reading in read) for side, read in sides.items()},
     )
 
 
@@ -161,9 +200,9 @@ def _file(path: str | Path) -> Path:
 
 def _answers(
     rows: Sequence[Row], task: Task[Any], labels: Mapping[str, Labels]
-) -> tuple[dict[str, Prediction], list[FileFault]]:
+) -> tuple[dict[str, FileReading], list[FileFault]]:
     """One system's answers to a task by clip, the first of several, and what is odd about them."""
-    answers: dict[str, Prediction] = {}
+    answers: dict[str, FileReading] = {}
     faults: list[FileFault] = []
     for row in rows:
         name = row["id"]
@@ -175,8 +214,8 @@ def _answers(
         elif name in answers:
             faults.append(FileFault("duplicate id (the first one counts)", name))
         else:
-            answers[name], _, found = prediction(row, task, task.candidates(known))
-            faults += found
+            answers[name] = prediction(row, task, task.candidates(known))
+            faults += answers[name].faults
     return answers, [FileFault(f"{task.name}: {kind}", clip) for kind, clip in faults]
 
 

@@ -16,18 +16,22 @@ from typing import Any, TypedDict
 from nanoemox.data.manifest import read_manifest
 from nanoemox.data.schema import Prediction
 from nanoemox.files.errors import ArgumentError
-from nanoemox.files.short_repr import ShortRepr
+from nanoemox.files.report import TableReport
+from nanoemox.files.table_text import INTERVAL, Cell, Table
 from nanoemox.metrics.word_lists import WordLists
 from nanoemox.scoring.judge import Judge, judge_reasons, labels_by_server
 from nanoemox.scoring.prediction_files import (
     FaultNames,
     FileFault,
+    FileReading,
     Row,
     grouped,
+    named_columns,
     prediction,
     read_rows,
     truth_of,
 )
+from nanoemox.scoring.readings import Renamed, renamed, renamed_truth, wrappers
 from nanoemox.scoring.score import sample, score
 from nanoemox.tasks.base import Figures, OfficialFigures, Task
 from nanoemox.tasks.labels import Labels
@@ -47,10 +51,12 @@ class Difference(TypedDict):
 
 
 @dataclass(frozen=True, repr=False)
-class FileReport(ShortRepr):
+class FileReport(TableReport):
     """Figures of a file of predictions. What was not asked for is None.
 
-    routes: by which rule how many answers were read. faults: what is odd about the file, by kind.
+    routes: by which rule how many answers were read. wrappers: what how many answers were wrapped in. mapping: labels
+    of the "truth" and of the "predictions" that count as another spelling. faults: what is odd about the file, by kind.
+    `save_report` writes it as .json, or as a table (.csv, .md, .tex).
     """
 
     predictions: str
@@ -64,12 +70,28 @@ class FileReport(ShortRepr):
     official: OfficialFigures | None = None
     differences: list[Difference] | None = None
     routes: dict[str, int] | None = None
+    wrappers: dict[str, int] | None = None
+    mapping: dict[str, dict[str, Renamed]] | None = None
     faults: dict[str, FaultNames] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The object that `--json` writes."""
         values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         return {name: value for name, value in values.items() if value is not None}
+
+    def to_table(self) -> Table:
+        """One row a figure: ours, those of the judge, and those of the official scorer."""
+        judged: Figures = (self.judge or {}).get("figures") or {}
+        rows: list[list[Cell]] = [
+            [scorer, name, figure["value"], (figure["low"], figure["high"]), figure["n"]]
+            for scorer, figures in (("standard", self.standard or {}), ("judge", judged))
+            for name, figure in figures.items()
+        ]
+        rows += [
+            ["official", name, share, (None, None), None] for name, share in (self.official or {}).items()
+        ]
+        caption = f"{self.task}: {self.n} clips, answers of {self.predictions}"
+        return Table(["scorer", "figure", "value", INTERVAL, "n"], rows, caption)
 
 
 def score_file(
@@ -80,6 +102,7 @@ def score_file(
     mode: str = "standard",
     seed: int = 0,
     server: Judge | None = None,
+    columns: str | Sequence[str] = (),
 ) -> FileReport:
     """Score a file of predictions.
 
@@ -91,6 +114,7 @@ def score_file(
         mode: Standard, official or both.
         seed: The seed of the intervals.
         server: Judges reasons, or reads labels from answers in running text.
+        columns: Columns that have other names in the file, such as `text=model_output` (id, text, label, truth).
 
     Returns:
         The figures, and everything that is odd about the file.
@@ -108,7 +132,7 @@ def score_file(
         _check_server_helps(asked)
 
     # Read the rows of the task, and the truth.
-    rows, faults = read_rows(predictions)
+    rows, faults = read_rows(predictions, named_columns(columns))
     rows = [row for row in rows if row.get("task") in (None, "", task)]
     labels, speakers, unread = _truth(rows, asked, manifest)
     faults += unread
@@ -121,6 +145,7 @@ def score_file(
     # Read an answer from each row; note what is odd about it.
     answers: dict[str, Prediction] = {}
     routes: dict[str, str] = {}
+    readings: list[FileReading] = []
     for row in rows:
         name = row["id"]
         if name in answers:
@@ -129,8 +154,10 @@ def score_file(
         if name not in labels:
             faults.append(FileFault("id without a label (not scored)", name))
             continue
-        answers[name], routes[name], found = prediction(row, asked, asked.candidates(labels[name]))
-        faults += found
+        reading = prediction(row, asked, asked.candidates(labels[name]))
+        answers[name], routes[name] = reading.prediction, reading.route
+        readings.append(reading)
+        faults += reading.faults
     faults += [FileFault("no prediction (counts as wrong)", name) for name in labels if name not in answers]
     if not answers:
         raise ArgumentError(
@@ -142,7 +169,7 @@ def score_file(
     judged = helped = None
     if server and asked.server_help == "judge":
         references = {name: asked.reference(known) for name, known in _own_labels(asked, labels).items()}
-        texts = {name: answer.text for name, answer in answers.items()}
+        texts = {name: asked.body(answer.text) for name, answer in answers.items()}
         judged, found = judge_reasons(
             server, {name: text for name, text in references.items() if text}, texts, speakers, seed
         )
@@ -180,6 +207,11 @@ def score_file(
         official=official,
         differences=differences(asked, official, standard) if official and standard else None,
         routes=dict(Counter(routes.values())),
+        wrappers=wrappers(reading.wrappers for reading in readings),
+        mapping={
+            "truth": renamed_truth(asked, labels),
+            "predictions": renamed(reading.renamed for reading in readings),
+        },
         faults=grouped(faults),
     )
 

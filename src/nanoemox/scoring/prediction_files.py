@@ -7,8 +7,6 @@ its task says.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,13 +15,15 @@ from typing import Any, NamedTuple, TypedDict
 
 from nanoemox.data.schema import Prediction
 from nanoemox.files.errors import ArgumentError
+from nanoemox.files.listed import one_or_more
 from nanoemox.files.npz import read_npz
+from nanoemox.files.separated import SEPARATORS, TableError, decoded, layout_of, rows_of
 from nanoemox.tasks.base import Task
 from nanoemox.tasks.closed import EMPTY
 from nanoemox.tasks.grammar import NO_ROUTE, Answer, Reading
 from nanoemox.tasks.task import TASKS
 
-ID = ("id", "ids", "name", "names", "filename", "file", "clip", "video", "sample", "index")
+ID = ("id", "ids", "name", "names", "filename", "file", "clip", "video", "sample", "index", "key")
 TEXT = (
     "text",
     "output",
@@ -49,8 +49,16 @@ OWN: dict[str, type | tuple[type, ...]] = {  # keys of our own form that are rea
     "probabilities": dict,
     "error": str,
 }
+OURS = {
+    "id": "id",
+    "text": "text",
+    "answer": "text",
+    "label": "label",
+    "truth": "truth",
+}  # what --column may name
 OWN_ROUTE = "own fields"
 FAILED = "the system failed (counts as wrong)"
+NO_ANSWER_LEFT = "thoughts or tokens without an answer (counts as wrong)"
 
 Row = dict[str, Any]
 
@@ -80,16 +88,59 @@ def grouped(faults: Iterable[FileFault]) -> dict[str, FaultNames]:
 
 
 class FileReading(NamedTuple):
-    """One row as a prediction, by which route it was read, and what is odd about it."""
+    """One row as a prediction, by which route it was read, and what is odd about it.
+
+    renamed: a label as the row spells it, and the candidate that it stands for, where these are two words. wrappers:
+    what the answer was wrapped in.
+    """
 
     prediction: Prediction
     route: str
     faults: list[FileFault]
+    renamed: tuple[str, str] | None = None
+    wrappers: tuple[str, ...] = ()
 
 
-def read_rows(path: str | Path) -> tuple[list[Row], list[FileFault]]:
-    """One row an answer, each with an `id`, and what could not be read."""
+def named_columns(pairs: str | Sequence[str]) -> dict[str, str]:
+    """Our column -> the file's, from texts such as `answer=model_output`. Errors: ArgumentError."""
+    columns = {}
+    for pair in one_or_more(pairs):
+        ours, equals, theirs = (part.strip() for part in pair.partition("="))
+        if not (equals and theirs) or ours not in OURS:
+            raise ArgumentError(
+                f"--column {pair}: expected one of {', '.join(OURS)}, then = and the file's column"
+            )
+        columns[OURS[ours]] = theirs
+    return columns
+
+
+def _renamed(rows: Sequence[Row], columns: Mapping[str, str], path: Path) -> list[Row]:
+    """The rows with our names for the columns that were named, and without others that would mean the same."""
+    if not columns:
+        return list(rows)
+    there = {name.casefold(): name for row in rows for name in row}
+    for theirs in columns.values():
+        if theirs.casefold() not in there:
+            raise ArgumentError(
+                f"{path}: there is no column {theirs!r}, only {', '.join(there.values())[:200]}; name one of these"
+            )
+    found = []
+    for row in rows:
+        values = {name.casefold(): value for name, value in row.items()}
+        replaced = {name for ours in columns for kind in (ID, TEXT, TRUTH) if ours in kind for name in kind}
+        if "label" in columns or "text" in columns:  # the answer is in the named column alone
+            replaced |= {name for task in TASKS.values() for name in task.label_columns}
+        kept = {name: value for name, value in row.items() if name.casefold() not in replaced}
+        found.append(kept | {ours: values.get(theirs.casefold()) for ours, theirs in columns.items()})
+    return found
+
+
+def read_rows(
+    path: str | Path, columns: Mapping[str, str] | None = None
+) -> tuple[list[Row], list[FileFault]]:
+    """One row an answer, each with an `id`, and what could not be read. `columns`: our column -> the file's."""
     path = Path(path)
+    columns = columns or {}
     kind = path.suffix.casefold()
     if not path.is_file():
         raise ArgumentError(f"{path}: there is no such file; expected predictions, or a folder of evaluate")
@@ -97,13 +148,13 @@ def read_rows(path: str | Path) -> tuple[list[Row], list[FileFault]]:
     if kind == ".npz":
         rows = _from_npz(path)
     elif kind in (".csv", ".tsv"):
-        rows, faults = _from_table(path, "\t" if kind == ".tsv" else ",")
+        rows, faults = _from_table(path, "\t" if kind == ".tsv" else ",", columns)
     elif kind in (".jsonl", ".json"):
         rows, faults = _from_json(path)
     else:
         raise ArgumentError(f"{path}: expected .csv, .tsv, .jsonl, .json or .npz; convert it to one of these")
     known: list[Row] = []
-    for number, row in enumerate(rows, 1):
+    for number, row in enumerate(_renamed(rows, columns, path), 1):
         name = _first(row, ID)
         if name is None or not str(name).strip():
             faults.append(FileFault("row without an id", f"row {number}"))
@@ -113,57 +164,47 @@ def read_rows(path: str | Path) -> tuple[list[Row], list[FileFault]]:
 
 
 def _decoded(path: Path) -> tuple[str, list[FileFault]]:
-    data = path.read_bytes()
-    faults: list[FileFault] = []
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        text = data.decode("utf-16", errors="replace")
-        if "\ufffd" in text:
-            faults.append(FileFault("not UTF-16 (unreadable bytes became U+FFFD)", path.name))
-        return text, faults
-    lines = data.removeprefix(b"\xef\xbb\xbf").split(b"\n")
-    out = []
-    for number, line in enumerate(lines, 1):
-        try:
-            out.append(line.decode("utf-8"))
-        except UnicodeDecodeError:
-            faults.append(FileFault("not UTF-8 (unreadable bytes became U+FFFD)", f"line {number}"))
-            out.append(line.decode("utf-8", errors="replace"))
-    return "\n".join(out), faults
+    found = decoded(path.read_bytes())
+    faults = []
+    if not found.sure:
+        faults.append(FileFault(f"not UTF-8, and read as {found.encoding}", path.name))
+    kind = f"not {found.encoding} (unreadable bytes became U+FFFD)"
+    faults += [FileFault(kind, f"line {line}") for line in found.damaged_lines]
+    return found.text, faults
 
 
-def _from_table(path: Path, comma: str) -> tuple[list[Row], list[FileFault]]:
-    before = csv.field_size_limit(2**31 - 1)  # for the whole process, so it is set back
-    try:
-        return _table_rows(path, comma)
-    finally:
-        csv.field_size_limit(before)
-
-
-def _table_rows(path: Path, comma: str) -> tuple[list[Row], list[FileFault]]:
+def _from_table(path: Path, usual: str, columns: Mapping[str, str]) -> tuple[list[Row], list[FileFault]]:
+    """The rows of a table by its heading, whatever separates its cells."""
     text, faults = _decoded(path)
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=comma)
-    names = [name.strip() for name in reader.fieldnames or () if name]
-    if not any(n.casefold() in ID for n in names):
+    label_columns = {column for task in TASKS.values() for column in task.label_columns}
+    answers = {*TEXT, *OWN, *label_columns}
+    layout = layout_of(text, usual, {*ID, *TRUTH, *answers})
+    if layout.separator != usual:
+        name = SEPARATORS.get(layout.separator, repr(layout.separator))
+        faults.append(FileFault(f"cells are separated by {name}, and read so", path.name))
+    try:
+        rows = rows_of(text, layout)
+    except TableError as error:
+        raise ArgumentError(
+            f"{path}, line {error.line}: expected a table ({error}); write it again"
+        ) from error
+    names = [name.strip().casefold() for name in rows[0].cells] if rows else []
+    if not set(names) & set(ID) and "id" not in columns:
         raise ArgumentError(
             f"{path}: expected a column of names ({', '.join(ID[:4])}) and one of answers, "
-            f"found {', '.join(names) or 'no heading'}; rename them"
+            f"found {', '.join(filter(None, names)) or 'no heading'}; rename them, or say --column id=COLUMN"
         )
-    label_columns = {column for task in TASKS.values() for column in task.label_columns}
-    if not any(n.casefold() in {*TEXT, *OWN, *label_columns} for n in names):
+    if not set(names) & answers and not {"text", "label"} & set(columns):
         raise ArgumentError(
-            f"{path}: expected a column of answers, such as text, label or pred_label, found {', '.join(names)}"
+            f"{path}: expected a column of answers, such as text, label or pred_label, found {', '.join(names)}; rename "
+            "one, or say --column text=COLUMN or --column label=COLUMN"
         )
-    rows = []
-    try:
-        for row in reader:
-            if None in row:
-                faults.append(FileFault("more cells than columns", f"line {reader.line_num}"))
-            rows.append({k.strip().casefold(): v for k, v in row.items() if k is not None and v is not None})
-    except csv.Error as error:
-        raise ArgumentError(
-            f"{path}, line {reader.line_num}: expected a table ({error}); write it again"
-        ) from error
-    return rows, faults
+    found = []
+    for row in rows[1:]:
+        if len(row.cells) > len(names):
+            faults.append(FileFault("more cells than columns", f"line {row.last_line}"))
+        found.append(dict(zip(names, row.cells, strict=False)))
+    return found, faults
 
 
 def _from_json(path: Path) -> tuple[list[Row], list[FileFault]]:
@@ -256,26 +297,57 @@ def prediction(row: Row, task: Task[Any], candidates: Sequence[str] | None = Non
             return FileReading(Prediction.of(clip, task.name, failed, error=error), NO_ROUTE, faults)
         if own:
             answer = Answer(**own | {"text": text})
-            reading = Reading(answer, OWN_ROUTE, task.faults(answer, candidates))
+            reading = Reading(
+                answer, OWN_ROUTE, task.faults(answer, candidates), task.renamed_answer(answer, candidates)
+            )
             return _as_prediction(clip, task, reading, faults)
         row = {key: value for key, value in row.items() if key not in OWN}
     else:
         faults = []
-    stated = task.stated(row)
+    stated = task.stated(_likeliest(row))
     if stated is not None:
-        text = ", ".join(map(str, stated)) if isinstance(stated, list) else str(stated)
+        text = _text_of(stated)
     if not text.strip():
         faults = [*faults, FileFault(EMPTY, clip)]
         return FileReading(Prediction.of(clip, task.name, Answer(text=text)), NO_ROUTE, faults)
+    if not task.reads_thoughts and not task.body(text):
+        faults = [*faults, FileFault(NO_ANSWER_LEFT, f"{clip}: {text.strip()[:60]!r}")]
+        nothing = Prediction.of(clip, task.name, Answer(text=text))
+        return FileReading(nothing, NO_ROUTE, faults, wrappers=task.wrappers(text))
     reading = task.read(text, candidates)
     kept = reading.answer.model_copy(update={"text": text})
-    return _as_prediction(clip, task, reading._replace(answer=kept), faults)
+    found = _as_prediction(clip, task, reading._replace(answer=kept), faults)
+    return found._replace(wrappers=task.wrappers(text))
+
+
+def _text_of(stated: Any) -> str:
+    """What a row states as the label; of a list every entry stands for itself."""
+    if not isinstance(stated, list):
+        return str(stated)
+    entries = ", ".join(map(str, stated))
+    return f"[{entries}]" if len(stated) > 1 else entries
+
+
+def _likeliest(row: Row) -> Row:
+    """A row whose `labels` have a score each, as emotion2vec writes them, with the likeliest label alone."""
+    labels, scores = row.get("labels"), row.get("scores")
+    if (
+        not isinstance(labels, list)
+        or not isinstance(scores, list)
+        or len(labels) != len(scores)
+        or not labels
+    ):
+        return row
+    if not all(isinstance(score, int | float) and not isinstance(score, bool) for score in scores):
+        return row
+    return {**row, "labels": labels[max(range(len(scores)), key=scores.__getitem__)]}
 
 
 def _as_prediction(clip: str, task: Task[Any], reading: Reading, before: Sequence[FileFault]) -> FileReading:
     """A reading with its clip's name on every fault."""
     faults = [FileFault(kind, f"{clip}: {detail}" if detail else clip) for kind, detail in reading.faults]
-    return FileReading(Prediction.of(clip, task.name, reading.answer), reading.route, [*before, *faults])
+    answer = Prediction.of(clip, task.name, reading.answer)
+    return FileReading(answer, reading.route, [*before, *faults], reading.renamed)
 
 
 def _own_fields(row: Row) -> tuple[Row, str | None, list[FileFault]]:

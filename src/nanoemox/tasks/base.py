@@ -23,6 +23,7 @@ from nanoemox.files.short_repr import ShortRepr
 from nanoemox.metrics import bootstrap
 from nanoemox.metrics.bootstrap import Figure
 from nanoemox.metrics.word_lists import WordLists
+from nanoemox.tasks import model_output
 from nanoemox.tasks.grammar import FREE_TEXT, Answer, Fault, Reading
 
 if TYPE_CHECKING:
@@ -37,6 +38,29 @@ TEXTS = resources.files("nanoemox") / "tasks"  # where the YAML files of our own
 LABEL_COLUMNS = (
     "pred_label", "pred_labels", "prediction", "pred", "label", "labels", "openset", "emotion", "intent",
 )  # fmt: skip
+TEXT_KEYS = (
+    "answer",
+    "final_answer",
+    "response",
+    "reply",
+    "output",
+    "text",
+    "reasoning",
+    "reason",
+    "description",
+)
+# Keys of a JSON object, in the order in which the answer is looked for.
+LABEL_KEYS = (
+    *LABEL_COLUMNS,
+    "emotions",
+    "sentiment",
+    "polarity",
+    "valence",
+    "answer",
+    "final_answer",
+    "result",
+    "output",
+)
 
 
 class Label(BaseModel):
@@ -130,6 +154,8 @@ class Task(ABC, Generic[L]):
         None  # what a server can do when files are scored
     )
     label_columns: ClassVar[tuple[str, ...]] = ()  # where files of other systems hold the label
+    json_keys: ClassVar[tuple[str, ...]] = TEXT_KEYS  # where an answer in JSON holds what is asked for
+    reads_thoughts: ClassVar[bool] = False  # whether a block of thoughts is part of the answer
     # Figure of the official scorer -> ours that answers the same question, and why the two may differ.
     official_pairs: ClassVar[Mapping[str, tuple[str, str]]] = {}
 
@@ -178,6 +204,26 @@ class Task(ABC, Generic[L]):
     @abstractmethod
     def parse(self, text: str, candidates: Sequence[str] | None = None) -> Answer:
         """Read an answer. Never fails: what cannot be read stays empty and is in `warnings`."""
+
+    def body(self, text: str) -> str:
+        """The answer in what a model wrote: without thoughts, and out of what it is wrapped in."""
+        return model_output.unwrapped(text, self.json_keys).text
+
+    def wrappers(self, text: str) -> tuple[str, ...]:
+        """What an answer was wrapped in, for the report; thoughts are none where they are asked for."""
+        found = model_output.unwrapped(text, self.json_keys).wrappers
+        expected = {model_output.THOUGHTS} if self.reads_thoughts else set()
+        return tuple(wrapper for wrapper in found if wrapper not in expected)
+
+    def renamed(self, label: L) -> tuple[str, str] | None:
+        """The label as the manifest spells it and the class that it is scored as, where they differ."""
+        return None
+
+    def renamed_answer(
+        self, answer: Answer, candidates: Sequence[str] | None = None
+    ) -> tuple[str, str] | None:
+        """The label of an answer whose fields another system has filled in, and its class, where they differ."""
+        return None
 
     def shown(self, answer: Answer) -> str:
         """The answer in the words that a person is shown."""

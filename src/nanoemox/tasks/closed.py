@@ -16,9 +16,11 @@ from pydantic import Field
 
 from nanoemox.files.listed import one_or_more
 from nanoemox.metrics import classification, label_sets, official_scorers
+from nanoemox.metrics.label_names import bare, class_of, folded
 from nanoemox.metrics.word_lists import WordLists
 from nanoemox.tasks.base import (
     LABEL_COLUMNS,
+    LABEL_KEYS,
     TEXTS,
     Case,
     Figures,
@@ -36,9 +38,8 @@ from nanoemox.tasks.grammar import (
     LABEL_ROUTE,
     Answer,
     Fault,
+    Match,
     Reading,
-    bare,
-    folded,
     is_framed,
     labels_from,
     match_label,
@@ -85,6 +86,7 @@ class ClosedTask(Task[L]):
 
     page_part: ClassVar[PagePart] = "bars"
     label_columns = LABEL_COLUMNS
+    json_keys = LABEL_KEYS
     class_order: ClassVar[
         tuple[str, ...]
     ] = ()  # of the confusion matrix; classes not named follow by alphabet
@@ -97,9 +99,28 @@ class ClosedTask(Task[L]):
     def spelt(self, label: L) -> str | None:
         """The class as the manifest spells it; None where it tells a number and no class."""
 
-    def given_class(self, answer: Answer) -> str:
-        """The class that an answer names, likewise; empty where there is none."""
-        return folded(answer.label)
+    def given_class(self, answer: Answer, label: L) -> str:
+        """The class that an answer names, by the mapping that the truth goes through; empty where there is none."""
+        return class_of(self.given_label(answer), self.offered(label))
+
+    def offered(self, label: L) -> list[str]:
+        """The labels that a clip's question offers."""
+        return list(self.defaults)
+
+    def renamed(self, label: L) -> tuple[str, str] | None:
+        spelt = self.spelt(label)
+        return self.renaming(spelt, self.true_class(label)) if spelt else None
+
+    def renamed_answer(
+        self, answer: Answer, candidates: Sequence[str] | None = None
+    ) -> tuple[str, str] | None:
+        given = self.given_label(answer)
+        return self.renaming(given, class_of(given, candidates or self.defaults))
+
+    @staticmethod
+    def renaming(spelt: str | None, label: str | None) -> tuple[str, str] | None:
+        """A label as it is spelt and the label that it stands for, where these are two words."""
+        return (spelt, label) if spelt and label and folded(spelt) != folded(label) else None
 
     def candidates(self, labels: Labels | None = None) -> list[str]:
         return list(self.defaults)
@@ -114,8 +135,7 @@ class ClosedTask(Task[L]):
         """The full answer that stands for one label, spelt as in the list that is offered."""
         candidates = one_or_more(candidates)
         listed = candidates if candidates and self._differ(candidates) else self.defaults
-        found, _ = match_label(label, listed)
-        return self.answer.format(label=found or label)
+        return self.answer.format(label=match_label(label, listed).label or label)
 
     def likeliest(self, answer: Answer, probabilities: Mapping[str, float]) -> Answer:
         """The answer with its label chosen by how likely each candidate is."""
@@ -130,7 +150,7 @@ class ClosedTask(Task[L]):
         return "likelihood of each candidate" if answer.probabilities else "what was written"
 
     def clip_score(self, label: L, answer: Answer) -> float:
-        return float(self.true_class(label) == self.given_class(answer))
+        return float(self.true_class(label) == self.given_class(answer, label))
 
     def faults(self, answer: Answer, candidates: Sequence[str] | None = None) -> tuple[Fault, ...]:
         given = self.given_label(answer)
@@ -144,8 +164,9 @@ class ClosedTask(Task[L]):
 
     def off_list(self, given: str, candidates: Sequence[str] | None) -> tuple[Fault, ...]:
         """A fault where a label is none of the candidates."""
-        known = {label.casefold() for label in candidates or self.defaults}
-        return () if given.casefold() in known else (Fault(OFF_LIST, f"{given[:60]!r}"),)
+        offered = list(candidates or self.defaults)
+        known = {folded(candidate) for candidate in offered}
+        return () if class_of(given, offered) in known else (Fault(OFF_LIST, f"{given[:60]!r}"),)
 
     def _differ(self, candidates: Sequence[str]) -> bool:
         return {bare(c) for c in candidates} != {bare(c) for c in self.defaults}
@@ -171,7 +192,10 @@ class LabelTask(ClosedTask[C]):
         return label.label
 
     def true_class(self, label: C) -> str:
-        return folded(label.label)
+        return class_of(label.label, self.offered(label))
+
+    def offered(self, label: C) -> list[str]:
+        return list(label.candidates or self.defaults)
 
     def target(self, labels: Labels, modalities: Collection[str] | None = None) -> str | None:
         mine = self.label(labels)
@@ -179,12 +203,15 @@ class LabelTask(ClosedTask[C]):
 
     def parse(self, text: str, candidates: Sequence[str] | None = None) -> Answer:
         text = text.strip()
-        label, warnings = match_label(unframed(text), list(candidates or self.defaults))
-        return Answer(text=text, label=label, warnings=warnings)
+        found = self._match(text, candidates)
+        return Answer(text=text, label=found.label, warnings=found.warnings)
+
+    def _match(self, text: str, candidates: Sequence[str] | None) -> Match:
+        return match_label(unframed(self.body(text)), list(candidates or self.defaults))
 
     def score(self, sample: Sample[C]) -> Figures:
         truth = [self.true_class(case.label) for case in sample.cases]
-        given = [self.given_class(case.answer) for case in sample.cases]
+        given = [self.given_class(case.answer, case.label) for case in sample.cases]
         about = (truth, given, sample.speakers, sample.seed)
         figures = {
             "accuracy": classification.accuracy(*about),
@@ -205,19 +232,22 @@ class LabelTask(ClosedTask[C]):
 
     def _written(self, case: Case[C]) -> str:
         """The class that the model wrote, whatever candidate is the likeliest."""
-        return folded(self.parse(case.answer.text, self.candidates(case.labels)).label)
+        offered = self.offered(case.label)
+        return class_of(self.parse(case.answer.text, offered).label, offered)
 
     def _writes_off_list(self, case: Case[C]) -> bool:
-        known = {folded(candidate) for candidate in self.candidates(case.labels)}
+        known = {folded(candidate) for candidate in self.offered(case.label)}
         return bool(case.answer.text) and self._written(case) not in known
 
     def majority(self, train: Sequence[Labels]) -> Answer:
         return Answer(label=most_common(mine.label for mine in self.labels_of(train)))
 
     def read(self, text: str, candidates: Sequence[str] | None = None) -> Reading:
-        answer = self.parse(text, candidates).model_copy(update={"warnings": ()})
-        route = GRAMMAR if is_framed(text) else LABEL_ROUTE
-        return Reading(answer, route, self.off_list(answer.label or "", candidates))
+        found = self._match(text, candidates)
+        route = GRAMMAR if is_framed(self.body(text)) else LABEL_ROUTE
+        faults = self.off_list(found.label or "", candidates)
+        renamed = None if faults else self.renaming(found.spelt, found.label)
+        return Reading(Answer(text=text.strip(), label=found.label), route, faults, renamed)
 
     def label_from(self, text: str) -> C | None:
         return self.form.model_validate({"label": text})  # type: ignore[return-value]
@@ -237,7 +267,7 @@ class Emotion(LabelTask[EmotionLabel]):
     def read(self, text: str, candidates: Sequence[str] | None = None) -> Reading:
         """Other systems name several emotions, in a list or in prose: all of them are read too."""
         reading = super().read(text, candidates)
-        labels, route = labels_from(text)
+        labels, route = labels_from(self.body(text))
         return reading._replace(answer=reading.answer.model_copy(update={"labels": labels}), route=route)
 
     def official(
@@ -265,7 +295,12 @@ class Intent(LabelTask[IntentLabel]):
         self, sample: Sample[IntentLabel], words: WordLists | None
     ) -> tuple[OfficialFigures, list[str]]:
         truth = {case.clip: case.label.label for case in sample.cases}
-        given = {case.clip: case.answer.text for case in sample.cases if case.answered}
+        # A whole response is compared, letter by letter; only what it is wrapped in is taken off.
+        given = {
+            case.clip: self.body(case.answer.text) if self.wrappers(case.answer.text) else case.answer.text
+            for case in sample.cases
+            if case.answered
+        }
         figures = official_scorers.intent(truth, given)
         named = {f"intent_{name.removeprefix('Intent_').lower()}": value for name, value in figures.items()}
         return defined({name: value / 100 for name, value in named.items()}), []

@@ -15,6 +15,7 @@ from pydantic import Field
 
 from nanoemox.media.clip import CodedWarning
 from nanoemox.metrics import label_sets, official_scorers
+from nanoemox.metrics.label_names import EDGES, class_of
 from nanoemox.metrics.text import corpus_dist_n, dist_n
 from nanoemox.metrics.word_lists import WordLists
 from nanoemox.tasks.base import (
@@ -29,7 +30,7 @@ from nanoemox.tasks.base import (
     need_words,
 )
 from nanoemox.tasks.closed import EMPTY
-from nanoemox.tasks.grammar import EDGES, FREE_TEXT, GRAMMAR, Answer, Fault, folded, most_common
+from nanoemox.tasks.grammar import FREE_TEXT, GRAMMAR, Answer, Fault, most_common
 
 if TYPE_CHECKING:
     from nanoemox.tasks.labels import Labels
@@ -81,6 +82,7 @@ class Empathy(Task[EmpathyLabel]):
     ceilings: ClassVar[Mapping[str, str]] = {"cause_accuracy": "cause"}
     compared_by = "right emotion"
     page_part = "reply"
+    reads_thoughts = True
     official_pairs: ClassVar[Mapping[str, tuple[str, str]]] = {
         "emotion_accuracy": ("emotion_accuracy", "the truth is passed through a table, the answer is not"),
         "emotion_hit_rate": ("emotion_hit_rate", "other projection of both sides"),
@@ -109,6 +111,8 @@ class Empathy(Task[EmpathyLabel]):
             links = [i for i, line in enumerate(lines) if any(p.search(line) for p in _LINKS.values())]
             cut = links[-1] + 1 if links else 0
             block, reply = "\n".join(lines[:cut]), "\n".join(lines[cut:])
+            if not links:  # thoughts without an end that say nothing of the chain are no reply
+                reply = text
             if links or "<think>" in text.casefold():
                 warnings.append(CodedWarning("think_open", "the think block is not closed"))
         thinking = {}
@@ -122,7 +126,7 @@ class Empathy(Task[EmpathyLabel]):
         if len(thinking) < len(CHAIN):
             missing = ", ".join(link for link in CHAIN if link not in thinking)
             warnings.append(CodedWarning("chain_incomplete", f"the chain lacks: {missing}"))
-        reply = re.sub(r"(?i)</?answer>|</?think>", "", reply).strip()
+        reply = self.body(reply)
         if not reply:
             warnings.append(CodedWarning("no_reply", "no reply"))
         return Answer(
@@ -214,7 +218,7 @@ class Empathy(Task[EmpathyLabel]):
 
 
 def _same_label(truth: str, given: str) -> bool:
-    return folded(truth) == folded(given)
+    return class_of(truth, ()) == class_of(given, ())
 
 
 def names_same(truth: str, given: str) -> bool:

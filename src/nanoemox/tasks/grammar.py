@@ -5,6 +5,7 @@ A parser never fails: what it cannot read stays empty, and a warning says so. Co
 | code | when |
 |---|---|
 | `no_label` | a closed question has no label in its answer |
+| `denied_label` | the answer denies a candidate and names no other |
 | `off_list_label` | the label of the answer is none of the candidates |
 | `no_labels` | an open question has no label in its answer |
 | `no_cues` | the reasons are not in the form that was learnt |
@@ -17,25 +18,47 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
 from nanoemox.media.clip import CodedWarning
+from nanoemox.metrics.denials import HAN, Finder, Named, has_denial, named, tokens_of
 from nanoemox.metrics.emotion_mentions import emotions
+from nanoemox.metrics.label_names import EDGES, FAMILY_IN_TEXT, bare, candidate_of, family
 
 GRAMMAR, LIST, PROSE = "answer grammar", "label list", "words in running text"  # routes to labels
 LABEL_ROUTE, FREE_TEXT, NO_ROUTE = "label", "free text", "none"
-EDGES = " \t\r\n.,;:!?\"'`*[](){}"  # what may stand around a label and does not belong to it
 _FRAME = re.compile(
-    r"(?:most likely label|emotional states?|sentiment state|emotion of the speaker|intent(?:ion)?)"
+    r"(?:(?:most likely )?label|emotional states?|sentiment state|emotion of the speaker|intent(?:ion)?)"
     r"\s+(?:is|are)\b\s*:?\s*",
     re.IGNORECASE,
 )
 _FRAMED = re.compile(
     r"(?:label|emotional states?|sentiment state|emotion of the speaker|intent(?:ion)?)\s+(?:is|are)\b", re.I
 )
+# "Answer: …" behind reasons that were written down before it.
+_ANSWER_LINE = re.compile(
+    r"(?:^|[\n.!?。！？])[\s*_#]*(?:(?:the\s+)?(?:final\s+|correct\s+|my\s+)?answer(?:\s+is)?|(?:最终)?答案(?:是)?)\s*[*_]*[:：]|^####",
+    re.IGNORECASE | re.MULTILINE,
+)
+# "Emotion: …"
+_HEADING = re.compile(
+    r"^\W*(?:(?:predicted|detected|primary|main)\s+)?(?:emotions?|labels?|sentiment|intent|情绪|情感|标签)\s*(?:labels?)?[*_\s]*[:：]",
+    re.IGNORECASE,
+)
+# Between the labels of a list, in any script. 和 joins two labels, but 平和 and 温和 are one word each.
+_BETWEEN_LABELS = re.compile(
+    r"[,;/|\n，、；｜／・､]|\band\b|\bor\b|&|以及|或者|[与或]|(?<![温平缓柔随谦祥亲气心])和(?!谐|蔼|善|睦|气(?!愤)|平(?!静))"
+)
+_ENTRY_END = re.compile(r"[。！？]|\.(?:\s|$)")
+_CLAUSES = re.compile(r"[;；]|\b(?:but|yet)\b|而是|但是?|却", re.IGNORECASE)
+_BRACKETS = ("[", "【")
+_IS_HAN = re.compile(f"[{HAN}]")
+_LONGEST_HAN = 6  # characters of an entry of a Chinese list
+_BULLET = re.compile(r"^\s*(?:[-*•–]|\d{1,2}[.)、])\s+", re.MULTILINE)
 
 
 class Answer(BaseModel):
@@ -72,19 +95,9 @@ class Reading(NamedTuple):
     answer: Answer
     route: str
     faults: tuple[Fault, ...] = ()
-
-
-# ---------------------------------------------------------------- comparing
-
-
-def bare(label: str) -> str:
-    """The form in which labels of an answer are looked up: case, outer punctuation and blanks do not count."""
-    return " ".join(label.strip(EDGES).replace("_", " ").casefold().split())
-
-
-def folded(label: str | None) -> str:
-    """The form in which labels are scored: case, underscores and blanks do not count."""
-    return " ".join((label or "").casefold().replace("_", " ").split())
+    renamed: tuple[str, str] | None = (
+        None  # a label as the text spells it, and the candidate that it stands for
+    )
 
 
 def most_common(values: Iterable[str | None]) -> str | None:
@@ -93,20 +106,30 @@ def most_common(values: Iterable[str | None]) -> str | None:
     return min(counts, key=lambda value: (-counts[value], value)) if counts else None
 
 
-# ---------------------------------------------------------------- reading
+# ---------------------------------------------------------------- one label
 
 
-def without_think(text: str) -> str:
-    """Text after the block of thoughts; everything when there is none."""
-    return re.sub(r"<think>.*?(</think>|\Z)", "", text, flags=re.IGNORECASE | re.DOTALL).strip()
+class Match(NamedTuple):
+    """The candidate that a text names, how the text spells it, and what has to be known about it."""
+
+    label: str | None
+    warnings: tuple[CodedWarning, ...] = ()
+    spelt: str | None = None
 
 
-def unframed(text: str) -> str:
+def unframed(body: str) -> str:
     """The part of an answer that holds the label(s): after the sentence frame, up to the end of the line."""
-    body = without_think(text) or text
+    body = _headed(body)
     found = _FRAME.search(body)
     body = body[found.end() :] if found else body
     return body.strip().split("\n", 1)[0].strip()
+
+
+def _headed(body: str) -> str:
+    """What follows the last "Answer:" and a heading such as "Emotion:"."""
+    answers = list(_ANSWER_LINE.finditer(body))
+    body = body[answers[-1].end() :] if answers else body
+    return _HEADING.sub("", body).strip()
 
 
 def is_framed(text: str) -> bool:
@@ -114,39 +137,157 @@ def is_framed(text: str) -> bool:
     return bool(_FRAMED.search(text))
 
 
-def match_label(text: str, candidates: Sequence[str]) -> tuple[str | None, tuple[CodedWarning, ...]]:
-    """The candidate that a text names: the equal one after normalising, else the only one that it contains.
+def match_label(text: str, candidates: Sequence[str]) -> Match:
+    """The candidate that a text names: the one it stands for as a whole, else the only one that it affirms.
 
-    A label outside the list is returned as it stands, with a warning, so that it counts as wrong and not as
-    absent.
+    Candidates are looked for as they are spelt, then by other spellings of the same label (`label_names`). What is
+    denied does not count; "neither positive nor negative" leaves the third of three. A label outside the list is
+    returned as it stands, with a warning, so that it counts as wrong and not as absent.
     """
-    plain = bare(text)
-    if not plain:
-        return None, (CodedWarning("no_label", "no label in the answer"),)
-    by_bare = {bare(c): c for c in candidates}
-    if plain in by_bare:
-        return by_bare[plain], ()
-    found = [c for p, c in by_bare.items() if re.search(rf"(?<!\w){re.escape(p)}(?!\w)", plain)]
-    if len(found) == 1:
-        return found[0], ()
+    if not bare(text):
+        return Match(None, (CodedWarning("no_label", "no label in the answer"),))
+    whole = candidate_of(text, candidates)
+    if whole is not None:
+        return Match(whole, (), text.strip(EDGES))
+    offered = tuple(candidates)
+    denied: set[str] = set()
+    for terms in (_as_spelt(offered), _other_spellings(offered)):
+        found = _named(text, terms)
+        affirmed = {each.name: each.word for each in reversed(found) if not each.denied}
+        if len(affirmed) == 1:
+            [(label, spelt)] = affirmed.items()
+            return Match(label, (), spelt)
+        denied |= {each.name for each in found if each.denied}
+        if affirmed:
+            break
+    else:
+        left = [candidate for candidate in offered if candidate not in denied]
+        if len(denied) > 1 and len(left) == 1:
+            return Match(left[0], (), text.strip(EDGES))
     label = text.strip(EDGES)
-    return label, (CodedWarning("off_list_label", f"off-list label: {label!r}"),)
+    if denied and not affirmed:
+        names = ", ".join(sorted(denied))
+        return Match(label, (CodedWarning("denied_label", f"the answer denies {names} and names no other"),))
+    return Match(label, (CodedWarning("off_list_label", f"off-list label: {label!r}"),))
 
 
-def parse_labels(text: str) -> tuple[str, ...]:
-    """A list of labels out of "The character's emotional state is a, b and c.", "[a, b]" or a bare list."""
-    body = re.split(r"\.(?:\s|$)", unframed(text), maxsplit=1)[0]
-    labels = (part.strip(EDGES) for part in re.split(r",|;|/|\band\b", body))
-    return tuple(dict.fromkeys(label for label in labels if label))
+Terms = Mapping[
+    str, Sequence[tuple[tuple[str, ...], str]]
+]  # first token -> (tokens, candidate), longest first
 
 
-def labels_from(text: str) -> tuple[tuple[str, ...], str]:
+@lru_cache(maxsize=1000)
+def _as_spelt(candidates: tuple[str, ...]) -> Terms:
+    return _terms((_flat(candidate), candidate) for candidate in candidates)
+
+
+@lru_cache(maxsize=1000)
+def _other_spellings(candidates: tuple[str, ...]) -> Terms:
+    """Other words of the same family, where only one candidate is of that family."""
+    families = Counter(family(candidate) for candidate in candidates)
+    own = {family(candidate): candidate for candidate in candidates}
+    words = ((word, own[name]) for word, name in FAMILY_IN_TEXT.items() if families[name] == 1)
+    return _terms((*words, *((_flat(candidate), candidate) for candidate in candidates)))
+
+
+def _terms(spellings: Iterable[tuple[str, str]]) -> Terms:
+    found: dict[str, list[tuple[tuple[str, ...], str]]] = {}
+    for spelling, candidate in spellings:
+        tokens = tuple(tokens_of(spelling))
+        if tokens:
+            found.setdefault(tokens[0], []).append((tokens, candidate))
+    return {first: sorted(terms, key=lambda term: -len(term[0])) for first, terms in found.items()}
+
+
+def _named(text: str, terms: Terms) -> list[Named]:
+    def find(tokens: Sequence[str], i: int) -> tuple[str, int] | None:
+        if i >= len(tokens):
+            return None
+        first = tokens[i].removesuffix("'s")
+        for spelling, candidate in terms.get(first, ()):
+            if (first, *tokens[i + 1 : i + len(spelling)]) == spelling:
+                return candidate, len(spelling)
+        return None
+
+    finder: Finder = find
+    return named(_flat(text), finder)
+
+
+def _flat(text: str) -> str:
+    """A text whose words are separated by blanks alone: anger-like, ask_for_help."""
+    return re.sub(r"(?<=\w)[-_](?=\w)|_", " ", text)
+
+
+# ---------------------------------------------------------------- lists of labels
+
+
+def split_labels(body: str) -> list[str]:
+    """The entries of a list, without what stands around them; separators of any script."""
+    return [part for part in (part.strip(EDGES) for part in _BETWEEN_LABELS.split(body)) if part]
+
+
+def parse_labels(body: str) -> tuple[str, ...]:
+    """A list of labels out of "The character's emotional state is a, b and c.", "[a, b]" or a bare list.
+
+    Entries that are denied are left out: "not angry, sad" denies both, "not angry but sad" and "[not angry, sad]"
+    only the first.
+    """
+    body = unframed(body)
+    if body.startswith(_BRACKETS):
+        return _affirmed(body, independent=True)
+    return _affirmed(_ENTRY_END.split(body, maxsplit=1)[0])
+
+
+def _affirmed(body: str, independent: bool = False) -> tuple[str, ...]:
+    """The entries of a list that are not denied; a denial goes on over a list unless entries are independent."""
+    kept: list[str] = []
+    for clause in _CLAUSES.split(body):
+        denied = False
+        for entry in split_labels(clause):
+            if has_denial(entry):
+                words = emotions(entry)  # "angry not sad"
+                denied = not words
+                kept += words
+            elif _IS_HAN.search(entry) and not family(entry) and emotions(entry):
+                kept += emotions(entry)  # 他非常生气
+            elif independent or not denied:
+                kept.append(entry)
+    return _each_once(kept)
+
+
+def _each_once(labels: Iterable[str]) -> tuple[str, ...]:
+    """Labels without repetitions; `生气/angry` is one label in two languages."""
+    found: list[str] = []
+    for label in dict.fromkeys(labels):
+        translated = family(label)
+        before = found[-1] if found else ""
+        if (
+            translated
+            and family(before) == translated
+            and bool(_IS_HAN.search(before)) != bool(_IS_HAN.search(label))
+        ):
+            continue
+        found.append(label)
+    return tuple(found)
+
+
+def labels_from(body: str) -> tuple[tuple[str, ...], str]:
     """Labels by the first rule that fits, and its name: the trained grammar, a list, emotion words in prose."""
-    if is_framed(text):
-        return parse_labels(text), GRAMMAR
-    body = text.strip()
-    short = body.startswith("[") or all(len(part.split()) <= 3 for part in re.split(r",|;|\n", body))
-    if short and not re.search(r"\b(?:not|no|never|without)\b", body, re.I):
+    if is_framed(body):
+        return parse_labels(body), GRAMMAR
+    body = _headed(body)
+    if body.startswith(_BRACKETS):
         return parse_labels(body), LIST
+    entries = _BULLET.sub("", body)
+    if _is_list(entries):
+        found = _affirmed(_ENTRY_END.sub("\n", entries))
+        return found, LIST if found else NO_ROUTE
     found = emotions(body)
     return found, PROSE if found else NO_ROUTE
+
+
+def _is_list(body: str) -> bool:
+    """Whether all entries are short and none is denied: then words that no lexicon knows count, too."""
+    entries = [entry for entry in re.split(r"[,;|\n，、；｜]|\.\s", body) if entry.strip()]
+    short = all(len(entry.split()) <= 3 and len(_IS_HAN.findall(entry)) <= _LONGEST_HAN for entry in entries)
+    return short and not has_denial(body)

@@ -19,6 +19,7 @@ from nanoemox.metrics import label_sets, official_scorers
 from nanoemox.metrics.word_lists import WordLists
 from nanoemox.tasks.base import (
     LABEL_COLUMNS,
+    LABEL_KEYS,
     TEXTS,
     Figures,
     Label,
@@ -55,6 +56,7 @@ class OpenVocabulary(Task[OpenVocabularyLabel]):
     page_part = "words"
     server_help = "labels"
     label_columns = LABEL_COLUMNS
+    json_keys = LABEL_KEYS
     official_pairs: ClassVar[Mapping[str, tuple[str, str]]] = {
         "f": ("wheel_f1", _OTHER_LISTS),
         "precision": ("wheel_precision", _OTHER_LISTS),
@@ -67,7 +69,7 @@ class OpenVocabulary(Task[OpenVocabularyLabel]):
 
     def parse(self, text: str, candidates: Sequence[str] | None = None) -> Answer:
         text = text.strip()
-        labels = parse_labels(text)
+        labels, _ = labels_from(self.body(text))
         warnings = () if labels else (CodedWarning("no_labels", "no labels in the answer"),)
         return Answer(text=text, labels=labels, warnings=warnings)
 
@@ -75,7 +77,7 @@ class OpenVocabulary(Task[OpenVocabularyLabel]):
         return ", ".join(answer.labels)
 
     def route(self, answer: Answer) -> str:
-        return labels_from(answer.text)[1]
+        return labels_from(self.body(answer.text))[1]
 
     def score(self, sample: Sample[OpenVocabularyLabel]) -> Figures:
         expected = [case.label.labels for case in sample.cases]
@@ -106,7 +108,7 @@ class OpenVocabulary(Task[OpenVocabularyLabel]):
         return 2 * len(true & given) / (len(true) + len(given))
 
     def read(self, text: str, candidates: Sequence[str] | None = None) -> Reading:
-        labels, route = labels_from(text)
+        labels, route = labels_from(self.body(text))
         return Reading(Answer(text=text, labels=labels), route)
 
     def faults(self, answer: Answer, candidates: Sequence[str] | None = None) -> tuple[Fault, ...]:

@@ -17,19 +17,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from nanoemox.files.errors import ArgumentError
 from nanoemox.media.clip import CodedWarning
 from nanoemox.metrics import bootstrap, classification
+from nanoemox.metrics.label_names import EDGES, class_of
 from nanoemox.metrics.reason_agreement import agreement
 from nanoemox.metrics.text import cue_f1
 from nanoemox.metrics.word_lists import WordLists
 from nanoemox.tasks.base import TEXTS, Figures, Label, OfficialFigures, Sample, Task
 from nanoemox.tasks.closed import EMOTION
 from nanoemox.tasks.grammar import (
-    EDGES,
     FREE_TEXT,
     GRAMMAR,
     Answer,
-    folded,
     most_common,
-    without_think,
 )
 
 if TYPE_CHECKING:
@@ -106,7 +104,7 @@ class Reasoning(Task[ReasoningLabel]):
 
     def parse(self, text: str, candidates: Sequence[str] | None = None) -> Answer:
         text = text.strip()
-        body = without_think(text) or text
+        body = self.body(text)
         cues: dict[str, tuple[str, ...]] = {}
         for source, found in _SECTION.findall(body):
             stripped = (part.strip(EDGES).casefold() for part in found.split(","))
@@ -138,7 +136,7 @@ class Reasoning(Task[ReasoningLabel]):
         return figures
 
     def _agreement(self, sample: Sample[ReasoningLabel]) -> Figures:
-        found = [agreement(case.label.text, case.answer.text) for case in sample.cases]
+        found = [agreement(case.label.text, self.body(case.answer.text)) for case in sample.cases]
         parts = {
             "agreement": [each.both for each in found],
             "agreement_clues": [each.clues for each in found],
@@ -160,8 +158,10 @@ class Reasoning(Task[ReasoningLabel]):
         ours = any(case.answer.label or case.answer.cues or case.failed for case in sample.cases)
         if not known.cases or not ours:
             return {}
-        truth = [folded(_emotion(case.labels)) for case in known.cases]
-        given = [folded(case.answer.label) for case in known.cases]
+        offered = [EMOTION.candidates(case.labels) for case in known.cases]
+        cases = list(zip(known.cases, offered, strict=True))
+        truth = [class_of(_emotion(case.labels), labels) for case, labels in cases]
+        given = [class_of(case.answer.label, labels) for case, labels in cases]
         return {"emotion_accuracy": classification.accuracy(truth, given, known.speakers, known.seed)}
 
     def majority(self, train: Sequence[Labels]) -> Answer:
@@ -178,7 +178,7 @@ class Reasoning(Task[ReasoningLabel]):
     def clip_score(self, label: ReasoningLabel, answer: Answer) -> float:
         if label.by_source:
             return cue_f1([label.by_source], [answer.cues])["value"] or 0.0
-        return agreement(label.text, answer.text).both or 0.0
+        return agreement(label.text, self.body(answer.text)).both or 0.0
 
     # ------------------------------------------------------------ files of other systems
 

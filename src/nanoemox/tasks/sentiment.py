@@ -6,8 +6,6 @@ open-vocabulary question about the same clips, its words give a second polarity 
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -16,6 +14,7 @@ from pydantic import model_validator
 
 from nanoemox.metrics import classification, official_scorers
 from nanoemox.metrics.emotion_lexicon import polarity_of_labels
+from nanoemox.metrics.label_names import bare, candidate_of
 from nanoemox.metrics.word_lists import WordLists
 from nanoemox.tasks.base import TEXTS, Figures, Label, OfficialFigures, Sample, defined
 from nanoemox.tasks.closed import OFF_LIST, ClosedTask
@@ -26,15 +25,14 @@ from nanoemox.tasks.grammar import (
     NO_ROUTE,
     Answer,
     Fault,
+    Match,
     Reading,
-    bare,
-    folded,
     is_framed,
     match_label,
     most_common,
     unframed,
-    without_think,
 )
+from nanoemox.tasks.numbers import number_in, whole_number, without_scales
 from nanoemox.tasks.open_vocabulary import OPEN_VOCABULARY
 
 if TYPE_CHECKING:
@@ -42,7 +40,6 @@ if TYPE_CHECKING:
 
 POLARITIES = ("negative", "neutral", "positive")
 _SIGNS = {"negative": -1.0, "neutral": 0.0, "positive": 1.0}
-_NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
 _NO_NUMBER = "valence is not a number"  # kind of a fault
 
 
@@ -101,16 +98,20 @@ class Sentiment(ClosedTask[SentimentLabel]):
 
     def parse(self, text: str, candidates: Sequence[str] | None = None) -> Answer:
         text = text.strip()
-        body = without_think(text) or text
-        found = _NUMBER.search(body)
-        valence = float(found.group()) if found else math.nan
-        if math.isfinite(valence) and not re.search(r"negative|neutral|positive", body, re.IGNORECASE):
+        found, valence = self._read(text, candidates)
+        if valence is not None:
             sign = polarity_of(valence)
             return Answer(text=text, label=sign, polarity=sign, valence=valence, score=valence)
-        label, warnings = match_label(unframed(text), list(candidates or self.defaults))
-        polarity = bare(label) if label else None
+        polarity = bare(found.label) if found.label else None
         polarity = polarity if polarity in POLARITIES else None
-        return Answer(text=text, label=label, polarity=polarity, warnings=warnings)
+        return Answer(text=text, label=found.label, polarity=polarity, warnings=found.warnings)
+
+    def _read(self, text: str, candidates: Sequence[str] | None) -> tuple[Match, float | None]:
+        """The polarity that an answer names and, where it names none, its number; the scale it mentions is neither."""
+        body = self.body(text)
+        found = match_label(unframed(without_scales(body)), list(candidates or self.defaults))
+        named = found.label is not None and not found.warnings
+        return found, None if named else number_in(body)
 
     def likeliest(self, answer: Answer, probabilities: Mapping[str, float]) -> Answer:
         answer = super().likeliest(answer, probabilities)
@@ -129,14 +130,12 @@ class Sentiment(ClosedTask[SentimentLabel]):
     def true_class(self, label: SentimentLabel) -> str:
         return self._polarity(label)
 
-    def given_class(self, answer: Answer) -> str:
-        return folded(answer.polarity)
-
     def given_label(self, answer: Answer) -> str | None:
         return answer.polarity
 
     def score(self, sample: Sample[SentimentLabel]) -> Figures:
-        figures = self._three_classes(sample, [self.given_class(case.answer) for case in sample.cases], "")
+        given = [self.given_class(case.answer, case.label) for case in sample.cases]
+        figures = self._three_classes(sample, given, "")
         if OPEN_VOCABULARY.name in sample.answered:
             words = [case.answers.get(OPEN_VOCABULARY.name, NO_ANSWER).labels for case in sample.cases]
             from_words = [polarity_of_labels(labels) or "" for labels in words]
@@ -179,16 +178,16 @@ class Sentiment(ClosedTask[SentimentLabel]):
             return Reading(Answer(text=text), NO_ROUTE, (Fault(_NO_NUMBER),))
         answer = self.parse(text, candidates).model_copy(update={"warnings": ()})
         faults = () if answer.polarity in POLARITIES else (Fault(OFF_LIST, f"{text[:60]!r}"),)
-        return Reading(answer, GRAMMAR if is_framed(text) else LABEL_ROUTE, faults)
+        found, valence = self._read(text, candidates)
+        renamed = self.renaming(found.spelt, found.label) if valence is None and not faults else None
+        return Reading(answer, GRAMMAR if is_framed(self.body(text)) else LABEL_ROUTE, faults, renamed)
 
     def label_from(self, text: str) -> SentimentLabel | None:
-        if text.casefold() in POLARITIES:
-            return SentimentLabel.model_validate({"polarity": text.casefold()})
-        try:
-            valence = float(text)
-        except ValueError:
-            return None
-        return SentimentLabel(valence=valence) if math.isfinite(valence) else None
+        polarity = candidate_of(text, POLARITIES)
+        if polarity:
+            return SentimentLabel.model_validate({"polarity": polarity})
+        valence = whole_number(text)
+        return None if valence is None else SentimentLabel(valence=valence)
 
     def official(
         self, sample: Sample[SentimentLabel], words: WordLists | None

@@ -6,7 +6,7 @@ short, as a small model reads them. A task is added here and nowhere else.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nanoemox.files.errors import ArgumentError
@@ -39,3 +39,33 @@ def select(names: str | Sequence[str] | None) -> list[Task[Any]]:
     if not names:
         raise ArgumentError(f"no task was named; tasks are: {', '.join(TASKS)}")
     return [task for name, task in TASKS.items() if name in names]
+
+
+def check_candidates(candidates: Mapping[str, Sequence[str]], tasks: Sequence[str] | None = None) -> None:
+    """Refuse lists of labels that no task could choose from.
+
+    Args:
+        candidates: Task -> the labels to choose from.
+        tasks: The names of the tasks that are asked; None, all of them.
+
+    Raises:
+        ArgumentError: If a task is open, unknown or not asked, or a list has fewer than two different labels.
+    """
+    closed = closed_tasks()
+    for name, labels in candidates.items():
+        if name not in closed:
+            raise ArgumentError(
+                f"candidates of {name!r}: expected one of {', '.join(closed)}; leave them out"
+            )
+        if tasks is not None and name not in tasks:
+            raise ArgumentError(
+                f"candidates of {name}: the task is not asked; add it to the tasks, or leave them out"
+            )
+        if isinstance(labels, str) or not all(isinstance(label, str) for label in labels):
+            raise ArgumentError(f"candidates of {name}: expected a list of labels, got {labels!r:.60}")
+        different = {label.strip().casefold() for label in labels}
+        if "" in different or len(different) < max(2, len(labels)):
+            raise ArgumentError(
+                f"candidates of {name}: expected two labels or more, each once and none empty, "
+                f"got {', '.join(map(repr, labels)) or 'none'}"
+            )

@@ -7,11 +7,10 @@ older drawing is made anew, not taken for the one asked for. A repeated run leav
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import time
 from collections.abc import Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,6 +33,7 @@ from rich.progress import (
 
 from nanoemox.files.atomic import write_jsonl
 from nanoemox.files.errors import ArgumentError, NanoEmoXError
+from nanoemox.files.workers import started_pool
 from nanoemox.theatre.render import render
 from nanoemox.theatre.script import SPLITS, Script, stage_script
 
@@ -144,6 +144,8 @@ def make_theatre(
         ArgumentError: For impossible arguments.
         MakeError: When clips failed. The others are finished first, no manifest is written, and the same call
             goes on from there.
+        WorkersError: When the processes cannot be started. A script that calls this has to do so under
+            `if __name__ == "__main__":`.
     """
     # Check what was asked for, before anything is written.
     if clips < 1:
@@ -170,7 +172,7 @@ def make_theatre(
     with (
         Progress(*columns, console=Console(stderr=True), disable=quiet) as progress,
         _one_thread_each(),
-        ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool,
+        started_pool(workers) as pool,
     ):
         bar = progress.add_task(f"staging {split}", total=clips)
         waiting = iter(range(clips))

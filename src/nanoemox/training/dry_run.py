@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from nanoemox.checkpoints.load import load_model
+from nanoemox.data.extract_features import encoders_in_float32
 from nanoemox.data.feature_store import FeatureStore, clip_bytes, origin_of
 from nanoemox.data.filtering import distinct, read_usable, to_train_on
 from nanoemox.data.quarantine import quarantine_path
@@ -296,21 +297,24 @@ def _encode(
     """Decode and encode records: what came of each, and the seconds that a clip takes."""
     tried: dict[str, Mapping[str, Tensor] | str] = {}
     decode_s, encode_s, number = 0.0, 0.0, 0
-    for record in records:
-        started = time.perf_counter()
-        try:
-            media = processor.media(load_record(record, processor.compat))
-        except (MediaError, OSError) as error:
-            tried[record.id] = " ".join(str(error).split())
-            continue
-        decoded = time.perf_counter()
-        inputs = {name: value[None].to(model.device) for name, value in media.items()}
-        kind = model.device.type
-        with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=recipe.features_bf16):
-            features = {n: v[0].float().cpu() for n, v in model.encode(**inputs).items()}
-        tried[record.id] = media if recipe.features is None else features
-        decode_s, encode_s = decode_s + decoded - started, encode_s + time.perf_counter() - decoded
-        number += 1
+    stored = recipe.features is not None and recipe.features_dtype != "bfloat16"
+    exact = stored and not recipe.features_bf16  # as the training will compute them
+    with encoders_in_float32(model, exact):
+        for record in records:
+            started = time.perf_counter()
+            try:
+                media = processor.media(load_record(record, processor.compat))
+            except (MediaError, OSError) as error:
+                tried[record.id] = " ".join(str(error).split())
+                continue
+            decoded = time.perf_counter()
+            inputs = {name: value[None].to(model.device) for name, value in media.items()}
+            kind = model.device.type
+            with torch.inference_mode(), torch.autocast(kind, torch.bfloat16, enabled=recipe.features_bf16):
+                features = {n: v[0].float().cpu() for n, v in model.encode(**inputs).items()}
+            tried[record.id] = media if recipe.features is None else features
+            decode_s, encode_s = decode_s + decoded - started, encode_s + time.perf_counter() - decoded
+            number += 1
     return tried, max(decode_s / max(1, recipe.workers), encode_s) / max(1, number)
 
 

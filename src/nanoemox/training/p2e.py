@@ -22,10 +22,10 @@ import torch
 import transformers
 from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
+from transformers import set_seed
 
 from nanoemox import __version__
-from nanoemox.checkpoints.assemble import skeleton_of
-from nanoemox.checkpoints.hub import check_folder
+from nanoemox.checkpoints.check_folder import check_folder
 from nanoemox.checkpoints.load import BUNDLED, load_config, load_model, load_processor, locate
 from nanoemox.checkpoints.provenance import add_steps, tuned
 from nanoemox.checkpoints.weight_files import Weights, open_weights, raise_problems
@@ -37,7 +37,7 @@ from nanoemox.data.schema import Record
 from nanoemox.files.atomic import whole_folder, write_json
 from nanoemox.model.configuration_nanoemox import PARTS
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
-from nanoemox.model.parts import LORA_TARGETS, part_of, trainable_parts
+from nanoemox.model.parts import LORA_TARGETS, part_of, skeleton_of, trainable_parts
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 from nanoemox.training.diagnostics import diagnose
 from nanoemox.training.mixture import Examples, realised, schedule
@@ -280,8 +280,10 @@ def _run_phase(run: _Run, phase: Phase, records: Sequence[Record], folder: Path)
     """Train one phase on `records`, look at what came of it, and write its folder."""
     started = time.perf_counter()
     recipe, processor = run.recipe, run.processor
+    seed = recipe.seed + recipe.phases.index(phase)
 
     # The model, with what earlier phases have trained; its encoders have to be those of the stored features.
+    set_seed(seed)  # LoRA draws its first matrices: one seed has to give one model
     model: Any = start_model(recipe, phase)
     origin = origin_of(model, processor)
     if isinstance(run.store, FeatureStore) and origin != run.store.origin:
@@ -293,7 +295,6 @@ def _run_phase(run: _Run, phase: Phase, records: Sequence[Record], folder: Path)
     trained = trainable_parts(model, phase.train)
 
     # The examples in their order, and the training.
-    seed = recipe.seed + recipe.phases.index(phase)
     scheduled = schedule(records, phase, seed)
     plan = plan_phase(model, Examples(records, scheduled, run.store, processor), phase, seed, run.device)
     ordered = cast(ByLength, plan.examples)
@@ -301,7 +302,10 @@ def _run_phase(run: _Run, phase: Phase, records: Sequence[Record], folder: Path)
     def counts(step: int) -> dict[str, dict[str, int]]:
         return realised([scheduled[i] for i in ordered.first(step * phase.batch_size)], records)
 
-    logger.info("phase %s: %d steps of %d; training %s", phase.name, phase.steps, phase.batch_size, trained)
+    parts = ", ".join(f"{part} ({number:,})" for part, number in trained.items())
+    logger.info(
+        "phase %s: %d steps of %d examples; trains %s", phase.name, phase.steps, phase.batch_size, parts
+    )
     work = work_folder(folder)
     fit(plan, work, run.resume, counts)
 
@@ -318,8 +322,18 @@ def _run_phase(run: _Run, phase: Phase, records: Sequence[Record], folder: Path)
         shutil.copy(work / "log.jsonl", new / "log.jsonl")
         model.to("cpu")
         if run.validation:
-            report = diagnose(model, processor, run.validation, run.store)
-            logger.info("phase %s: %s", phase.name, report.table())
+            report = diagnose(
+                model,
+                processor,
+                run.validation,
+                run.store,
+                list(phase.tasks),
+                phase.modalities,
+                trained=phase.train,
+            )
+            logger.info("phase %s: %s", phase.name, report.summary())
+            for alarm in report.alarms:
+                logger.warning("phase %s: %s", phase.name, alarm)
             write_json(new / "diagnostics.json", report.to_dict())
         write_json(
             new / "phase.json",

@@ -7,12 +7,12 @@ What is wrong with a recipe is a RecipeError, one line that names the file, the 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-import yaml
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -23,9 +23,11 @@ from pydantic import (
     model_validator,
 )
 
+from nanoemox.files.atomic import write_new
 from nanoemox.files.errors import NanoEmoXError
 from nanoemox.files.listed import one_or_more
 from nanoemox.files.validation import first_wrong
+from nanoemox.files.yaml_text import YamlError, read_yaml
 from nanoemox.model.configuration_nanoemox import PARTS, PRESETS
 from nanoemox.tasks.task import TASKS
 
@@ -39,19 +41,27 @@ class RecipeError(NanoEmoXError):
 class Section(BaseModel):
     """Base of all sections: keys that do not exist are refused. Numbers may be text: PyYAML reads 3e-4 as text."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Schedule(Section):
-    """How long, how fast and in which batches something is trained."""
+    """How long, how fast and in which batches something is trained.
+
+    The learning rate climbs in a straight line from `warmup_from` to `learning_rate` in `warmup_steps`, and then falls
+    along a cosine to `final_learning_rate`. `cosine` says where that cosine begins: `after_warmup`, or `at_start`, with
+    the warm-up laid over its first steps, as the official code has it. `max_grad_norm` null leaves gradients as they
+    are.
+    """
 
     steps: int = Field(gt=0)
     batch_size: int = Field(16, gt=0)
     learning_rate: float = Field(gt=0)
     final_learning_rate: float = Field(0.0, ge=0)
     warmup_steps: int = Field(20, ge=0)
+    warmup_from: float = Field(0.0, ge=0)
+    cosine: Literal["after_warmup", "at_start"] = "after_warmup"
     weight_decay: float = Field(0.05, ge=0)
-    max_grad_norm: float = Field(1.0, gt=0)
+    max_grad_norm: float | None = Field(1.0, gt=0)
     save_every: int = Field(200, gt=0)
     log_every: int = Field(20, gt=0)
     threads: int | None = Field(None, gt=0)
@@ -240,6 +250,44 @@ def shipped_recipes() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
+def about_recipe(name: str) -> dict[str, Any]:
+    """What a shipped recipe is: its kind, its phases, and what its first comment says."""
+    path = shipped_recipes()[name]
+    recipe = load_recipe(path)
+    comment = re.findall(r"\A(?:#.*\n)+", path.read_text(encoding="utf-8"))
+    return {
+        "kind": recipe.kind,
+        "phases": [phase.name for phase in recipe.phases] if isinstance(recipe, P2ERecipe) else [],
+        "about": " ".join("".join(comment).replace("#", " ").split()),
+    }
+
+
+def copy_recipe(name: str, to: str | Path | None = None) -> Path:
+    """Copy a shipped recipe, to be changed.
+
+    Args:
+        name: The name of the recipe.
+        to: The file to write, or a folder to write it into; None, `NAME.yaml` in the working directory.
+
+    Returns:
+        The file that was written.
+
+    Raises:
+        RecipeError: If no recipe of that name comes with the package.
+        OutputError: If the file is there already, or cannot be written.
+    """
+    shipped = shipped_recipes()
+    if name not in shipped:
+        raise RecipeError(
+            f"{name}: expected the name of a recipe that comes with the package; choose one of {', '.join(shipped)}"
+        )
+    place = Path(to or f"{name}.yaml")
+    if place.is_dir():
+        place /= f"{name}.yaml"
+    write_new(place, shipped[name].read_text(encoding="utf-8"))
+    return place
+
+
 def find_recipe(name_or_path: str | Path) -> Path:
     """A path as it is, or the shipped recipe of that name."""
     path = Path(name_or_path)
@@ -258,15 +306,17 @@ def load_recipe(name_or_path: str | Path, overrides: str | Sequence[str] = ()) -
     """Read and check a recipe. `overrides` are `key=value` with dots (`phases.1a.steps=100`); values are YAML."""
     path = find_recipe(name_or_path)
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: expected YAML, but {' '.join(str(error).split())}") from error
-    if not isinstance(data, dict) or data.get("kind") not in _KINDS:
-        found = data.get("kind") if isinstance(data, dict) else type(data).__name__
+        data = read_yaml(path.read_text(encoding="utf-8"))
+    except (OSError, YamlError, UnicodeDecodeError) as error:
         raise RecipeError(
-            f"{path}: expected `kind: {'` or `kind: '.join(_KINDS)}`, got {found!r}; add the line"
+            f"{path}: expected YAML, but {' '.join(str(error).split())}; correct the recipe"
+        ) from error
+    kind = data.get("kind") if isinstance(data, dict) else type(data).__name__
+    form = _KINDS.get(kind) if isinstance(data, dict) and isinstance(kind, str) else None
+    if form is None:
+        raise RecipeError(
+            f"{path}: expected `kind: {'` or `kind: '.join(_KINDS)}`, got {kind!r:.60}; correct the line"
         )
-    form = _KINDS[data["kind"]]
     for override in one_or_more(overrides):
         _override(data, override)
     try:
@@ -295,8 +345,6 @@ def _override(data: dict[str, Any], override: str) -> None:
     if isinstance(place, list):
         raise RecipeError(f"{override!r}: {'.'.join(path)} is a list; name one of its entries")
     try:
-        place[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RecipeError(
-            f"{override!r}: expected a value in YAML, but {' '.join(str(error).split())}"
-        ) from error
+        place[last] = read_yaml(text)
+    except YamlError as error:
+        raise RecipeError(f"{override!r:.200}: expected a value in YAML, but {error}") from error

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from nanoemox.checkpoints.load import check_device
 from nanoemox.data.filtering import LeftOut
 from nanoemox.files.errors import ArgumentError
+from nanoemox.training.curves import has_losses, write_curves
 from nanoemox.training.p2e import TrainingResult, train_p2e
 from nanoemox.training.recipe import BackboneRecipe, load_recipe
 
+logger = logging.getLogger(__name__)
 DEVICES = ("cpu", "cuda")
 
 
@@ -23,6 +26,8 @@ def train(
     device: str | None = None,
 ) -> TrainingResult:
     """Train by a recipe. What happens is logged, line by line, by the logger `nanoemox`.
+
+    At the end the curves of all phases are drawn into `OUTPUT/curves.svg`.
 
     Args:
         recipe: A YAML file, or the name of a recipe that ships with the package, such as "p2e_pico".
@@ -45,5 +50,9 @@ def train(
     if isinstance(loaded, BackboneRecipe):
         from nanoemox.training.phase0.run import make_backbones
 
-        return TrainingResult(make_backbones(loaded, phase, resume, device), LeftOut())
-    return train_p2e(loaded, phase, resume, device)
+        result = TrainingResult(make_backbones(loaded, phase, resume, device), LeftOut())
+    else:
+        result = train_p2e(loaded, phase, resume, device)
+    if has_losses(loaded.output):  # a run of a few steps logs none
+        logger.info("curves: %s", write_curves(loaded.output))
+    return result

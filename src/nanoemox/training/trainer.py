@@ -9,20 +9,24 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import random
 import shutil
+import sys
 import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset, SequentialSampler
+from tqdm import tqdm
 from transformers import (
     PrinterCallback,
     Trainer,
@@ -33,7 +37,7 @@ from transformers import (
     set_seed,
 )
 
-from nanoemox.files.atomic import write_json, write_texts
+from nanoemox.files.atomic import json_text, write_json, write_texts
 from nanoemox.files.short_repr import ShortRepr
 from nanoemox.training.recipe import RecipeError, Schedule
 
@@ -65,8 +69,12 @@ class JsonLines(TrainerCallback):
         logs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
+        line = {"step": state.global_step, **(logs or {})}
+        for name, value in line.items():  # such as the norm of gradients that overflowed
+            if isinstance(value, float) and not math.isfinite(value):
+                line[name] = None
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({"step": state.global_step, **(logs or {})}) + "\n")
+            file.write(json_text(line, self.path, indent=None))
 
 
 class Notes(TrainerCallback):
@@ -91,19 +99,40 @@ class Notes(TrainerCallback):
             )
 
 
+def rate_factor(schedule: Schedule, step: int) -> float:
+    """What the learning rate is multiplied with at a step: a straight line up, then a cosine down.
+
+    Args:
+        schedule: Where the line begins, how long it is, where the cosine begins and ends.
+        step: Counted from 0; the first step of the training is step 0.
+
+    Returns:
+        The factor on `schedule.learning_rate`, and on every learning rate of a parameter's own.
+    """
+    warmup = schedule.warmup_steps
+    if step < warmup:
+        lowest = min(1.0, schedule.warmup_from / schedule.learning_rate)
+        return lowest + (1.0 - lowest) * (step / warmup)
+    begin = 0 if schedule.cosine == "at_start" else warmup
+    progress = (step - begin) / max(1, schedule.steps - begin)
+    last = min(1.0, schedule.final_learning_rate / schedule.learning_rate)
+    return 0.5 * (1.0 + math.cos(math.pi * progress)) * (1.0 - last) + last
+
+
 class OrderedTrainer(Trainer):
-    """A Trainer that reads its examples in order, may use another learning rate for some parameters, and logs the
-    parts of the loss that the model returns under `parts`."""
+    """A Trainer that reads its examples in order, by the learning rates of our schedule, which may differ for some
+    parameters, and logs the parts of the loss that the model returns under `parts`."""
 
     def __init__(
         self,
+        schedule: Schedule,
         *args: Any,
         rates: Callable[[str], float | None] | None = None,
         extra_loss: Callable[[nn.Module, Mapping[str, Tensor]], Tensor] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(*args, **kwargs)
-        self._rates, self._extra_loss = rates, extra_loss
+        self._schedule, self._rates, self._extra_loss = schedule, rates, extra_loss
         self._parts: dict[str, list[float]] = defaultdict(list)
 
     def _get_train_sampler(self, train_dataset: Dataset[Any] | None = None) -> SequentialSampler:
@@ -124,6 +153,16 @@ class OrderedTrainer(Trainer):
                 eps=self.args.adam_epsilon,
             )
         return self.optimizer
+
+    def create_scheduler(
+        self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None
+    ) -> torch.optim.lr_scheduler.LRScheduler:
+        """Our schedule, whatever the arguments name."""
+        if self.lr_scheduler is None:  # type: ignore[has-type]
+            self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(
+                optimizer or self.optimizer, partial(rate_factor, self._schedule)
+            )
+        return self.lr_scheduler
 
     def compute_loss(  # type: ignore[no-untyped-def]
         self, model, inputs, return_outputs=False, num_items_in_batch=None
@@ -194,13 +233,20 @@ class ByLength(Dataset[Any]):
         return self._ready[1]
 
 
-class LogProgress(TrainerCallback):
-    """Logs one line for every line that the Trainer logs: where it is, the loss, and how long the rest will take."""
+class StepBar(TrainerCallback):
+    """Shows one bar for all steps of a training, with the loss that was logged last and the time that is left."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._bar: tqdm[Any] | None = None
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        self.started, self.first_step = time.perf_counter(), state.global_step
+        every_s = 0.2 if sys.stderr.isatty() else 10.0  # in a file each state of the bar is a line
+        self._bar = tqdm(
+            total=state.max_steps, initial=state.global_step, desc=self.name, unit="step", mininterval=every_s
+        )
 
     def on_log(
         self,
@@ -210,17 +256,19 @@ class LogProgress(TrainerCallback):
         logs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        taken = state.global_step - self.first_step
-        if not logs or "loss" not in logs or taken < 1:
-            return
-        left_s = (time.perf_counter() - self.started) / taken * (state.max_steps - state.global_step)
-        logger.info(
-            "step %d of %d: loss %.4f, about %.0f s left",
-            state.global_step,
-            state.max_steps,
-            float(logs["loss"]),
-            left_s,
-        )
+        if self._bar is not None and logs and "loss" in logs:
+            self._bar.set_postfix_str(f"loss {float(logs['loss']):.3f}", refresh=False)
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if self._bar is not None:
+            self._bar.update(state.global_step - self._bar.n)
+
+    def close(self) -> None:
+        """Leave the bar as it is; also after a training that was stopped."""
+        if self._bar is not None:
+            self._bar.close()
 
 
 class StepTimes(TrainerCallback):
@@ -291,8 +339,9 @@ def fit(
         notes[0].compare(last)
     if not resume and checkpoints.exists():
         shutil.rmtree(checkpoints)
-    with threads(plan.schedule.threads):
-        trainer = _trainer(plan, checkpoints, [JsonLines(folder / "log.jsonl"), LogProgress(), *notes])
+    bar = StepBar(folder.name.removeprefix(".").removesuffix(".work"))
+    with threads(plan.schedule.threads), closing(bar):
+        trainer = _trainer(plan, checkpoints, [JsonLines(folder / "log.jsonl"), bar, *notes])
         trainer.train(resume_from_checkpoint=str(last) if last else None)
     shutil.rmtree(checkpoints, ignore_errors=True)
 
@@ -327,17 +376,13 @@ def _trainer(
 
     # Build the arguments.
     set_seed(plan.seed)
-    rate = schedule.learning_rate
     arguments = TrainingArguments(
         output_dir=str(checkpoints),
         max_steps=schedule.steps,
         per_device_train_batch_size=schedule.batch_size,
-        learning_rate=rate,
-        lr_scheduler_type="cosine_with_min_lr",
-        lr_scheduler_kwargs={"min_lr_rate": min(1.0, schedule.final_learning_rate / rate)},
-        warmup_steps=schedule.warmup_steps,
+        learning_rate=schedule.learning_rate,
         weight_decay=schedule.weight_decay,
-        max_grad_norm=schedule.max_grad_norm,
+        max_grad_norm=schedule.max_grad_norm or 0.0,  # 0: not clipped
         adam_beta2=0.999,
         logging_steps=schedule.log_every,
         save_strategy="steps" if save else "no",
@@ -356,6 +401,7 @@ def _trainer(
 
     # Build the trainer, which takes the examples in their order.
     trainer = OrderedTrainer(
+        schedule,
         model=plan.model,
         args=arguments,
         train_dataset=plan.examples,

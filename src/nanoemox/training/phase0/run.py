@@ -25,14 +25,15 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from tqdm import tqdm
 
-from nanoemox.checkpoints.assemble import skeleton_of
 from nanoemox.checkpoints.provenance import RANDOM, THEATRE, add_steps, tuned
 from nanoemox.data.decoded_clips import DecodedClips, decode_clips
 from nanoemox.data.manifest import read_manifest
 from nanoemox.data.schema import Record
 from nanoemox.files.atomic import whole_folder, write_json
+from nanoemox.files.workers import check_workers_start
 from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
+from nanoemox.model.parts import skeleton_of
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 from nanoemox.model.tokenizer import train_tokenizer
 from nanoemox.theatre.texts import theatre_texts
@@ -146,10 +147,10 @@ def _is_done(recipe: BackboneRecipe, job: str) -> bool:
     if not path.is_file():
         return False
     try:
-        before = json.loads(path.read_text(encoding="utf-8"))["settings"]
+        before = Job.model_validate(json.loads(path.read_text(encoding="utf-8"))["settings"])
     except (ValueError, KeyError, TypeError):  # damaged, so nobody knows what was trained
         before = None
-    if before != getattr(recipe, job).model_dump():
+    if before != getattr(recipe, job):
         raise RecipeError(
             f"{path.parent}: was trained with other settings; remove it, or write to another folder with "
             "--set output=NEW"
@@ -165,6 +166,7 @@ def _side_by_side(recipe: BackboneRecipe, jobs: Sequence[str], resume: bool, dev
         for job in jobs:
             train_job(recipe, job, resume, device)
         return
+    check_workers_start()
     waiting = list(jobs)
     running: dict[str, BaseProcess] = {}
     total = sum(getattr(recipe, job).steps for job in jobs)

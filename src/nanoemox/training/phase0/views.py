@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import cache
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +22,7 @@ from transformers.audio_utils import mel_filter_bank
 
 from nanoemox.data.decoded_clips import DecodedClips, normalised_pixels
 from nanoemox.files.atomic import whole_file
+from nanoemox.files.workers import started_pool, worker_deaths
 from nanoemox.media.clip import SAMPLE_RATE_HZ
 from nanoemox.model.clip_processor import picture_processor
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
@@ -101,7 +100,7 @@ def action_units(
         )
         for r in records
     ]
-    with ProcessPoolExecutor(max(1, workers), mp_context=get_context("spawn")) as pool:
+    with worker_deaths(path), started_pool(max(1, workers)) as pool:
         units = np.stack(list(pool.map(_units, jobs, chunksize=32)))
     with whole_file(path) as temporary, temporary.open("wb") as file:
         np.save(file, units)
@@ -136,7 +135,7 @@ def stills(number: int, seed: int, side: int, folder: Path, workers: int) -> NDA
     if not path.is_file():
         jobs = [(index, seed, side) for index in range(number)]
         drawn = np.empty((number, side, side, 3), np.uint8)
-        with ProcessPoolExecutor(max(1, workers), mp_context=get_context("spawn")) as pool:
+        with worker_deaths(path), started_pool(max(1, workers)) as pool:
             made = tqdm(pool.map(_still, jobs, chunksize=32), total=number, desc="stills", unit="picture")
             for index, picture in enumerate(made):
                 drawn[index] = picture

@@ -8,9 +8,11 @@ Letters: B batch, T time steps (frames or audio windows), N tokens, D width.
 from __future__ import annotations
 
 import copy
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers import Blip2QFormerModel
 
 from .configuration_nanoemox import NanoEmoXConfig
@@ -50,6 +52,55 @@ class QFormerAdapter(nn.Module):
         return tokens
 
 
+class CrossAttention(nn.MultiheadAttention):
+    """torch's attention, whose last projection is called as a module.
+
+    torch itself reads the weight of `out_proj` past that module. LoRA on it, as `all-linear` of peft puts it there,
+    would then be idle in training and change the answers once it is merged.
+    """
+
+    def forward(  # type: ignore[override]
+        self, query: Tensor, key: Tensor, value: Tensor, need_weights: Literal[False] = False
+    ) -> tuple[Tensor, None]:
+        """What is attended with, to and over, in the layout and order of torch, so that every bit is the same.
+
+        Args:
+            query: [B, N, D].
+            key: [B, T, D].
+            value: the same tensor as `key`.
+            need_weights: as in torch; weights are not made here.
+
+        Returns:
+            [B, N, D] and None.
+
+        Raises:
+            ValueError: If key and value are two tensors.
+        """
+        if key is not value:
+            raise ValueError("expected one tensor as key and value, got two")
+        width, heads = self.embed_dim, self.num_heads
+        batch, tokens, _ = query.shape
+        of_query, of_memory = self.in_proj_weight.split([width, 2 * width])
+        bias_of_query, bias_of_memory = self.in_proj_bias.split([width, 2 * width])
+        asked = functional.linear(query.transpose(0, 1), of_query, bias_of_query)  # [N, B, D]
+        both = functional.linear(key.transpose(0, 1), of_memory, bias_of_memory)  # [T, B, 2 D]
+        keys, values = both.unflatten(-1, (2, width)).movedim(-2, 0).contiguous()  # [T, B, D] each
+        attended = functional.scaled_dot_product_attention(
+            _by_head(asked, heads),
+            _by_head(keys, heads),
+            _by_head(values, heads),
+            dropout_p=self.dropout if self.training else 0.0,
+        )  # [B, heads, N, D of a head]
+        rows = attended.permute(2, 0, 1, 3).reshape(tokens * batch, width)  # [N B, D]
+        return self.out_proj(rows).view(tokens, batch, width).transpose(0, 1), None
+
+
+def _by_head(rows: Tensor, heads: int) -> Tensor:
+    """[N, B, D] -> [B, heads, N, D of a head]."""
+    length, batch, width = rows.shape
+    return rows.view(length, batch * heads, width // heads).transpose(0, 1).view(batch, heads, length, -1)
+
+
 class FaceAdapter(nn.Module):
     """Temporal modelling of the face: learned queries attend over the frames, then two linear layers."""
 
@@ -57,7 +108,7 @@ class FaceAdapter(nn.Module):
         super().__init__()
         width = config.face_feature_width
         self.query_tokens = nn.Parameter(torch.empty(config.face_tokens, width))
-        self.attention = nn.MultiheadAttention(width, config.face_heads, batch_first=True)
+        self.attention = CrossAttention(width, config.face_heads, batch_first=True)
         self.projection = nn.Sequential(
             nn.Linear(width, config.face_hidden_width),
             nn.GELU(),

@@ -13,6 +13,7 @@ The warnings of a clip have codes, so that no program has to look for words in a
 | `audio_damaged` | less audio can be decoded than the file states |
 | `audio_silent` | the audio windows hold nothing but zeros |
 | `audio_scaled` | the audio was too loud for [-1, 1] and was scaled down |
+| `audio_inverted` | the channels are inverted copies of each other, so that their mean is silent |
 | `file_cut_off` | the file is shorter than it states |
 """
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from .adapters import CrossAttention
 from .configuration_nanoemox import NanoEmoXConfig
 
 
@@ -24,7 +25,7 @@ class CrossModalExpert(nn.Module):
 
     def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
-        self.attention = nn.MultiheadAttention(width, heads, dropout=dropout, batch_first=True)
+        self.attention = CrossAttention(width, heads, dropout=dropout, batch_first=True)
         self.feed_forward = nn.Sequential(
             nn.LayerNorm(width),
             nn.Linear(width, width),

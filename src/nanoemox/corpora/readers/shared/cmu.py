@@ -1,4 +1,4 @@
-"""CMU-MOSI and CMU-MOSEI (Zadeh et al. 2016, 2018): opinions on YouTube, sentiment from -3 to 3.
+"""What CMU-MOSI and CMU-MOSEI share: opinions on YouTube, sentiment from -3 to 3.
 
 Labels come as MMSA's `label.csv`, as the SDK's `.csd` (HDF5), or in the published preparation. Clips are cut
 (MMSA, MOSI) or whole videos that each line cuts for itself (MOSEI).
@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from nanoemox.corpora.archives import label_rows
-from nanoemox.corpora.corpus import Corpus, preparation, split_of, text_fields, transcripts_of
+from nanoemox.corpora.corpus import preparation, split_of, transcripts_of
 from nanoemox.corpora.folder import Folder, Line
-from nanoemox.corpora.tables import CorpusError, Row, RowError, document, plain, text_of
+from nanoemox.corpora.readers.shared.scores import prepared, scored
+from nanoemox.corpora.tables import CorpusError, Row, document, plain, text_of
 
 _RANGE = (-3.0, 3.0)
 _SAME_START_S = 0.1
@@ -25,22 +26,13 @@ _NUMBERED = re.compile(r"\s*(?P<n>\d+)_DELIM_(?P<words>.*)$")
 _LABELS = {"mosi": "CMU_MOSI_Opinion_Labels.csd", "mosei": "CMU_MOSEI_Labels.csd"}
 
 
-def read_mosi(folder: Folder) -> Iterator[Line]:
-    """All layouts of CMU-MOSI."""
-    yield from _read(folder, "mosi")
-
-
-def read_mosei(folder: Folder) -> Iterator[Line]:
-    """All layouts of CMU-MOSEI."""
-    yield from _read(folder, "mosei")
-
-
-def _read(folder: Folder, which: str) -> Iterator[Line]:
+def read(folder: Folder, which: str) -> Iterator[Line]:
+    """All layouts of the corpus `which`: mosi or mosei."""
     if path := preparation(folder, f"cmu{which}-process", "label.npz"):
         folder.layout = "processed"
         words = transcripts_of(folder, "transcription-engchi-polish.csv")
         for split, row in label_rows(path):
-            yield from folder.each([row], partial(prepared, folder, words, split, _RANGE))
+            yield from folder.each([row], partial(prepared, folder, words, split, _RANGE), split_of(split))
     elif path := folder.file(f"{which}/label.csv", "label.csv"):
         folder.layout = "original"
         rows = folder.rows(path, ("video_id", "clip_id", "text", "label", "mode"))
@@ -49,39 +41,6 @@ def _read(folder: Folder, which: str) -> Iterator[Line]:
         folder.layout = "sdk"
         path = folder.need(_LABELS[which], "label.csv", "label.npz")
         yield from _sdk(folder, path, which)
-
-
-def prepared(
-    folder: Folder, words: dict[str, Row], split: str, valence_range: tuple[float, float], row: Row
-) -> dict[str, Any]:
-    """A line of an official preparation with a score.
-
-    Args:
-        folder: the folder of the corpus.
-        words: clip -> its row in the table of transcripts.
-        split: the split of the clip.
-        valence_range: lowest and highest score of the corpus.
-        row: the clip's row in the label archive.
-
-    Returns:
-        The manifest line.
-    """
-    transcript = text_fields(words.get(row["name"]))
-    return {
-        "id": row["name"],
-        **folder.media(row["name"], text=transcript.get("text", "")),
-        **transcript,
-        "split": split_of(split),
-        "labels": {"sentiment": scored(row.number("val"), valence_range)},
-    }
-
-
-def scored(valence: float, valence_range: tuple[float, float]) -> dict[str, Any]:
-    """`labels.sentiment` of a score inside its range."""
-    low, high = valence_range
-    if not low - 1e-6 <= valence <= high + 1e-6:
-        raise RowError(f"the score {valence:g} is outside [{low:g}, {high:g}]")
-    return {"valence": round(valence, 4), "range": valence_range}
 
 
 def _mmsa(folder: Folder, row: Row) -> dict[str, Any]:
@@ -164,7 +123,7 @@ def _folds(folder: Folder) -> dict[str, str]:
             "the official folds are code of the SDK, not data: without folds.json no line has a split"
         )
         return {}
-    folds = document(path)
+    folds = document(path).value
     if not isinstance(folds, dict):
         raise CorpusError(f"{path}: expected {{train: [videos], val: […], test: […]}}")
     return {video: split_of(split) for split, videos in folds.items() for video in videos}
@@ -191,28 +150,9 @@ def _transcripts(folder: Folder) -> dict[str, list[tuple[int, float | None, str]
     return known
 
 
-_SHARED: dict[str, Any] = {
+# What both cards share.
+CARD: dict[str, Any] = {
     "tasks": ("sentiment",),
     "language": "en",
     "where": "github.com/CMU-MultiComp-Lab/CMU-MultimodalSDK; cut, with label.csv: github.com/thuiar/MMSA",
 }
-_MOSI_COUNTS = {"train": 1284, "val": 229, "test": 686}
-_MOSEI_COUNTS = {"train": 16326, "val": 1871, "test": 4659}
-MOSI = Corpus(
-    name="cmu_mosi",
-    title="CMU-MOSI",
-    size="2,199 segments of 93 videos",
-    licence="academic research; videos belong to their makers",
-    read=read_mosi,
-    counts={"processed": _MOSI_COUNTS, "original": _MOSI_COUNTS},
-    **_SHARED,
-)
-MOSEI = Corpus(
-    name="cmu_mosei",
-    title="CMU-MOSEI",
-    size="22,856 segments of 3,228 videos",
-    licence="academic research; videos belong to their makers",
-    read=read_mosei,
-    counts={"processed": _MOSEI_COUNTS, "original": _MOSEI_COUNTS},
-    **_SHARED,
-)

@@ -1,4 +1,4 @@
-"""CH-SIMS (Yu et al. 2020) and CH-SIMS v2 (Liu et al. 2022): sentiment from -1 to 1, also per modality.
+"""What CH-SIMS and CH-SIMS v2 share: sentiment from -1 to 1, also per modality.
 
 Clip numbers are padded with zeros on disk and often lose them in tables; both forms are tried.
 """
@@ -10,30 +10,32 @@ from functools import partial
 from typing import Any
 
 from nanoemox.corpora.archives import label_rows
-from nanoemox.corpora.corpus import Corpus, preparation, split_of, transcripts_of
+from nanoemox.corpora.corpus import preparation, split_of, transcripts_of
 from nanoemox.corpora.folder import Folder, Line
-from nanoemox.corpora.readers.mosi import prepared, scored
+from nanoemox.corpora.readers.shared.scores import prepared, scored
 from nanoemox.corpora.tables import Row, RowError, plain
 
 _RANGE = (-1.0, 1.0)
 
 
-def read(folder: Folder) -> Iterator[Line]:
-    """`metadata/` of the original release, MMSA's `label.csv`, or the published preparation."""
-    yield from _read(folder, "sims-process", "label.csv")
+def read(folder: Folder, process: str, *tables: str) -> Iterator[Line]:
+    """All layouts of CH-SIMS, of the first or the second version.
 
+    Args:
+        folder: the folder of the corpus.
+        process: the name of the preparation's folder.
+        *tables: names that the one table of MMSA or the official code may have.
 
-def read2(folder: Folder) -> Iterator[Line]:
-    """`meta.csv` of the official code, or the published preparation."""
-    yield from _read(folder, "simsv2-process", "meta.csv", "label.csv")
-
-
-def _read(folder: Folder, process: str, *tables: str) -> Iterator[Line]:
+    Yields:
+        The lines of the manifest.
+    """
     if path := preparation(folder, process, "label.npz"):
         folder.layout = "processed"
         transcripts = transcripts_of(folder, "transcription-engchi-polish.csv")
         for split, row in label_rows(path):
-            yield from folder.each([row], partial(prepared, folder, transcripts, split, _RANGE))
+            yield from folder.each(
+                [row], partial(prepared, folder, transcripts, split, _RANGE), split_of(split)
+            )
         return
     folder.layout = "original"
     if path := folder.file(*tables):
@@ -110,29 +112,10 @@ def _splits(folder: Folder) -> dict[tuple[str, str], str]:
     return {key: split for split in ("train", "val", "test") for key in _keyed(folder, f"{split}_index.csv")}
 
 
-_SHARED: dict[str, Any] = {
+# What both cards share.
+CARD: dict[str, Any] = {
     "tasks": ("sentiment",),
     "language": "zh",
     "licence": "academic research; clips from films and TV",
     "tables": "gb18030",
 }
-_COUNTS = {"train": 1368, "val": 456, "test": 457}
-_COUNTS2 = {"train": 2722, "val": 647, "test": 1034}
-SIMS = Corpus(
-    name="ch_sims",
-    title="CH-SIMS",
-    size="2,281 clips of 60 videos",
-    where="github.com/thuiar/MMSA",
-    read=read,
-    counts={"original": _COUNTS, "processed": _COUNTS},
-    **_SHARED,
-)
-SIMS2 = Corpus(
-    name="ch_sims_v2",
-    title="CH-SIMS v2",
-    size="4,403 labelled clips",
-    where="github.com/thuiar/ch-sims-v2",
-    read=read2,
-    counts={"original": _COUNTS2, "processed": _COUNTS2},
-    **_SHARED,
-)

@@ -1,0 +1,177 @@
+"""Tables as text: which encoding, which separator, and the cells; what had to be found out is told.
+
+Spreadsheets write what their language wants: semicolons or tabs for commas, a first line `sep=;`, UTF-16, GB18030.
+The heading decides between separators: the one that gives columns whose names are known.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+from collections.abc import Collection
+from typing import NamedTuple
+
+LONGEST_CELL = 2**31 - 1
+SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+_MARKS = (  # the longer ones first: UTF-32's begins with UTF-16's
+    (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"), (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
+)  # fmt: skip
+_LOOKED_AT = 4096  # bytes, to tell UTF-16 without a mark
+_COMMON_HAN = (
+    0.8  # share of the characters beyond ASCII that a Chinese table has in the old, smaller character set
+)
+
+
+class Decoded(NamedTuple):
+    """A file's text without a byte-order mark, and how it was read."""
+
+    text: str
+    encoding: str
+    sure: bool  # whether the file itself says so, or is valid UTF-8
+    damaged_lines: tuple[int, ...] = ()  # that hold bytes which became U+FFFD
+
+
+def decoded(data: bytes, fallback: str | None = None) -> Decoded:
+    """A file's text.
+
+    Args:
+        data: The bytes of the file.
+        fallback: The encoding of a file that is neither Unicode nor Chinese; None reads it as UTF-8 with gaps.
+
+    Returns:
+        The text, and in which encoding it was read.
+    """
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            return _with_gaps(data.decode(encoding, "replace"), encoding.removesuffix("-sig").upper())
+    wide = _wide(data[:_LOOKED_AT])
+    if wide:
+        return _with_gaps(data.decode(wide, "replace"), wide.upper(), sure=False)
+    try:
+        return Decoded(data.decode("utf-8"), "UTF-8", True)
+    except UnicodeDecodeError:
+        pass
+    if _is_chinese(data):
+        return Decoded(data.decode("gb18030"), "GB18030", False)
+    if fallback:
+        return Decoded(data.decode(fallback, "replace"), fallback, False)
+    return _with_gaps(data.decode("utf-8", "replace"), "UTF-8")
+
+
+def _with_gaps(text: str, encoding: str, sure: bool = True) -> Decoded:
+    lines = tuple(number for number, line in enumerate(text.split("\n"), 1) if "\ufffd" in line)
+    return Decoded(text, encoding, sure, lines)
+
+
+def _wide(head: bytes) -> str | None:
+    """UTF-16 without a mark: in a table every second byte is nought."""
+    for encoding, high in (("utf-16-le", head[1::2]), ("utf-16-be", head[0::2])):
+        if len(high) > 1 and high.count(0) > 0.4 * len(high) and head.count(0) < 0.6 * len(head):
+            return encoding
+    return None
+
+
+def _is_chinese(data: bytes) -> bool:
+    """Whether bytes that are not UTF-8 are GB18030, mostly of the characters that everybody writes."""
+    try:
+        beyond = [letter for letter in data.decode("gb18030") if not letter.isascii()]
+    except UnicodeDecodeError:
+        return False
+    common = sum(_is_common(letter) for letter in beyond)
+    return common >= _COMMON_HAN * len(beyond)
+
+
+def _is_common(letter: str) -> bool:
+    try:
+        return bool(letter.encode("gb2312"))
+    except UnicodeEncodeError:
+        return False
+
+
+# ---------------------------------------------------------------- cells
+
+
+class Layout(NamedTuple):
+    """How the cells of a table are separated, and the first line of the table, counted from 0."""
+
+    separator: str
+    first_line: int = 0
+
+
+def layout_of(text: str, usual: str, known: Collection[str]) -> Layout:
+    """The separator of a table.
+
+    Args:
+        text: The table.
+        usual: The separator that the file's ending promises.
+        known: Names of columns that are looked for, in lower case.
+
+    Returns:
+        The separator that a first line such as `sep=;` names, else the one that finds most of the known names in the
+        heading, else the usual one; and where the table begins.
+    """
+    lines = text.split("\n", 2)
+    first = lines[0].strip().strip('"')
+    if first.casefold().startswith("sep=") and len(first) <= len("sep=") + 1:
+        return Layout(first[len("sep=") :] or "\t", 1)
+    heading = next((line for line in lines if line.strip()), "").rstrip("\r")
+
+    def fit(separator: str) -> tuple[int, bool]:
+        names = [name.strip().casefold() for name in next(csv.reader([heading], delimiter=separator), [])]
+        return sum(name in known for name in names), separator == usual
+
+    return Layout(max((usual, *(each for each in SEPARATORS if each != usual)), key=fit))
+
+
+class TableError(ValueError):
+    """A table that breaks off; `line` says where."""
+
+    def __init__(self, line: int, reason: str) -> None:
+        """Remember the line, from 1, and the reason in csv's words."""
+        super().__init__(reason)
+        self.line = line
+
+
+class Cells(NamedTuple):
+    """One row of a table: its cells, and the lines of the file where it begins and ends."""
+
+    first_line: int
+    last_line: int
+    cells: list[str]
+
+
+def rows_of(text: str, layout: Layout, quoted: bool = True) -> list[Cells]:
+    """The rows of a table that hold anything, the heading among them.
+
+    Args:
+        text: The table.
+        layout: How its cells are separated, and where it begins.
+        quoted: Whether a cell may stand in quotes.
+
+    Returns:
+        The rows in their order.
+
+    Raises:
+        TableError: The table breaks off.
+    """
+    body = text.split("\n", layout.first_line)[-1] if layout.first_line else text
+    before = csv.field_size_limit(LONGEST_CELL)  # for the whole process, so it is set back
+    found: list[Cells] = []
+    last = layout.first_line
+    try:
+        reader = csv.reader(
+            io.StringIO(body, newline=""),
+            delimiter=layout.separator,
+            quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
+        )
+        for cells in reader:
+            first, last = last + 1, layout.first_line + reader.line_num
+            if any(cell.strip() for cell in cells):
+                found.append(Cells(first, last, cells))
+    except csv.Error as error:
+        raise TableError(last + 1, str(error)) from error
+    finally:
+        csv.field_size_limit(before)
+    return found

@@ -1,0 +1,119 @@
+"""A pool that cannot start is one error, told once, and nothing is written on the strength of it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nanoemox.corpora import doctor as doctor_module
+from nanoemox.corpora.doctor import doctor
+from nanoemox.data import decoded_clips, extract_features
+from nanoemox.data.quarantine import quarantine_path, write_quarantine
+from nanoemox.data.schema import Record
+from nanoemox.files import workers
+from nanoemox.files.atomic import write_jsonl
+from nanoemox.files.workers import WorkersError, check_workers_start, started_pool, worker_deaths
+from tests.corpora import deadly
+
+# Without the guard, a worker runs all of this again, and ends at the first call.
+SCRIPT = """
+from nanoemox.corpora.doctor import doctor
+
+def told(name, call):
+    try:
+        print(name, "returned", call())
+    except Exception as error:
+        print(f"{name} {type(error).__name__}: {error}", flush=True)
+
+told("doctor", lambda: doctor("m.jsonl", workers=2, progress=False).ok)
+
+from pathlib import Path
+from nanoemox.theatre.make import make_theatre
+told("theatre", lambda: make_theatre(Path("theatre"), 2, 0, "val", workers=2, quiet=True))
+"""
+GUARDED = """
+from nanoemox.corpora.doctor import doctor
+
+if __name__ == "__main__":
+    report = doctor("m.jsonl", workers=2, progress=False)
+    print(report.checked, sorted(report.quarantined))
+"""
+
+
+def script(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
+    """Run a script as a user would, beside a manifest of two lines."""
+    write_jsonl(folder / "m.jsonl", [{"id": "a", "text": "well"}, {"id": "b", "video": "gone.mp4"}])
+    (folder / "script.py").write_text(text, "utf-8")
+    return subprocess.run(
+        [sys.executable, "script.py"],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_a_script_without_a_guard_gets_one_error_and_keeps_its_list(tmp_path: Path) -> None:
+    listed = quarantine_path(tmp_path / "m.jsonl")
+    write_quarantine(listed, {"x": ["from before"]})
+    before = listed.read_bytes()
+    ended = script(tmp_path, SCRIPT)
+    lines = ended.stdout.splitlines()
+    assert [line.split(":")[0] for line in lines] == [
+        f"{name} WorkersError" for name in ("doctor", "theatre")
+    ], ended
+    assert all('if __name__ == "__main__":' in line for line in lines)
+    assert "Traceback" not in ended.stderr and listed.read_bytes() == before
+    assert not (tmp_path / "theatre" / "manifest.jsonl").exists()
+
+
+def test_a_script_with_the_guard_runs_once(tmp_path: Path) -> None:
+    ended = script(tmp_path, GUARDED)
+    assert ended.stdout == "2 ['b']\n" and ended.returncode == 0, ended
+
+
+def test_no_list_is_written_when_every_process_died(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor_module, "examine", deadly.examine_none)
+    path = tmp_path / "m.jsonl"
+    write_jsonl(path, [{"id": f"c{i}", "text": "well"} for i in range(3)])
+    with pytest.raises(WorkersError, match="all 3 worker processes died"):
+        doctor(path, workers=1, progress=False)
+    assert not quarantine_path(path).exists()
+
+
+def test_a_death_in_the_middle_is_an_error_of_ours() -> None:
+    died = pytest.raises(WorkersError, match=r"clips: a worker process died")
+    with died, worker_deaths("clips"), started_pool(1) as pool:
+        pool.submit(os._exit, 3).result()
+
+
+@pytest.mark.parametrize(
+    "refused",
+    [
+        OSError(11, "Resource temporarily unavailable"),
+        AssertionError("daemonic processes are not allowed to have children"),
+    ],
+)
+def test_a_system_that_starts_no_process_is_told_in_its_words(
+    monkeypatch: pytest.MonkeyPatch, refused: Exception
+) -> None:
+    def refuse(*_: Any, **__: Any) -> Any:
+        raise refused
+
+    monkeypatch.setattr(workers.ProcessPoolExecutor, "submit", refuse)
+    reason = (getattr(refused, "strerror", None) or str(refused)).casefold()
+    records = [Record(id="a", text="well")]
+    for start in (
+        check_workers_start,
+        lambda: list(decoded_clips._decoded(records, 8, 2)),
+        lambda: list(extract_features._media(records, None, 2, None)),
+    ):
+        with pytest.raises(WorkersError, match=reason):
+            start()

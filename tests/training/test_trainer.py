@@ -1,0 +1,198 @@
+"""How parameters learn, step by step, against formulas written out: learning rates, decay, clipping."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from transformers import get_cosine_with_min_lr_schedule_with_warmup
+
+from nanoemox.training import trainer
+from nanoemox.training.recipe import P2ERecipe, Phase, Schedule, load_recipe
+from nanoemox.training.trainer import TrainingPlan, fit, rate_factor, time_steps
+
+
+def _phases(name: str) -> dict[str, Phase]:
+    recipe = load_recipe(name)
+    assert isinstance(recipe, P2ERecipe)
+    return {phase.name: phase for phase in recipe.phases}
+
+
+# ---------------------------------------------------------------- the curve of the learning rate
+
+
+def official_rate(step: int, steps: int, first: float, highest: float, last: float) -> float:
+    """The official schedule: 5,000 steps up from `first`; then a cosine that has been counted from step 0."""
+    if step < 5000:
+        return first + (highest - first) * step / 5000
+    return last + (highest - last) * (1 + math.cos(math.pi * step / steps)) / 2
+
+
+@pytest.mark.parametrize(
+    ("name", "steps", "first", "highest", "last"),
+    [
+        ("1a", 3 * 5000, 1e-6, 3e-4, 1e-4),
+        ("1b", 5 * 5000, 1e-6, 3e-4, 1e-4),
+        ("2", 1 * 5000, 5e-7, 1e-5, 1e-5),
+        ("3", 60 * 5000, 5e-7, 8e-6, 8e-6),
+    ],
+)
+def test_nano_learns_at_the_official_rate_at_every_step(
+    name: str, steps: int, first: float, highest: float, last: float
+) -> None:
+    phase = _phases("p2e_nano")[name]
+    assert (phase.steps, phase.batch_size, phase.weight_decay) == (steps, 3, 0.05)
+    assert phase.max_grad_norm is None
+    for step in [*range(min(steps, 25_000)), *range(25_000, steps, 997)]:
+        ours = phase.learning_rate * rate_factor(phase, step)
+        assert ours == pytest.approx(official_rate(step, steps, first, highest, last), rel=1e-9), step
+
+
+def test_the_official_rate_where_it_was_looked_up() -> None:
+    """1a and 1b after the warm-up, 2 at step 100: numbers calculated apart from any code."""
+    phases = _phases("p2e_nano")
+    rates = {name: phases[name].learning_rate * rate_factor(phases[name], 5000) for name in ("1a", "1b")}
+    assert rates == pytest.approx({"1a": 2.5e-4, "1b": 2.809017e-4}, rel=1e-6)
+    assert phases["2"].learning_rate * rate_factor(phases["2"], 100) == pytest.approx(6.9e-7)
+
+
+@pytest.mark.parametrize("name", ["1a", "1b", "2", "3"])
+def test_pico_learns_at_the_rates_that_it_was_made_with(name: str) -> None:
+    """Bit by bit those of transformers' `cosine_with_min_lr`, which the bundled model was trained with."""
+    phase = _phases("p2e_pico")[name]
+    assert phase.warmup_steps == 50 and phase.max_grad_norm == 1.0
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=phase.learning_rate)
+    theirs = get_cosine_with_min_lr_schedule_with_warmup(
+        optimizer, 50, phase.steps, min_lr_rate=phase.final_learning_rate / phase.learning_rate
+    )
+    for step in range(phase.steps):
+        assert rate_factor(phase, step) == theirs.lr_lambdas[0](step)
+
+
+# ---------------------------------------------------------------- what a step does
+
+
+class _Slope(nn.Module):
+    """A loss whose gradient is known: `slope` in every number of `weight`, `bias` and `own`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(2, 2)
+        self.own = nn.Linear(2, 2)
+        self.shared = nn.Parameter(torch.ones(2))
+        for parameter in self.parameters():
+            nn.init.ones_(parameter)
+
+    def forward(self, slope: torch.Tensor, labels: Any = None) -> dict[str, torch.Tensor]:
+        total = torch.stack([parameter.sum() for parameter in self.parameters()]).sum()
+        return {"loss": slope.mean() * total}
+
+
+def _run(
+    monkeypatch: pytest.MonkeyPatch, slopes: list[float], rates: Any = None, **changes: Any
+) -> tuple[list[dict[str, torch.Tensor]], list[list[float]]]:
+    """Train `_Slope` one step for each slope. The weights after each step, and each group's learning rates."""
+    given = {"steps": len(slopes), "batch_size": 1, "learning_rate": 0.1, "warmup_steps": 0, "threads": 1}
+    settings = Schedule(**{**given, **changes})
+    model, weights, used = _Slope(), [], []
+
+    class _Watch(trainer.StepTimes):
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            super().on_step_end(args, state, control, **kwargs)
+            weights.append({name: p.detach().clone() for name, p in model.named_parameters()})
+
+        def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            used.append([group["lr"] for group in kwargs["optimizer"].param_groups])
+
+    monkeypatch.setattr(trainer, "StepTimes", _Watch)
+    time_steps(
+        TrainingPlan(
+            model,
+            slopes,  # type: ignore[arg-type]
+            lambda batch: {"slope": torch.tensor(batch)},
+            settings,
+            seed=1,
+            rates=rates,
+            device="cpu",
+        )
+    )
+    return weights, used
+
+
+def test_the_trainer_uses_the_schedule(monkeypatch: pytest.MonkeyPatch) -> None:
+    changes = {
+        "warmup_steps": 4,
+        "warmup_from": 0.02,
+        "final_learning_rate": 0.05,
+        "cosine": "at_start",
+    }
+    _, used = _run(monkeypatch, [1.0] * 10, **changes)
+    expected = [0.02 + 0.08 * step / 4 for step in range(4)]
+    expected += [0.05 + 0.05 * (1 + math.cos(math.pi * step / 10)) / 2 for step in range(4, 10)]
+    assert [rates[0] for rates in used] == pytest.approx(expected)
+    _, used = _run(monkeypatch, [1.0] * 10, warmup_steps=4)
+    expected = [0.1 * step / 4 for step in range(4)]
+    expected += [0.1 * (1 + math.cos(math.pi * (step - 4) / 6)) / 2 for step in range(4, 10)]
+    assert [rates[0] for rates in used] == pytest.approx(expected)
+
+
+def test_matrices_decay_and_biases_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a gradient AdamW only decays: w becomes w (1 - rate * decay) at every step."""
+    weights, used = _run(monkeypatch, [0.0, 0.0], weight_decay=0.5, final_learning_rate=0.1)
+    assert used == [[0.1, 0.1], [0.1, 0.1]]
+    for name in ("linear.weight", "shared"):
+        assert torch.allclose(weights[-1][name], torch.tensor(0.95**2)), name
+    assert torch.equal(weights[-1]["linear.bias"], torch.ones(2))
+    still, _ = _run(monkeypatch, [0.0, 0.0], weight_decay=0.0)
+    assert all(torch.equal(value, torch.ones_like(value)) for value in still[-1].values())
+
+
+def test_a_parameter_may_have_a_rate_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Adam's first step is as long as the learning rate, whatever the gradient."""
+
+    def own(name: str) -> float | None:
+        return 0.3 if name.startswith("own") else None
+
+    weights, used = _run(monkeypatch, [2.0], own, weight_decay=0.0)
+    assert torch.allclose(weights[0]["own.weight"], torch.tensor(1 - 0.3))
+    assert torch.allclose(weights[0]["own.bias"], torch.tensor(1 - 0.3))
+    assert torch.allclose(weights[0]["linear.weight"], torch.tensor(1 - 0.1))
+    assert sorted({rate for rates in used for rate in rates}) == [0.1, 0.3]
+
+
+def _adam_after(gradients: list[float], beta1: float = 0.9, beta2: float = 0.999) -> float:
+    """One number from 1, rate 0.1 without decay, by Adam's formula."""
+    value, first, second = 1.0, 0.0, 0.0
+    for step, gradient in enumerate(gradients, start=1):
+        first = beta1 * first + (1 - beta1) * gradient
+        second = beta2 * second + (1 - beta2) * gradient**2
+        value -= 0.1 * (first / (1 - beta1**step)) / (math.sqrt(second / (1 - beta2**step)) + 1e-8)
+    return value
+
+
+def test_gradients_are_clipped_to_the_norm_or_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    numbers = sum(parameter.numel() for parameter in _Slope().parameters())
+    slopes = [0.01, 5.0]  # the norms are slope * sqrt(numbers): below 1, and far above
+    clipped = [0.01, 1 / math.sqrt(numbers)]
+    settings = {"weight_decay": 0.0, "final_learning_rate": 0.1}
+    weights, _ = _run(monkeypatch, slopes, **settings)
+    assert weights[-1]["shared"].tolist() == pytest.approx([_adam_after(clipped)] * 2, rel=1e-4)
+    whole, _ = _run(monkeypatch, slopes, max_grad_norm=None, **settings)
+    assert whole[-1]["shared"].tolist() == pytest.approx([_adam_after(slopes)] * 2, rel=1e-4)
+    assert abs(_adam_after(clipped) - _adam_after(slopes)) > 1e-3
+
+
+def test_the_examples_have_to_fill_the_steps(tmp_path: Path) -> None:
+    plan = TrainingPlan(
+        _Slope(),
+        [1.0],  # type: ignore[arg-type]
+        lambda batch: {"slope": torch.tensor(batch)},
+        Schedule(steps=2, batch_size=2, learning_rate=0.1),
+        seed=1,
+    )
+    with pytest.raises(ValueError, match=r"expected 4 examples \(2 steps of 2\), got 1"):
+        fit(plan, tmp_path)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from nanoemox.checkpoints.hub import find_part
-from nanoemox.checkpoints.load import locate
+from nanoemox.checkpoints.load import find_folder, locate
 from nanoemox.checkpoints.names import hub_problem, is_hub_id
 from nanoemox.files.errors import NanoEmoXError
 from nanoemox.files.near import near_folders
@@ -65,7 +65,7 @@ def test_an_id_is_asked_for_once_and_quickly(here: Path, monkeypatch: pytest.Mon
     with pytest.raises(
         NanoEmoXError, match=r"modles/nano: .* cannot be reached .* did you mean models/nano\?"
     ):
-        locate("modles/nano")
+        find_folder("modles/nano")
     assert time.perf_counter() - started < 2
     assert len(asked) == 1 and asked[0]["timeout"] <= 10
     (here / "cache" / "models--owner--name" / "snapshots" / "abc").mkdir(parents=True)

@@ -147,8 +147,8 @@ class EmotionAnalyzer:
         """
         # What is misspelt is an error before the file is read.
         select(tasks)
-        tasks, candidates = one_or_more(tasks), labels_by_task(candidates)
-        check_candidates(candidates, tasks)
+        tasks, offered = one_or_more(tasks), labels_by_task(candidates)
+        check_candidates(candidates or {}, tasks)
         text = given_text(text)
         turns = [
             turn for turn in checked_turns(dialogue) or () if given_text(turn["text"], "dialogue")
@@ -165,7 +165,7 @@ class EmotionAnalyzer:
             raise ArgumentError(
                 f"{media.path or 'no clip'}: expected pictures, sound or words, got none; give the text"
             )
-        request = Request(media, text, turns, tasks, candidates, max_new_tokens=max_new_tokens)
+        request = Request(media, text, turns, tasks, offered, max_new_tokens=max_new_tokens)
         answers = self.answer_batch([request])[0]
         timing = {"load": load_s, **answers.timing_s}
         timing["total"] = round(sum(timing.values()), 4)

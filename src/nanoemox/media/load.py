@@ -8,6 +8,7 @@ modality is stated, never made up. Letters: T frames, H, W pixels, C audio windo
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Sequence
@@ -26,9 +27,10 @@ from nanoemox.media.clip import (
     CodedWarning,
     frame_indices,
 )
-from nanoemox.media.container import Source, inspect
+from nanoemox.media.container import Source, inspect, track_end_s
 from nanoemox.media.endings import PICTURE_ENDINGS
 from nanoemox.media.frame_names import are_frame_numbers
+from nanoemox.media.timeline import TimesBeginAnew, frame_times
 from nanoemox.media.untrusted import refuse, shown
 from nanoemox.media.video import VideoFrames, read_folder, read_frames
 
@@ -84,8 +86,6 @@ def load_clip(
     _check_cut(path, start_s, end_s)
     source = inspect(path)
     cut = (None, None) if source.picture else (start_s, end_s)
-    if cut[0] is not None and source.duration_s is not None and cut[0] >= source.duration_s:
-        refuse(path, f"ends at {source.stated}, before start_s = {cut[0]:g}", "choose an earlier start")
 
     # Decode the frames and the audio.
     video = read_frames(source, frames, *cut) if source.has_video else None
@@ -99,18 +99,23 @@ def load_clip(
     else:
         no_audio = "a picture has no audio" if source.picture else "the file has no audio track"
 
-    # Say why a modality is absent; refuse a file in which nothing can be decoded.
+    # Say why a modality is absent, which is no fault where its track does not reach into the cut. Refuse a file in
+    # which nothing can be decoded.
     no_video = "the file has audio only"
     if source.has_video:
         no_video = "the file's video track holds no frame that can be decoded"
-        if video is None and track is None:
-            _refuse_nothing(source, cut)
-        if video is None:
-            warnings.append(CodedWarning("video_unreadable", no_video))
-    elif track is None:
+    if video is None and track is None:
         _refuse_nothing(source, cut)
+    if source.has_video and video is None:
+        if _reaches_into(source, "video", cut):
+            warnings.append(CodedWarning("video_unreadable", no_video))
+        else:
+            no_video = f"the file has no video{_between(cut)}"
     if source.has_audio and audio is None and track is None:
-        warnings.append(CodedWarning("audio_unreadable", no_audio))
+        if _reaches_into(source, "audio", cut):
+            warnings.append(CodedWarning("audio_unreadable", no_audio))
+        else:
+            no_audio = f"the file has no audio{_between(cut)}"
 
     # Build the clip, and warn where much of the stated length is missing.
     clip = _clip(path, video, track, no_video, no_audio, warnings)
@@ -118,6 +123,7 @@ def load_clip(
     if (
         whole
         and not clip.warnings
+        and not source.estimated
         and (source.duration_s or 0) - clip.duration_s > max(1.0, 0.05 * clip.duration_s)
     ):
         cut_off = f"the file is cut off: {clip.duration_s:.2f} s of {source.stated} can be read"
@@ -256,17 +262,35 @@ def _other_audio(
     return track
 
 
+def _reaches_into(source: Source, kind: str, cut: tuple[float | None, float | None]) -> bool:
+    """Whether the packets of a track lie in the cut, so that something should have come out."""
+    lo, hi = cut[0] or 0.0, math.inf if cut[1] is None else cut[1]
+    if cut == (None, None):
+        return True
+    if kind == "audio":
+        return track_end_s(source, kind) > lo
+    try:
+        return bool(frame_times(source, lo, hi))
+    except TimesBeginAnew:
+        return True
+
+
+def _between(cut: tuple[float | None, float | None]) -> str:
+    """The cut in words; nothing for a whole file."""
+    if cut == (None, None):
+        return ""
+    return f" between {cut[0] or 0:g} s and " + ("its end" if cut[1] is None else f"{cut[1]:g} s")
+
+
 def _refuse_nothing(source: Source, cut: tuple[float | None, float | None]) -> None:
-    where = (
-        ""
-        if cut == (None, None)
-        else f" between {cut[0] or 0:g} s and " + ("its end" if cut[1] is None else f"{cut[1]:g} s")
-    )
+    if cut[0] is not None and cut[0] >= source.end_s:
+        end = f"ends at {source.end_s:.2f} s, before start_s = {cut[0]:g}"
+        refuse(source.path, end, "choose an earlier start")
     seen = "picture" if source.picture else "frame"
     kinds = " or ".join(k for k, has in ((seen, source.has_video), ("audio", source.has_audio)) if has)
     refuse(
         source.path,
-        f"holds no {kinds} that can be decoded{where} (damaged, cut off, or its data lies in another file)",
+        f"holds no {kinds} that can be decoded{_between(cut)} (damaged, cut off, or its data lies in another file)",
         "copy or export it again",
     )
 

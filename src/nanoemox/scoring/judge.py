@@ -78,6 +78,13 @@ class ServerError(JudgeError):
     """
 
     def __init__(self, message: str, down: bool, alike: bool) -> None:
+        """Remember what kind of failure it is.
+
+        Args:
+            message: The one line that a user reads.
+            down: Whether the server cannot be reached.
+            alike: Whether every other question would fail as this one did.
+        """
         super().__init__(message)
         self.down, self.alike = down, alike
 
@@ -145,7 +152,7 @@ class Judge:
             from openai import DefaultHttpxClient, OpenAI, Timeout
         except ImportError as error:
             raise ArgumentError(
-                'a server can only be asked with the package openai; install it with: pip install "nanoemox[judge]"'
+                "a server can only be asked with the package openai; install it with: pip install openai"
             ) from error
         return OpenAI(
             base_url=self.url,

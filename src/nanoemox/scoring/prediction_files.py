@@ -196,8 +196,8 @@ def _from_table(path: Path, usual: str, columns: Mapping[str, str]) -> tuple[lis
         )
     if not set(names) & answers and not {"text", "label"} & set(columns):
         raise ArgumentError(
-            f"{path}: expected a column of answers, such as text, label or pred_label, found {', '.join(names)}; rename "
-            "one, or say --column text=COLUMN or --column label=COLUMN"
+            f"{path}: expected a column of answers, such as text, label or pred_label, found {', '.join(names)}; "
+            "rename one, or say --column text=COLUMN or --column label=COLUMN"
         )
     found = []
     for row in rows[1:]:

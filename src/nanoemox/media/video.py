@@ -22,6 +22,7 @@ import numpy as np
 from av.sidedata.sidedata import Type as SideDataType
 from numpy.typing import NDArray
 
+from nanoemox.files.short_repr import ShortRepr
 from nanoemox.media import old_pyav
 from nanoemox.media.clip import CodedWarning, frame_indices
 from nanoemox.media.container import Source, go_to, packets, track_end_s
@@ -49,8 +50,8 @@ _TILE = 1 << 19  # AV_DISPOSITION_DEPENDENT, which PyAV has no name for
 _SIDE_DATA_KINDS = 48  # more than FFmpeg has
 
 
-@dataclass(frozen=True)
-class VideoFrames:
+@dataclass(frozen=True, repr=False)
+class VideoFrames(ShortRepr):
     """`frames` uint8 [T, H, W, 3], the time of each, the length of what they were taken from."""
 
     frames: NDArray[np.uint8]

@@ -48,12 +48,24 @@ PARAMETERS = {
         "lm": 7_615_616_512,
         "lora": 40_370_176,
     },
+    "nano-s": {
+        "vision_encoder": 85_799_424,
+        "audio_encoder": 94_371_712,
+        "face_encoder": 87_497_912,
+        "video_adapter": 19_741_696,
+        "audio_adapter": 19_723_264,
+        "face_adapter": 1_249_024,
+        "fusion": 6_832_131,
+        "lm": 596_049_920,
+        "lora": 10_092_544,
+    },
 }
 # What no parameter tells: placeholders, what the fusion reads, heads, what encoders and language model are given.
 SETTINGS = {
     "nano": ([1, 32, 4, 32], [12, 16, 22], [16, 18, 22], [16, 16, 12, 12, 2], [224, 224, 32_768], 1e6),
     "pico": ([1, 8, 4, 8], [3, 4, 5], [4, 5, 6], [6, 5, 6, 6, 2], [96, 96, 2_048], 1e4),
     "affectgpt": ([1, 1, 0, 1], [12, 16, 22], [16, 18, 22], [16, 16, 12, 28, 4], [224, 224, 32_768], 1e6),
+    "nano-s": ([1, 32, 4, 32], [6, 8, 11], [8, 9, 11], [12, 12, 12, 16, 8], [224, 224, 40_960], 1e6),
 }
 
 

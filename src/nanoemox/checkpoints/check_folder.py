@@ -11,12 +11,19 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
 from nanoemox.checkpoints.json_files import keys_within, shown
 from nanoemox.checkpoints.weight_files import WeightsError, check_values, listed, open_weights, read_object
 from nanoemox.files.validation import first_wrong
 from nanoemox.media.clip import SAMPLE_RATE_HZ
-from nanoemox.model.configuration_nanoemox import LARGEST_SIDE_PX, PART_CONFIGS, PLACEHOLDERS, NanoEmoXConfig
+from nanoemox.model.configuration_nanoemox import (
+    KINDS,
+    LARGEST_SIDE_PX,
+    PART_CONFIGS,
+    PLACEHOLDERS,
+    NanoEmoXConfig,
+)
 from nanoemox.model.parts import parameter_shapes, skeleton_of
 from nanoemox.model.remote_code import AUTO_MAP
 
@@ -81,6 +88,19 @@ class _Images(_Form):
     do_convert_rgb: bool = True
 
 
+class _LogMel(_Form):
+    """What Whisper's feature extractor reads."""
+
+    sampling_rate: Literal[SAMPLE_RATE_HZ]  # type: ignore[valid-type]
+    feature_size: Annotated[int, Field(ge=1, le=1024)]
+    hop_length: Literal[160]  # two steps are one of the encoder
+    n_fft: Annotated[int, Field(ge=160, le=4096)]
+    chunk_length: Annotated[int, Field(ge=1, le=600)]
+    padding_value: float = 0.0
+    dither: Annotated[float, Field(ge=0, le=1)] = 0.0
+    return_attention_mask: bool = False
+
+
 class _Audio(_Form):
     sampling_rate: Literal[SAMPLE_RATE_HZ]  # type: ignore[valid-type]
     feature_size: Literal[1]
@@ -90,7 +110,7 @@ class _Audio(_Form):
 
 
 class _Processor(_Form):
-    """processor_config.json."""
+    """processor_config.json of a model that reads waveforms."""
 
     image_processor: _Images
     face_image_processor: _Images
@@ -98,6 +118,12 @@ class _Processor(_Form):
     placeholder_counts: dict[str, int]
     end_of_turn: Annotated[str, Field(min_length=1, max_length=100)]
     compat: Literal["official"] | None = None
+
+
+class _LogMelProcessor(_Processor):
+    """The same of a model with Whisper's encoder."""
+
+    feature_extractor: _LogMel  # type: ignore[assignment]
 
 
 class _Generation(_Form):
@@ -246,11 +272,14 @@ def check_config(path: Path) -> None:
     fields = read_object(path)
     parts: list[tuple[str, Any, type]] = [("", fields, NanoEmoXConfig)]
     parts += [(f"{name}.", fields[name], form) for name, form in PART_CONFIGS.items() if name in fields]
-    for at, values, form in parts:
+    for at, values, default in parts:
         if not isinstance(values, dict):
             raise WeightsError(
                 f"{path}: {at[:-1]}: expected an object in braces, got {shown(values)}; {AGAIN}"
             )
+        form = default
+        if at and values.get("model_type") in KINDS[at[:-1]]:
+            form = CONFIG_MAPPING[values["model_type"]]
         for key in values:
             here = getattr(form, key, None)
             if key.startswith("__") or callable(here) or (isinstance(here, property) and here.fset is None):
@@ -312,10 +341,17 @@ def _check_ids(path: Path, config: NanoEmoXConfig) -> None:
 
 
 def _check_processor(path: Path, config: NanoEmoXConfig) -> None:
-    processor = _filled(path, _Processor)
+    of_whisper = config.audio_config.model_type == "whisper"
+    processor = _filled(path, _LogMelProcessor if of_whisper else _Processor)
+    if of_whisper:
+        bands, wanted = processor.feature_extractor.feature_size, config.audio_config.num_mel_bins
+        if bands != wanted:
+            raise WeightsError(
+                f"{path}: feature_extractor.feature_size: expected {wanted}, as in config.json, got {bands}; {AGAIN}"
+            )
     for name, images, side in (
-        ("image_processor", processor.image_processor, config.vision_config.image_size),
-        ("face_image_processor", processor.face_image_processor, config.face_config.image_size),
+        ("image_processor", processor.image_processor, config.video_side_px or 0),
+        ("face_image_processor", processor.face_image_processor, config.face_side_px or 0),
     ):
         crop, size = images.crop_size, images.size
         if (crop.height, crop.width) != (side, side):
@@ -406,7 +442,14 @@ def check_weights(folder: Path, config: NanoEmoXConfig, values: bool = True) -> 
     Raises:
         WeightsError: If there are far fewer weights than the model has, or they are of another type or not finite.
     """
-    expected = sum(math.prod(shape) for shape in parameter_shapes(skeleton_of(config)).values())
+    try:
+        skeleton = skeleton_of(config)
+    except Exception as error:  # the numbers of a kind that fit no model make transformers raise anything
+        reason = " ".join(str(error).split())[:200]
+        raise WeightsError(
+            f"{folder / 'config.json'}: no model can be built of it ({reason}); {AGAIN}"
+        ) from error
+    expected = sum(math.prod(shape) for shape in parameter_shapes(skeleton).values())
     with open_weights(folder) as weights:
         # Names and shapes are compared when the model is loaded; before that, it must not take more memory than it may.
         stored = sum(math.prod(tensor.shape) for tensor in weights.values())

@@ -86,7 +86,7 @@ def clip_shapes(config: NanoEmoXConfig) -> dict[str, tuple[int, int]]:
         "audio_fusion_features": (AUDIO_WINDOWS, len(config.audio_fusion_layers) * audio),
     }
     if config.face_tokens:
-        shapes["face_features"] = (FRAMES_PER_CLIP, config.face_feature_width)
+        shapes["face_features"] = (FRAMES_PER_CLIP, config.face_width)
     return shapes
 
 

@@ -106,7 +106,7 @@ class FaceAdapter(nn.Module):
 
     def __init__(self, config: NanoEmoXConfig) -> None:
         super().__init__()
-        width = config.face_feature_width
+        width = config.face_width
         self.query_tokens = nn.Parameter(torch.empty(config.face_tokens, width))
         self.attention = CrossAttention(width, config.face_heads, batch_first=True)
         self.projection = nn.Sequential(

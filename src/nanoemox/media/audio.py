@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nanoemox.files.errors import ArgumentError
+from nanoemox.files.short_repr import ShortRepr
 from nanoemox.media.clip import (
     AUDIO_WINDOW_S,
     SAMPLE_RATE_HZ,
@@ -26,15 +27,15 @@ from nanoemox.media.clip import (
     Compat,
     audio_window_starts,
 )
-from nanoemox.media.container import Source, decoded, go_to, last_packet_s
+from nanoemox.media.container import Source, track_end_s
 from nanoemox.media.downmix import Downmix
 from nanoemox.media.resample import grid_step, resample
+from nanoemox.media.timeline import GAP_S, SETTLED_S, AudioReader
 from nanoemox.media.untrusted import refuse
 
 DECODE_ALL_S = 120.0  # audio up to this long is decoded whole
 ENVELOPE_POINTS = 2000
 SILENCE = 1e-4  # peak, -80 dBFS: below the last bit of 14
-_MARGIN_S = 0.25  # decoded around a window, so that decoder and resampler have settled
 _BLOCK = 1 << 16  # samples resampled at once
 _RATES_HZ = (1_000, 768_000)
 _OVERSHOOT = 2.0  # decoded peaks up to here are clipped, as codecs overshoot
@@ -49,8 +50,8 @@ _CANCELLING = CodedWarning(
 _SILENT = CodedWarning("audio_silent", "the audio track is silent: nothing in it but zeros")
 
 
-@dataclass(frozen=True)
-class AudioWindows:
+@dataclass(frozen=True, repr=False)
+class AudioWindows(ShortRepr):
     """`windows` float32 [C, 32000] in [-1, 1]; `coverage`: the share of the audio that lies inside them.
 
     Under `compat="official"` what is louder than full scale stays so, as in the official code.
@@ -128,22 +129,27 @@ def _read(
     if not _RATES_HZ[0] <= source.sample_rate_hz <= _RATES_HZ[1]:
         expected = f"expected {_RATES_HZ[0]} to {_RATES_HZ[1]} Hz"
         refuse(source.path, f"has audio at {source.sample_rate_hz} Hz ({expected})", "export it again")
-    own_s = source.audio_s or source.duration_s
-    stated_s = None if own_s is None else max(0.0, min(own_s, hi) - lo)
-    if stated_s is None or stated_s <= DECODE_ALL_S:
-        limit_s = min(hi, lo + (2 * DECODE_ALL_S if stated_s is None else DECODE_ALL_S + 5.0))
-        with source.reading("audio") as (container, stream):
-            samples, ended = _decode(source, container, stream, lo, limit_s, lo > _MARGIN_S, compat, mix)
+    # Decode all of it where it is short: first as the file states it, then as its packets say.
+    stated_s = source.audio_end_s if lo == 0 and end_s is None and not source.estimated else None
+    for track_end in (
+        lambda: source.audio_end_s or source.duration_s,
+        lambda: track_end_s(source, "audio", lo),
+    ):
+        last_s = track_end()
+        if last_s is None or min(last_s, hi) - lo > DECODE_ALL_S:
+            continue
+        limit_s = min(hi, lo + DECODE_ALL_S + 5.0)
+        with AudioReader(source) as reader:
+            samples, ended = _decode(reader, lo, limit_s, compat, mix)
         if ended or limit_s == hi:
-            return _whole(
-                source, samples, windows, compat, source.audio_s if lo == 0 and end_s is None else None
-            )
-    return _windows(source, windows, compat, lo, min(hi, _end_s(source, lo, own_s)), mix)
+            return _whole(samples, windows, compat, stated_s)
+
+    # Only the windows of long audio, up to where it really ends.
+    last_s = track_end_s(source, "audio", lo)
+    return _windows(source, windows, compat, lo, min(hi, _end_s(source, lo, last_s)), mix)
 
 
-def _whole(
-    source: Source, samples: Samples, number: int, compat: Compat, stated_s: float | None
-) -> AudioWindows | None:
+def _whole(samples: Samples, number: int, compat: Compat, stated_s: float | None) -> AudioWindows | None:
     n = len(samples)
     if n == 0:
         return None
@@ -173,12 +179,10 @@ def _windows(
         return None
     starts = audio_window_starts(n, number, compat)
     decoded_windows = np.zeros((number, WINDOW), dtype=np.float32)
-    with source.reading("audio") as (container, stream):
+    with AudioReader(source) as reader:
         for row, start in zip(decoded_windows, starts, strict=True):
             at = lo + start / SAMPLE_RATE_HZ
-            samples, _ = _decode(
-                source, container, stream, at, at + AUDIO_WINDOW_S, at > _MARGIN_S, compat, mix
-            )
+            samples, _ = _decode(reader, at, at + AUDIO_WINDOW_S, compat, mix)
             row[: len(samples)] = samples[:WINDOW]
     flat, warnings = _in_range(decoded_windows.reshape(-1), compat)
     windows = flat.reshape(number, WINDOW)
@@ -193,69 +197,66 @@ def _windows(
     return AudioWindows(windows, times, n / SAMPLE_RATE_HZ, coverage(n, starts), points, tuple(warnings))
 
 
-def _end_s(source: Source, lo: float, stated_s: float | None) -> float:
-    """When the audio really ends: decoded from shortly before it should, or else found by reading on."""
-    end = lo if stated_s is None else last_packet_s(source, "audio", max(lo, stated_s - 3.0))
-    if end <= max(lo, (stated_s or 0.0) - 3.0):
-        end = last_packet_s(source, "audio", lo)
+def _end_s(source: Source, lo: float, packets_end_s: float) -> float:
+    """When the audio really ends, decoded from shortly before its last packet ends."""
     decoded_end = lo
-    with source.reading("audio") as (container, stream):
-        go_to(container, stream, source, max(lo, end - 1.0))
-        for at_s, mono, rate_hz in _mono(source, container, stream, Downmix()):
-            decoded_end = at_s + len(mono) / rate_hz
+    with AudioReader(source) as reader:
+        for at_s, frame in reader.frames_from(max(lo, packets_end_s - 1.0)):
+            decoded_end = at_s + frame.samples / frame.sample_rate
     return decoded_end
 
 
-def _decode(
-    source: Source,
-    container: Any,
-    stream: Any,
-    lo: float,
-    hi: float,
-    seek: bool,
-    compat: Compat,
-    mix: Downmix,
-) -> tuple[Samples, bool]:
-    """Mono 16 kHz samples of [lo, hi), and whether the audio ended before `hi`."""
+def _decode(reader: AudioReader, lo: float, hi: float, compat: Compat, mix: Downmix) -> tuple[Samples, bool]:
+    """Mono 16 kHz samples of [lo, hi) with silence where there is none, and whether the audio ended before `hi`."""
     blocks: list[Samples] = []
-    first_s: float | None = None
+    first_s: float | None = None  # when the samples in `blocks` begin
+    position_s = lo
     ended = True
-    if seek:  # not to the beginning, where a seek would lose what the encoder says to skip
-        go_to(container, stream, source, max(0.0, lo - _MARGIN_S))
     resampler = _OfficialResampler() if compat else _Resampler()
-    for at_s, mono, rate_hz in _mono(source, container, stream, mix):
-        if at_s + len(mono) / rate_hz < lo - _MARGIN_S:
+    for at_s, mono, rate_hz in _mono(reader, lo, mix):
+        if at_s + len(mono) / rate_hz < lo - SETTLED_S:
             continue
-        if first_s is None:
+        ended = at_s < hi + SETTLED_S
+        if first_s is None and ended:
             if compat and lo > 0:  # on to where samples of both rates coincide
                 ahead = -round(at_s * rate_hz) % grid_step(rate_hz, SAMPLE_RATE_HZ)
                 mono, at_s = mono[ahead:], at_s + ahead / rate_hz
                 if not len(mono):
                     continue
-            first_s = at_s
-        if at_s >= hi + _MARGIN_S:
-            ended = False
+            first_s = position_s = at_s
+        elif first_s is None:
+            first_s = position_s = lo  # nothing but silence before audio that follows later
+        if at_s - position_s > GAP_S:
+            gap_s = min(at_s, hi + SETTLED_S) - position_s
+            blocks += resampler.push(np.zeros(round(gap_s * rate_hz), dtype=np.float32), rate_hz)
+            position_s = at_s
+        if not ended:
             break
+        if position_s - at_s > GAP_S:  # what overlaps was heard already
+            mono = mono[round((position_s - at_s) * rate_hz) :]
         blocks += resampler.push(mono, rate_hz)
+        position_s += len(mono) / rate_hz
     blocks += resampler.flush()
     samples = np.concatenate(blocks) if blocks else np.zeros(0, dtype=np.float32)
-    if first_s is not None and (lo > 0 or hi < math.inf):
+    if first_s is None:
+        return samples, ended
+    if first_s - lo > GAP_S:  # it begins late
+        silence = np.zeros(round((min(first_s, hi) - lo) * SAMPLE_RATE_HZ), dtype=np.float32)
+        samples, first_s = np.concatenate([silence, samples]), lo
+    if lo > 0 or hi < math.inf:
         begin = max(0, round((lo - first_s) * SAMPLE_RATE_HZ)) if lo > 0 else 0
         end = len(samples) if hi == math.inf else max(0, round((hi - first_s) * SAMPLE_RATE_HZ))
         samples = samples[begin:end]
     return samples, ended
 
 
-def _mono(source: Source, container: Any, stream: Any, mix: Downmix) -> Iterator[tuple[float, Samples, int]]:
+def _mono(reader: AudioReader, from_s: float, mix: Downmix) -> Iterator[tuple[float, Samples, int]]:
     """Decoded frames as (time, mono samples at the file's own rate, that rate)."""
-    following_s = 0.0
-    for frame in decoded(container, stream):
-        at_s = following_s if frame.pts is None else float(frame.pts * frame.time_base) - source.start_s
+    for at_s, frame in reader.frames_from(from_s):
         mono = mix.mono(frame)
-        following_s = at_s + len(mono) / frame.sample_rate
         if not np.isfinite(mono).all():
             refuse(
-                source.path,
+                reader.source.path,
                 f"has samples that are not numbers (NaN or infinite) near {at_s:.2f} s (expected [-1, 1])",
                 "export the audio again",
             )

@@ -10,19 +10,22 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, NoReturn, cast
+from typing import Any, Literal, NoReturn, cast
 
 import av
 from av.container import InputContainer
 from av.stream import Disposition
 
+from nanoemox.files.errors import NanoEmoXError
 from nanoemox.media import old_pyav
+from nanoemox.media.limits import STALL_BYTES, Meter, MeteredContainer, MeteredFile
 from nanoemox.media.untrusted import (
     HEAD_BYTES,
     MediaError,
@@ -51,19 +54,27 @@ _CLOSED_FORMATS = {
     ),
     *("alsa", "oss", "jack", "pulse", "sndio", "fbdev", "kmsgrab", "x11grab", "video4linux2,v4l2", "data"),
 }
+# Formats that say in the file itself when each packet is shown. Others count bytes or packets.
+_STAMPED_FORMATS = {
+    *("mov,mp4,m4a,3gp,3g2,mj2", "matroska,webm", "mpegts", "mpeg", "flv", "live_flv", "asf", "asf_o", "ogg"),
+    *("nut", "mxf", "rm", "wtv", "ty", "gxf", "ivf"),
+}
+_EDITED_FORMATS = {"mov,mp4,m4a,3gp,3g2,mj2"}
+_SOUGHT_FORMATS = _STAMPED_FORMATS | {"avi"}
 _PICTURE_FORMATS = {"gif", "apng", "ico", "jpegxl_anim", "webp"}
+READ_THROUGH_BYTES = 64_000_000  # files up to here are read to their end to know where that is
 _PICTURE_BRANDS = {  # pictures in an MP4 box; some are films with a still for their cover
     *("avif", "avis", "mif1", "mif2", "msf1", "miaf"),
     *("heic", "heix", "heim", "heis", "hevc", "hevx", "hevm", "hevs", "avci", "avcs"),
 }
+_MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"skip", b"free")
+_SEARCHED_FORMATS = (
+    0x0100 | 0x0080
+)  # AVFMT_GENERIC_INDEX and _NOTIMESTAMPS: FFmpeg looks for the ends of packets
+_WAVE_ZEROS = 2_000_000  # behind the samples, where FFmpeg takes every eighth zero for a piece of no length
+_BYTES_PER_PIXEL = 8  # of a picture that is not compressed, at most
+LONGEST_S = 366 * 86_400.0  # longer than this is no recording but a fault
 _WHOLE_FORMATS = {"gif", "apng"}  # each picture changes the one before, whatever the index says
-
-
-class _Unnamed:
-    """What FFmpeg sees of a file: bytes, and no name to guess or follow anything by."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self.read, self.seek, self.tell = file.read, file.seek, file.tell
 
 
 def _open_nothing_else(url: str, flags: int, options: dict[str, str]) -> NoReturn:
@@ -96,19 +107,25 @@ class Source:
     has_audio: bool
     start_s: float  # the file's clock at its beginning
     duration_s: float | None  # as the container states it; often missing, sometimes wrong
-    frames: int = 0  # as the container states it; 0: it does not
+    estimated: bool = False  # the length was guessed from a rate of bytes, and may be far off
+    stamps: Literal["presentation", "decoding", "none"] = "presentation"  # what they tell (see timeline.py)
+    stamped_audio: bool = True  # gaps in its times are gaps in the audio
+    seekable: bool = True  # False: only reading from the beginning finds the right place
+    keys_to_settle: int = 1  # key frames to read after a seek until the times are right
+    frames: int = 0  # shown ones, as the container states it; 0: it does not
     pixels: int = 0  # of one frame
     frame_rate_hz: float = 25.0
     pixel_aspect: float = 1.0  # width of a pixel over its height
-    audio_s: float | None = None
+    audio_end_s: float | None = None  # as the container states it
     sample_rate_hz: int = 0
-    seekable: bool = True  # False: only decoding from the beginning gives the right pictures
     webp_times_s: tuple[float, ...] = ()  # of an animated WebP: when each picture begins, and the end
+    implausible: str = ""  # a stated length that is not believed
+    meter: Meter = field(default_factory=Meter)  # what reading the file has cost so far
 
     @contextmanager
     def reading(self, kind: str) -> Iterator[tuple[InputContainer, Any]]:
         """A fresh container and its "video" or "audio" stream, all others skipped."""
-        with opened(self.path) as container:
+        with opened(self.path, self.meter) as container:
             chosen = video_stream(container) if kind == "video" else audio_stream(container)
             for stream in container.streams:
                 if stream is not chosen:
@@ -118,14 +135,23 @@ class Source:
     @cached_property
     def stated(self) -> str:
         """The stated length for a message."""
-        return "an unknown length" if self.duration_s is None else f"{self.duration_s:.2f} s"
+        if self.duration_s is None:
+            return "an unknown length"
+        return f"{self.duration_s:.2f} s" + (" (an estimate)" if self.estimated else "")
+
+    @cached_property
+    def end_s(self) -> float:
+        """When the last packet of any track ends: read, not believed."""
+        kinds = ("video",) * self.has_video + ("audio",) * self.has_audio
+        return max(track_end_s(self, kind) for kind in kinds)
 
 
 def inspect(path: Path) -> Source:
     """Open `path` once and say what is in it; raise `MediaError` where that is nothing."""
     if os.fspath(path) in ("", "."):
         refuse(path, "is not a file (no name was given)", "name a media file")
-    with opened(path) as container:
+    meter = Meter()
+    with opened(path, meter) as container:
         video, audio = video_stream(container), audio_stream(container)
         name, brand = container.format.name, container.metadata.get("major_brand")
         picture = name.endswith("_pipe") or name in _PICTURE_FORMATS or brand in _PICTURE_BRANDS
@@ -143,24 +169,90 @@ def inspect(path: Path) -> Source:
         audio_context = None if audio is None else audio.codec_context
         if video_context is not None:
             check_size(path, video_context.width, video_context.height, moving=not picture)
+        start_s = (container.start_time or 0) / av.time_base
         duration = container.duration
+        duration_s = webp[-1] if webp else duration / av.time_base if duration and duration > 0 else None
+        if duration_s is not None and name == "matroska,webm" and 0 < start_s < duration_s:
+            duration_s -= start_s  # Matroska counts from 0, wherever its first stamp lies
+        audio_end_s = _stated_end_s(audio, start_s)
+        if name in _EDITED_FORMATS:  # the index knows what the edit lists leave out, the header does not
+            ends = [_index_end_s(stream, start_s) for stream in (video, audio) if stream is not None]
+            audio_end_s = ends[-1] if audio is not None and ends[-1] is not None else audio_end_s
+            duration_s = max(end for end in ends if end is not None) if None not in ends else duration_s
+        # A length that no recording has is not believed; then what can be decoded tells.
+        implausible = ""
+        if max(duration_s or 0.0, audio_end_s or 0.0) > LONGEST_S:
+            implausible = f"{max(duration_s or 0.0, audio_end_s or 0.0) / LONGEST_S:,.0f} years"
+        duration_s, audio_end_s = _plausible_s(duration_s), _plausible_s(audio_end_s)
+        stamps: Literal["presentation", "decoding", "none"] = "presentation"
+        if name == "avi":
+            stamps = "decoding"
+        elif video is not None and video.start_time is None and name not in _WHOLE_FORMATS:
+            stamps = "none"
         return Source(
             path=path,
             size=container.size,
             picture=picture,
             has_video=video is not None,
             has_audio=audio is not None,
-            start_s=(container.start_time or 0) / av.time_base,
-            duration_s=webp[-1] if webp else duration / av.time_base if duration and duration > 0 else None,
-            frames=0 if video is None else video.frames,
+            start_s=start_s,
+            duration_s=duration_s,
+            estimated=name not in _SOUGHT_FORMATS and _is_estimate(container, duration_s),
+            stamps=stamps,
+            stamped_audio=name in _STAMPED_FORMATS,
+            seekable=name in _SOUGHT_FORMATS and stamps != "none",
+            # A program stream stamps some frames only, and FFmpeg guesses the others from those before them.
+            keys_to_settle=2 if name == "mpeg" else 1,
+            frames=0 if video is None else _frames_shown(video),
             pixels=0 if video_context is None else video_context.width * video_context.height,
             frame_rate_hz=_frame_rate_hz(video),
             pixel_aspect=float(getattr(video, "sample_aspect_ratio", None) or 1),
-            audio_s=float(audio.duration * audio.time_base) if audio is not None and audio.duration else None,
+            audio_end_s=audio_end_s,
             sample_rate_hz=0 if audio_context is None else audio_context.sample_rate,
-            seekable=name not in _WHOLE_FORMATS,
             webp_times_s=webp,
+            implausible=implausible,
+            meter=meter,
         )
+
+
+def _is_estimate(container: InputContainer, duration_s: float | None) -> bool:
+    """Whether a length is no more than the size of the file over a rate of bits that the header claims."""
+    rates = [getattr(stream.codec_context, "bit_rate", None) for stream in container.streams]
+    if duration_s is None or not rates or not all(rates):
+        return duration_s is not None and container.format.name in ("aac", "mp3")
+    guess_s = 8 * container.size / sum(rate for rate in rates if rate)
+    return container.format.name == "aac" or abs(guess_s - duration_s) <= 0.02 * duration_s + 0.1
+
+
+def _frames_shown(video: Any) -> int:
+    """How many frames the index says are shown: an edit list leaves out some, and AVI counts dropped ones."""
+    entries, name = old_pyav.index_entries(video), video.container.format.name
+    if not video.frames or not entries:
+        return int(video.frames)
+    if name in _EDITED_FORMATS or (name == "avi" and entries[-1].timestamp >= 0.98 * video.frames - 1):
+        return sum(not entry.is_discard for entry in entries)
+    return int(video.frames)
+
+
+def _index_end_s(stream: Any, start_s: float) -> float | None:
+    """When the last packet that the index shows ends, in seconds from the beginning of the file; None: no index."""
+    entries = old_pyav.index_entries(stream)
+    if not stream.frames or not entries:
+        return None
+    shown = [entry.timestamp for entry in entries if not entry.is_discard]
+    if not shown:
+        return None
+    last = max(shown)
+    step = last - max((stamp for stamp in shown if stamp < last), default=last)
+    return float((last + step) * stream.time_base) - start_s
+
+
+def _stated_end_s(stream: Any, start_s: float) -> float | None:
+    """When a track ends according to the file, in seconds from the beginning of the file."""
+    if stream is None or not stream.duration or stream.duration < 0:
+        return None
+    begin = (stream.start_time or 0) * stream.time_base if stream.start_time is not None else start_s
+    return float(begin + stream.duration * stream.time_base) - start_s
 
 
 def _moves(container: InputContainer, video: Any) -> bool:
@@ -168,6 +260,10 @@ def _moves(container: InputContainer, video: Any) -> bool:
     if container.format.name in _WHOLE_FORMATS:
         return sum(1 for _ in islice((p for p in packets(container, video) if p.size), 2)) > 1
     return not container.format.name.endswith("_pipe") and video.frames > 1
+
+
+def _plausible_s(length_s: float | None) -> float | None:
+    return None if length_s is None or length_s > LONGEST_S else length_s
 
 
 def _frame_rate_hz(video: Any) -> float:
@@ -217,8 +313,8 @@ def go_to(container: InputContainer, stream: Any, source: Source, at_s: float) -
         return
 
 
-def last_packet_s(source: Source, kind: str, from_s: float) -> float:
-    """When the last packet of a stream ends; nothing is decoded.
+def track_end_s(source: Source, kind: str, from_s: float = 0.0) -> float:
+    """When the last packet of a track ends; nothing is decoded.
 
     Args:
         source: the file.
@@ -228,15 +324,33 @@ def last_packet_s(source: Source, kind: str, from_s: float) -> float:
     Returns:
         Seconds from the beginning of the file; `from_s` if there is no such packet.
     """
-    end = from_s
+    if source.size > READ_THROUGH_BYTES and source.seekable and source.duration_s is not None:
+        near_s = max(from_s, source.duration_s - 10.0)
+        end_s = _last_packet_s(source, kind, near_s)
+        if end_s > near_s:
+            return end_s
+    return _last_packet_s(source, kind, from_s if source.size > READ_THROUGH_BYTES else 0.0, from_s)
+
+
+def _last_packet_s(source: Source, kind: str, sought_s: float, from_s: float | None = None) -> float:
+    end_s = sought_s if from_s is None else from_s
     with source.reading(kind) as (container, stream):
-        if from_s > 0:
-            go_to(container, stream, source, from_s)
+        if sought_s > 0:
+            go_to(container, stream, source, sought_s)
+        following_s = 0.0
         for packet in packets(container, stream):
-            if packet.size and packet.pts is not None:
-                until = packet.pts + (packet.duration or 0)
-                end = max(end, float(until * packet.time_base) - source.start_s)
-    return end
+            if not packet.size or packet.is_discard:
+                continue
+            if kind == "video" and source.stamps == "none":
+                following_s += 1 / source.frame_rate_hz
+            else:
+                stamp = packet.dts if packet.pts is None or source.stamps == "decoding" else packet.pts
+                if stamp is not None:
+                    following_s = float(stamp * packet.time_base) - source.start_s
+                length_s = float(packet.duration * packet.time_base) if packet.duration else 0.0
+                following_s += length_s or (1 / source.frame_rate_hz if kind == "video" else 0.0)
+            end_s = max(end_s, following_s)
+    return end_s
 
 
 def packets(container: InputContainer, stream: Any) -> Iterator[Any]:
@@ -251,9 +365,11 @@ def packets(container: InputContainer, stream: Any) -> Iterator[Any]:
             coming = container.demux(stream)
 
 
-def decoded(container: InputContainer, stream: Any) -> Iterator[Any]:
-    """Frames of a stream from where the container stands; damaged packets are left out."""
-    for packet in packets(container, stream):
+def decoded_packets(coming: Iterator[Any]) -> Iterator[Any]:
+    """Frames of packets; damaged packets are left out, and empty ones, which would end the decoding."""
+    for packet in coming:
+        if not packet.size and packet.dts is not None:
+            continue
         try:
             yield from packet.decode()
         except av.FFmpegError:
@@ -261,16 +377,33 @@ def decoded(container: InputContainer, stream: Any) -> Iterator[Any]:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[InputContainer]:
-    """The container in the file at `path`, with every failure raised as a `MediaError`."""
+def opened(path: Path, meter: Meter) -> Iterator[InputContainer]:
+    """The container in the file at `path`, with every failure raised as a `MediaError`.
+
+    Args:
+        path: the file.
+        meter: how much of it was read already; reading ends where its limits are.
+
+    Yields:
+        The container.
+
+    Raises:
+        MediaError: where the file cannot be read.
+    """
     with open_file(path) as file:
         head = file.read(HEAD_BYTES)
         refuse_pointers(path, head)
-        check_size(path, *declared_size(head, file))
+        size = declared_size(head, file)
+        check_size(path, *size)
         file.seek(0)
+        meter.progress()
+        meter.stall_bytes = STALL_BYTES + _BYTES_PER_PIXEL * size[0] * size[1]
+        meter.zero_bytes = _WAVE_ZEROS if head[8:12] == b"WAVE" else STALL_BYTES
+        if head[4:8] in _MP4_BOXES:
+            meter.stall_bytes = sys.maxsize  # it knows the length of everything
         try:
             container = av.open(
-                _Unnamed(file),
+                MeteredFile(path, file, meter),
                 io_open=_open_nothing_else,
                 options=old_pyav.PROBING,
                 container_options={
@@ -281,10 +414,15 @@ def opened(path: Path) -> Iterator[InputContainer]:
                 metadata_errors="replace",
                 buffer_size=1 << 16,
             )
+        except MediaError:
+            raise
         except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
-            _refuse_container(path, head, error)
+            _refuse_container(path, head, error, meter)
         with container, _media_errors(path):
-            yield cast(InputContainer, container)
+            if not container.format.flags & _SEARCHED_FORMATS:
+                meter.stall_bytes = sys.maxsize
+            meter.zero_bytes = STALL_BYTES
+            yield cast(InputContainer, MeteredContainer(container, meter))
 
 
 @contextmanager
@@ -292,7 +430,7 @@ def _media_errors(path: Path) -> Iterator[None]:
     """Raise whatever FFmpeg or PyAV fails with over this file as a `MediaError`."""
     try:
         yield
-    except MediaError:
+    except NanoEmoXError:
         raise
     except MemoryError:
         refuse(path, "needs more memory than there is", "scale it down or cut it")
@@ -300,12 +438,14 @@ def _media_errors(path: Path) -> Iterator[None]:
         refuse(path, f"cannot be read ({_reason(error)})", "copy or export it again")
 
 
-def _refuse_container(path: Path, head: bytes, error: Exception) -> NoReturn:
+def _refuse_container(path: Path, head: bytes, error: Exception, meter: Meter) -> NoReturn:
     if isinstance(error, PermissionError):
         refuse(path, "refers to other files, which are never followed", "give one file that holds everything")
     if isinstance(error, MemoryError):
         refuse(path, "needs more memory than there is to be opened", "scale it down or cut it")
-    if head[4:8] in (b"ftyp", b"mdat", b"wide", b"skip", b"free"):
+    if meter.stopped:
+        refuse(path, f"cannot be opened within the limits ({meter.stopped})", "copy or export it again")
+    if head[4:8] in _MP4_BOXES:
         refuse(
             path,
             "is an MP4 or MOV file without a usable index (cut off, or its recording was interrupted)",

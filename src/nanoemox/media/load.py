@@ -8,6 +8,7 @@ modality is stated, never made up. Letters: T frames, H, W pixels, C audio windo
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Sequence
@@ -26,8 +27,10 @@ from nanoemox.media.clip import (
     CodedWarning,
     frame_indices,
 )
-from nanoemox.media.container import Source, inspect
+from nanoemox.media.container import Source, inspect, track_end_s
 from nanoemox.media.endings import PICTURE_ENDINGS
+from nanoemox.media.frame_names import are_frame_numbers
+from nanoemox.media.timeline import frame_times
 from nanoemox.media.untrusted import refuse, shown
 from nanoemox.media.video import VideoFrames, read_folder, read_frames
 
@@ -68,6 +71,7 @@ def load_clip(
     check_compat(compat)
     path = Path(path)
     if _is_folder(path):
+        _check_is_video(path)
         return load_frames_dir(
             path,
             start_s=start_s,
@@ -82,8 +86,6 @@ def load_clip(
     _check_cut(path, start_s, end_s)
     source = inspect(path)
     cut = (None, None) if source.picture else (start_s, end_s)
-    if cut[0] is not None and source.duration_s is not None and cut[0] >= source.duration_s:
-        refuse(path, f"ends at {source.stated}, before start_s = {cut[0]:g}", "choose an earlier start")
 
     # Decode the frames and the audio.
     video = read_frames(source, frames, *cut) if source.has_video else None
@@ -97,25 +99,37 @@ def load_clip(
     else:
         no_audio = "a picture has no audio" if source.picture else "the file has no audio track"
 
-    # Say why a modality is absent; refuse a file in which nothing can be decoded.
+    # Say why a modality is absent, which is no fault where its track does not reach into the cut. Refuse a file in
+    # which nothing can be decoded.
     no_video = "the file has audio only"
     if source.has_video:
         no_video = "the file's video track holds no frame that can be decoded"
-        if video is None and track is None:
-            _refuse_nothing(source, cut)
-        if video is None:
-            warnings.append(CodedWarning("video_unreadable", no_video))
-    elif track is None:
+    if video is None and track is None:
         _refuse_nothing(source, cut)
+    if source.has_video and video is None:
+        if _reaches_into(source, "video", cut):
+            warnings.append(CodedWarning("video_unreadable", no_video))
+        else:
+            no_video = f"the file has no video{_between(cut)}"
     if source.has_audio and audio is None and track is None:
-        warnings.append(CodedWarning("audio_unreadable", no_audio))
+        if _reaches_into(source, "audio", cut):
+            warnings.append(CodedWarning("audio_unreadable", no_audio))
+        else:
+            no_audio = f"the file has no audio{_between(cut)}"
 
     # Build the clip, and warn where much of the stated length is missing.
+    if source.implausible:
+        long = f"the file states a length of {source.implausible}, which is not believed; what can be decoded counts"
+        warnings.append(CodedWarning("duration_implausible", long))
+    if source.meter.stopped:
+        part = f"reading the file was stopped: {source.meter.stopped}; what was decoded until then counts"
+        warnings.append(CodedWarning("reading_stopped", part))
     clip = _clip(path, video, track, no_video, no_audio, warnings)
     whole = cut == (None, None) and audio is None and not source.picture
     if (
         whole
         and not clip.warnings
+        and not source.estimated
         and (source.duration_s or 0) - clip.duration_s > max(1.0, 0.05 * clip.duration_s)
     ):
         cut_off = f"the file is cut off: {clip.duration_s:.2f} s of {source.stated} can be read"
@@ -225,6 +239,22 @@ def _clip(
     )
 
 
+def _check_is_video(path: Path) -> None:
+    """Refuse a folder of photos: as the frames of one video they would get one answer, which is about none of them."""
+    try:
+        names = [each.name for each in os.scandir(path) if Path(each.name).suffix.lower() in PICTURE_ENDINGS]
+    except OSError:
+        return  # reading it will say what is wrong
+    if names and not are_frame_numbers(names):
+        shown = ", ".join(sorted(names, key=_natural)[:2])
+        refuse(
+            path,
+            f"is a folder with {len(names)} images, and their names ({shown} …) are no numbers of frames; "
+            "expected one clip",
+            "name one image, or read them as the frames of one video with --as-video (in Python, load_frames_dir)",
+        )
+
+
 def _other_audio(
     path: Path, number: int, compat: Literal["official"] | None, start_s: float | None, end_s: float | None
 ) -> AudioWindows:
@@ -238,17 +268,39 @@ def _other_audio(
     return track
 
 
+def _reaches_into(source: Source, kind: str, cut: tuple[float | None, float | None]) -> bool:
+    """Whether the packets of a track lie in the cut, so that something should have come out."""
+    lo, hi = cut[0] or 0.0, math.inf if cut[1] is None else cut[1]
+    if cut == (None, None):
+        return True
+    if kind == "audio":
+        return track_end_s(source, kind) > lo
+    times = frame_times(source, lo, hi)
+    return times is None or bool(times)
+
+
+def _between(cut: tuple[float | None, float | None]) -> str:
+    """The cut in words; nothing for a whole file."""
+    if cut == (None, None):
+        return ""
+    return f" between {cut[0] or 0:g} s and " + ("its end" if cut[1] is None else f"{cut[1]:g} s")
+
+
 def _refuse_nothing(source: Source, cut: tuple[float | None, float | None]) -> None:
-    where = (
-        ""
-        if cut == (None, None)
-        else f" between {cut[0] or 0:g} s and " + ("its end" if cut[1] is None else f"{cut[1]:g} s")
-    )
+    if source.meter.stopped:
+        refuse(
+            source.path,
+            f"holds nothing that can be decoded{_between(cut)} within the limits ({source.meter.stopped})",
+            "copy or export it again",
+        )
+    if cut[0] is not None and cut[0] >= source.end_s:
+        end = f"ends at {source.end_s:.2f} s, before start_s = {cut[0]:g}"
+        refuse(source.path, end, "choose an earlier start")
     seen = "picture" if source.picture else "frame"
     kinds = " or ".join(k for k, has in ((seen, source.has_video), ("audio", source.has_audio)) if has)
     refuse(
         source.path,
-        f"holds no {kinds} that can be decoded{where} (damaged, cut off, or its data lies in another file)",
+        f"holds no {kinds} that can be decoded{_between(cut)} (damaged, cut off, or its data lies in another file)",
         "copy or export it again",
     )
 

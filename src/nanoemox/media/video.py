@@ -12,7 +12,7 @@ import math
 import struct
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
@@ -22,12 +22,21 @@ import numpy as np
 from av.sidedata.sidedata import Type as SideDataType
 from numpy.typing import NDArray
 
+from nanoemox.files.short_repr import ShortRepr
 from nanoemox.media import old_pyav
 from nanoemox.media.clip import CodedWarning, frame_indices
-from nanoemox.media.container import Source, decoded, go_to, last_packet_s, packets
+from nanoemox.media.container import Source, go_to, packets, track_end_s
 from nanoemox.media.stills import read_tiles
 from nanoemox.media.tiles import grid_of
-from nanoemox.media.untrusted import MAX_PIXELS, open_file, refuse
+from nanoemox.media.timeline import (
+    EPSILON_S,
+    SHOWN_S,
+    FrameReader,
+    first_shown,
+    frame_times,
+    packet_clock,
+)
+from nanoemox.media.untrusted import open_file, refuse
 from nanoemox.media.webp import webp_pictures, webp_times_s
 
 LONGEST_SIDE_PX = 1280  # frames are kept at their own size up to this
@@ -35,21 +44,19 @@ DECODE_THROUGH_FRAMES = 1000  # up to here a video is decoded from end to end (4
 DECODE_THROUGH_PIXELS = 2_100_000_000  # and up to here: as many frames at 1080p, fewer of larger ones
 COUNT_BYTES = 64_000_000  # files up to here have their frames counted where the container does not tell
 FRAMES_PER_SEEK = 3000  # how far to decode towards a target when key frames lie far apart
-_THREADED_PIXELS = 800_000  # above this, more threads than one pay
-_EARLIER_S = (0.0, 2.0, 10.0, 60.0)  # how far to step back when a seek lands behind its target
-_EPSILON_S = 1e-6
-_REORDER_S = 5.0  # packets are not further out of order
+_NEAR_S = 1.0  # what is no further ahead is found by decoding on
+_ROUNDING_S = 0.001  # of the times in many files
 _TILE = 1 << 19  # AV_DISPOSITION_DEPENDENT, which PyAV has no name for
 _SIDE_DATA_KINDS = 48  # more than FFmpeg has
 
 
-@dataclass(frozen=True)
-class VideoFrames:
+@dataclass(frozen=True, repr=False)
+class VideoFrames(ShortRepr):
     """`frames` uint8 [T, H, W, 3], the time of each, the length of what they were taken from."""
 
     frames: NDArray[np.uint8]
     times_s: tuple[float, ...]
-    length_s: float
+    length_s: float  # from the beginning of the file, or of the cut, to the end of the last frame
     warnings: tuple[CodedWarning, ...] = ()
 
 
@@ -70,16 +77,25 @@ def read_frames(source: Source, n: int, start_s: float | None, end_s: float | No
     if source.webp_times_s:
         return _webp(source, n, start_s or 0.0, math.inf if end_s is None else end_s)
     lo, hi = -math.inf if start_s is None else start_s, math.inf if end_s is None else end_s
+    whole = start_s is None and end_s is None
     through = min(DECODE_THROUGH_FRAMES, DECODE_THROUGH_PIXELS // max(source.pixels, 1))
-    vlen, times = source.frames if start_s is None and end_s is None else 0, None
-    if not vlen:
-        length_s = 0.0 if source.duration_s is None else min(hi, source.duration_s) - max(lo, 0.0)
-        if length_s * source.frame_rate_hz <= through or source.size <= COUNT_BYTES:
-            times = _packet_times(source, lo, hi)
-            vlen = len(times)
-            if not vlen:
-                return None
-    if 0 < vlen <= through:
+
+    # How many frames there are: by the index, or by the packets where that is no long read.
+    vlen, times = source.frames if whole else 0, None
+    share = (
+        1.0 if source.duration_s is None else (min(hi, source.duration_s) - max(lo, 0.0)) / source.duration_s
+    )
+    frames = through if source.duration_s is None else share * source.duration_s * source.frame_rate_hz
+    few = not vlen and (frames <= through or share * source.size <= COUNT_BYTES)
+    if few or (vlen > through and source.size <= COUNT_BYTES) or not source.seekable:
+        times = frame_times(source, lo, hi)
+        if times is None:  # the stamps fall back, so the frames are counted
+            source = replace(source, stamps="none", seekable=False, frames=0)
+            times = frame_times(source, lo, hi) or []
+        vlen = vlen if 0 < vlen <= through else len(times)
+        if not vlen:
+            return None
+    if 0 < vlen <= through or not source.seekable:
         return _decode_through(source, n, lo, hi, vlen)
     return _seek_through(source, n, lo, hi, times)
 
@@ -93,18 +109,18 @@ def _still(source: Source, n: int) -> VideoFrames | None:
     with open_file(source.path) as file:
         grid = grid_of(source.path, file)
     if grid is not None:
-        whole = read_tiles(source.path, grid)
+        whole = read_tiles(source.path, grid, source.meter)
     elif webp_times_s(source.path):
         whole = next(iter(webp_pictures(source.path, [0])), None)
     if whole is not None:
         picture = _shown(av.VideoFrame.from_ndarray(whole, format="rgb24"), source)
         return VideoFrames(np.repeat(picture[None], n, axis=0), (0.0,) * n, 0.0)
-    with source.reading("video") as (container, stream):
-        if stream.disposition & _TILE:
+    with FrameReader(source) as reader:
+        if reader.stream.disposition & _TILE:
             refuse(
                 source.path, "is a picture in tiles, whose order cannot be read", "convert it to JPEG or PNG"
             )
-        for frame in _frames(container, stream):
+        for _, frame in reader.frames_from(0.0):
             picture = _shown(frame, source)
             return VideoFrames(np.repeat(picture[None], n, axis=0), (0.0,) * n, 0.0)
     return None
@@ -113,9 +129,9 @@ def _still(source: Source, n: int) -> VideoFrames | None:
 def _webp(source: Source, n: int, lo: float, hi: float) -> VideoFrames | None:
     """The frames of an animated WebP that are on the screen in [lo, hi)."""
     times = source.webp_times_s
-    first = max(bisect_right(times, lo + _EPSILON_S) - 1, 0)
-    last = min(bisect_left(times, hi - _EPSILON_S), len(times) - 1)
-    if first >= last:
+    first = first_shown(list(times[:-1]), lo, hi)
+    last = min(bisect_left(times, hi - EPSILON_S), len(times) - 1)
+    if first >= last or lo >= times[-1]:
         return None
     indices = [first + i for i in frame_indices(last - first, n)]
     pictures = webp_pictures(source.path, indices)
@@ -129,25 +145,8 @@ def _webp(source: Source, n: int, lo: float, hi: float) -> VideoFrames | None:
         warnings.append(CodedWarning("video_damaged", damage))
         indices = indices[: len(shown)] + [indices[len(shown) - 1]] * (n - len(shown))
         shown += [shown[-1]] * (n - len(shown))
-    frame_times = tuple(round(times[i], 6) for i in indices)
-    return VideoFrames(_stack(shown), frame_times, times[last] - times[first], tuple(warnings))
-
-
-def _frames(container: Any, stream: Any) -> Iterator[Any]:
-    """Decoded frames from where the container stands, on as many threads as pay."""
-    context = stream.codec_context
-    if context is None:
-        return  # no decoder for it
-    if not context.is_open:
-        large = context.width * context.height > _THREADED_PIXELS
-        context.thread_type = "AUTO" if large else "NONE"
-        context.thread_count = 4 if large else 1
-        context.options = {"max_pixels": str(MAX_PIXELS)}
-    yield from decoded(container, stream)
-
-
-def _time_s(frame: Any, source: Source, fallback_s: float) -> float:
-    return fallback_s if frame.pts is None else float(frame.pts * frame.time_base) - source.start_s
+    shown_at_s = tuple(round(max(times[i], lo), 6) for i in indices)
+    return VideoFrames(_stack(shown), shown_at_s, min(times[last], hi) - lo, tuple(warnings))
 
 
 def _shown(frame: Any, source: Source) -> NDArray[np.uint8]:
@@ -211,45 +210,18 @@ def _stack(frames: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
 # ---------------------------------------------------------------- short: decode through
 
 
-def _packet_times(source: Source, lo: float, hi: float) -> list[float]:
-    """The times of the frames in [lo, hi), in order, read without decoding."""
-    times: list[float] = []
-    with source.reading("video") as (container, stream):
-        if lo > 0:
-            go_to(container, stream, source, lo)
-        at = max(lo, 0.0)
-        for packet in packets(container, stream):
-            pts = packet.pts if packet.pts is not None else packet.dts
-            at += 1 / source.frame_rate_hz
-            if pts is not None:
-                at = float(pts * packet.time_base) - source.start_s
-            if packet.size and lo - _EPSILON_S <= at < hi - _EPSILON_S:
-                times.append(at)
-            if at > hi + _REORDER_S:
-                break
-    return sorted(times)
-
-
 def _decode_through(source: Source, n: int, lo: float, hi: float, expected: int) -> VideoFrames | None:
     """Decode all of [lo, hi), keeping the frames wanted if there are `expected`; again if there are not."""
-    stated, rate = expected, source.frame_rate_hz
+    stated = expected
     for _ in range(3):
         wanted = set(frame_indices(max(expected, 1), n))
         kept: dict[int, tuple[float, NDArray[np.uint8]]] = {}
-        count, first, last = 0, 0.0, 0.0
-        with source.reading("video") as (container, stream):
-            if lo > 0:
-                go_to(container, stream, source, lo)
-            for frame in _frames(container, stream):
-                at = _time_s(frame, source, max(lo, 0.0) + count / rate)
-                if at < lo - _EPSILON_S:
-                    continue
-                if at >= hi - _EPSILON_S:
-                    break
-                first, last = (at if count == 0 else first), at
+        count, end_s = 0, 0.0
+        with FrameReader(source) as reader:
+            for at_s, until_s, frame in _within(reader, lo, hi):
                 if count in wanted:
-                    kept[count] = (at, _shown(frame, source))
-                count += 1
+                    kept[count] = (at_s, _shown(frame, source))
+                count, end_s = count + 1, until_s
         if count == 0:
             return None
         if count == expected:
@@ -263,84 +235,126 @@ def _decode_through(source: Source, n: int, lo: float, hi: float, expected: int)
         warnings.append(CodedWarning("video_damaged", damage))
     frames = _stack([kept[i][1] for i in indices])
     times = tuple(round(kept[i][0], 6) for i in indices)
-    return VideoFrames(frames, times, last - first + 1 / rate, tuple(warnings))
+    return VideoFrames(frames, times, end_s - max(lo, 0.0), tuple(warnings))
+
+
+def _within(reader: FrameReader, lo: float, hi: float) -> Iterator[tuple[float, float, Any]]:
+    """(from, until, frame) for what is on the screen in [lo, hi), the first frame cut at `lo`."""
+    source = reader.source
+    length_s = 1 / source.frame_rate_hz
+    before: tuple[float, Any] | None = None
+    count = 0
+    for at_s, frame in reader.frames_from(lo):
+        if at_s < lo - EPSILON_S:
+            before = (at_s, frame)
+            continue
+        later = at_s >= hi - EPSILON_S
+        if before is not None and at_s > lo + EPSILON_S and (later or at_s - lo >= SHOWN_S):
+            count += 1
+            yield lo, min(at_s, hi), before[1]
+        before = None
+        if later:
+            return
+        count += 1
+        yield at_s, min(at_s + length_s, hi), frame
+    if before is not None and count == 0:  # the last frame stays, while the file lasts
+        end_s = max(before[0] + length_s, source.end_s)
+        if lo < end_s - EPSILON_S:
+            yield lo, min(hi, end_s), before[1]
 
 
 # ---------------------------------------------------------------- long: seek
 
 
-def _timetable(source: Source, stream: Any, lo: float, hi: float) -> tuple[int, Callable[[int], float]]:
+def _timetable(
+    source: Source, reader: FrameReader, lo: float, hi: float
+) -> tuple[int, Callable[[int], float]]:
     """vlen of [lo, hi) and a function from an index to its time: by the file's index, if that is whole."""
+    stream = reader.stream
     entries: Any = old_pyav.index_entries(stream) or ()
     tb = float(stream.time_base)
     first_s = (stream.start_time or 0) * tb - source.start_s
-    if source.frames and len(entries) >= source.frames:
-        origin = entries[0].timestamp
-
-        def at(k: int) -> float:
-            return (entries[k].timestamp - origin) * tb + first_s
-
+    if lo < 0 and hi == math.inf and 0 < source.frames <= len(entries):
         # A file that was cut off still has its whole index: only the entries that end inside the file count.
-        indices = range(len(entries))
-        whole = bisect_left(indices, True, key=lambda k: entries[k].pos + entries[k].size > source.size)
-        k_lo = bisect_left(indices, lo - _EPSILON_S, hi=whole, key=at)
-        k_hi = bisect_left(indices, hi - _EPSILON_S, hi=whole, key=at)
-        return k_hi - k_lo, lambda k: at(k_lo + k)
+        whole = bisect_left(entries, True, key=lambda entry: entry.pos + entry.size > source.size)
+        if not any(entries[k].is_discard for k in range(len(entries))):
+            return whole, _by_groups(source, reader, whole)
     begin, rate = max(lo, first_s), source.frame_rate_hz
-    end = (
-        begin
-        if source.duration_s is None
-        else last_packet_s(source, "video", max(begin, source.duration_s - 10.0))
-    )
-    if end <= begin or (source.duration_s is not None and end <= source.duration_s - 10.0):
-        end = last_packet_s(
-            source, "video", begin
-        )  # its stated length is wrong or not there: read on to the end
-    return round((min(end, hi) - begin) * rate), lambda k: begin + k / rate
+    end = track_end_s(source, "video", begin)
+    return round((min(end, hi) - begin) * rate), lambda k: begin + k / rate + _ROUNDING_S
+
+
+def _by_groups(source: Source, reader: FrameReader, vlen: int) -> Callable[[int], float]:
+    """When the k-th frame shown is shown, by reading the packets from the key frame before it to the next one.
+
+    The index has the order of decoding. Frames are shown out of that order only between two key frames, so the
+    k-th of all is the one at the same place among the sorted times of its group.
+    """
+    entries = old_pyav.index_entries(reader.stream)
+    if source.stamps == "decoding":
+        stamps = [entries[k].timestamp * float(reader.stream.time_base) - source.start_s for k in range(vlen)]
+        return stamps.__getitem__
+    keys = [k for k in range(vlen) if entries[k].is_keyframe] or [0]
+    stamps = [entries[k].timestamp for k in keys]
+    tb = float(reader.stream.time_base)
+
+    def at(k: int) -> float:
+        group = bisect_right(keys, k) - 1
+        begin = keys[group]
+        end = keys[group + 1] if group + 1 < len(keys) else vlen
+        times: list[float] = []
+        with source.reading("video") as (container, stream):
+            go_to(container, stream, source, stamps[group] * tb - source.start_s)
+            clock = packet_clock(source, stream)
+            for packet in packets(container, stream):
+                if packet.size and packet.dts is not None and packet.dts >= stamps[group]:
+                    times.append(clock(packet) or 0.0)
+                if len(times) >= end - begin:
+                    break
+        times.sort()
+        return times[min(k - begin, len(times) - 1)] if times else stamps[group] * tb - source.start_s
+
+    return at
 
 
 class _Walker:
     """Finds frames by their times, in rising order: by decoding on when that is near, else by seeking."""
 
-    def __init__(self, source: Source, container: Any, stream: Any) -> None:
-        self.source, self.container, self.stream = source, container, stream
-        self.half_s = 0.5 / source.frame_rate_hz
-        self.near_s = 1.0
-        self.at_s, self.frame, self.frames = -math.inf, None, iter(())
+    def __init__(self, reader: FrameReader) -> None:
+        self.reader = reader
+        self.frames: Iterator[tuple[float, Any]] = iter(())
+        self.here: tuple[float, Any] | None = None
+        self.ahead: tuple[float, Any] | None = None
         self.seeks_pay = True
         self.stuck = False
-        self.shown: NDArray[np.uint8] | None = None
-        self.shown_at_s = -math.inf
+        self.pixels: tuple[float, NDArray[np.uint8]] | None = None
 
-    def find(self, target_s: float) -> tuple[float, NDArray[np.uint8] | None]:
-        """Time and pixels of the first frame at or after `target_s` (less half a frame), or of the last."""
-        if self.frame is None or (self.seeks_pay and target_s - self.at_s > self.near_s):
+    def find(self, target_s: float) -> tuple[float, NDArray[np.uint8]] | None:
+        """Time and pixels of the frame that is on the screen at `target_s`: the last one that is not later."""
+        if self.here is None or (self.seeks_pay and target_s - self.here[0] > _NEAR_S):
             self._jump(target_s)
         for _ in range(FRAMES_PER_SEEK):
-            if self.at_s >= target_s - self.half_s or not self._step():
+            if self.here is not None and self.here[0] >= target_s - EPSILON_S:
                 break
+            if self.ahead is None:
+                self.ahead = next(self.frames, None)
+            if self.ahead is None or (self.here is not None and self.ahead[0] > target_s + EPSILON_S):
+                break
+            self.here, self.ahead = self.ahead, None
         else:
             self.stuck = True
-        if self.frame is not None and self.shown_at_s != self.at_s:
-            self.shown, self.shown_at_s = _shown(self.frame, self.source), self.at_s
-        return self.at_s, self.shown
+        if self.here is None:
+            return None
+        if self.pixels is None or self.pixels[0] != self.here[0]:
+            self.pixels = (self.here[0], _shown(self.here[1], self.reader.source))
+        return self.pixels
 
     def _jump(self, target_s: float) -> None:
-        before_s = self.at_s
-        for earlier_s in _EARLIER_S:
-            go_to(self.container, self.stream, self.source, max(target_s - earlier_s, 0.0))
-            self.frames = _frames(self.container, self.stream)
-            if self._step() and self.at_s <= target_s + self.half_s:
-                break
-        if self.at_s <= before_s:
+        before_s = -math.inf if self.here is None else self.here[0]
+        self.frames, self.ahead = self.reader.frames_from(target_s), None
+        self.here = next(self.frames, self.here)
+        if self.here is not None and self.here[0] <= before_s:
             self.seeks_pay = False  # key frames lie farther apart than the targets
-
-    def _step(self) -> bool:
-        frame = next(self.frames, None)
-        if frame is None:
-            return False
-        self.frame, self.at_s = frame, _time_s(frame, self.source, self.at_s + 2 * self.half_s)
-        return True
 
 
 def _seek_through(
@@ -348,16 +362,17 @@ def _seek_through(
 ) -> VideoFrames | None:
     """n frames of a long video, each by its time; `times` where they are known already."""
     warnings: list[CodedWarning] = []
-    with source.reading("video") as (container, stream):
-        if times is None and source.frames and old_pyav.index_entries(stream) is None:
-            times = _packet_times(source, lo, hi)  # exact as well, but the file is read through
-        vlen, time_of = (len(times), times.__getitem__) if times else _timetable(source, stream, lo, hi)
+    with FrameReader(source) as reader:
+        if times is None and source.frames and old_pyav.index_entries(reader.stream) is None:
+            times = frame_times(source, lo, hi)  # exact as well, but the file is read through
+        vlen, time_of = (len(times), times.__getitem__) if times else _timetable(source, reader, lo, hi)
         if vlen < 1:
             return None
-        walker = _Walker(source, container, stream)
-        found = [walker.find(time_of(k)) for k in frame_indices(vlen, n)]
-        length_s = time_of(vlen - 1) - time_of(0) + 1 / source.frame_rate_hz  # the index lives no longer
-    shown = [frame for _, frame in found if frame is not None]
+        targets = [max(time_of(k), lo) for k in frame_indices(vlen, n)]
+        end_s = min(hi, time_of(vlen - 1) + 1 / source.frame_rate_hz)
+        walker = _Walker(reader)
+        found = [walker.find(target_s) for target_s in targets]
+    shown = [one for one in found if one is not None]
     if len(shown) < n:
         return None
     if lo < 0 and hi == math.inf and source.frames - vlen > max(2, 0.02 * source.frames):
@@ -366,8 +381,8 @@ def _seek_through(
     if walker.stuck:
         early = "key frames lie far apart, so some frames are earlier than asked for"
         warnings.append(CodedWarning("frames_early", early))
-    times_s = tuple(round(at, 6) for at, _ in found)
-    return VideoFrames(_stack(shown), times_s, length_s, tuple(warnings))
+    times_s = tuple(round(max(at_s, lo), 6) for at_s, _ in shown)
+    return VideoFrames(_stack([frame for _, frame in shown]), times_s, end_s - max(lo, 0.0), tuple(warnings))
 
 
 def read_folder(sources: list[Source], n: int) -> NDArray[np.uint8]:

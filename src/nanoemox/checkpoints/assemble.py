@@ -90,6 +90,7 @@ def assemble(
     own = {"vision_config": vision_config, "audio_config": audio_config, "text_config": text_config}
     try:
         config = NanoEmoXConfig(**sizes | own)
+        config.check_shapes()
     except ValueError as error:
         names = ", ".join(str(part.place / "config.json") for part in parts)
         raise WeightsError(

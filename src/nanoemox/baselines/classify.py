@@ -26,6 +26,7 @@ from nanoemox.baselines.examples import Example, read_examples
 from nanoemox.baselines.fit import MODALITIES, SETTINGS, Settings
 from nanoemox.files.atomic import write_json, write_jsonl
 from nanoemox.files.errors import ArgumentError
+from nanoemox.files.short_repr import ShortRepr
 from nanoemox.metrics import classification
 from nanoemox.metrics.bootstrap import Figure
 from nanoemox.tasks.task import closed_tasks
@@ -39,8 +40,8 @@ MEASURES = {
 }
 
 
-@dataclass(frozen=True)
-class ClassifierReport:
+@dataclass(frozen=True, repr=False)
+class ClassifierReport(ShortRepr):
     """What `classify` measured. `to_dict` is what stands in report.json.
 
     n: how many clips were tested. speakers: how many people are named as their speakers; 0 where nobody is.

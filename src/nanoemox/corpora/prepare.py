@@ -55,6 +55,8 @@ from nanoemox.corpora.tables import CorpusError
 from nanoemox.data.manifest import wrong_line
 from nanoemox.data.schema import MEDIA, Record
 from nanoemox.files.atomic import write_jsonl
+from nanoemox.files.listed import one_or_more
+from nanoemox.files.short_repr import ShortRepr
 from nanoemox.media.clip import CodedWarning
 from nanoemox.tasks.task import closed_tasks
 
@@ -94,8 +96,8 @@ CORPORA: dict[str, Corpus] = {
 _SHOWN = 30  # labels that a summary counts by name
 
 
-@dataclass(frozen=True)
-class PrepareReport:
+@dataclass(frozen=True, repr=False)
+class PrepareReport(ShortRepr):
     """What came of preparing a corpus.
 
     splits, tasks, media: lines of each split, with labels of each task, with each kind of media or words.
@@ -174,7 +176,7 @@ def list_corpora() -> list[Corpus]:
 
 
 def prepare(
-    name: str, root: str | os.PathLike[str], out: str | os.PathLike[str], splits: Collection[str] = ()
+    name: str, root: str | os.PathLike[str], out: str | os.PathLike[str], splits: str | Collection[str] = ()
 ) -> PrepareReport:
     """Write the manifest of an unpacked corpus; all of it or nothing.
 
@@ -193,15 +195,15 @@ def prepare(
     corpus = CORPORA.get(name.lower().replace("-", "_"))
     if corpus is None:
         raise CorpusError(f"unknown corpus {name!r}: expected one of {', '.join(sorted(CORPORA))}")
-    return _prepare(corpus, Path(root), Path(out), splits)
+    return _prepare(corpus, Path(root), Path(out), one_or_more(splits))
 
 
 def prepare_own(
     table: str | os.PathLike[str],
     out: str | os.PathLike[str],
-    columns: Sequence[str] = (),
-    where: Sequence[str] = (),
-    splits: Collection[str] = (),
+    columns: str | Sequence[str] = (),
+    where: str | Sequence[str] = (),
+    splits: str | Collection[str] = (),
 ) -> PrepareReport:
     """Write the manifest of your own clips from a table and the files that it names below its folder.
 
@@ -224,7 +226,10 @@ def prepare_own(
     if Path(out).exists() and path.samefile(out):
         raise CorpusError(f"{path}: is the table itself; choose another name for the manifest")
     return _prepare(
-        own_clips.own_corpus(own_clips.table_of(path, columns, where)), path.parent, Path(out), splits
+        own_clips.own_corpus(own_clips.table_of(path, one_or_more(columns), one_or_more(where))),
+        path.parent,
+        Path(out),
+        one_or_more(splits),
     )
 
 
@@ -233,10 +238,10 @@ def _prepare(corpus: Corpus, root: Path, manifest: Path, splits: Collection[str]
         raise CorpusError(
             f"{manifest}: is a folder (expected a file name for the manifest); name a file in it"
         )
-    folder = Folder(root, corpus.tables)
+    folder = Folder(root, corpus.tables, splits=splits)
     counts: dict[str, Counter[str]] = {"splits": Counter(), "tasks": Counter(), "media": Counter()}
     labels: dict[str, Counter[str]] = {}
-    lines = write_jsonl(manifest, _lines(corpus, folder, manifest.absolute().parent, counts, labels, splits))
+    lines = write_jsonl(manifest, _lines(corpus, folder, manifest.absolute().parent, counts, labels))
     expected = corpus.counts.get(folder.layout, {})
     return PrepareReport(
         corpus=corpus.name,
@@ -260,16 +265,18 @@ def _lines(
     base: Path,
     counts: Mapping[str, Counter[str]],
     labels: dict[str, Counter[str]],
-    splits: Collection[str],
 ) -> Iterator[dict[str, Any]]:
     """Checked manifest lines with paths relative to `base`; what cannot be one is reported."""
     seen: dict[str, str] = {}
-    written = 0
     others: Counter[str] = Counter()
     common = {"source": corpus.name, **({"licence": corpus.licence} if corpus.licence else {})}
     for where, values in corpus.read(folder):
         if corpus.language and values.get("text") and "language" not in values:
             values["language"] = corpus.language
+        if not folder.reads(values.get("split", "none")):
+            folder.elsewhere += 1
+            others[values.get("split", "none")] += 1
+            continue
         odd = [values[kind] for kind in MEDIA if kind in values and not _writable(values[kind])]
         if odd:
             folder.skip(where, f"the name {odd[0].name!r} is not text and cannot be written; rename the file")
@@ -283,10 +290,6 @@ def _lines(
             folder.skip(where, f"its id {record.id!r} was taken by {seen[record.id]}")
             continue
         seen[record.id] = where
-        if splits and record.split not in splits:
-            others[record.split or "none"] += 1
-            continue
-        written += 1
         counts["splits"][record.split or "none"] += 1
         counts["tasks"].update(record.labels.tasks)
         for name, task in closed_tasks().items():
@@ -295,13 +298,12 @@ def _lines(
                 labels.setdefault(name, Counter())[spelt] += 1
         counts["media"].update(kind for kind in (*MEDIA, "text", "dialogue") if getattr(record, kind))
         yield record.line(base)
-    if seen and not written:
-        wanted = " or ".join(sorted(splits))
+    if folder.elsewhere and not seen and not folder.skipped:
+        wanted = " or ".join(sorted(folder.splits))
         remedy = next((q.text for q in folder.questions if q.code == "no_test"), None)
         there = ", ".join(f"{split} {count}" for split, count in others.items())
-        raise CorpusError(
-            f"{folder.root}: no line is in {wanted}, only in others ({there}); {remedy or 'leave --split out'}"
-        )
+        found = f", only in others ({there})" if there else ""
+        raise CorpusError(f"{folder.root}: no line is in {wanted}{found}; {remedy or 'leave --split out'}")
     if not seen:
         first = f" (first: {folder.skipped[0].where}: {folder.skipped[0].what})" if folder.skipped else ""
         raise CorpusError(

@@ -136,7 +136,7 @@ def layout_of(text: str, usual: str, known: Collection[str]) -> Layout:
 
 
 class TableError(NanoEmoXError):
-    """A table that breaks off; `line` says where."""
+    """A table that breaks off; `line` says where. The reason alone; the file is for the caller to name."""
 
     def __init__(self, line: int, reason: str) -> None:
         """Remember the line, from 1, and the reason."""

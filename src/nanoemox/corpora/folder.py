@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from nanoemox.corpora.tables import CorpusError, Row, RowError, rows
+from nanoemox.media.clip import CodedWarning
 from nanoemox.media.endings import AUDIO_ENDINGS, PICTURE_ENDINGS, VIDEO_ENDINGS
 
 _DEEPEST = 16
@@ -53,6 +54,7 @@ class Folder:
     skipped: list[Problem] = field(default_factory=list)
     faults: list[Problem] = field(default_factory=list)
     assumptions: dict[str, int] = field(default_factory=dict)  # sentence -> how often it applied
+    questions: list[CodedWarning] = field(default_factory=list)
     splits: Collection[str] = ()  # only these are read; none named: all
     elsewhere: int = 0  # rows of other splits, which are not looked at
     _places: dict[int, dict[str, list[Path]]] = field(
@@ -263,6 +265,10 @@ class Folder:
     def assume(self, what: str) -> None:
         """Something the corpus does not say and the reader took for granted."""
         self.assumptions[what] = self.assumptions.get(what, 0) + 1
+
+    def ask(self, questions: Iterable[CodedWarning]) -> None:
+        """What looks like a slip, and only its author can tell."""
+        self.questions += questions
 
     def short(self, path: Path) -> str:
         """A path as seen from the corpus."""

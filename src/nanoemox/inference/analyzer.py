@@ -149,10 +149,8 @@ class EmotionAnalyzer:
         select(tasks)
         tasks, offered = one_or_more(tasks), labels_by_task(candidates)
         check_candidates(candidates or {}, tasks)
+        turns = checked_turns(dialogue)
         text = given_text(text)
-        turns = [
-            turn for turn in checked_turns(dialogue) or () if given_text(turn["text"], "dialogue")
-        ] or None
         started = time.perf_counter()
         if clip is None:
             media = empty_clip("only words were given")

@@ -15,6 +15,8 @@ The warnings of a clip have codes, so that no program has to look for words in a
 | `audio_scaled` | the audio was too loud for [-1, 1] and was scaled down |
 | `audio_inverted` | the channels are inverted copies of each other, so that their mean is silent |
 | `file_cut_off` | the file is shorter than it states |
+| `duration_implausible` | the file states a length of more than a year |
+| `reading_stopped` | reading took too long, or found nothing for too long, so only a part was read |
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ from nanoemox.media.clip import (
 from nanoemox.media.container import Source, inspect, track_end_s
 from nanoemox.media.endings import PICTURE_ENDINGS
 from nanoemox.media.frame_names import are_frame_numbers
-from nanoemox.media.timeline import TimesBeginAnew, frame_times
+from nanoemox.media.timeline import frame_times
 from nanoemox.media.untrusted import refuse, shown
 from nanoemox.media.video import VideoFrames, read_folder, read_frames
 
@@ -118,6 +118,12 @@ def load_clip(
             no_audio = f"the file has no audio{_between(cut)}"
 
     # Build the clip, and warn where much of the stated length is missing.
+    if source.implausible:
+        long = f"the file states a length of {source.implausible}, which is not believed; what can be decoded counts"
+        warnings.append(CodedWarning("duration_implausible", long))
+    if source.meter.stopped:
+        part = f"reading the file was stopped: {source.meter.stopped}; what was decoded until then counts"
+        warnings.append(CodedWarning("reading_stopped", part))
     clip = _clip(path, video, track, no_video, no_audio, warnings)
     whole = cut == (None, None) and audio is None and not source.picture
     if (
@@ -269,10 +275,8 @@ def _reaches_into(source: Source, kind: str, cut: tuple[float | None, float | No
         return True
     if kind == "audio":
         return track_end_s(source, kind) > lo
-    try:
-        return bool(frame_times(source, lo, hi))
-    except TimesBeginAnew:
-        return True
+    times = frame_times(source, lo, hi)
+    return times is None or bool(times)
 
 
 def _between(cut: tuple[float | None, float | None]) -> str:
@@ -283,6 +287,12 @@ def _between(cut: tuple[float | None, float | None]) -> str:
 
 
 def _refuse_nothing(source: Source, cut: tuple[float | None, float | None]) -> None:
+    if source.meter.stopped:
+        refuse(
+            source.path,
+            f"holds nothing that can be decoded{_between(cut)} within the limits ({source.meter.stopped})",
+            "copy or export it again",
+        )
     if cut[0] is not None and cut[0] >= source.end_s:
         end = f"ends at {source.end_s:.2f} s, before start_s = {cut[0]:g}"
         refuse(source.path, end, "choose an earlier start")

@@ -7,7 +7,6 @@ its task says.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple, TypedDict
 
 from nanoemox.data.schema import Prediction
 from nanoemox.files.errors import ArgumentError
+from nanoemox.files.json_text import JsonError, read_document
 from nanoemox.files.listed import one_or_more
 from nanoemox.files.npz import read_npz
 from nanoemox.files.separated import SEPARATORS, TableError, decoded, layout_of, rows_of
@@ -211,9 +211,13 @@ def _from_json(path: Path) -> tuple[list[Row], list[FileFault]]:
     text, faults = _decoded(path)
     if path.suffix.casefold() == ".json":
         try:
-            whole = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ArgumentError(f"{path}: expected JSON ({error}); write it again") from error
+            whole, repeated = read_document(text)
+        except JsonError as error:
+            where = f" on line {error.line}" if error.line else ""
+            raise ArgumentError(f"{path}: expected JSON ({error}{where}); write it again") from error
+        faults += [
+            FileFault("a key that stands twice (the last one is read)", f"{key:.60}") for key in repeated
+        ]
         if isinstance(whole, Mapping):
             return [_pair(name, item) for name, item in whole.items()], faults
         if not isinstance(whole, list):
@@ -227,13 +231,16 @@ def _from_json(path: Path) -> tuple[list[Row], list[FileFault]]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            row = None
+            row, repeated = read_document(line)
+        except JsonError:
+            row, repeated = None, ()
         if isinstance(row, dict):
             rows.append(row)
         else:
             faults.append(FileFault("not a JSON object", f"line {number}"))
+        faults += [
+            FileFault("a key that stands twice (the last one is read)", f"line {number}") for _ in repeated
+        ]
     return rows, faults
 
 
@@ -242,15 +249,23 @@ def _from_npz(path: Path) -> list[Row]:
     if isinstance(arrays.get("name2reason"), Mapping):
         return [_pair(name, item) for name, item in arrays["name2reason"].items()]
     if "filenames" in arrays and "fileitems" in arrays:
-        names, items = list(arrays["filenames"]), list(arrays["fileitems"])
+        names, items = (_listed(arrays[key], key, path) for key in ("filenames", "fileitems"))
         if len(names) != len(items):
             raise ArgumentError(
                 f"{path}: {len(names)} filenames but {len(items)} fileitems; they must pair up"
             )
         return [_pair(name, item) for name, item in zip(names, items, strict=True)]
     raise ArgumentError(
-        f"{path}: expected name2reason, or filenames and fileitems; found {', '.join(arrays)}"
+        f"{path}: expected name2reason, or filenames and fileitems; found {', '.join(arrays):.200}"
     )
+
+
+def _listed(value: Any, key: str, path: Path) -> list[Any]:
+    """A list, or an array of one dimension, as a list."""
+    found = value.tolist() if hasattr(value, "tolist") else value
+    if not isinstance(found, list) or any(isinstance(item, list) for item in found if found is not value):
+        raise ArgumentError(f"{path}: expected a list under {key}, got something else; write it again")
+    return found
 
 
 def _pair(name: object, item: Any) -> Row:

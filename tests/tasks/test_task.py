@@ -6,7 +6,7 @@ import pytest
 
 from nanoemox.files.errors import ArgumentError
 from nanoemox.tasks.numbers import number_in
-from nanoemox.tasks.task import check_candidates, closed_tasks
+from nanoemox.tasks.task import TASKS, check_candidates, closed_tasks
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,9 @@ def test_a_number_behind_a_word_for_it_counts_also_at_the_beginning() -> None:
     """Two numbers of different signs say nothing, unless one of them is called the score."""
     assert number_in("score -1, before it was 2") == -1
     assert number_in("-1, before it was 2") is None
+
+
+def test_a_chinese_sentence_is_read_for_its_emotion_and_a_word_stays_as_it_is() -> None:
+    read = TASKS["open_vocabulary"].parse
+    assert read("开心，他非常生气").labels == ("开心", "生气")
+    assert read("他非常生气").labels == ("生气",)

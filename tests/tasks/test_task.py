@@ -37,6 +37,7 @@ def test_a_number_behind_a_word_for_it_counts_also_at_the_beginning() -> None:
     """Two numbers of different signs say nothing, unless one of them is called the score."""
     assert number_in("score -1, before it was 2") == -1
     assert number_in("-1, before it was 2") is None
+    assert number_in("-0.5, before it was 0.4") is None and number_in("0.5, before it was 0.4") == 0.5
 
 
 def test_a_chinese_sentence_is_read_for_its_emotion_and_a_word_stays_as_it_is() -> None:

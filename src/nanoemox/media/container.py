@@ -215,7 +215,11 @@ def _is_estimate(container: InputContainer, duration_s: float | None) -> bool:
 def _index_is_whole(stream: Any) -> bool:
     """Whether the file has an index of all packets of a track, so that it tells more than the header."""
     entries, name = old_pyav.index_entries(stream), stream.container.format.name
-    if not stream.frames or not entries or all(entry.is_discard for entry in entries):
+    if (
+        not stream.frames
+        or not entries
+        or all(entries[k].is_discard for k in range(len(entries) - 1, -1, -1))
+    ):
         return False
     if name == "avi":  # which counts dropped frames; only of video does it tell where they are
         return stream.type == "audio" or entries[-1].timestamp >= 0.98 * stream.frames - 1
@@ -231,9 +235,11 @@ def _frames_shown(video: Any) -> int:
 
 def _index_end_s(stream: Any, start_s: float) -> float:
     """When the last packet that the index shows ends, in seconds from the beginning of the file."""
-    shown = [entry.timestamp for entry in old_pyav.index_entries(stream) if not entry.is_discard]
-    last = max(shown)
-    step = last - max((stamp for stamp in shown if stamp < last), default=last)
+    entries = old_pyav.index_entries(stream)
+    backwards = (entries[k] for k in range(len(entries) - 1, -1, -1))
+    shown = (entry.timestamp for entry in backwards if not entry.is_discard)
+    last = next(shown)
+    step = last - next((stamp for stamp in shown if stamp < last), last)
     return float((last + step) * stream.time_base) - start_s
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import io
 import re
@@ -115,3 +116,50 @@ def test_the_builder_names_missing_files_and_what_would_be_loaded_from_elsewhere
     ):
         assert address in faults
     assert faults.count("page.html:") == 5
+
+
+def words_of_the_sources() -> str:
+    """Every text in the sources, with … in place of what is filled in."""
+    texts = []
+    for path in (ROOT / "src" / "nanoemox").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                parts = [p.value if isinstance(p, ast.Constant) else "…" for p in node.values]
+                texts.append("".join(map(str, parts)))
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                texts.append(node.value)
+    return "\n".join(texts)
+
+
+# Of pip, of the shell, of torch, and of things that are no message.
+NOT_OURS = {
+    "No matching distribution found for nanoemox", "requires a different Python", "nanoemox: command not found",
+    "CUDA out of memory", "test", "NaN", "curves.svg", "ends in .csv, .md or .tex",
+}  # fmt: skip
+
+
+def test_troubleshooting_quotes_what_the_code_says() -> None:
+    page = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
+    rows = [line.split(" | ") for line in page.splitlines() if line.startswith("| ") and "---" not in line]
+    assert all(len(row) == 3 and all(cell.strip("| ") for cell in row) for row in rows)
+    quoted = {words for row in rows for words in re.findall("`([^`]+)`", row[0])} - NOT_OURS
+    said = words_of_the_sources()
+    assert len(quoted) > 40 and [words for words in sorted(quoted) if words not in said] == []
+
+
+def test_terms_stand_in_alphabetical_order_once() -> None:
+    page = (DOCS / "glossary.md").read_text(encoding="utf-8")
+    terms = re.findall(r"^\| (.+?) \|", page, re.MULTILINE)[1:]
+    folded = [term.replace("`", "").casefold() for term in terms if term != "---"]
+    assert len(folded) > 50 and folded == sorted(set(folded))
+
+
+def test_nobody_is_sent_to_an_index_that_does_not_have_the_package() -> None:
+    pages = [
+        *ROOT.glob("*.md"),
+        *(p for n in ("docs", "examples", "integrations", "src") for p in (ROOT / n).rglob("*")),
+    ]
+    for page in pages:
+        if page.suffix in (".md", ".py", ".jinja"):
+            text = page.read_text(encoding="utf-8")
+            assert not re.search(r"pip install ['\"]?nanoemox", text), page

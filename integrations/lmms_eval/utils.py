@@ -1,7 +1,7 @@
 """The tasks for lmms-eval: pure functions over nanoemox's own questions, parsers and figures.
 
-Copy this folder into lmms-eval's `tasks`, or name it with `--include_path`. It needs `pip install nanoemox` and
-nothing of lmms-eval.
+Copy this folder into lmms-eval's `tasks`, or name it with `--include_path`. It needs nanoemox
+(`pip install .` in a checkout of it) and nothing of lmms-eval.
 """
 
 from __future__ import annotations

@@ -11,8 +11,12 @@ result["emotion"].label, result["emotion"].probabilities
 Names are imported when they are first used, so that `import nanoemox` stays light (no torch, no transformers).
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+# huggingface_hub would ask its server for a list of programs that start others, to name them in its requests.
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from nanoemox.data.manifest import read_manifest

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from nanoemox.checkpoints.load import load_model
+from nanoemox.checkpoints.pretrained import load_tokenizer
 from nanoemox.files.errors import NanoEmoXError
 from nanoemox.inference.analyzer import EmotionAnalyzer
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
@@ -28,6 +29,8 @@ def whole(processor: Any, tokenizer: Any, tmp_path_factory: pytest.TempPathFacto
     torch.manual_seed(0)
     NanoEmoXForConditionalGeneration(tiny_config(tokenizer)).eval().save_pretrained(folder)
     processor.save_pretrained(folder)
+    for path in folder.glob("*.py"):  # it does without its code, and is sooner copied
+        path.unlink()
     return folder
 
 
@@ -67,11 +70,9 @@ def test_the_whole_folder_is_loaded(folder: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_network")
-@pytest.mark.parametrize("name", ["tokenizer_config.json", "generation_config.json"])
-def test_a_file_that_can_be_done_without(folder: Path, name: str) -> None:
-    if name == "generation_config.json":
-        (folder / name).unlink()
-        load_model(folder)
+def test_a_file_that_can_be_done_without(folder: Path) -> None:
+    (folder / "generation_config.json").unlink()
+    load_model(folder)
 
 
 def test_links_as_the_cache_of_the_hub_has_them(folder: Path, tmp_path: Path) -> None:
@@ -97,30 +98,48 @@ def test_a_template_of_someone_else_that_is_in_order(folder: Path) -> None:
     assert "Picture: " in load_model(folder)[1].prompt("Why?", modalities={"video"})
 
 
-def test_code_in_a_folder_is_not_run_and_nobody_is_asked(folder: Path, tmp_path: Path) -> None:
-    """In a process of its own, as from the command line: its standard input says yes to whoever asks."""
+STRANGER = """
+import socket, sys
+import transformers, huggingface_hub  # before ours, so that their own switches have been read
+def refuse(*arguments, **_):
+    print("ASKED THE NETWORK", arguments[:2])
+    raise OSError("no network")
+socket.socket.connect = socket.getaddrinfo = socket.create_connection = refuse
+from nanoemox import EmotionAnalyzer, NanoEmoXError
+folder, good = sys.argv[1:]
+try:
+    EmotionAnalyzer.from_pretrained(folder)
+except NanoEmoXError as error:
+    print(error)
+print(EmotionAnalyzer.from_pretrained(good).analyze(None, text="Hi.", tasks=["emotion"])["emotion"].label)
+"""
+
+
+def test_code_in_a_folder_is_not_run_nobody_is_asked_and_nothing_leaves_the_machine(
+    folder: Path, whole: Path, tmp_path: Path
+) -> None:
+    """In a process of its own, whose standard input says yes to whoever asks."""
     mark = tmp_path / "was run"
     (folder / "evil.py").write_text(f"open({str(mark)!r}, 'w')\nclass Evil: pass\n", encoding="utf-8")
     (folder / "custom_generate").mkdir()
     shutil.copy(folder / "evil.py", folder / "custom_generate" / "generate.py")
     field(T, "auto_map", {"AutoTokenizer": ["evil.Evil", None]})(folder)
-    command = [
-        sys.executable,
-        "-m",
-        "nanoemox",
-        "analyze",
-        "--text-only",
-        "--text",
-        "Hi.",
-        "--model",
-        str(folder),
-    ]
-    done = subprocess.run(command, input="y\ny\ny\n", capture_output=True, text=True, env={**os.environ})
-    assert done.returncode == 2 and "auto_map names code" in done.stderr
-    assert "trust_remote_code" not in done.stdout + done.stderr and not mark.exists()
+    environment = os.environ | {"AI_AGENT": "someone", "HF_HOME": str(tmp_path / "hub")}
+    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "DISABLE_TELEMETRY"):
+        environment.pop(name, None)
+    command = [sys.executable, "-c", STRANGER, str(folder), str(whole)]
+    done = subprocess.run(command, input="y\ny\ny\n", capture_output=True, text=True, env=environment)
+    said, label = done.stdout.strip().splitlines()
+    assert done.returncode == 0 and "tokenizer_config.json: auto_map names code" in said and label
     field(T, "auto_map", MISSING)(folder)
     load_model(folder)
     assert not mark.exists()
+
+
+def test_a_backbone_whose_tokenizer_brings_code_is_refused(folder: Path) -> None:
+    field(T, "auto_map", {"AutoTokenizer": ["evil.Evil", None]})(folder)
+    with pytest.raises(NanoEmoXError, match=r"tokenizer_config\.json: auto_map names code"):
+        load_tokenizer(folder)
 
 
 # ---------------------------------------------------------------------- weights that are not finite

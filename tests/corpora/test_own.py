@@ -212,3 +212,17 @@ def test_every_ending_that_ffmpeg_reads_is_taken(tmp_path: Path) -> None:
         for name in expected.split():
             assert getattr(records[Path(name).stem], kind) == tmp_path / name
     assert records["voice"].audio == tmp_path / "voice.take1"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "gb18030"])
+@pytest.mark.parametrize("first", ["", "sep=;\r\n"])
+def test_a_spreadsheets_table_is_read_and_it_is_told(tmp_path: Path, encoding: str, first: str) -> None:
+    table = first + "id;text;emotion;emotions\r\na;他很生气，走了;生气;生气、难过\r\nb;fine;HAP;glad|calm\r\n"
+    report, records = own(tmp_path, "labels.csv", table.encode(encoding))
+    assert records["a"].text == "他很生气，走了"
+    assert [records[name].labels.emotion.label for name in "ab"] == ["anger", "happiness"]
+    assert records["a"].labels.open_vocabulary.labels == ["生气", "难过"]
+    assert records["b"].labels.open_vocabulary.labels == ["glad", "calm"]
+    told = " ".join(report.assumptions)
+    assert "separated by semicolons" in told
+    assert ("gb18030" in told) == (encoding == "gb18030")

@@ -51,7 +51,10 @@ def test_bytes_that_are_not_utf_8_are_told() -> None:
     ("arguments", "expected"),
     [
         (["--text-only", "--text", "caf\udce9 noir"], "nanoemox: --text: expected UTF-8"),
-        (["--text-only", "--text", " \u200b"], "nanoemox: --text-only: expected --text and no CLIP"),
+        (
+            ["--text-only", "--text", " \u200b"],
+            "nanoemox: --text-only: expected --text or --dialogue, and no CLIP",
+        ),
     ],
 )
 def test_the_command_says_so_in_one_line(

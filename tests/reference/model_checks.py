@@ -30,7 +30,7 @@ def _config(**changes: Any) -> NanoEmoXConfig:
 
 def _width(size: int) -> dict[str, int]:
     """A part of which only the width matters."""
-    return {"hidden_size": size, "num_attention_heads": 1}
+    return {"hidden_size": size, "num_attention_heads": 1, "num_key_value_heads": 1}
 
 
 class Trace:

@@ -23,6 +23,7 @@ from nanoemox.tasks.closed import EMOTION, INTENT
 from nanoemox.tasks.labels import Labels
 from nanoemox.tasks.task import TASKS
 from nanoemox.training import p2e, run, trainer
+from nanoemox.training.diagnostics import alarms
 from nanoemox.training.mixture import realised, schedule_by_share, schedule_uniformly, spread
 from nanoemox.training.recipe import P2ERecipe, RecipeError, load_recipe, shipped_recipes
 from nanoemox.training.trainer import ByLength
@@ -324,6 +325,8 @@ def test_a_killed_run_ends_bit_by_bit_where_another_does(
     diagnostics = json.loads((cut / "diagnostics.json").read_text())
     assert set(diagnostics["token_cosines"]) == {"audio", "face", "video", "fusion"}
     assert diagnostics["majority"]["emotion"]["accuracy"] == 0.5
+    found = [diagnostics[name] for name in ("token_cosines", "tasks", "majority")]
+    assert diagnostics["alarms"] == alarms(*found) != []  # untrained tokens and answers are alarming
 
 
 def test_one_seed_gives_one_model_in_any_process(workplace: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from transformers import get_cosine_with_min_lr_schedule_with_warmup
 
 from nanoemox.training import trainer
 from nanoemox.training.recipe import P2ERecipe, Phase, Schedule, load_recipe
-from nanoemox.training.trainer import TrainingPlan, fit, rate_factor, time_steps
+from nanoemox.training.trainer import TrainingPlan, fit, last_checkpoint, rate_factor, time_steps
 
 
 def _phases(name: str) -> dict[str, Phase]:
@@ -196,3 +197,54 @@ def test_the_examples_have_to_fill_the_steps(tmp_path: Path) -> None:
     )
     with pytest.raises(ValueError, match=r"expected 4 examples \(2 steps of 2\), got 1"):
         fit(plan, tmp_path)
+
+
+# ---------------------------------------------------------------- what is written on the way
+
+
+def test_the_last_whole_checkpoint_is_the_one_of_the_highest_step(tmp_path: Path) -> None:
+    assert last_checkpoint(tmp_path / "nowhere") is None
+    for step, state in ((9, "{}"), (10, "{}"), (100, "{")):  # the last was not written to its end
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        (folder / "trainer_state.json").write_text(state)
+    (tmp_path / "checkpoint-200").mkdir()
+    assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-10"
+
+
+def test_the_log_has_a_line_for_each_step_and_nothing_else_is_left(tmp_path: Path) -> None:
+    plan = TrainingPlan(
+        _Slope(),
+        [1.0, 2.0, 4.0],  # type: ignore[arg-type]
+        lambda batch: {"slope": torch.tensor(batch)},
+        Schedule(steps=3, batch_size=1, learning_rate=1e-9, warmup_steps=0, log_every=1, save_every=2),
+        seed=1,
+        extra_loss=lambda model, inputs: inputs["slope"].mean() * 10,
+        device="cpu",
+    )
+    (tmp_path / "checkpoints" / "checkpoint-7").mkdir(parents=True)  # of another run
+    (tmp_path / "log.jsonl").write_text('{"step": 50}\n')
+    fit(plan, tmp_path)
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    ones = sum(parameter.numel() for parameter in _Slope().parameters())
+    told = [(line["step"], round(line["loss"], 3), line["extra"]) for line in lines if "loss" in line]
+    assert told == [(i + 1, slope * ones + slope * 10, slope * 10) for i, slope in enumerate([1.0, 2.0, 4.0])]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["log.jsonl"]
+
+
+def test_threads_are_given_back() -> None:
+    before = torch.get_num_threads()
+    with trainer.threads(3):
+        assert torch.get_num_threads() == 3
+    assert torch.get_num_threads() == before
+    with trainer.threads(None):
+        assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_training_computes_on_the_processor_where_asked_or_there_is_no_gpu(
+    there: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+    assert trainer.on_cpu("cpu")
+    assert trainer.on_cpu(None) == trainer.on_cpu("cuda") == (not there)

@@ -27,6 +27,7 @@ from nanoemox.checkpoints.weight_files import (
     ShardWriter,
     WeightsError,
     check_dtype,
+    check_values,
     open_weights,
 )
 from nanoemox.files.atomic import whole_folder, write_json
@@ -111,6 +112,7 @@ def assemble(
     for part in parts:  # all are looked at before anything is written
         with open_weights(part.place, part.key) as weights:
             plan_part(part, _shapes(skeleton, part.part), weights)
+            check_values(weights)
     processor = NanoEmoXProcessor.from_config(config, tokenizer)
 
     # Write part by part, so that no more than one shard is in memory; then the untrained parts.

@@ -36,7 +36,7 @@ class ModelError(NanoEmoXError):
 
 
 # A folder is complete: nothing is fetched, no code that lies in it is run, and nobody is asked whether to run it.
-_HERE: Final[dict[str, Any]] = {"local_files_only": True, "trust_remote_code": False}
+HERE: Final[dict[str, Any]] = {"local_files_only": True, "trust_remote_code": False}
 # What transformers raises for a configuration, a processor or a tokenizer whose JSON files are missing or wrong.
 _WRONG_FILES = (OSError, ValueError, KeyError, TypeError, AttributeError, StrictDataclassError)
 
@@ -85,7 +85,7 @@ def load_model(
             dtype=dtype,
             output_loading_info=True,
             ignore_mismatched_sizes=True,  # they are refused below
-            **_HERE,
+            **HERE,
         )
     except (OSError, SafetensorError) as error:  # the files; whatever else is raised here is a bug
         raise ModelError(_loading_failed(name, error)) from error
@@ -139,7 +139,7 @@ def load_processor(place: str | Path) -> NanoEmoXProcessor:
     config = _read_config(folder)
     check_files(folder, config)
     try:
-        processor: NanoEmoXProcessor = NanoEmoXProcessor.from_pretrained(folder, **_HERE)
+        processor: NanoEmoXProcessor = NanoEmoXProcessor.from_pretrained(folder, **HERE)
     except (
         BaseException
     ) as error:  # a tokenizer.json makes its library raise anything, even what is no Exception
@@ -170,7 +170,7 @@ def _read_config(folder: Path) -> NanoEmoXConfig:
     check_kind(path)
     check_config(path)
     try:
-        config: NanoEmoXConfig = NanoEmoXConfig.from_pretrained(folder, **_HERE)
+        config: NanoEmoXConfig = NanoEmoXConfig.from_pretrained(folder, **HERE)
     except _WRONG_FILES as error:
         reason = " ".join(str(error).split())[:300]
         raise ModelError(f"{path}: loading it failed: {reason}; {AGAIN}") from error

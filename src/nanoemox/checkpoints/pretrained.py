@@ -6,7 +6,6 @@ decoder), or an error; a parameter of ours that a source lacks is an error too.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,9 +23,10 @@ from transformers import (
 )
 from transformers.models.swin.modeling_swin import SwinRelativePositionBias
 
+from nanoemox.checkpoints.check_folder import check_no_code
 from nanoemox.checkpoints.hub import find_part, public_name
 from nanoemox.checkpoints.official_names import official_name
-from nanoemox.checkpoints.weight_files import Weights, WeightsError, raise_problems
+from nanoemox.checkpoints.weight_files import Weights, WeightsError, raise_problems, read_object
 
 FACE_KEY = "state_dict_backbone"  # where FaceXFormer's checkpoint keeps its weights
 _FACE_PREFIX = "facial_encoder.facexformer."
@@ -85,32 +85,38 @@ def hub_part(part: str, name: str, revision: str | None) -> Part:
         raise WeightsError(
             f"{place}: expected config.json, found none; name a model folder in the Hub's layout"
         )
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-        kind = fields.get("model_type")
-    except (ValueError, AttributeError) as error:
-        raise WeightsError(f"{path}: is no configuration ({error}); copy it again") from error
+    fields = read_object(path)
+    kind = fields.get("model_type")
     if kind not in _KINDS[part]:
         raise WeightsError(
             f"{path}: expected a model of type {' or '.join(_KINDS[part])} as {part}, found {kind}; "
             "name the right folder"
         )
     config: Any
-    if kind == "clip":
-        whole = CLIPConfig.from_dict(fields)
-        config = whole.vision_config
-        config.projection_dim = whole.projection_dim
-    else:
-        config = {"clip_vision_model": CLIPVisionConfig, "hubert": HubertConfig, "qwen2": Qwen2Config}[
-            kind
-        ].from_dict(fields)
+    forms = {"clip_vision_model": CLIPVisionConfig, "hubert": HubertConfig, "qwen2": Qwen2Config}
+    try:
+        if kind == "clip":
+            whole = CLIPConfig.from_dict(fields)
+            config = whole.vision_config
+            config.projection_dim = whole.projection_dim
+        else:
+            config = forms[kind].from_dict(fields)
+    except Exception as error:  # a wrong value makes transformers raise anything
+        reason = " ".join(str(error).split())[:200]
+        raise WeightsError(f"{path}: is no configuration of {part} ({reason}); copy it again") from error
     return Part(part, Source(public_name(name), revision), place, config=config)
 
 
 def load_tokenizer(place: Path) -> Any:
+    """The tokenizer of a backbone; none of its code is run. Raises WeightsError if there is none that can be used."""
+    for name in ("tokenizer_config.json", "tokenizer.json"):
+        if (place / name).is_file():
+            check_no_code(place / name, read_object(place / name), own=False)
     try:
         return AutoTokenizer.from_pretrained(place, local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
+    except BaseException as error:  # its library raises anything, even what is no Exception
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
         raise WeightsError(
             f"{place}: expected a tokenizer beside the weights, but loading it failed "
             f"({' '.join(str(error).split())[:200]}); copy tokenizer.json and tokenizer_config.json too"

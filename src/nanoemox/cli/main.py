@@ -37,6 +37,7 @@ from nanoemox.cli.corpora import corpora
 from nanoemox.cli.models import assemble, classify, convert, export
 from nanoemox.cli.options import (
     TASK_NAMES,
+    CheckOption,
     DeviceOption,
     LimitOption,
     ModelOption,
@@ -137,6 +138,7 @@ def analyze(
         bool, typer.Option("--text-only", help="Answer from --text and --dialogue alone, without a clip.")
     ] = False,
     max_new_tokens: LimitOption = None,
+    check: CheckOption = True,
     device: DeviceOption = "cpu",
 ) -> None:
     """Answer six questions about one clip: sentiment, emotion, every emotion, intent, reasons, an empathetic reply."""
@@ -177,7 +179,7 @@ def analyze(
     from nanoemox.inference.analyzer import EmotionAnalyzer
 
     # Answer.
-    analyzer = EmotionAnalyzer.from_pretrained(model, device=device)
+    analyzer = EmotionAnalyzer.from_pretrained(model, device=device, check=check)
     if clip is not None and analyzer.processor.compat:  # a converted model reads other audio windows
         loaded = load_clip(clip, start_s=start, end_s=end, compat=analyzer.processor.compat)
     analysis = analyzer.analyze(
@@ -291,6 +293,7 @@ def evaluate(
         int, typer.Option(metavar="N", min=1, help="How many threads read clips while the model answers.")
     ] = 2,
     max_new_tokens: LimitOption = None,
+    check: CheckOption = True,
     json_file: JsonOption = None,
     table: TableOption = None,
 ) -> None:
@@ -321,6 +324,7 @@ def evaluate(
         quarantine=quarantine,
         workers=workers,
         max_new_tokens=max_new_tokens,
+        check=check,
     )
 
     # Show the figures, and say where everything is.

@@ -22,6 +22,13 @@ ModelOption = Annotated[
 DeviceOption = Annotated[
     str, typer.Option(metavar="NAME", help="Where the model computes: cpu, cuda, or another device of torch.")
 ]
+CheckOption = Annotated[
+    bool,
+    typer.Option(
+        "--check/--no-check",
+        help="Look at every weight of the model first; a damaged file is told then. A large model takes seconds more.",
+    ),
+]
 LimitOption = Annotated[
     int | None,
     typer.Option(

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from nanoemox.cli.console import console, note
-from nanoemox.cli.options import DeviceOption, QuarantineOption
+from nanoemox.cli.options import CheckOption, DeviceOption, QuarantineOption
 
 
 def train(
@@ -126,6 +126,7 @@ def features(
     ] = 16,
     quarantine: QuarantineOption = None,
     device: DeviceOption = "cpu",
+    check: CheckOption = True,
 ) -> None:
     """Compute the outputs of every frozen encoder once, for train and evaluate to read.
 
@@ -137,7 +138,7 @@ def features(
 
     groups, left_out = read_usable_manifests(manifests, quarantine)
     records = list({record.id: record for rows in groups.values() for record in rows}.values())
-    analyzer = EmotionAnalyzer.from_pretrained(model, device)
+    analyzer = EmotionAnalyzer.from_pretrained(model, device, check=check)
     store = extract_features(
         records, analyzer.model, analyzer.processor, out, workers, batch_size, dtype=dtype
     )

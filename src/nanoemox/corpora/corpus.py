@@ -9,21 +9,9 @@ from typing import Any
 
 from nanoemox.corpora.folder import Folder, Line
 from nanoemox.corpora.tables import Row, RowError, plain
+from nanoemox.metrics.label_names import candidate_of
 
 EMOTIONS = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
-_SPELLINGS = {
-    "anger": ("angry", "ang"),
-    "disgust": ("disgusted", "dis"),
-    "fear": ("fearful", "fea", "afraid"),
-    "happiness": ("happy", "hap", "joy"),
-    "neutral": ("neu",),
-    "sadness": ("sad",),
-    "surprise": ("surprised", "sur", "suprise"),
-    "worried": ("worry",),
-    "excitement": ("exc", "excited"),
-    "frustration": ("fru", "frustrated"),
-}
-_EMOTION_OF = {spelling: label for label, spellings in _SPELLINGS.items() for spelling in (label, *spellings)}
 _SPLITS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "dev": "val", "test": "test"}
 
 
@@ -51,8 +39,8 @@ class Corpus:
 
 def emotion_of(raw: str, allowed: Sequence[str] = EMOTIONS) -> str:
     """One spelling for an emotion; a label that the corpus does not have is an error of the row."""
-    label = _EMOTION_OF.get(raw.strip().lower(), raw.strip().lower())
-    if label not in allowed:
+    label = candidate_of(raw, allowed)
+    if label is None:
         raise RowError(f"unknown emotion {raw!r} (expected {', '.join(allowed)})")
     return label
 

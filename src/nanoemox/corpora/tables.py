@@ -6,8 +6,6 @@ not UTF-8 are read in the encoding their language would have, and the reader is 
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 import re
 import unicodedata
@@ -17,8 +15,10 @@ from typing import Any
 
 from nanoemox.files.errors import NanoEmoXError
 from nanoemox.files.json_text import Document, JsonError, is_usable, read_document
+from nanoemox.files.separated import SEPARATORS, Layout, TableError, decoded, layout_of, rows_of
 
 LARGEST_BYTES = 1 << 30  # of a table
+LONGEST_CELL = 1 << 17  # characters; in a corpus a longer one is a quote that was never closed
 _LEFTOVERS = {code: bytes([code]).decode("cp1252", "ignore") or " " for code in range(0x80, 0xA0)}
 _STRAIGHT = {**dict.fromkeys(map(ord, "‘’‚‛ʼ"), "'"), **dict.fromkeys(map(ord, "“”„‟"), '"'), 0xFEFF: ""}
 
@@ -93,7 +93,9 @@ def plain(text: str) -> str:
 
 def listed(text: str) -> list[str]:
     """`[a, 'b', c]` or `a, b, c` -> its parts, without brackets, blanks and quotes, each once."""
-    parts = (part.strip(" \t'\"") for part in re.split("[,，、]", re.sub(r"^\s*\[|\]\s*$", "", text)))
+    parts = (
+        part.strip(" \t'\"") for part in re.split("[,，、;；|｜/／]", re.sub(r"^\s*\[|\]\s*$", "", text))
+    )
     return list(dict.fromkeys(part for part in parts if part))
 
 
@@ -112,8 +114,8 @@ def rows(
         path: The file.
         columns: Names that the table must have.
         header: Names for a table without a header line.
-        delimiter: Between the cells of a line; None means a tab for .tsv, else a comma.
-        fallback: The encoding of a table that is not UTF-8.
+        delimiter: Between the cells of a line; None takes what the heading shows, usually a tab for .tsv, else a comma.
+        fallback: The encoding of a table that is neither Unicode nor Chinese.
         assume: Called with a sentence about what had to be assumed.
 
     Yields:
@@ -125,8 +127,14 @@ def rows(
     if path.suffix.lower() == ".xlsx":
         lines: Iterator[tuple[int, list[Any]]] = _sheet(path)
     else:
-        delimiter = delimiter or ("\t" if path.suffix.lower() == ".tsv" else ",")
-        lines = _separated(path, text_of(path, fallback, assume), delimiter)
+        usual = delimiter or ("\t" if path.suffix.lower() == ".tsv" else ",")
+        text = text_of(path, fallback, assume)
+        known = {column.lower() for column in columns}
+        layout = Layout(usual) if delimiter or header else layout_of(text, usual, known)
+        if layout.separator != usual:
+            name = SEPARATORS.get(layout.separator, repr(layout.separator))
+            assume(f"{path.name}: its cells are separated by {name}, and were read so")
+        lines = _separated(path, text, layout, usual)
     names = header
     for number, cells in lines:
         if names is None:
@@ -151,23 +159,14 @@ def _trailing(names: tuple[str, ...], columns: Iterable[str]) -> int:
     return next((i for i, name in enumerate(reversed(names)) if name in asked), 0)
 
 
-def _separated(path: Path, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    file = io.StringIO(text, newline="")
-    if delimiter == "\t":  # there a quote is only a quote
-        reader = csv.reader(file, delimiter=delimiter, quoting=csv.QUOTE_NONE)
-    else:
-        reader = csv.reader(file, delimiter=delimiter)
-    number = 1
-    while True:
-        try:
-            cells = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            raise CorpusError(f"{path}, line {number}: {error}; expected a table in CSV form") from error
-        if any(cell.strip() for cell in cells):
-            yield number, cells
-        number = reader.line_num + 1
+def _separated(path: Path, text: str, layout: Layout, usual: str) -> Iterator[tuple[int, list[str]]]:
+    quoted = usual != "\t" or layout.separator != "\t"  # in a .tsv a quote is only a quote
+    try:
+        found = rows_of(text, layout, quoted, LONGEST_CELL)
+    except TableError as error:
+        raise CorpusError(f"{path}, line {error.line}: {error}; expected a table in CSV form") from error
+    for row in found:
+        yield row.first_line, row.cells
 
 
 def _sheet(path: Path) -> Iterator[tuple[int, list[Any]]]:
@@ -194,21 +193,28 @@ def text_of(
 
     Args:
         path: The file.
-        fallback: The encoding of a file that is not UTF-8.
-        assume: Called with a sentence about it if `fallback` had to be used.
+        fallback: The encoding of a file that is neither Unicode nor Chinese.
+        assume: Called with a sentence about it if the file does not tell its encoding.
 
     Returns:
         The text, without a byte-order mark.
     """
     raw = _bytes(path)
-    if raw.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return raw.decode("utf-16", "replace")
+    found = decoded(raw, fallback)
+    if not found.sure:
+        line = _first_odd_line(raw)
+        where = f" (line {line})" if line else ""
+        assume(f"{path.name} is not UTF-8{where}; it was read as {found.encoding}")
+    return found.text
+
+
+def _first_odd_line(raw: bytes) -> int:
+    """The first line with bytes that are not UTF-8; 0 where there is none."""
     try:
-        return raw.decode("utf-8-sig")
+        raw.decode("utf-8")
     except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-    assume(f"{path.name} is not UTF-8 (line {line}); it was read as {fallback}")
-    return raw.decode(fallback, "replace")
+        return raw.count(b"\n", 0, error.start) + 1
+    return 0
 
 
 def document(path: Path) -> Document:

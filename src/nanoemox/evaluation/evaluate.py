@@ -59,6 +59,7 @@ def evaluate(
     quarantine: str | Path | None = None,
     workers: int = 2,
     max_new_tokens: int | None = None,
+    check: bool = True,
 ) -> EvaluationReport:
     """Score a model on a labelled manifest; the report is also written to `out`/report.json and .html.
 
@@ -80,6 +81,7 @@ def evaluate(
         quarantine: Clips to leave out, beside those on the list next to the manifest.
         workers: Threads that read clips while the model answers.
         max_new_tokens: Cut every answer at this number of tokens; None, as the model and the tasks have it.
+        check: Whether every weight of a model that is loaded here is looked at first.
 
     Returns:
         The report.
@@ -109,7 +111,7 @@ def evaluate(
     analyzer = (
         model
         if isinstance(model, EmotionAnalyzer)
-        else EmotionAnalyzer.from_pretrained(model, device, dtype=dtype)
+        else EmotionAnalyzer.from_pretrained(model, device, dtype=dtype, check=check)
     )
     if isinstance(features, (str, Path)):
         features = FeatureStore(features, origin_of(analyzer.model, analyzer.processor))

@@ -9,8 +9,11 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 from collections.abc import Collection
 from typing import NamedTuple
+
+from nanoemox.files.errors import NanoEmoXError
 
 LONGEST_CELL = 2**31 - 1
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
@@ -18,6 +21,8 @@ _MARKS = (  # the longer ones first: UTF-32's begins with UTF-16's
     (codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"), (codecs.BOM_UTF8, "utf-8-sig"),
     (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"),
 )  # fmt: skip
+_LINE_END = re.compile(r"\r\n|\r|\n")
+_LONGEST_HEADING = 100_000  # characters, less than csv's own limit
 _LOOKED_AT = 4096  # bytes, to tell UTF-16 without a mark
 _COMMON_HAN = (
     0.8  # share of the characters beyond ASCII that a Chinese table has in the old, smaller character set
@@ -54,7 +59,7 @@ def decoded(data: bytes, fallback: str | None = None) -> Decoded:
     except UnicodeDecodeError:
         pass
     if _is_chinese(data):
-        return Decoded(data.decode("gb18030"), "GB18030", False)
+        return Decoded(data.decode("gb18030"), "gb18030", False)
     if fallback:
         return Decoded(data.decode(fallback, "replace"), fallback, False)
     return _with_gaps(data.decode("utf-8", "replace"), "UTF-8")
@@ -110,22 +115,25 @@ def layout_of(text: str, usual: str, known: Collection[str]) -> Layout:
 
     Returns:
         The separator that a first line such as `sep=;` names, else the one that finds most of the known names in the
-        heading, else the usual one; and where the table begins.
+        heading, else the usual one if it finds several columns, else one that does; and where the table begins.
     """
-    lines = text.split("\n", 2)
+    lines = _LINE_END.split(text[:_LONGEST_HEADING], maxsplit=2)[:2]
     first = lines[0].strip().strip('"')
     if first.casefold().startswith("sep=") and len(first) <= len("sep=") + 1:
         return Layout(first[len("sep=") :] or "\t", 1)
-    heading = next((line for line in lines if line.strip()), "").rstrip("\r")
 
-    def fit(separator: str) -> tuple[int, bool]:
-        names = [name.strip().casefold() for name in next(csv.reader([heading], delimiter=separator), [])]
-        return sum(name in known for name in names), separator == usual
+    def fit(separator: str) -> tuple[int, bool, bool, int]:
+        """Known names; two equally long rows of several cells; the usual separator; cells."""
+        rows = list(csv.reader(lines, delimiter=separator))
+        names = [name.strip().casefold() for name in rows[0]] if rows else []
+        even = len(names) > 1 and all(len(row) == len(names) for row in rows if row)
+        usual_fits = separator == usual and len(names) > 1
+        return sum(name in known for name in names), usual_fits or even, separator == usual, len(names)
 
     return Layout(max((usual, *(each for each in SEPARATORS if each != usual)), key=fit))
 
 
-class TableError(ValueError):
+class TableError(NanoEmoXError):
     """A table that breaks off; `line` says where."""
 
     def __init__(self, line: int, reason: str) -> None:
@@ -142,22 +150,23 @@ class Cells(NamedTuple):
     cells: list[str]
 
 
-def rows_of(text: str, layout: Layout, quoted: bool = True) -> list[Cells]:
+def rows_of(text: str, layout: Layout, quoted: bool = True, longest: int = LONGEST_CELL) -> list[Cells]:
     """The rows of a table that hold anything, the heading among them.
 
     Args:
         text: The table.
         layout: How its cells are separated, and where it begins.
         quoted: Whether a cell may stand in quotes.
+        longest: The most characters that a cell may have.
 
     Returns:
         The rows in their order.
 
     Raises:
-        TableError: The table breaks off.
+        TableError: The table breaks off, or a cell is too long.
     """
-    body = text.split("\n", layout.first_line)[-1] if layout.first_line else text
-    before = csv.field_size_limit(LONGEST_CELL)  # for the whole process, so it is set back
+    body = _LINE_END.split(text, maxsplit=layout.first_line)[-1] if layout.first_line else text
+    before = csv.field_size_limit(longest)  # for the whole process, so it is set back
     found: list[Cells] = []
     last = layout.first_line
     try:

@@ -19,6 +19,7 @@ from typing import Any, Self
 
 from av.video.frame import PictureType
 
+from nanoemox.files.errors import NanoEmoXError
 from nanoemox.media import old_pyav
 from nanoemox.media.container import Source, decoded_packets, go_to, packets
 from nanoemox.media.untrusted import MAX_PIXELS
@@ -35,7 +36,7 @@ _BACKWARDS_S = 0.5  # stamps that fall back further begin anew, as where two rec
 _THREADED_PIXELS = 800_000  # above this, more threads than one pay
 
 
-class TimesBeginAnew(Exception):  # noqa: N818 (the reader catches it and counts the frames instead)
+class TimesBeginAnew(NanoEmoXError):  # noqa: N818 (the reader catches it and counts the frames instead)
     """The stamps of a file fall back in the middle, so they do not say when a frame is shown."""
 
 
@@ -58,7 +59,16 @@ def packet_clock(source: Source, stream: Any) -> Callable[[Any], float | None]:
 
 
 def first_shown(times: list[float], lo: float, hi: float) -> int:
-    """Index of the first of the rising `times` that is part of [lo, hi): it may be on the screen at `lo` already."""
+    """Find the first frame of a cut: it may be on the screen at its start already.
+
+    Args:
+        times: When each frame is shown, rising.
+        lo: The start of the cut, in seconds.
+        hi: Its end.
+
+    Returns:
+        The index of the frame.
+    """
     after = bisect_right(times, lo + EPSILON_S)
     if after == 0 or times[after - 1] >= lo - EPSILON_S:
         return max(0, after - 1)
@@ -106,7 +116,7 @@ def _stamps(source: Source, from_s: float | None, hi: float) -> list[float]:
             at_s = count / source.frame_rate_hz if at_s is None or source.stamps == "none" else at_s
             decoded_s = at_s if packet.dts is None else float(packet.dts * packet.time_base)
             if packet.dts is not None and decoded_s < highest - _BACKWARDS_S and source.stamps != "none":
-                raise TimesBeginAnew
+                raise TimesBeginAnew(f"{source.path}: the time stamps fall back in the middle of the video")
             highest = max(highest, decoded_s) if packet.dts is not None else highest
             count += 1
             if keys == settled and not times:

@@ -116,9 +116,7 @@ def _rows(path: Path) -> Iterator[tuple[Any, ...]]:
     try:
         from openpyxl import load_workbook
     except ImportError as error:
-        raise ArgumentError(
-            f"{path}: spreadsheets need openpyxl; pip install 'nanoemox[corpora]' brings it"
-        ) from error
+        raise ArgumentError(f"{path}: spreadsheets need openpyxl; pip install openpyxl") from error
     book = load_workbook(path, read_only=True, data_only=True)
     try:
         rows = book.active.iter_rows(values_only=True)

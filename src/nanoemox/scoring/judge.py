@@ -103,7 +103,7 @@ class Judge:
             from openai import DefaultHttpxClient, OpenAI
         except ImportError as error:
             raise ArgumentError(
-                'a server can only be asked with the package openai; install it with: pip install "nanoemox[judge]"'
+                "a server can only be asked with the package openai; install it with: pip install openai"
             ) from error
         return OpenAI(
             base_url=self.url,

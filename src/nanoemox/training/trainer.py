@@ -128,6 +128,15 @@ class OrderedTrainer(Trainer):
         extra_loss: Callable[[nn.Module, Mapping[str, Tensor]], Tensor] | None = None,
         **kwargs: Any,
     ) -> None:
+        """Make a trainer.
+
+        Args:
+            schedule: How the learning rate goes over the steps.
+            *args: What `Trainer` takes.
+            rates: A parameter's own learning rate by its name; None where it has none.
+            extra_loss: What is added to the loss of a batch.
+            **kwargs: What `Trainer` takes.
+        """
         super().__init__(*args, **kwargs)
         self._schedule, self._rates, self._extra_loss = schedule, rates, extra_loss
         self._parts: dict[str, list[float]] = defaultdict(list)

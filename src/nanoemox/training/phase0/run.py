@@ -25,6 +25,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from tqdm import tqdm
 
+from nanoemox.checkpoints.load import HERE
 from nanoemox.data.decoded_clips import DecodedClips, decode_clips
 from nanoemox.data.manifest import read_manifest
 from nanoemox.data.schema import Record
@@ -128,7 +129,9 @@ def _records(recipe: BackboneRecipe) -> list[Record]:
 
 
 def _processor(recipe: BackboneRecipe) -> NanoEmoXProcessor:
-    processor: NanoEmoXProcessor = NanoEmoXProcessor.from_pretrained(Path(recipe.output) / "tokenizer")
+    processor: NanoEmoXProcessor = NanoEmoXProcessor.from_pretrained(
+        Path(recipe.output) / "tokenizer", **HERE
+    )
     return processor
 
 
@@ -225,7 +228,7 @@ def train_job(recipe: BackboneRecipe, job: str, resume: bool, device: str | None
     output, work = Path(recipe.output), Path(recipe.output) / f".{job}.work"
     seed = recipe.seed + 100 * (1 + JOBS.index(job))
     processor = _processor(recipe)
-    config = NanoEmoXConfig.from_pretrained(output / "tokenizer")
+    config = NanoEmoXConfig.from_pretrained(output / "tokenizer", **HERE)
     torch.manual_seed(seed)
     model, examples, collate = _JOBS[job](recipe, settings, config, processor, seed)
     fit(TrainingPlan(model, examples, collate, settings, seed, device=device), work, resume)
@@ -300,12 +303,12 @@ _JOBS: dict[str, Callable[..., _Made]] = {"face": _face, "voice": _voice, "scene
 def assemble(recipe: BackboneRecipe) -> Path:
     """Put the trained parts together with untrained adapters and fusion, in float32, as OUTPUT/model."""
     output = Path(recipe.output)
-    config = NanoEmoXConfig.from_pretrained(output / "tokenizer")
+    config = NanoEmoXConfig.from_pretrained(output / "tokenizer", **HERE)
     torch.manual_seed(recipe.seed)
     model = NanoEmoXForConditionalGeneration(config)
     for job, part in PART_OF_JOB.items():
         model.parts()[part].load_state_dict(load_file(output / job / "weights.safetensors"))
-    lm: nn.Module = SchooledLM.from_pretrained(output / "lm")
+    lm: nn.Module = SchooledLM.from_pretrained(output / "lm", **HERE)
     model.language_model.load_state_dict(lm.state_dict())
     records, clips = _training_clips(recipe)
     processor = _processor(recipe)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +105,7 @@ def rows(
     *,
     header: tuple[str, ...] | None = None,
     delimiter: str | None = None,
+    known: Collection[str] = (),
     fallback: str = "cp1252",
     assume: Callable[[str], None] = lambda sentence: None,
 ) -> Iterator[Row]:
@@ -115,6 +116,7 @@ def rows(
         columns: Names that the table must have.
         header: Names for a table without a header line.
         delimiter: Between the cells of a line; None takes what the heading shows, usually a tab for .tsv, else a comma.
+        known: More names of columns, in lower case, by which a heading is recognized.
         fallback: The encoding of a table that is neither Unicode nor Chinese.
         assume: Called with a sentence about what had to be assumed.
 
@@ -129,8 +131,8 @@ def rows(
     else:
         usual = delimiter or ("\t" if path.suffix.lower() == ".tsv" else ",")
         text = text_of(path, fallback, assume)
-        known = {column.lower() for column in columns}
-        layout = Layout(usual) if delimiter or header else layout_of(text, usual, known)
+        names_sought = {*known, *(column.lower() for column in columns)}
+        layout = Layout(usual) if delimiter or header else layout_of(text, usual, names_sought)
         if layout.separator != usual:
             name = SEPARATORS.get(layout.separator, repr(layout.separator))
             assume(f"{path.name}: its cells are separated by {name}, and were read so")

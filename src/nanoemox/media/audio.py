@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nanoemox.files.errors import ArgumentError
+from nanoemox.files.short_repr import ShortRepr
 from nanoemox.media.clip import (
     AUDIO_WINDOW_S,
     SAMPLE_RATE_HZ,
@@ -49,8 +50,8 @@ _CANCELLING = CodedWarning(
 _SILENT = CodedWarning("audio_silent", "the audio track is silent: nothing in it but zeros")
 
 
-@dataclass(frozen=True)
-class AudioWindows:
+@dataclass(frozen=True, repr=False)
+class AudioWindows(ShortRepr):
     """`windows` float32 [C, 32000] in [-1, 1]; `coverage`: the share of the audio that lies inside them.
 
     Under `compat="official"` what is louder than full scale stays so, as in the official code.

@@ -182,6 +182,7 @@ class NanoEmoXConfig(PreTrainedConfig):
         vision_projected: Whether the video feature is CLIP's projected image feature, as in AffectGPT.
         tie_word_embeddings: Whether the language model reads and writes with one table, as `text_config` says.
         training_domain: What the weights have seen, if that is not the real world ("affect_theatre").
+        provenance: The steps by which the weights came about, oldest first (nanoemox/checkpoints/provenance.py).
     """
 
     model_type = "nanoemox"
@@ -225,6 +226,7 @@ class NanoEmoXConfig(PreTrainedConfig):
     vision_projected: bool = False
     tie_word_embeddings: bool = True
     training_domain: str | None = None
+    provenance: list[dict[str, Any]] | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
         for name, part in PART_CONFIGS.items():  # transformers does it by itself only from 5.20

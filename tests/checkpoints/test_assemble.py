@@ -169,11 +169,11 @@ def test_a_wrong_folder(sources, tmp_path):
     refused(tmp_path, sources, "no such file or folder .expected a folder, or a Hub id", audio="./nowhere")
 
 
-def test_backbones_of_another_depth_are_named(sources, tmp_path):
+def test_backbones_that_do_not_fit_what_was_set_are_named(sources, tmp_path):
     with pytest.raises(
         WeightsError, match=r"clip/config\.json.* do not fit preset nano \(vision_fusion_layers"
     ):
-        assemble(tmp_path / "out", **sources)
+        assemble(tmp_path / "out", **sources, settings=settings(vision_fusion_layers=[1, 2, 9]))
     assert list(tmp_path.iterdir()) == []
 
 

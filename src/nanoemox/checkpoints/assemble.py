@@ -20,6 +20,7 @@ import torch
 import transformers
 from torch import nn
 
+from nanoemox.checkpoints.check_shapes import check_shapes
 from nanoemox.checkpoints.hub import complete, find_part, public_name
 from nanoemox.checkpoints.pretrained import FACE_KEY, Part, Source, hub_part, load_tokenizer, plan_part
 from nanoemox.checkpoints.provenance import RANDOM, add_steps, assembled
@@ -90,6 +91,7 @@ def assemble(
     own = {"vision_config": vision_config, "audio_config": audio_config, "text_config": text_config}
     try:
         config = NanoEmoXConfig(**sizes | own)
+        check_shapes(config)
     except ValueError as error:
         names = ", ".join(str(part.place / "config.json") for part in parts)
         raise WeightsError(

@@ -96,7 +96,7 @@ def read_frames(source: Source, n: int, start_s: float | None, end_s: float | No
         if not vlen:
             return None
     if 0 < vlen <= through or not source.seekable:
-        return _decode_through(source, n, lo, hi, vlen)
+        return _decode_through(source, n, lo, hi, vlen, (source.frames if whole else 0) or vlen)
     return _seek_through(source, n, lo, hi, times)
 
 
@@ -210,9 +210,10 @@ def _stack(frames: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
 # ---------------------------------------------------------------- short: decode through
 
 
-def _decode_through(source: Source, n: int, lo: float, hi: float, expected: int) -> VideoFrames | None:
+def _decode_through(
+    source: Source, n: int, lo: float, hi: float, expected: int, stated: int
+) -> VideoFrames | None:
     """Decode all of [lo, hi), keeping the frames wanted if there are `expected`; again if there are not."""
-    stated = expected
     for _ in range(3):
         wanted = set(frame_indices(max(expected, 1), n))
         kept: dict[int, tuple[float, NDArray[np.uint8]]] = {}

@@ -122,7 +122,10 @@ def sound_processor(config: NanoEmoXConfig, settings: Mapping[str, Any] | None =
         return Wav2Vec2FeatureExtractor(
             **{"sampling_rate": SAMPLE_RATE_HZ, "do_normalize": True} | dict(settings or {})
         )
-    fields = {"feature_size": audio.num_mel_bins, "chunk_length": audio.max_source_positions // LOG_MEL_STEPS_PER_S}
+    fields = {
+        "feature_size": audio.num_mel_bins,
+        "chunk_length": audio.max_source_positions // LOG_MEL_STEPS_PER_S,
+    }
     return WhisperFeatureExtractor(**fields | dict(settings or {}))
 
 

@@ -49,7 +49,14 @@ PART_CONFIGS: dict[str, type[PreTrainedConfig]] = {
 # Picture encoders whose pictures may be of any side, and those that have one fixed by their positions.
 _ANY_SIDE = ("dinov2", "dinov2_with_registers", "dinov3_vit", "siglip2_vision_model")
 _FLAT = ("clip_vision_model", "siglip_vision_model", "vit", "deit", "beit", *_ANY_SIDE)
-_STAGED = ("swin", "swinv2", "convnext", "convnextv2", "dinov3_convnext", "resnet")  # maps that get smaller and wider
+_STAGED = (
+    "swin",
+    "swinv2",
+    "convnext",
+    "convnextv2",
+    "dinov3_convnext",
+    "resnet",
+)  # maps that get smaller and wider
 # Which kinds each part may be, by their `model_type`.
 KINDS: dict[str, tuple[str, ...]] = {
     "vision_config": _FLAT,
@@ -62,7 +69,6 @@ KINDS: dict[str, tuple[str, ...]] = {
 _LAYERS_OF_NANO = 24
 _VISION_FUSION_LAYERS, _AUDIO_FUSION_LAYERS, _AUDIO_FEATURE_LAYERS = (12, 16, 22), (16, 18, 22), 4
 LOG_MEL_STEPS_PER_S = 50  # of Whisper's encoder, which reads log-mel in place of a waveform
-LEAST_AUDIO_S = 2  # one audio window
 # The sizes that lie beside this file in presets/, one JSON file each.
 PRESETS = ("nano", "pico", "affectgpt", "nano-s")
 
@@ -92,6 +98,8 @@ LARGEST_SIDE_PX = 4096
 _BOUNDS: dict[tuple[float, float], str] = {  # of the fields of the whole
     (0, 4096): "video_tokens audio_tokens face_tokens fusion_tokens",
     (1, 4096): "max_frames max_audio_windows",
+    (1, 257): "audio_feature_layers",
+    (-257, 256): "vision_feature_layer",
     (1, LARGEST_SIDE_PX): "video_side_px face_side_px",
     (1, 65_536): "fusion_width face_feature_width face_hidden_width",
     (1, 1024): "fusion_heads face_heads",
@@ -99,7 +107,8 @@ _BOUNDS: dict[tuple[float, float], str] = {  # of the fields of the whole
     (0.0, 0.99): "fusion_dropout face_dropout",
 }
 _PART_BOUNDS: dict[tuple[float, float], str] = {  # of the fields of each part, as far as its kind has them
-    (1, 65_536): "hidden_size hidden_sizes embedding_size head_dim projection_dim conv_dim max_source_positions",
+    (1, 65_536): "hidden_size hidden_sizes embedding_size head_dim projection_dim conv_dim",
+    (1, 100_000): "max_source_positions",
     (1, 1_048_576): "intermediate_size encoder_ffn_dim",
     (1, 256): "num_hidden_layers cross_attention_frequency depths",
     (1, 1024): "num_attention_heads num_key_value_heads num_heads num_conv_pos_embedding_groups num_mel_bins",
@@ -118,7 +127,14 @@ _PART_BOUNDS: dict[tuple[float, float], str] = {  # of the fields of each part, 
 }
 # Fields that some kinds leave open, for transformers to fill in.
 _OPEN = ("head_dim", "num_key_value_heads", "vocab_size")
-_LISTS = ("conv_dim", "conv_kernel", "conv_stride", "depths", "num_heads", "hidden_sizes")  # one for each layer
+_LISTS = (
+    "conv_dim",
+    "conv_kernel",
+    "conv_stride",
+    "depths",
+    "num_heads",
+    "hidden_sizes",
+)  # one for each layer
 _DTYPES = ("bfloat16", "float16", "float32", "float64")
 
 
@@ -222,7 +238,8 @@ class NanoEmoXConfig(PreTrainedConfig):
         self._check_parts()
         self._follow_parts()
         self._check_bounds()
-        self._check_shapes()
+        self._check_sides()
+        self._check_layers()
 
     def _follow_parts(self) -> None:
         """Give every field that is left open what the configurations of the parts say."""
@@ -241,17 +258,18 @@ class NanoEmoXConfig(PreTrainedConfig):
             self.face_fused = face.model_type == "swin"
 
     def _check_parts(self) -> None:
-        """Every number of a part within `_PART_BOUNDS`, every function a known one. Errors: ValueError with the field."""
+        """Every number of a part within `_PART_BOUNDS`, functions known ones. Errors: ValueError with the field."""
         for part in PART_CONFIGS:
             config = getattr(self, part)
             for name, bounds in _by_name(_PART_BOUNDS):
                 given = getattr(config, name, None)
                 if not hasattr(config, name) or (given is None and name in _OPEN):
                     continue
-                if config.attribute_map.get(name) in _LISTS:  # another name of a list, which has its own bounds
+                if config.attribute_map.get(name) in _LISTS:  # the other name of a list
                     continue
                 for value in given if isinstance(given, (list, tuple)) and name in _LISTS else [given]:
                     _check_number(f"{part}.{name}", value, bounds)
+            _check_shares(f"{part}.", config)
             for name in ("hidden_act", "hidden_activation", "activation_function", "feat_extract_activation"):
                 if (getattr(config, name, None) or "gelu") not in ACT2FN:
                     raise ValueError(
@@ -266,83 +284,21 @@ class NanoEmoXConfig(PreTrainedConfig):
         """Every number within `_BOUNDS`, every type a known one. Errors: ValueError with the field."""
         for name, bounds in _by_name(_BOUNDS):
             _check_number(name, getattr(self, name), bounds)
+        _check_shares("", self)
         _check_dtype("the model", self)
         for name, types in TYPES.items():
             if getattr(self, name) not in types:
                 raise ValueError(f"{name}: expected one of {', '.join(types)}, got {getattr(self, name)!r}")
 
-    def _check_shapes(self) -> None:
-        """Heads divide widths, lists have the right length, layers exist. Errors: ValueError with the field."""
-        vision, audio, face, text = self.vision_config, self.audio_config, self.face_config, self.text_config
-        divisions = [
-            ("fusion_width", self.fusion_width, "fusion_heads", self.fusion_heads),
-            ("the width of the face features", self.face_width, "face_heads", self.face_heads),
-        ]
-        for part in PART_CONFIGS:
-            config = getattr(self, part)
-            heads = getattr(config, "num_attention_heads", None)
-            if isinstance(heads, int) and getattr(config, "head_dim", None) is None:
-                divisions.append(
-                    (f"{part}.hidden_size", config.hidden_size, f"{part}.num_attention_heads", heads)
-                )
-        for part, config, whole, share in (
-            ("text_config", text, "num_attention_heads", "num_key_value_heads"),
-            ("audio_config", audio, "hidden_size", "num_conv_pos_embedding_groups"),
-        ):
-            if getattr(config, share, None) is not None:
-                names = f"{part}.{whole}", f"{part}.{share}"
-                divisions.append((names[0], getattr(config, whole), names[1], getattr(config, share)))
-        if hasattr(face, "embed_dim"):
-            if len(face.num_heads) != len(face.depths) or not 1 <= len(face.depths) <= 8:
-                raise ValueError(
-                    "face_config: expected as many num_heads as depths, one for each of 1 to 8 stages, got "
-                    f"{list(face.num_heads)} and {list(face.depths)}"
-                )
-            divisions += [
-                (
-                    f"the width of stage {stage} of face_config",
-                    face.embed_dim * 2**stage,
-                    "its num_heads",
-                    heads,
-                )
-                for stage, heads in enumerate(face.num_heads)
-            ]
-        for wide, width, narrow, parts in divisions:
-            if width % parts:
-                raise ValueError(f"{wide}: expected a multiple of {narrow}, {parts}, got {width}")
-        self._check_sides()
-        if getattr(audio, "feat_extract_norm", "group") not in ("group", "layer"):
-            raise ValueError(
-                f"audio_config.feat_extract_norm: expected group or layer, got {audio.feat_extract_norm!r}"
-            )
-        if getattr(audio, "add_adapter", False):
-            raise ValueError("audio_config.add_adapter: expected an encoder without an adapter of its own")
-        steps = LEAST_AUDIO_S * LOG_MEL_STEPS_PER_S
-        if audio.model_type == "whisper" and audio.max_source_positions < steps:
-            raise ValueError(
-                f"audio_config.max_source_positions: expected at least {steps}, {LEAST_AUDIO_S} s of audio, got "
-                f"{audio.max_source_positions}"
-            )
-        heads = getattr(text, "num_attention_heads", None)
-        of_a_head = getattr(text, "head_dim", None) or (text.hidden_size // heads if heads else 2)
-        if of_a_head % 2:
-            raise ValueError(
-                "text_config: expected heads of an even width, since positions turn pairs of numbers, got "
-                f"{of_a_head}"
-            )
-        if self.vision_projected and not hasattr(vision, "projection_dim"):
-            raise ValueError(
-                f"vision_projected: expected CLIP, which has a projection, got {vision.model_type}; leave it out"
-            )
-        self._check_layers()
-
     def _check_sides(self) -> None:
         """Pictures have the side that the positions of their encoder are for. Errors: ValueError with the field."""
+        if self.vision_projected and not hasattr(self.vision_config, "projection_dim"):
+            raise ValueError(
+                "vision_projected: expected CLIP as the video encoder, which alone has a projection, got "
+                f"{self.vision_config.model_type}"
+            )
         for name, part in (("video_side_px", "vision_config"), ("face_side_px", "face_config")):
             config, side = getattr(self, part), getattr(self, name)
-            patch = getattr(config, "patch_size", 1)
-            if patch > side:
-                raise ValueError(f"{part}.patch_size: expected at most image_size, {side}, got {patch}")
             if config.model_type in _FLAT and config.model_type not in _ANY_SIDE and side != _side_px(config):
                 raise ValueError(f"{name}: expected {_side_px(config)}, as in {part}, got {side}")
 
@@ -366,7 +322,7 @@ class NanoEmoXConfig(PreTrainedConfig):
         ):
             layers = encoder.num_hidden_layers
             if len(read) != self.fusion_experts or not all(
-                isinstance(layer, int) and 0 <= layer <= layers for layer in read
+                type(layer) is int and 0 <= layer <= layers for layer in read
             ):
                 raise ValueError(
                     f"{name}: expected {self.fusion_experts} hidden states from 0 to {layers}, one per "
@@ -385,7 +341,10 @@ class NanoEmoXConfig(PreTrainedConfig):
         """Widths of the maps of the face encoder, finest first; a flat one has a single map."""
         face = self.face_config
         if hasattr(face, "embed_dim"):
-            stages, merged = len(face.depths), face.model_type == "swinv2"  # which gives its maps after merging
+            stages, merged = (
+                len(face.depths),
+                face.model_type == "swinv2",
+            )  # which gives its maps after merging
             return [face.embed_dim * 2 ** min(stage + merged, stages - 1) for stage in range(stages)]
         return list(getattr(face, "hidden_sizes", None) or [face.hidden_size])
 
@@ -449,7 +408,9 @@ def _part_config(name: str, given: Any) -> Any:
 
 def _check_kind(name: str, kind: Any) -> None:
     if kind not in KINDS[name]:
-        known = ", ".join(KINDS[name]) if len(KINDS[name]) < 20 else "a decoder, such as qwen2, llama or gemma"
+        known = (
+            ", ".join(KINDS[name]) if len(KINDS[name]) < 20 else "a decoder, such as qwen2, llama or gemma"
+        )
         raise ValueError(f"{name}.model_type: expected {known}, got {kind!r}")
 
 
@@ -462,6 +423,13 @@ def _check_number(at: str, value: Any, bounds: tuple[float, float]) -> None:
     kinds = int if isinstance(high, int) else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
         raise ValueError(f"{at}: expected a number from {low:g} to {high:g}, got {value!r}")
+
+
+def _check_shares(at: str, config: Any) -> None:
+    for name, value in vars(config).items():
+        share = ("drop" in name or name.endswith("_prob")) and type(value) in (int, float)
+        if share and not 0 <= value < 1:
+            raise ValueError(f"{at}{name}: expected a share from 0 to below 1, got {value!r}")
 
 
 def _check_dtype(at: str, config: Any) -> None:

@@ -59,7 +59,9 @@ class PictureEncoder(nn.Module):
             return self.model(pixel_values, output_hidden_states=layers)
         # SigLIP 2 in its form for pictures of any shape takes patches, and how many there are in each direction.
         side = config.patch_size
-        patches = pixel_values.unfold(2, side, side).unfold(3, side, side)  # [B, 3, rows, columns, side, side]
+        patches = pixel_values.unfold(2, side, side).unfold(
+            3, side, side
+        )  # [B, 3, rows, columns, side, side]
         count, _, rows, columns = patches.shape[:4]
         shapes = torch.tensor([[rows, columns]] * count, device=pixel_values.device)
         flat = patches.permute(0, 2, 3, 4, 5, 1).flatten(3).flatten(1, 2)  # [B, patches, side side 3]
@@ -95,7 +97,8 @@ class VisionEncoder(PictureEncoder):
         states = output.hidden_states
         patches = self.patches(*pixel_values.shape[-2:])
         views = {
-            layer: _whole_picture(states[layer], patches).unflatten(0, (batch, frames)) for layer in set(wanted)
+            layer: _whole_picture(states[layer], patches).unflatten(0, (batch, frames))
+            for layer in set(wanted)
         }  # [B, T, D] each
         main = views[self.feature_layer]
         if self.projection is not None:

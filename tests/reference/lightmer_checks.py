@@ -210,7 +210,7 @@ def wording(prompt: str) -> dict[str, str]:
     rest = prompt.partition("</Subtitle>. ")[2].partition(" ###Assistant: ")[0]
     closing, _, question = rest.removesuffix(".").rpartition(". ")
     texts |= {"closing": f"{closing}. ", "open_vocabulary": f"{question}."}
-    return texts | {"face_alone": "W" + texts["face"].partition("w")[2]}
+    return texts | {"face_alone": "W" + texts["face"].partition(", w")[2]}
 
 
 def pieces_of(texts: dict[str, str], tokenizer: Any) -> dict[str, dict[str, Any]]:

@@ -33,6 +33,7 @@ from nanoemox.checkpoints.official_processor import (
     official_processor,
     stated_counts,
 )
+from nanoemox.checkpoints.provenance import add_steps, converted
 from nanoemox.checkpoints.weight_files import (
     FLOATS,
     ShardWriter,
@@ -42,8 +43,9 @@ from nanoemox.checkpoints.weight_files import (
     raise_problems,
     read_object,
 )
-from nanoemox.files.atomic import whole_folder, write_json
+from nanoemox.files.atomic import check_new_folder, whole_folder, write_json
 from nanoemox.files.errors import ArgumentError
+from nanoemox.files.short_repr import ShortRepr
 from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.model.parts import (
@@ -87,8 +89,8 @@ _COUNTS = {  # learned queries -> how many tokens there are of a kind
 }
 
 
-@dataclass(frozen=True)
-class Conversion:
+@dataclass(frozen=True, repr=False)
+class Conversion(ShortRepr):
     """What became of every tensor.
 
     Attributes:
@@ -159,7 +161,7 @@ class Base:
 
 
 def convert(
-    checkpoints: Sequence[str | Path],
+    checkpoints: str | Path | Sequence[str | Path],
     base: str | Path,
     out: str | Path,
     *,
@@ -184,7 +186,9 @@ def convert(
         WeightsError: If a tensor has no place, a part is missing, or the folder cannot be written.
         ArgumentError: If `settings` names an unknown field.
     """
-    # Look at the base, which gives what the checkpoints lack.
+    # Look at the output and at the base, which gives what the checkpoints lack.
+    check_new_folder(out)
+    checkpoints = [checkpoints] if isinstance(checkpoints, str | Path) else list(checkpoints)
     folder = find_part(str(base))
     check_folder(folder)
     processor, limits = load_processor(folder), load_answer_limits(folder)
@@ -279,6 +283,7 @@ def lay_over(
                 _save_lora(new / "lora", plan.lora, lora_alpha)
             for each in (config, *(getattr(config, name) for name in config.sub_configs)):
                 each.dtype = each.dtype if dtype is None else dtype
+            add_steps(config, [converted(report.checkpoints, report.filled)])
             config.save_pretrained(new)
             generation = skeleton_of(config).generation_config
             if limits is not None:

@@ -21,10 +21,12 @@ import transformers
 from torch import Tensor
 
 from nanoemox.checkpoints.assemble import fit_placeholders
+from nanoemox.checkpoints.check_shapes import check_shapes
 from nanoemox.checkpoints.convert import Base, Conversion, lay_over
 from nanoemox.checkpoints.hub import told_in_one_line
 from nanoemox.checkpoints.load import models_folder
 from nanoemox.checkpoints.pretrained import Part, Source, hub_part, load_tokenizer, plan_part
+from nanoemox.checkpoints.provenance import add_steps, assembled
 from nanoemox.checkpoints.releases import LICENCES, RELEASES, REVISIONS, Release
 from nanoemox.checkpoints.weight_files import (
     TORCH_DTYPES,
@@ -300,6 +302,7 @@ def build(
                 f"{sources.backbones['lm']}, found it for {rank_layers}; take the backbone that it was trained on, "
                 f"{release.backbones['lm']}"
             )
+        add_steps(config, [assembled({part.part: part.source.name for part in parts})])
         tokenizer = _tokenizer(sources.backbones["lm"], release)
         fit_placeholders(config, tokenizer, str(sources.backbones["lm"]))
         skeleton = skeleton_of(config)
@@ -390,13 +393,15 @@ def _configuration(release: Release, parts: Sequence[Part]) -> NanoEmoXConfig:
     keys = {"vision_encoder": "vision_config", "audio_encoder": "audio_config", "lm": "text_config"}
     own = {keys[part.part]: part.config for part in parts}
     try:
-        return NanoEmoXConfig(**preset_fields("light-mer") | own)
+        config = NanoEmoXConfig(**preset_fields("light-mer") | own)
+        check_shapes(config)
     except ValueError as error:
         places = ", ".join(str(part.place) for part in parts)
         raise WeightsError(
             f"{places}: are not the backbones of {release.name} ({' '.join(str(error).split())[:200]}); expected "
             f"{', '.join(release.backbones.values())}"
         ) from error
+    return config
 
 
 def _tokenizer(place: Path, release: Release) -> Any:

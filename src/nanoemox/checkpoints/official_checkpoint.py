@@ -14,6 +14,7 @@ from nanoemox.checkpoints.official_names import official_name
 from nanoemox.checkpoints.weight_files import WeightsError, open_weights, raise_problems
 from nanoemox.files.atomic import whole_file
 from nanoemox.files.errors import ArgumentError
+from nanoemox.files.listed import one_or_more
 from nanoemox.model.configuration_nanoemox import PARTS
 from nanoemox.model.parts import part_of
 
@@ -27,7 +28,7 @@ def official_state(
     folder: str | Path, parts: Sequence[str] = ("video_adapter", "audio_adapter", "face_adapter", "fusion")
 ) -> dict[str, Tensor]:
     """Parts of a model folder under the names of its official code, and its LoRA if there is a `lora/` beside them."""
-    folder = Path(folder)
+    folder, parts = Path(folder), one_or_more(parts)
     # AffectGPT and Light-MER call the projection of the face or the frames by another name, and would not find ours.
     dialect = {} if load_config(folder).fusion_type == "experts" else {"video_proj.": "affectgpt_proj."}
     unknown = set(parts) - set(PARTS)

@@ -88,7 +88,7 @@ def clip_shapes(config: NanoEmoXConfig) -> dict[str, tuple[int, int]]:
         shapes["video_fusion_features"] = (FRAMES_PER_CLIP, len(of_video) * video)
         shapes["audio_fusion_features"] = (AUDIO_WINDOWS, len(of_audio) * audio)
     if config.face_tokens:
-        shapes["face_features"] = (FRAMES_PER_CLIP, config.face_feature_width)
+        shapes["face_features"] = (FRAMES_PER_CLIP, config.face_width)
     return shapes
 
 

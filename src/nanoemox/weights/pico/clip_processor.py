@@ -18,10 +18,12 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
-from transformers import BatchFeature, ProcessorMixin, Wav2Vec2FeatureExtractor
+from transformers import BatchFeature, ProcessorMixin, Wav2Vec2FeatureExtractor, WhisperFeatureExtractor
 from transformers.image_utils import (
     IMAGENET_DEFAULT_MEAN,
     IMAGENET_DEFAULT_STD,
+    IMAGENET_STANDARD_MEAN,
+    IMAGENET_STANDARD_STD,
     OPENAI_CLIP_MEAN,
     OPENAI_CLIP_STD,
 )
@@ -29,7 +31,7 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 
 from .clip import SAMPLE_RATE_HZ, Clip, Compat
 from .affectgpt import opencv_resized
-from .configuration_nanoemox import PLACEHOLDERS, NanoEmoXConfig
+from .configuration_nanoemox import LOG_MEL_STEPS_PER_S, PLACEHOLDERS, NanoEmoXConfig
 
 END_OF_TURN = "<|im_end|>"
 CHAT_TEMPLATE = Path(__file__).with_name("chat_template.jinja")
@@ -55,27 +57,91 @@ def prepare_tokenizer(tokenizer: Any) -> Any:
     return tokenizer
 
 
-def picture_processor(side: int, mean: Sequence[float], std: Sequence[float]) -> CLIPImageProcessorPil:
+# Mean and spread of the colours that picture encoders were trained with, where they are not those of ImageNet.
+_COLOURS = {
+    "clip_vision_model": (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD),
+    **dict.fromkeys(
+        ("siglip_vision_model", "siglip2_vision_model", "vit", "beit"),
+        (IMAGENET_STANDARD_MEAN, IMAGENET_STANDARD_STD),
+    ),
+}
+_SQUEEZED = ("siglip_vision_model", "siglip2_vision_model")  # pictures become squares without a crop
+
+
+def picture_processor(
+    side: int, mean: Sequence[float], std: Sequence[float], **settings: Any
+) -> CLIPImageProcessorPil:
     """CLIP's own preparation of an image at another size: scale, crop the centre, normalise.
 
     Args:
         side: the shortest side is scaled to it, in pixels.
         mean: of the three colours.
         std: of the three colours.
+        **settings: of the image processor, in place of these.
 
     Returns:
         The image processor.
     """
-    return CLIPImageProcessorPil(
-        size={"shortest_edge": side},
-        crop_size={"height": side, "width": side},
-        image_mean=list(mean),
-        image_std=list(std),
-    )
+    fields = {
+        "size": {"shortest_edge": side},
+        "crop_size": {"height": side, "width": side},
+        "image_mean": list(mean),
+        "image_std": list(std),
+    }
+    return CLIPImageProcessorPil(**fields | settings)
+
+
+def picture_processor_of(
+    kind: str, side: int, settings: Mapping[str, Any] | None = None
+) -> CLIPImageProcessorPil:
+    """How an encoder's own preparation makes a picture.
+
+    Args:
+        kind: of the encoder, its `model_type`.
+        side: of the picture that comes out, in pixels.
+        settings: of the image processor that came with the encoder; what it leaves open is that of its kind.
+
+    Returns:
+        The image processor.
+    """
+    mean, std = _COLOURS.get(kind, (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD))
+    of_kind = {"size": {"height": side, "width": side}} if kind in _SQUEEZED else {}
+    return picture_processor(side, mean, std, **of_kind | dict(settings or {}))
+
+
+def sound_processor(config: NanoEmoXConfig, settings: Mapping[str, Any] | None = None) -> Any:
+    """How the audio encoder's own preparation makes its input: a waveform of unit variance, or Whisper's log-mel.
+
+    Args:
+        config: of the model.
+        settings: of the feature extractor that came with the encoder.
+
+    Returns:
+        The feature extractor.
+    """
+    audio = config.audio_config
+    if audio.model_type != "whisper":
+        return Wav2Vec2FeatureExtractor(
+            **{"sampling_rate": SAMPLE_RATE_HZ, "do_normalize": True} | dict(settings or {})
+        )
+    fields = {
+        "feature_size": audio.num_mel_bins,
+        "chunk_length": audio.max_source_positions // LOG_MEL_STEPS_PER_S,
+    }
+    return WhisperFeatureExtractor(**fields | dict(settings or {}))
 
 
 def normalised_sound(audio_windows: NDArray[np.float32], feature_extractor: Any) -> Tensor:
-    """Sound [..., L] of one file -> the same with mean 0 and variance 1 over all of it (not over a batch)."""
+    """Sound [..., L] of one file -> the same with mean 0 and variance 1 over all of it (not over a batch).
+
+    Whisper gets the log-mel [..., M, S] of each audio window, with the two steps in which it fades into silence.
+    """
+    if isinstance(feature_extractor, WhisperFeatureExtractor):
+        rows = np.asarray(audio_windows, dtype=np.float32).reshape(-1, audio_windows.shape[-1])
+        prepared = feature_extractor(list(rows), sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt")
+        steps = -(-rows.shape[1] // feature_extractor.hop_length) + 2
+        log_mel: Tensor = prepared["input_features"][..., :steps]  # [windows, M, S]
+        return log_mel.unflatten(0, audio_windows.shape[:-1])
     whole = np.asarray(audio_windows, dtype=np.float32).reshape(-1)
     prepared = feature_extractor(whole, sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt")
     values: Tensor = prepared["input_values"]  # [1, all samples]
@@ -103,7 +169,7 @@ class ClipProcessor(ProcessorMixin):
     Args:
         image_processor: Prepares frames for the video branch: scale the shortest side, crop the centre, normalise.
         face_image_processor: Likewise for the face branch.
-        feature_extractor: Its `do_normalize` is applied over all audio windows of one file together.
+        feature_extractor: Its `do_normalize` is applied over all audio windows of one file together; or Whisper's.
         tokenizer: One that has been through `prepare_tokenizer`.
         placeholder_counts: Placeholders of each kind for one clip, from the model's configuration.
         end_of_turn: What ends an answer.
@@ -144,16 +210,34 @@ class ClipProcessor(ProcessorMixin):
         )
 
     @classmethod
-    def from_config(cls, config: NanoEmoXConfig, tokenizer: Any) -> Self:
-        """The processor that fits a model of this configuration."""
+    def from_config(
+        cls,
+        config: NanoEmoXConfig,
+        tokenizer: Any,
+        pictures: Mapping[str, Any] | None = None,
+        face_pictures: Mapping[str, Any] | None = None,
+        sound: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """The processor that fits a model of this configuration.
+
+        Args:
+            config: Of the model.
+            tokenizer: Of the language model.
+            pictures: Settings of the preparation that came with the video encoder; None, those of its kind.
+            face_pictures: Likewise of the face encoder.
+            sound: Likewise of the audio encoder.
+
+        Returns:
+            The processor.
+        """
         return cls(
-            image_processor=picture_processor(
-                config.vision_config.image_size, OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
+            image_processor=picture_processor_of(
+                config.vision_config.model_type, config.video_side_px or 0, pictures
             ),
-            face_image_processor=picture_processor(
-                config.face_config.image_size, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+            face_image_processor=picture_processor_of(
+                config.face_config.model_type, config.face_side_px or 0, face_pictures
             ),
-            feature_extractor=Wav2Vec2FeatureExtractor(sampling_rate=SAMPLE_RATE_HZ, do_normalize=True),
+            feature_extractor=sound_processor(config, sound),
             tokenizer=prepare_tokenizer(tokenizer),
             placeholder_counts=config.placeholder_counts,
         )
@@ -164,10 +248,12 @@ class ClipProcessor(ProcessorMixin):
     ) -> list[Any]:
         """Load the parts as they were saved; left alone, the library would prefer torchvision's pictures."""
         saved = processor_dict or {}
+        of_whisper = "hop_length" in saved["feature_extractor"]
+        extractor: Any = WhisperFeatureExtractor if of_whisper else Wav2Vec2FeatureExtractor
         return [
             CLIPImageProcessorPil(**saved["image_processor"]),
             CLIPImageProcessorPil(**saved["face_image_processor"]),
-            Wav2Vec2FeatureExtractor(**saved["feature_extractor"]),
+            extractor(**saved["feature_extractor"]),
             cls._load_tokenizer_from_pretrained("tokenizer", pretrained_model_name_or_path, **kwargs),
         ]
 
@@ -178,7 +264,7 @@ class ClipProcessor(ProcessorMixin):
         return saved
 
     def media(self, clip: Clip, compat: Compat = None) -> dict[str, Tensor]:
-        """One clip -> pixel_values_videos, face_pixel_values [T, 3, H, W], input_values [C, L], if there.
+        """One clip -> pixel_values_videos, face_pixel_values [T, 3, H, W], input_values [C, L] or [C, M, S], if there.
 
         `compat="official"` does as the official code does: frames squeezed to a square, faces neither scaled nor
         normalised (0 to 255), the mean of each audio window subtracted.

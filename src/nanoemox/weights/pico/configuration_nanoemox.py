@@ -1,21 +1,23 @@
 """Every size of the model in one object, and the presets that fill it (presets/*.json).
 
+Encoders and language model may be of any kind that `KINDS` names; what the other parts have to know of them (widths,
+layers to read, the side of pictures) follows from their own configurations.
+
 `nano` is the 2.2 B model of the paper (Nano-EmoX, arXiv 2603.02123; sizes as in the official code):
 CLIP ViT-L/14, chinese-hubert-large, FaceXFormer's Swin-B and Qwen2.5-1.5B-Instruct. `pico` has the same parts
 in the same order at about eleven million parameters, small enough to train and run on a laptop. `affectgpt` is
-AffectGPT (arXiv 2501.16566), whose official weights can be converted, and `light-mer` is Light-MER (arXiv
-2607.12787), AffectGPT's form on small backbones.
+AffectGPT (arXiv 2501.16566), whose official weights can be converted. `nano-s` is `nano` over smaller backbones.
 """
 
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import field
 from pathlib import Path
 from typing import Any, ClassVar
 
 from transformers import (
-    CONFIG_MAPPING,
     AutoConfig,
     Blip2QFormerConfig,
     CLIPVisionConfig,
@@ -25,6 +27,7 @@ from transformers import (
     SwinConfig,
 )
 from transformers.activations import ACT2FN
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 # The four kinds of placeholder in prompt order, each with its special token.
@@ -35,7 +38,7 @@ PLACEHOLDERS: dict[str, str] = {
     "video": "<|frame_pad|>",
 }
 
-# The parts that have a configuration of their own; that of the language model follows its model_type.
+# The parts that have a configuration of their own, with the kind they are of unless it says another `model_type`.
 PART_CONFIGS: dict[str, type[PreTrainedConfig]] = {
     "vision_config": CLIPVisionConfig,
     "audio_config": HubertConfig,
@@ -43,8 +46,31 @@ PART_CONFIGS: dict[str, type[PreTrainedConfig]] = {
     "qformer_config": Blip2QFormerConfig,
     "text_config": Qwen2Config,
 }
+# Picture encoders whose pictures may be of any side, and those that have one fixed by their positions.
+_ANY_SIDE = ("dinov2", "dinov2_with_registers", "dinov3_vit", "siglip2_vision_model")
+_FLAT = ("clip_vision_model", "siglip_vision_model", "vit", "deit", "beit", *_ANY_SIDE)
+_STAGED = (
+    "swin",
+    "swinv2",
+    "convnext",
+    "convnextv2",
+    "dinov3_convnext",
+    "resnet",
+)  # maps that get smaller and wider
+# Which kinds each part may be, by their `model_type`.
+KINDS: dict[str, tuple[str, ...]] = {
+    "vision_config": _FLAT,
+    "audio_config": ("hubert", "wav2vec2", "wavlm", "whisper"),
+    "face_config": (*_STAGED, *_FLAT),
+    "qformer_config": ("blip_2_qformer",),
+    "text_config": tuple(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES),
+}
+# The hidden states that nano's experts and adapters read, of encoders with 24 layers.
+_LAYERS_OF_NANO = 24
+_VISION_FUSION_LAYERS, _AUDIO_FUSION_LAYERS, _AUDIO_FEATURE_LAYERS = (12, 16, 22), (16, 18, 22), 4
+LOG_MEL_STEPS_PER_S = 50  # of Whisper's encoder, which reads log-mel in place of a waveform
 # The sizes that lie beside this file in presets/, one JSON file each.
-PRESETS = ("nano", "pico", "affectgpt", "light-mer")
+PRESETS = ("nano", "pico", "affectgpt", "light-mer", "nano-s")
 
 # Part name (as everywhere: recipes, `nanoemox info`, docs) -> attribute of NanoEmoXForConditionalGeneration.
 PARTS: dict[str, str] = {
@@ -69,82 +95,46 @@ TYPES: dict[str, tuple[str, ...]] = {
 # What each number may be. A configuration may come from anyone: with the sizes of a typing error, building the model
 # would take all memory, or answers would be nonsense without a word.
 LARGEST_SIDE_PX = 4096
-_WIDTH, _LAYERS, _HEADS, _SHARE, _SMALL = (1, 65_536), (1, 256), (1, 1024), (0.0, 0.99), (1e-30, 0.1)
-_TOKENS, _STEPS, _SIDE = (0, 4096), (1, 4096), (1, LARGEST_SIDE_PX)
-_TRANSFORMER = {
-    "hidden_size": _WIDTH,
-    "intermediate_size": (1, 1_048_576),
-    "num_hidden_layers": _LAYERS,
-    "num_attention_heads": _HEADS,
-    "initializer_range": (0.0, 100.0),
+_BOUNDS: dict[tuple[float, float], str] = {  # of the fields of the whole
+    (0, 4096): "video_tokens audio_tokens face_tokens fusion_tokens",
+    (1, 4096): "max_frames max_audio_windows",
+    (1, 257): "audio_feature_layers",
+    (-257, 256): "vision_feature_layer",
+    (1, LARGEST_SIDE_PX): "video_side_px face_side_px",
+    (1, 65_536): "fusion_width face_feature_width face_hidden_width",
+    (1, 1024): "fusion_heads face_heads",
+    (1, 64): "fusion_experts",
+    (0.0, 0.99): "fusion_dropout face_dropout",
 }
-BOUNDS: dict[str, dict[str, tuple[float, float]]] = {
-    "": {
-        "max_frames": _STEPS,
-        "max_audio_windows": _STEPS,
-        "video_tokens": _TOKENS,
-        "audio_tokens": _TOKENS,
-        "face_tokens": _TOKENS,
-        "fusion_tokens": _TOKENS,
-        "fusion_width": _WIDTH,
-        "fusion_heads": _HEADS,
-        "fusion_experts": (1, 64),
-        "fusion_dropout": _SHARE,
-        "face_feature_width": _WIDTH,
-        "face_heads": _HEADS,
-        "face_hidden_width": _WIDTH,
-        "face_dropout": _SHARE,
-    },
-    "vision_config": {
-        **_TRANSFORMER,
-        "image_size": _SIDE,
-        "patch_size": _SIDE,
-        "num_channels": (3, 3),
-        "projection_dim": _WIDTH,
-        "layer_norm_eps": _SMALL,
-    },
-    "audio_config": {
-        **_TRANSFORMER,
-        "conv_dim": _WIDTH,
-        "conv_kernel": (1, 1000),
-        "conv_stride": (1, 1000),
-        "num_conv_pos_embeddings": (1, 10_000),
-        "num_conv_pos_embedding_groups": _HEADS,
-        "layer_norm_eps": _SMALL,
-    },
-    "face_config": {
-        "image_size": _SIDE,
-        "patch_size": _SIDE,
-        "num_channels": (3, 3),
-        "embed_dim": (1, 8192),
-        "depths": _LAYERS,
-        "num_heads": _HEADS,
-        "window_size": (1, 64),
-        "mlp_ratio": (0.01, 100.0),
-        "layer_norm_eps": _SMALL,
-    },
-    "qformer_config": {
-        **_TRANSFORMER,
-        "cross_attention_frequency": _LAYERS,
-        "vocab_size": (1, 4_194_304),
-        "max_position_embeddings": (1, 4_194_304),
-        "layer_norm_eps": _SMALL,
-    },
-    "text_config": {
-        **_TRANSFORMER,
-        "num_key_value_heads": _HEADS,
-        "vocab_size": (1, 4_194_304),
-        "max_position_embeddings": (1, 4_194_304),
-        "rms_norm_eps": _SMALL,
-    },
+_PART_BOUNDS: dict[tuple[float, float], str] = {  # of the fields of each part, as far as its kind has them
+    (1, 65_536): "hidden_size hidden_sizes embedding_size head_dim projection_dim conv_dim",
+    (1, 100_000): "max_source_positions",
+    (1, 1_048_576): "intermediate_size encoder_ffn_dim",
+    (1, 256): "num_hidden_layers cross_attention_frequency depths",
+    (1, 1024): "num_attention_heads num_key_value_heads num_heads num_conv_pos_embedding_groups num_mel_bins",
+    (1, 4_194_304): "vocab_size max_position_embeddings",
+    (1, LARGEST_SIDE_PX): "image_size patch_size",
+    (1, LARGEST_SIDE_PX**2): "num_patches",
+    (3, 3): "num_channels",
+    (0, 1024): "num_register_tokens",
+    (1, 8192): "embed_dim",
+    (1, 64): "window_size",
+    (1, 1000): "conv_kernel conv_stride",
+    (1, 10_000): "num_conv_pos_embeddings",
+    (0.0, 100.0): "initializer_range",
+    (0.01, 100.0): "mlp_ratio",
+    (1e-30, 0.1): "layer_norm_eps rms_norm_eps",
 }
+# Fields that some kinds leave open, for transformers to fill in.
+_OPEN = ("head_dim", "num_key_value_heads", "vocab_size")
 _LISTS = (
     "conv_dim",
     "conv_kernel",
     "conv_stride",
     "depths",
     "num_heads",
-)  # one number for each layer or stage
+    "hidden_sizes",
+)  # one for each layer
 _DTYPES = ("bfloat16", "float16", "float32", "float64")
 
 
@@ -152,26 +142,32 @@ class NanoEmoXConfig(PreTrainedConfig):
     """Sizes of encoders, adapters, fusion and language model.
 
     Attributes:
-        vision_config: The video encoder (CLIP).
-        audio_config: The audio encoder (HuBERT).
-        face_config: The face encoder (Swin).
+        vision_config: The video encoder, CLIP unless it says another `model_type`; KINDS has all.
+        audio_config: The audio encoder, HuBERT unless it says another.
+        face_config: The face encoder, Swin unless it says another.
         qformer_config: Both Q-Former adapters.
-        text_config: The language model: Qwen2, or the decoder that its model_type names.
+        text_config: The language model, Qwen2 unless it says another decoder.
         max_frames: Rows of the position embedding for frames (32 in the official code).
         max_audio_windows: Rows of the position embedding for audio windows (8 in the official code).
         video_tokens: Placeholders of the video in a prompt.
         audio_tokens: Placeholders of the audio in a prompt.
         face_tokens: Placeholders of the face in a prompt; 0 means that there is no face branch.
         fusion_tokens: Placeholders of the fusion in a prompt.
-        vision_feature_layer: The CLIP hidden state whose CLS is the video feature (-2 in the paper).
-        audio_feature_layers: How many of HuBERT's last hidden states are averaged into the audio feature.
-        vision_fusion_layers: The hidden states of the video encoder that the fusion experts read (0 is the embedding).
+        vision_feature_layer: The hidden state of the video encoder that is the video feature (-2 in the paper).
+        audio_feature_layers: How many of the last hidden states of the audio encoder are averaged into the audio
+            feature; None for the paper's four, or all where there are fewer.
+        vision_fusion_layers: The hidden states of the video encoder that the fusion experts read (0 is the embedding);
+            None for the paper's, at the same share of the depth.
         audio_fusion_layers: The hidden states of the audio encoder that they read, likewise.
+        video_side_px: Side of the pictures that the video encoder gets; None for that of its configuration.
+        face_side_px: Side of those that the face encoder gets, likewise.
         fusion_width: Width of the fusion experts.
         fusion_heads: Attention heads of each fusion expert.
         fusion_experts: How many fusion experts there are, one for each depth.
         fusion_dropout: Dropout of the fusion experts and their gate.
-        face_feature_width: Width of the face features.
+        face_fused: Whether the stages of the face encoder become one map of `face_feature_width`, as in FaceXFormer;
+            otherwise the face feature is the means of its stages side by side. None for True with Swin alone.
+        face_feature_width: Width of the fused map.
         face_heads: Attention heads of the face adapter.
         face_hidden_width: Width between the two linear layers of the face adapter.
         face_dropout: Dropout between them.
@@ -185,6 +181,7 @@ class NanoEmoXConfig(PreTrainedConfig):
         vision_projected: Whether the video feature is CLIP's projected image feature, as in AffectGPT.
         tie_word_embeddings: Whether the language model reads and writes with one table, as `text_config` says.
         training_domain: What the weights have seen, if that is not the real world ("affect_theatre").
+        provenance: The steps by which the weights came about, oldest first (nanoemox/checkpoints/provenance.py).
     """
 
     model_type = "nanoemox"
@@ -194,11 +191,11 @@ class NanoEmoXConfig(PreTrainedConfig):
         True  # before 5.20; the defaults of the parts are too small for the fusion layers
     )
 
-    # Each may also be given as a dict; after construction it is the class named here.
-    vision_config: CLIPVisionConfig = field(default_factory=CLIPVisionConfig)
-    audio_config: HubertConfig = field(default_factory=HubertConfig)
-    face_config: SwinConfig = field(default_factory=SwinConfig)
-    qformer_config: Blip2QFormerConfig = field(default_factory=Blip2QFormerConfig)
+    # Each may also be given as a dict; after construction it is a configuration of the kind that the dict says.
+    vision_config: PreTrainedConfig = field(default_factory=CLIPVisionConfig)
+    audio_config: PreTrainedConfig = field(default_factory=HubertConfig)
+    face_config: PreTrainedConfig = field(default_factory=SwinConfig)
+    qformer_config: PreTrainedConfig = field(default_factory=Blip2QFormerConfig)
     text_config: PreTrainedConfig = field(default_factory=Qwen2Config)
     max_frames: int = 32
     max_audio_windows: int = 8
@@ -207,13 +204,16 @@ class NanoEmoXConfig(PreTrainedConfig):
     face_tokens: int = 4
     fusion_tokens: int = 1
     vision_feature_layer: int = -2
-    audio_feature_layers: int = 4
-    vision_fusion_layers: list[int] | tuple[int, ...] = (12, 16, 22)
-    audio_fusion_layers: list[int] | tuple[int, ...] = (16, 18, 22)
+    audio_feature_layers: int | None = None
+    vision_fusion_layers: list[int] | tuple[int, ...] | None = None
+    audio_fusion_layers: list[int] | tuple[int, ...] | None = None
+    video_side_px: int | None = None
+    face_side_px: int | None = None
     fusion_width: int = 512
     fusion_heads: int = 8
     fusion_experts: int = 3
     fusion_dropout: float = 0.1
+    face_fused: bool | None = None
     face_feature_width: int = 256
     face_heads: int = 4
     face_hidden_width: int = 768
@@ -228,107 +228,83 @@ class NanoEmoXConfig(PreTrainedConfig):
     vision_projected: bool = False
     tie_word_embeddings: bool = True
     training_domain: str | None = None
+    provenance: list[dict[str, Any]] | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
-        for name in PART_CONFIGS:  # transformers does it by itself only from 5.20
-            given = getattr(self, name)
-            if given is None or isinstance(given, dict):
-                try:
-                    setattr(self, name, part_class(name, given or {})(**(given or {})))
-                except Exception as error:  # transformers checks types; its errors do not say in which part
-                    raise ValueError(f"{name}: {' '.join(str(error).split())}") from error
+        for name in PART_CONFIGS:
+            setattr(self, name, _part_config(name, getattr(self, name)))
         super().__post_init__(**kwargs)
         self.tie_word_embeddings = self.text_config.tie_word_embeddings
+        self._check_parts()
+        self._follow_parts()
         self._check_bounds()
-        self._check_shapes()
+        self._check_sides()
+        self._check_layers()
 
-    def _check_bounds(self) -> None:
-        """Every number within `BOUNDS`, every type and function a known one. Errors: ValueError with the field."""
-        for part, bounds in BOUNDS.items():
-            config = getattr(self, part) if part else self
-            for name, (low, high) in bounds.items():
-                if part == "text_config" and not hasattr(config, name):
-                    continue  # decoders name their fields in several ways
-                given, at = getattr(config, name), f"{part}.{name}" if part else name
+    def _follow_parts(self) -> None:
+        """Give every field that is left open what the configurations of the parts say."""
+        vision, audio, face = self.vision_config, self.audio_config, self.face_config
+        if self.vision_fusion_layers is None:
+            self.vision_fusion_layers = _at_depth(_VISION_FUSION_LAYERS, vision.num_hidden_layers)
+        if self.audio_fusion_layers is None:
+            self.audio_fusion_layers = _at_depth(_AUDIO_FUSION_LAYERS, audio.num_hidden_layers)
+        if self.audio_feature_layers is None:
+            self.audio_feature_layers = min(_AUDIO_FEATURE_LAYERS, audio.num_hidden_layers + 1)
+        if self.video_side_px is None:
+            self.video_side_px = _side_px(vision)
+        if self.face_side_px is None:
+            self.face_side_px = _side_px(face)
+        if self.face_fused is None:
+            self.face_fused = face.model_type == "swin"
+
+    def _check_parts(self) -> None:
+        """Every number of a part within `_PART_BOUNDS`, functions known ones. Errors: ValueError with the field."""
+        for part in PART_CONFIGS:
+            config = getattr(self, part)
+            for name, bounds in _by_name(_PART_BOUNDS):
+                given = getattr(config, name, None)
+                if not hasattr(config, name) or (given is None and name in _OPEN):
+                    continue
+                if config.attribute_map.get(name) in _LISTS:  # the other name of a list
+                    continue
                 for value in given if isinstance(given, (list, tuple)) and name in _LISTS else [given]:
-                    kinds = int if isinstance(high, int) else (int, float)
-                    if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
-                        raise ValueError(f"{at}: expected a number from {low:g} to {high:g}, got {value!r}")
-            for name in ("hidden_act", "feat_extract_activation"):
-                if part and getattr(config, name, "gelu") not in ACT2FN:
+                    _check_number(f"{part}.{name}", value, bounds)
+            _check_shares(f"{part}.", config)
+            for name in ("hidden_act", "hidden_activation", "activation_function", "feat_extract_activation"):
+                if (getattr(config, name, None) or "gelu") not in ACT2FN:
                     raise ValueError(
                         f"{part}.{name}: expected a known function, got {getattr(config, name)!r}"
                     )
-            dtype = getattr(config, "dtype", None)
-            if dtype is not None and str(dtype).removeprefix("torch.") not in _DTYPES:
-                raise ValueError(
-                    f"{part or 'the model'}: dtype: expected one of {', '.join(_DTYPES)}, got {dtype!r}"
-                )
+            _check_dtype(part, config)
+        for name in ("vocab_size", "hidden_size", "num_hidden_layers", "max_position_embeddings"):
+            if getattr(self.text_config, name, None) is None:
+                raise ValueError(f"text_config.{name}: expected a number, found none")
+
+    def _check_bounds(self) -> None:
+        """Every number within `_BOUNDS`, every type a known one. Errors: ValueError with the field."""
+        for name, bounds in _by_name(_BOUNDS):
+            _check_number(name, getattr(self, name), bounds)
+        _check_shares("", self)
+        _check_dtype("the model", self)
         for name, types in TYPES.items():
             if getattr(self, name) not in types:
                 raise ValueError(f"{name}: expected one of {', '.join(types)}, got {getattr(self, name)!r}")
 
-    def _check_shapes(self) -> None:
-        """Heads divide widths, lists have the right length, layers exist. Errors: ValueError with the field."""
-        vision, audio, face, text = self.vision_config, self.audio_config, self.face_config, self.text_config
-        divisions = [
-            (
-                f"{part}.hidden_size",
-                config.hidden_size,
-                f"{part}.num_attention_heads",
-                config.num_attention_heads,
-            )
-            for part, config in (
-                ("vision_config", vision),
-                ("audio_config", audio),
-                ("qformer_config", self.qformer_config),
-                ("text_config", text),
-            )
-            if not getattr(config, "head_dim", None)  # Qwen3's heads have a width of their own
-        ]
-        divisions += [
-            (
-                "text_config.num_attention_heads",
-                text.num_attention_heads,
-                "text_config.num_key_value_heads",
-                text.num_key_value_heads,
-            ),
-            (
-                "audio_config.hidden_size",
-                audio.hidden_size,
-                "audio_config.num_conv_pos_embedding_groups",
-                audio.num_conv_pos_embedding_groups,
-            ),
-            ("fusion_width", self.fusion_width, "fusion_heads", self.fusion_heads),
-            ("face_feature_width", self.face_feature_width, "face_heads", self.face_heads),
-        ]
-        if len(face.num_heads) != len(face.depths) or not 1 <= len(face.depths) <= 8:
+    def _check_sides(self) -> None:
+        """Pictures have the side that the positions of their encoder are for. Errors: ValueError with the field."""
+        if self.vision_projected and not hasattr(self.vision_config, "projection_dim"):
             raise ValueError(
-                "face_config: expected as many num_heads as depths, one for each of 1 to 8 stages, got "
-                f"{list(face.num_heads)} and {list(face.depths)}"
+                "vision_projected: expected CLIP as the video encoder, which alone has a projection, got "
+                f"{self.vision_config.model_type}"
             )
-        divisions += [
-            (f"the width of stage {stage} of face_config", face.embed_dim * 2**stage, "its num_heads", heads)
-            for stage, heads in enumerate(face.num_heads)
-        ]
-        for wide, width, narrow, parts in divisions:
-            if width % parts:
-                raise ValueError(f"{wide}: expected a multiple of {narrow}, {parts}, got {width}")
-        for part, config in (("vision_config", vision), ("face_config", face)):
-            if config.patch_size > config.image_size:
-                raise ValueError(
-                    f"{part}.patch_size: expected at most image_size, {config.image_size}, got {config.patch_size}"
-                )
-        if audio.feat_extract_norm not in ("group", "layer"):
-            raise ValueError(
-                f"audio_config.feat_extract_norm: expected group or layer, got {audio.feat_extract_norm!r}"
-            )
-        head_width = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-        if not isinstance(head_width, int) or not 0 < head_width <= _WIDTH[1] or head_width % 2:
-            raise ValueError(
-                "text_config: expected heads of an even width, since positions turn pairs of numbers, got "
-                f"{head_width}"
-            )
+        for name, part in (("video_side_px", "vision_config"), ("face_side_px", "face_config")):
+            config, side = getattr(self, part), getattr(self, name)
+            if config.model_type in _FLAT and config.model_type not in _ANY_SIDE and side != _side_px(config):
+                raise ValueError(f"{name}: expected {_side_px(config)}, as in {part}, got {side}")
+
+    def _check_layers(self) -> None:
+        """Hidden states that are read exist. Errors: ValueError with the field."""
+        vision, audio = self.vision_config, self.audio_config
         layers = vision.num_hidden_layers
         if not -layers - 1 <= self.vision_feature_layer <= layers:
             raise ValueError(
@@ -341,14 +317,14 @@ class NanoEmoXConfig(PreTrainedConfig):
                 f"{self.audio_feature_layers}"
             )
         for name, read, encoder in (
-            ("vision_fusion_layers", self.vision_fusion_layers, self.vision_config),
-            ("audio_fusion_layers", self.audio_fusion_layers, self.audio_config),
+            ("vision_fusion_layers", self.vision_fusion_layers, vision),
+            ("audio_fusion_layers", self.audio_fusion_layers, audio),
         ):
             layers = encoder.num_hidden_layers
             if self.fusion_type != "experts":
                 continue  # nothing reads them
             if len(read) != self.fusion_experts or not all(
-                isinstance(layer, int) and 0 <= layer <= layers for layer in read
+                type(layer) is int and 0 <= layer <= layers for layer in read
             ):
                 raise ValueError(
                     f"{name}: expected {self.fusion_experts} hidden states from 0 to {layers}, one per "
@@ -360,7 +336,7 @@ class NanoEmoXConfig(PreTrainedConfig):
         """The hidden states of video and audio encoder that the fusion reads; only its experts read any."""
         if self.fusion_type != "experts":
             return (), ()
-        return tuple(self.vision_fusion_layers), tuple(self.audio_fusion_layers)
+        return tuple(self.vision_fusion_layers or ()), tuple(self.audio_fusion_layers or ())
 
     @property
     def video_width(self) -> int:
@@ -368,6 +344,23 @@ class NanoEmoXConfig(PreTrainedConfig):
         vision = self.vision_config
         width: int = vision.projection_dim if self.vision_projected else vision.hidden_size
         return width
+
+    @property
+    def stage_widths(self) -> list[int]:
+        """Widths of the maps of the face encoder, finest first; a flat one has a single map."""
+        face = self.face_config
+        if hasattr(face, "embed_dim"):
+            stages, merged = (
+                len(face.depths),
+                face.model_type == "swinv2",
+            )  # which gives its maps after merging
+            return [face.embed_dim * 2 ** min(stage + merged, stages - 1) for stage in range(stages)]
+        return list(getattr(face, "hidden_sizes", None) or [face.hidden_size])
+
+    @property
+    def face_width(self) -> int:
+        """Width of the face features, one per frame."""
+        return self.face_feature_width if self.face_fused else sum(self.stage_widths)
 
     @property
     def placeholder_ids(self) -> dict[str, int]:
@@ -381,7 +374,7 @@ class NanoEmoXConfig(PreTrainedConfig):
 
     @classmethod
     def preset(cls, name: str, tokenizer: Any = None) -> NanoEmoXConfig:
-        """The configuration called `name` (one of PRESETS), fitted to `tokenizer` when one is given."""
+        """The configuration called `name` ("pico", "nano", "affectgpt"), fitted to `tokenizer` when one is given."""
         config = cls(**preset_fields(name))
         if tokenizer is not None:
             config.fit_tokenizer(tokenizer, exact=name == "pico")
@@ -408,26 +401,65 @@ class NanoEmoXConfig(PreTrainedConfig):
         self.text_config.pad_token_id = tokenizer.pad_token_id
 
 
-def part_class(name: str, fields: dict[str, Any]) -> type[PreTrainedConfig]:
-    """The class of a part's configuration; the language model's follows the `model_type` among its fields.
+def _part_config(name: str, given: Any) -> Any:
+    """The configuration of a part: an object as it is, a dict as the kind that it says. Errors: ValueError."""
+    if isinstance(given, dict) or given is None:
+        fields = dict(given or {})
+        kind = fields.pop("model_type", None) or PART_CONFIGS[name].model_type
+        _check_kind(name, kind)
+        try:
+            given = CONFIG_MAPPING[kind](**fields)
+        except Exception as error:  # transformers checks types; its errors do not say in which part
+            raise ValueError(f"{name}: {' '.join(str(error).split())}") from error
+    _check_kind(name, getattr(given, "model_type", type(given).__name__))
+    return given
 
-    Args:
-        name: One of PART_CONFIGS.
-        fields: What the part's configuration holds.
 
-    Returns:
-        The class.
+def _check_kind(name: str, kind: Any) -> None:
+    if kind not in KINDS[name]:
+        known = (
+            ", ".join(KINDS[name]) if len(KINDS[name]) < 20 else "a decoder, such as qwen2, llama or gemma"
+        )
+        raise ValueError(f"{name}.model_type: expected {known}, got {kind!r}")
 
-    Raises:
-        ValueError: If transformers knows no language model of this type.
-    """
-    kind = fields.get("model_type")
-    if name != "text_config" or kind is None:
-        return PART_CONFIGS[name]
-    if not isinstance(kind, str) or kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
-        raise ValueError(f"model_type: expected a language model that transformers builds, got {kind!r}")
-    found: type[PreTrainedConfig] = CONFIG_MAPPING[kind]
-    return found
+
+def _by_name(bounds: dict[tuple[float, float], str]) -> list[tuple[str, tuple[float, float]]]:
+    return [(name, numbers) for numbers, names in bounds.items() for name in names.split()]
+
+
+def _check_number(at: str, value: Any, bounds: tuple[float, float]) -> None:
+    low, high = bounds
+    kinds = int if isinstance(high, int) else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
+        raise ValueError(f"{at}: expected a number from {low:g} to {high:g}, got {value!r}")
+
+
+def _check_shares(at: str, config: Any) -> None:
+    for name, value in vars(config).items():
+        share = ("drop" in name or name.endswith("_prob")) and type(value) in (int, float)
+        if share and not 0 <= value < 1:
+            raise ValueError(f"{at}{name}: expected a share from 0 to below 1, got {value!r}")
+
+
+def _check_dtype(at: str, config: Any) -> None:
+    dtype = getattr(config, "dtype", None)
+    if dtype is not None and str(dtype).removeprefix("torch.") not in _DTYPES:
+        raise ValueError(f"{at}: dtype: expected one of {', '.join(_DTYPES)}, got {dtype!r}")
+
+
+def _at_depth(layers: tuple[int, ...], depth: int) -> tuple[int, ...]:
+    """Layers of nano's encoders at the same share of another depth, halves rounded up."""
+    return tuple((2 * layer * depth + _LAYERS_OF_NANO) // (2 * _LAYERS_OF_NANO) for layer in layers)
+
+
+def _side_px(config: Any) -> int:
+    """Side of the pictures that an encoder was trained with."""
+    if hasattr(config, "image_size"):
+        side: int = config.image_size
+        return side
+    if hasattr(config, "num_patches"):
+        return math.isqrt(config.num_patches) * int(config.patch_size)
+    return 224  # ResNet, which has no positions
 
 
 def preset_fields(name: str) -> dict[str, Any]:

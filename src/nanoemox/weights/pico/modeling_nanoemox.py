@@ -18,13 +18,14 @@ from typing import Any, ClassVar, TypeAlias
 import torch
 from torch import Tensor, nn
 from transformers import (
-    MODEL_FOR_CAUSAL_LM_MAPPING,
     AutoModelForMultimodalLM,
     GenerationMixin,
+    PreTrainedConfig,
     PreTrainedModel,
 )
 from transformers import initialization as init
 from transformers.modeling_outputs import CausalLMOutputWithPast
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
 from .adapters import FaceAdapter, QFormerAdapter
 from .affectgpt import AttentionAdapter, AttentionFusion, QFormerFusion
@@ -93,7 +94,7 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
         )
         self.face_adapter: FaceAdapter | None = face_adapter
         self.fusion: Fusion = FUSION_TYPES[config.fusion_type](config)
-        self.language_model = MODEL_FOR_CAUSAL_LM_MAPPING[type(config.text_config)](config.text_config)
+        self.language_model = build_language_model(config.text_config)
         self.generation_config.suppress_tokens = list(config.placeholder_ids.values())
         self.generation_config.max_new_tokens = MAX_NEW_TOKENS
         # Else transformers drops keys of our own (task_max_new_tokens) when the file is read again.
@@ -126,7 +127,7 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
             inputs_embeds: [B, S, D], in place of `input_ids`.
             pixel_values_videos: [B, T, 3, H, W].
             face_pixel_values: [B, T, 3, H, W].
-            input_values: [B, C, L].
+            input_values: [B, C, L], or the log-mel of a Whisper [B, C, M, S].
             video_features: [B, T, D], as `encode` returns it; frozen features win over media.
             video_fusion_features: [B, T, 3 D], likewise.
             audio_features: [B, C, D], likewise.
@@ -323,6 +324,16 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
             init.normal_(module.query_tokens, std=1.0)
             if isinstance(module, QFormerAdapter):
                 init.normal_(module.position_embedding.weight, std=0.2)
+
+
+def build_language_model(config: PreTrainedConfig) -> PreTrainedModel:
+    """The decoder of a configuration, with random weights. Errors: ValueError for one that keeps no keys and values."""
+    kind: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+    if kind._is_stateful:  # its state cannot be copied for each of many questions
+        raise ValueError(
+            f"text_config.model_type: expected a decoder that keeps keys and values, got {config.model_type}"
+        )
+    return kind(config)
 
 
 def _as_read(features: Tensor, part: nn.Module) -> Tensor:

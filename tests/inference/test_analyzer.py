@@ -67,7 +67,7 @@ def test_shared_prefix_gives_what_generate_gives(analyzer: EmotionAnalyzer, moda
     rows = [prompt_ids(analyzer, modalities, task) for task in TASKS]
     model, limits = analyzer.model, [12, 3, 9, 1, 12, 5]
     branches, gate = decoding.read_prompts(model, [[row[0].tolist() for row in rows]], model.encode(**media))
-    answers = decoding.greedy(model, branches, limits, analyzer._ends)
+    answers = decoding.write(model, branches, limits, analyzer._ends)
     assert (gate is not None) == (modalities == {"video", "audio"})
     for row, limit, (tokens, ended) in zip(rows, limits, answers, strict=True):
         expected = model.generate(
@@ -147,7 +147,7 @@ def test_an_answer_is_as_long_as_the_user_the_model_or_the_task_allows(
     analyzer: EmotionAnalyzer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limits: list[list[int]] = []
-    greedy = decoding.greedy
+    greedy = decoding.write
 
     def spy(model: Any, branches: Any, most: Any, ends: Any) -> Any:
         limits.append(list(most))

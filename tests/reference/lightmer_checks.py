@@ -269,7 +269,7 @@ def check_end_to_end(path: Path) -> Result:
         features.append(found)
         embeddings, _ = model.merge(expected[None], found)
         branches, _ = decoding.read_prompts(model, [[expected.tolist()]], found)
-        written = decoding.greedy(model, branches, [len(reference.outputs[f"{clip}.greedy_ids"])], [])
+        written = decoding.write(model, branches, [len(reference.outputs[f"{clip}.greedy_ids"])], [])
         values = {
             "face_features": found["video_features"][0],
             "audio_features": found["audio_features"][0],

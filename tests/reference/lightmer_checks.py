@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import os
+from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,15 +17,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import AutoTokenizer, Wav2Vec2FeatureExtractor
 
-from nanoemox.checkpoints.affectgpt_prompts import IDS
+from nanoemox.checkpoints.affectgpt_prompts import IDS, chat_template, prompt_texts
+from nanoemox.checkpoints.convert import common_name, plan_checkpoint
 from nanoemox.checkpoints.get import get
 from nanoemox.checkpoints.load import load_model
+from nanoemox.checkpoints.official_names import official_name
+from nanoemox.checkpoints.official_processor import END_OF_TURN
+from nanoemox.checkpoints.weight_files import Stored
 from nanoemox.inference import decoding
 from nanoemox.media.clip import FRAMES_PER_CLIP, WINDOW, frame_indices
 from nanoemox.model.affectgpt import AttentionAdapter, AttentionFusion, opencv_resized
 from nanoemox.model.clip_processor import normalised_sound, picture_processor
-from nanoemox.model.configuration_nanoemox import NanoEmoXConfig, preset_fields
+from nanoemox.model.configuration_nanoemox import PLACEHOLDERS, NanoEmoXConfig, preset_fields
 from nanoemox.model.encoders import AudioEncoder, VisionEncoder
+from nanoemox.model.parts import part_of
+from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 from tests.reference.common import Reference, Result, load, rule_state, rule_values
 
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
@@ -169,8 +178,6 @@ def check_adapters(path: Path) -> Result:
 
 def official_parameters(prefix: str, module: torch.nn.Module) -> list[tuple[str, Tensor]]:
     """Parameters of a module under the names of AffectGPT's family."""
-    from nanoemox.checkpoints.official_names import official_name
-
     return [
         (official_name(name)[0].replace("video_proj.", "affectgpt_proj."), parameter)
         for name, parameter in module.named_parameters(prefix)
@@ -301,6 +308,186 @@ def check_end_to_end(path: Path) -> Result:
         "train.inputs_embeds": model.merge(ids, batch)[0],
     }
     result.compare_all(values, {n: v for n, v in reference.outputs.items() if n.startswith("train.")})
+    return result
 
-    # The way back has the names and numbers of the checkpoint itself.
+
+# ---------------------------------------------------------------------- tables and prompts
+def check_checkpoint_tables(path: Path) -> Result:
+    """Every tensor of the published checkpoints has its place in ours, and nothing of ours is left without one."""
+    result = Result()
+    for name, table in json.loads(path.read_text(encoding="utf-8")).items():
+        dims = table["dims"]
+        config = config_of(
+            vision_config=VISION[dims["visual"]] | {"projection_dim": dims["visual"]},
+            audio_config=AUDIO[dims["audio"]],
+            text_config={
+                "hidden_size": dims["llm"],
+                "num_hidden_layers": dims["layers"],
+                "num_attention_heads": dims["q_heads"],
+                "num_key_value_heads": dims["kv_heads"],
+                "head_dim": dims["head_dim"],
+                "intermediate_size": dims["intermediate"],
+                "vocab_size": dims["vocabulary_rows"],
+                "tie_word_embeddings": f"{TIED}.weight" in table["tensors"],
+            },
+        )
+        dtypes = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+        stored = {
+            common_name(tensor): Stored(tuple(shape), dtypes[dtype], lambda: torch.empty(0))
+            for tensor, (shape, dtype) in table["tensors"].items()
+        }
+        plan = plan_checkpoint(path, config, stored)
+        groups = table["parameters_by_group"]
+        counted = Counter()
+        for parameter, shape in plan.shapes.items():
+            counted[part_of(parameter)] += math.prod(shape)
+        heads = ("affectgpt_proj", "video_attention_mlp")
+        result.equal(f"{name}: kept", set(plan.kept()), {"vision_encoder", "audio_encoder", "lm"})
+        result.equal(f"{name}: LoRA", len(plan.lora), 7 * dims["layers"])
+        result.equal(f"{name}: lm", counted["lm"], groups["llama_model"])
+        result.equal(f"{name}: audio_encoder", counted["audio_encoder"], groups["acoustic_encoder"])
+        vision = groups["visual_encoder.vision_model"] + groups["visual_encoder.visual_projection"]
+        result.equal(f"{name}: vision_encoder", counted["vision_encoder"], vision)
+        result.equal(f"{name}: video_adapter", counted["video_adapter"], sum(groups[head] for head in heads))
+        lora = sum(math.prod(each.shape) for pair in plan.lora.values() for each in pair.values())
+        result.equal(f"{name}: LoRA's numbers", lora, groups["lora"])
+        unread = ("text_model", "text_projection", "logit_scale")
+        left = sum(groups[f"visual_encoder.{part}"] for part in unread) + groups["image_llama_proj"]
+        total = table["parameters_without_distillation_head"]
+        result.equal(f"{name}: all", sum(counted.values()) + lora + left, total)
+    return result
+
+
+TIED = "llama_model.base_model.model.lm_head"
+VISION: dict[int, dict[str, int]] = {
+    512: {},
+    768: {
+        "hidden_size": 1024,
+        "intermediate_size": 4096,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 16,
+        "patch_size": 14,
+    },
+}
+AUDIO: dict[int, dict[str, Any]] = {
+    768: {},
+    1024: {
+        "hidden_size": 1024,
+        "intermediate_size": 4096,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 16,
+        "feat_extract_norm": "layer",
+        "conv_bias": True,
+        "do_stable_layer_norm": True,
+    },
+}
+
+
+class Vocabulary:
+    """So much of a tokenizer as the ends of answers need: pieces of text and their ids."""
+
+    def __init__(self, pieces: dict[str, int]) -> None:
+        self.pieces = pieces
+        self.eos_token_id = pieces["<|im_end|>"]
+        self.all_special_tokens = ["<|im_start|>", "<|im_end|>"]
+
+    def get_vocab(self) -> dict[str, int]:
+        return self.pieces
+
+    def decode(self, ids: list[int], **options: Any) -> str:
+        texts = {number: text for text, number in self.pieces.items()}
+        return "".join(texts[number] for number in ids)
+
+
+# Which prompts this package writes: the clip's modalities, as the mode has them.
+MODES = {
+    "multiface_audio_face_text": ({"video", "audio"}, True),
+    "audio_text": ({"audio"}, True),
+    "face_text": ({"video"}, True),
+    "audioonly": ({"audio"}, False),
+    "faceonly": ({"video"}, False),
+    "textonly": (set(), True),
+}
+
+
+def check_prompts(path: Path) -> Result:
+    """The ends of answers and what is read of them; the wording of the prompts, by its hash.
+
+    The wording is known where the model of the reference set lies beside the file, or a tokenizer of Qwen3 in the
+    folder that NANOEMOX_QWEN3 names; with the latter, the ids are compared, too.
+    """
+    told, result = json.loads(path.read_text(encoding="utf-8")), Result()
+    pieces = {
+        text: ids for row in told["endings"] for text, ids in zip(row["pieces"], row["ids"], strict=True)
+    }
+    pieces |= {"<|im_start|>": told["tokenizer"]["bos"], "<|im_end|>": told["tokenizer"]["eos"]}
+    pieces |= {"#": 2, "##": 565}
+    processor = NanoEmoXProcessor.__new__(NanoEmoXProcessor)
+    processor.tokenizer, processor.end_of_turn = Vocabulary(pieces), END_OF_TURN
+    ends = processor.end_sequences
+    result.equal("ends that are not theirs", [end for end in ends if end not in told["stop_patterns"]], [])
+    for pattern in told["stop_patterns"]:
+        result.equal(f"stops at {pattern}", any(pattern[-len(end) :] == end for end in ends), True)
+    for row in told["endings"]:
+        stops = (
+            count
+            for count in range(1, len(row["ids"]) + 1)
+            if any(row["ids"][:count][-len(end) :] == end for end in ends)
+        )
+        result.equal(f"{row['text']!r} stops after", next(stops, None), row["stops_after"])
+    for row in told["responses"]:
+        result.equal(f"response of {row['text']!r}", processor.response(row["text"]), row["response"])
+
+    # The wording, from the ids of another vocabulary whose texts have the hashes that this package holds.
+    qwen = os.environ.get("NANOEMOX_QWEN3")
+    beside = path.parent / "e2e"
+    if qwen:
+        tokenizer = AutoTokenizer.from_pretrained(qwen)
+        texts = prompt_texts(tokenizer)
+        result.equal("the ids that this package holds fit Qwen3", texts is not None, True)
+    elif beside.is_dir():
+        tokenizer = AutoTokenizer.from_pretrained(beside / "sources" / "qwen3")
+        texts = wording(prompt_of(Reference.read(beside / "lightmer_e2e.safetensors"), tokenizer))
+    else:
+        return result
+    if texts is None:
+        return result
+    config = config_of()
+    writer = NanoEmoXProcessor.from_config(config, tokenizer)
+    writer.chat_template = chat_template(texts)
+    names = dict(zip(PLACEHOLDERS.values(), ("<MultiHere>", "<AudioHere>", "", "<FaceHere>"), strict=True))
+    numbers = told["tokenizer"]["placeholder_ids"]
+    theirs = {numbers["multi"]: "fusion", numbers["audio"]: "audio", numbers["face"]: "video"}
+    for row in told["prompts"]:
+        if row["mode"] not in MODES or (not qwen and row["question"] != "open_vocabulary"):
+            continue
+        modalities, said = MODES[row["mode"]]
+        question = told["questions"][row["question"]]["ids"]
+        prompt = writer.prompt(
+            tokenizer.decode(question) if qwen else texts["open_vocabulary"],
+            modalities=modalities,
+            text=row["subtitle"] if said else None,
+        )
+        plain = prompt
+        for token, name in names.items():
+            plain = plain.replace(token, name)
+        name = f"{row['mode']}, {row['question']}, {row['subtitle']!r}"
+        result.equal(f"{name}: characters", len(plain), row["characters"])
+        result.equal(f"{name}: text", hashlib.sha256(plain.encode()).hexdigest(), row["sha256"])
+        if qwen:
+            config.fit_tokenizer(writer.tokenizer)
+            ids = writer.tokenizer(prompt, add_special_tokens=False)["input_ids"]
+            wanted = [config.placeholder_ids[theirs[i]] if i in theirs else i for i in row["ids"]]
+            result.equal(f"{name}: ids", ids, wanted)
+    return result
+
+
+def check_manifest(path: Path) -> Result:
+    """The files of the reference set are those that were made."""
+    result = Result()
+    for name, entry in json.loads(path.read_text(encoding="utf-8")).items():
+        place = path.parent / name
+        data = place.read_bytes() if place.is_file() else b""
+        result.equal(f"{name}: bytes", len(data), entry["bytes"])
+        result.equal(f"{name}: sha256", hashlib.sha256(data).hexdigest(), entry["sha256"])
     return result

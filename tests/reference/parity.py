@@ -32,6 +32,9 @@ CHECKS: dict[str, Callable[[Path], Result]] = {
     "affectgpt_attention_*.safetensors": model_checks.check_affectgpt_attention,
     "lightmer_adapters_*.safetensors": lightmer_checks.check_adapters,
     "lightmer_e2e*.safetensors": lightmer_checks.check_end_to_end,
+    "lightmer_prompts*.json": lightmer_checks.check_prompts,
+    "lightmer_checkpoint_tables*.json": lightmer_checks.check_checkpoint_tables,
+    "manifest.json": lightmer_checks.check_manifest,
     "lightmer_clip_*.safetensors": lightmer_checks.check_clip,
     "lightmer_hubert_*.safetensors": lightmer_checks.check_hubert,
     "lightmer_faces_*.safetensors": lightmer_checks.check_faces,
@@ -56,6 +59,17 @@ def check_for(path: Path) -> Callable[[Path], Result] | None:
     return next((check for pattern, check in CHECKS.items() if fnmatch(path.name, pattern)), None)
 
 
+def files_of(folder: Path) -> list[Path]:
+    """The files of a folder but for what is written about them, and those of folders below that any check knows."""
+    if not folder.is_dir():
+        return []
+    own = [path for path in folder.iterdir() if path.is_file() and path.suffix != ".md"]
+    below = [
+        path for path in folder.rglob("*") if path.is_file() and path.parent != folder and check_for(path)
+    ]
+    return sorted(own) + sorted(below)
+
+
 @torch.no_grad()
 def check_file(path: Path) -> Result | None:
     """Run the check of one file; a file that cannot be checked to the end fails rather than passes."""
@@ -78,7 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
     folder = given.folder
     if given.tables:
         os.environ["NANOEMOX_TABLES"] = str(given.tables)
-    paths = sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
+    paths = files_of(folder)
     if not paths:
         print(f"{folder}: expected a folder of reference vectors, found no files there", file=sys.stderr)
         return 1

@@ -117,7 +117,9 @@ class Conversion(ShortRepr):
 
 
 @dataclass(frozen=True)
-class _Plan:
+class CheckpointPlan:
+    """What becomes of every tensor of checkpoints, and of every parameter of the model."""
+
     config: NanoEmoXConfig
     shapes: dict[str, tuple[int, ...]]
     taken: dict[str, tuple[Stored, int | None]]  # our name -> tensor of a checkpoint, and which third of it
@@ -247,10 +249,10 @@ def lay_over(
         for path in checkpoints:
             weights = stack.enter_context(open_weights(path, "model"))
             ignored += weights.others
-            state |= {_common_name(name): stored for name, stored in weights.items()}
+            state |= {common_name(name): stored for name, stored in weights.items()}
             told |= stated_counts(path, weights.extra.get("config"))
         config, forms = _configuration(base.config, state, told, dict(settings or {}))
-        plan = _plan(checkpoints[-1], config, state)
+        plan = plan_checkpoint(checkpoints[-1], config, state)
         _check_base(base.place, plan, base.weights)
         _check_tied(checkpoints[-1], plan, base)
         report = Conversion(
@@ -302,7 +304,7 @@ def lay_over(
     return report
 
 
-def _common_name(name: str) -> str:
+def common_name(name: str) -> str:
     """A released name without what only a wrapper or a dialect adds to it."""
     name = name.removeprefix("module.")
     for theirs, common in _ALIASES:
@@ -332,10 +334,10 @@ def _configuration(
     return config, {key: form for key, form in forms.items() if getattr(before, key) != form}
 
 
-def _plan(place: Path, config: NanoEmoXConfig, state: Mapping[str, Stored]) -> _Plan:
+def plan_checkpoint(place: Path, config: NanoEmoXConfig, state: Mapping[str, Stored]) -> CheckpointPlan:
     """Which tensor goes where; raises unless every tensor of the checkpoints is accounted for."""
     shapes = parameter_shapes(skeleton_of(config))
-    plan, problems, used = _Plan(config, shapes, {}, {}, {}, []), [], set()
+    plan, problems, used = CheckpointPlan(config, shapes, {}, {}, {}, []), [], set()
     for ours, shape in shapes.items():
         theirs, third = official_name(ours)
         stored = state.get(theirs)
@@ -371,7 +373,7 @@ def _plan(place: Path, config: NanoEmoXConfig, state: Mapping[str, Stored]) -> _
     return plan
 
 
-def _lora_problems(plan: _Plan) -> list[str]:
+def _lora_problems(plan: CheckpointPlan) -> list[str]:
     problems = []
     for module, pair in plan.lora.items():
         rows, columns = plan.shapes[f"{module}.weight"]
@@ -386,7 +388,7 @@ def _lora_problems(plan: _Plan) -> list[str]:
     return [*problems, f"LoRA of ranks {sorted(ranks)}, expected one"] if len(ranks) > 1 else problems
 
 
-def _check_base(place: Path, plan: _Plan, base: Mapping[str, Stored]) -> None:
+def _check_base(place: Path, plan: CheckpointPlan, base: Mapping[str, Stored]) -> None:
     """What the checkpoints do not bring has to be in the base, in shape."""
     problems = []
     for name, shape in plan.shapes.items():
@@ -398,7 +400,7 @@ def _check_base(place: Path, plan: _Plan, base: Mapping[str, Stored]) -> None:
     )
 
 
-def _check_tied(place: Path, plan: _Plan, base: Base) -> None:
+def _check_tied(place: Path, plan: CheckpointPlan, base: Base) -> None:
     """The table under its other name is dropped only if the base has the same one, whatever type it is stored in."""
     for name, stored in plan.tied.items():
         theirs, ours = stored.read(), base.weights[_EMBEDDING].read()
@@ -418,7 +420,7 @@ def _bytes(stored: Stored) -> int:
 
 @torch.no_grad()
 def _tensor(
-    name: str, plan: _Plan, base: Mapping[str, Stored], alpha: int, dtype: torch.dtype | None
+    name: str, plan: CheckpointPlan, base: Mapping[str, Stored], alpha: int, dtype: torch.dtype | None
 ) -> Tensor:
     """The checkpoint's tensor as it is, else the base's with LoRA merged in."""
     if name in plan.taken:

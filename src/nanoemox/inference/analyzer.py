@@ -238,24 +238,10 @@ class EmotionAnalyzer:
         written = self._written(branches, flat, limits)
 
         # Of closed questions, compute how likely each candidate is.
-        closed = [
-            (row, task, labels)
-            for row, (request, task) in enumerate(flat)
-            if isinstance(task, ClosedTask) and (labels := _candidates(request, task))
-        ]
-        scores = decoding.log_likelihoods(
-            self.model, branches, [(row, self._answer_ids(task, labels)) for row, task, labels in closed]
-        )
-        likely = {
-            row: dict(
-                zip(
-                    labels,
-                    (each.double() / self.tasks.temperature(task)).softmax(dim=0).tolist(),
-                    strict=True,
-                )
-            )
-            for (row, task, labels), each in zip(closed, scores, strict=True)
-        }
+        likely = {}
+        for row, (question, labels, each) in self._label_scores(branches, flat).items():
+            shares = (each.double() / self.tasks.temperature(question)).softmax(dim=0).tolist()
+            likely[row] = dict(zip(labels, shares, strict=True))
 
         # Read the answers back.
         results: list[TaskResult] = []
@@ -280,6 +266,44 @@ class EmotionAnalyzer:
             warnings = (*_media_warnings(request, states[i]), *([WHOLE_FRAMES] if whole else []), *cuts[i])
             answers.append(Answers(mine, states[i], experts, warnings, timing))
         return answers
+
+    def label_scores(self, requests: Sequence[Request]) -> list[dict[str, dict[str, float]]]:
+        """How likely each label of the closed tasks is that the requests ask.
+
+        Args:
+            requests: The clips, and the closed tasks to ask.
+
+        Returns:
+            For each request task -> label -> log p of the whole answer with this label, without any temperature.
+
+        Raises:
+            NanoEmoXError: If the model computes numbers that are not finite.
+        """
+        asked = [select(request.tasks) for request in requests]
+        states = [_modalities(request) for request in requests]
+        features = self._features(requests, states)
+        prompts = [self._prompts(r, t, m)[0] for r, t, m in zip(requests, asked, states, strict=True)]
+        branches, _ = decoding.read_prompts(self.model, prompts, features)
+        places = [(i, request, task) for i, request in enumerate(requests) for task in asked[i]]
+        scores = self._label_scores(branches, [(request, task) for _, request, task in places])
+        found: list[dict[str, dict[str, float]]] = [{} for _ in requests]
+        for row, (task, labels, each) in scores.items():
+            found[places[row][0]][task.name] = dict(zip(labels, each.tolist(), strict=True))
+        return found
+
+    def _label_scores(
+        self, branches: decoding.Branches, flat: Sequence[tuple[Request, Task[Any]]]
+    ) -> dict[int, tuple[ClosedTask[Any], list[str], Tensor]]:
+        """Row of a closed question -> its task, its labels, and log p of each of them."""
+        closed = [
+            (row, task, labels)
+            for row, (request, task) in enumerate(flat)
+            if isinstance(task, ClosedTask) and (labels := _candidates(request, task))
+        ]
+        scores = decoding.log_likelihoods(
+            self.model, branches, [(row, self._answer_ids(task, labels)) for row, task, labels in closed]
+        )
+        return {row: (task, labels, each) for (row, task, labels), each in zip(closed, scores, strict=True)}
 
     def _written(
         self,

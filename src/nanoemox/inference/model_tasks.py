@@ -1,4 +1,4 @@
-"""What one model is asked: all of our tasks as they are, or those that its folder says it was trained on, in its words."""
+"""What one model is asked: all of our tasks as they are, or those that its folder names, in the words that it knows."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ class ModelTasks:
             return known
         if foreign := [name for name in names if name not in known]:
             raise ArgumentError(
-                f"{', '.join(foreign)}: not trained (this model was trained on {', '.join(known)}); ask these, or force "
-                "it with --untrained (in Python, untrained=True)"
+                f"{', '.join(foreign)}: not trained (expected one of {', '.join(known)}, on which this model was "
+                "trained); ask these, or force it with --untrained (in Python, untrained=True)"
             )
         return names
 

@@ -256,7 +256,7 @@ def test_the_card_claims_only_what_the_folder_holds(folder, tmp_path):
     report = {"n": 9, "command": "nanoemox evaluate x", "tasks": {"emotion": {"accuracy": row}}}
     (tmp_path / "report.json").write_text(json.dumps(report))
     text = model_card(tmp_path)
-    assert "| language model (Qwen2.5) | Qwen/Qwen2.5-1.5B-Instruct @ abc | Apache-2.0 |" in text
+    assert "| language model | Qwen/Qwen2.5-1.5B-Instruct @ abc | Apache-2.0 |" in text
     assert "  - Qwen/Qwen2.5-1.5B-Instruct" in text
     assert "| `model.pt` (a local folder or file) | check at the source |" in text
     assert "| emotion.accuracy | 0.500 | 0.400 – 0.600 | 9 |" in text

@@ -369,7 +369,9 @@ def plan_checkpoint(place: Path, config: NanoEmoXConfig, state: Mapping[str, Sto
     problems += _lora_problems(plan)
     if not plan.taken and not plan.lora and not problems:
         problems.append("no tensor of the model is in it")
-    raise_problems(place, problems, "expected a checkpoint of Nano-EmoX or AffectGPT that fits the base")
+    raise_problems(
+        place, problems, "expected a checkpoint of Nano-EmoX, AffectGPT or Light-MER that fits the base"
+    )
     return plan
 
 

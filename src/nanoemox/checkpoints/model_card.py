@@ -1,13 +1,14 @@
 """The card of a model folder, written from what the folder itself says: parts, licences, training, results, limits.
 
 Nothing is claimed that no file of the folder holds. Parts come from assembly.json, training from phase.json and
-conversion.json, results from a report.json of `nanoemox evaluate`.
+conversion.json, results from a report.json of `nanoemox evaluate`. Of a model that `nanoemox get` has fetched,
+release.json says who made it, from what, and what they report.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ TITLES = {
     "vision_encoder": "scene encoder (CLIP)",
     "audio_encoder": "voice encoder (HuBERT)",
     "face_encoder": "face encoder (FaceXFormer's Swin)",
-    "lm": "language model (Qwen2.5)",
+    "lm": "language model",
 }
 PHASE_0 = (
     "The encoders were trained with the labels of the same cues that the reasoning task is scored on, and the language "
@@ -43,15 +44,24 @@ def model_card(folder: Path) -> str:
     """The card as Markdown with the Hub's front matter."""
     config = _read(folder / "config.json")
     sources: Mapping[str, Any] = _read(folder / "assembly.json").get("sources") or {}
+    release = _read(folder / "release.json")
+    own = _read(folder / "processor_config.json").get("own_tasks") or {}
+    trained = [name for name, task in own.items() if task["trained"]]
     sections = [
-        _front_matter(config, sources),
-        f"# {folder.name.lstrip('.').removesuffix('.unfinished')}",
-        "Nano-EmoX reads a clip the way people do, from face, scene, voice and words, and answers six questions "
+        _front_matter(config, sources, release),
+        f"# {release.get('name') or folder.name.lstrip('.').removesuffix('.unfinished')}",
+        _released(release)
+        if release
+        else "Nano-EmoX reads a clip the way people do, from face, scene, voice and words, and answers six questions "
         "about it: sentiment, emotion, every emotion in open words, intent, the reasons, and what to reply with "
         "empathy ([arXiv 2603.02123](https://arxiv.org/abs/2603.02123)).",
-        _use(),
-        _parts(folder, config, sources),
-        _training(folder, config, sources),
+        _use(trained),
+        f"## Tasks\nTrained: {', '.join(trained)}. All others are not trained, and are not asked unless forced."
+        if trained
+        else "",
+        _parts(folder, config, sources, release),
+        f"## Training data\n{release['training_data']}" if release else _training(folder, config, sources),
+        _published(release),
         _results(folder, config),
         _intended(config),
         f"## What it must not be used for\n{NOT_FOR}",
@@ -69,10 +79,31 @@ def _hub_ids(sources: Mapping[str, Any]) -> list[str]:
     return sorted({source["name"] for source in sources.values() if source["name"] in LICENCES})
 
 
-def _front_matter(config: Mapping[str, Any], sources: Mapping[str, Any]) -> str:
+def _released(release: Mapping[str, Any]) -> str:
+    """Whose model it is, and how it came into this form."""
+    at = f" at {release['revision']}" if release.get("revision") else ""
+    return (
+        f"{release['title']} ({release['paper']}). Its makers published the checkpoint as `{release['file']}` of "
+        f"{release['repository']}{at}, under {release['licence']}. `nanoemox get` has laid it over its backbones, "
+        "checked every tensor, and merged its LoRA, which lies in `lora/` as it was."
+    )
+
+
+def _published(release: Mapping[str, Any]) -> str:
+    """The figures that the makers report."""
+    if not release:
+        return ""
+    rows = ["## Published figures", "| benchmark | figure |", "|---|---|"]
+    rows += [f"| {name} | {value:.2f} |" for name, value in release["figures"].items()]
+    return "\n".join([*rows, f"\n{release['figures_note']}"])
+
+
+def _front_matter(config: Mapping[str, Any], sources: Mapping[str, Any], release: Mapping[str, Any]) -> str:
     lines = ["---", "library_name: transformers", "pipeline_tag: video-text-to-text"]
     if config.get("training_domain"):  # made here from nothing, in one language
         lines += ["license: mit", "language: [en]"]
+    elif release:
+        lines += [f"license: {release['licence'].lower()}", "language: [en, zh]"]
     else:
         lines += ["license: other", "license_name: terms-of-its-parts", "language: [en, zh]"]
     lines.append("tags: [nanoemox, emotion, empathy, custom_code]")
@@ -83,16 +114,19 @@ def _front_matter(config: Mapping[str, Any], sources: Mapping[str, Any]) -> str:
     return "\n".join([*lines, "---"])
 
 
-def _use() -> str:
+def _use(trained: Sequence[str]) -> str:
+    answer = '["emotion"].label' if not trained or "emotion" in trained else f'["{trained[0]}"].labels'
     return (
         "## Use\n```python\nfrom nanoemox import EmotionAnalyzer\n\n"
         'analyzer = EmotionAnalyzer.from_pretrained("this folder or Hub id")\n'
-        'analyzer.analyze("clip.mp4", text="…")["emotion"].label\n```\n'
+        f'analyzer.analyze("clip.mp4", text="…"){answer}\n```\n'
         "Without nanoemox, `AutoModelForMultimodalLM` and `AutoProcessor` load it with `trust_remote_code=True`."
     )
 
 
-def _parts(folder: Path, config: Mapping[str, Any], sources: Mapping[str, Any]) -> str:
+def _parts(
+    folder: Path, config: Mapping[str, Any], sources: Mapping[str, Any], release: Mapping[str, Any]
+) -> str:
     rows = ["## Parts", "| part | from | licence |", "|---|---|---|"]
     for part, source in sources.items():
         at = f" @ {source['revision']}" if source.get("revision") else ""
@@ -103,6 +137,8 @@ def _parts(folder: Path, config: Mapping[str, Any], sources: Mapping[str, Any]) 
     trained = (
         f"{', '.join(checkpoints)}, converted | check at the source" if checkpoints else "this project | MIT"
     )
+    if release:
+        trained = f"{release['repository']}, `{release['file']}` | {release['licence']}"
     own = "adapters, fusion" if sources or checkpoints else "all, encoders and language model too"
     steps = config.get("provenance") or ()
     if not checkpoints and not config.get("training_domain") and any(step.get("corpora") for step in steps):

@@ -158,8 +158,10 @@ def write(
     ended = [False] * len(limits)
     forbidden = list(model.config.placeholder_ids.values())  # a model never writes a placeholder
     rows = [row for row, limit in enumerate(limits) if limit > 0]
+    if not rows:
+        return [([], False) for _ in limits]
     state = branches.take(rows)
-    while rows:
+    while True:
         state.logits[:, forbidden] = -torch.inf
         tokens = choose(state.logits, rows)  # [R], of the rows that go on
         going = []

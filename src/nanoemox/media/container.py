@@ -10,19 +10,22 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, Literal, NoReturn, cast
+from typing import Any, Literal, NoReturn, cast
 
 import av
 from av.container import InputContainer
 from av.stream import Disposition
 
+from nanoemox.files.errors import NanoEmoXError
 from nanoemox.media import old_pyav
+from nanoemox.media.limits import STALL_BYTES, Meter, MeteredContainer, MeteredFile
 from nanoemox.media.untrusted import (
     HEAD_BYTES,
     MediaError,
@@ -64,14 +67,14 @@ _PICTURE_BRANDS = {  # pictures in an MP4 box; some are films with a still for t
     *("avif", "avis", "mif1", "mif2", "msf1", "miaf"),
     *("heic", "heix", "heim", "heis", "hevc", "hevx", "hevm", "hevs", "avci", "avcs"),
 }
+_MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"skip", b"free")
+_SEARCHED_FORMATS = (
+    0x0100 | 0x0080
+)  # AVFMT_GENERIC_INDEX and _NOTIMESTAMPS: FFmpeg looks for the ends of packets
+_WAVE_ZEROS = 2_000_000  # behind the samples, where FFmpeg takes every eighth zero for a piece of no length
+_BYTES_PER_PIXEL = 8  # of a picture that is not compressed, at most
+LONGEST_S = 366 * 86_400.0  # longer than this is no recording but a fault
 _WHOLE_FORMATS = {"gif", "apng"}  # each picture changes the one before, whatever the index says
-
-
-class _Unnamed:
-    """What FFmpeg sees of a file: bytes, and no name to guess or follow anything by."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self.read, self.seek, self.tell = file.read, file.seek, file.tell
 
 
 def _open_nothing_else(url: str, flags: int, options: dict[str, str]) -> NoReturn:
@@ -116,11 +119,13 @@ class Source:
     audio_end_s: float | None = None  # as the container states it
     sample_rate_hz: int = 0
     webp_times_s: tuple[float, ...] = ()  # of an animated WebP: when each picture begins, and the end
+    implausible: str = ""  # a stated length that is not believed
+    meter: Meter = field(default_factory=Meter)  # what reading the file has cost so far
 
     @contextmanager
     def reading(self, kind: str) -> Iterator[tuple[InputContainer, Any]]:
         """A fresh container and its "video" or "audio" stream, all others skipped."""
-        with opened(self.path) as container:
+        with opened(self.path, self.meter) as container:
             chosen = video_stream(container) if kind == "video" else audio_stream(container)
             for stream in container.streams:
                 if stream is not chosen:
@@ -145,7 +150,8 @@ def inspect(path: Path) -> Source:
     """Open `path` once and say what is in it; raise `MediaError` where that is nothing."""
     if os.fspath(path) in ("", "."):
         refuse(path, "is not a file (no name was given)", "name a media file")
-    with opened(path) as container:
+    meter = Meter()
+    with opened(path, meter) as container:
         video, audio = video_stream(container), audio_stream(container)
         name, brand = container.format.name, container.metadata.get("major_brand")
         picture = name.endswith("_pipe") or name in _PICTURE_FORMATS or brand in _PICTURE_BRANDS
@@ -169,10 +175,16 @@ def inspect(path: Path) -> Source:
         if duration_s is not None and name == "matroska,webm" and 0 < start_s < duration_s:
             duration_s -= start_s  # Matroska counts from 0, wherever its first stamp lies
         audio_end_s = _stated_end_s(audio, start_s)
-        if name in _EDITED_FORMATS:  # the index knows what the edit lists leave out, the header does not
+        if all(_index_is_whole(stream) for stream in (video, audio) if stream is not None):
+            # The index knows what edit lists leave out and where AVI has no data; the header does not.
             ends = [_index_end_s(stream, start_s) for stream in (video, audio) if stream is not None]
-            audio_end_s = ends[-1] if audio is not None and ends[-1] is not None else audio_end_s
-            duration_s = max(end for end in ends if end is not None) if None not in ends else duration_s
+            audio_end_s = ends[-1] if audio is not None else None
+            duration_s = max(ends, default=duration_s)
+        # A length that no recording has is not believed; then what can be decoded tells.
+        implausible = ""
+        if max(duration_s or 0.0, audio_end_s or 0.0) > LONGEST_S:
+            implausible = f"{max(duration_s or 0.0, audio_end_s or 0.0) / LONGEST_S:,.0f} years"
+        duration_s, audio_end_s = _plausible_s(duration_s), _plausible_s(audio_end_s)
         stamps: Literal["presentation", "decoding", "none"] = "presentation"
         if name == "avi":
             stamps = "decoding"
@@ -199,6 +211,8 @@ def inspect(path: Path) -> Source:
             audio_end_s=audio_end_s,
             sample_rate_hz=0 if audio_context is None else audio_context.sample_rate,
             webp_times_s=webp,
+            implausible=implausible,
+            meter=meter,
         )
 
 
@@ -211,26 +225,34 @@ def _is_estimate(container: InputContainer, duration_s: float | None) -> bool:
     return container.format.name == "aac" or abs(guess_s - duration_s) <= 0.02 * duration_s + 0.1
 
 
+def _index_is_whole(stream: Any) -> bool:
+    """Whether the file has an index of all packets of a track, so that it tells more than the header."""
+    entries, name = old_pyav.index_entries(stream), stream.container.format.name
+    if (
+        not stream.frames
+        or not entries
+        or all(entries[k].is_discard for k in range(len(entries) - 1, -1, -1))
+    ):
+        return False
+    if name == "avi":  # which counts dropped frames; only of video does it tell where they are
+        return stream.type == "audio" or entries[-1].timestamp >= 0.98 * stream.frames - 1
+    return name in _EDITED_FORMATS
+
+
 def _frames_shown(video: Any) -> int:
-    """How many frames the index says are shown: an edit list leaves out some, and AVI counts dropped ones."""
-    entries, name = old_pyav.index_entries(video), video.container.format.name
-    if not video.frames or not entries:
+    """How many frames the file says are shown, without those that edit lists leave out and AVI drops."""
+    if not _index_is_whole(video):
         return int(video.frames)
-    if name in _EDITED_FORMATS or (name == "avi" and entries[-1].timestamp >= 0.98 * video.frames - 1):
-        return sum(not entry.is_discard for entry in entries)
-    return int(video.frames)
+    return sum(not entry.is_discard for entry in old_pyav.index_entries(video))
 
 
-def _index_end_s(stream: Any, start_s: float) -> float | None:
-    """When the last packet that the index shows ends, in seconds from the beginning of the file; None: no index."""
+def _index_end_s(stream: Any, start_s: float) -> float:
+    """When the last packet that the index shows ends, in seconds from the beginning of the file."""
     entries = old_pyav.index_entries(stream)
-    if not stream.frames or not entries:
-        return None
-    shown = [entry.timestamp for entry in entries if not entry.is_discard]
-    if not shown:
-        return None
-    last = max(shown)
-    step = last - max((stamp for stamp in shown if stamp < last), default=last)
+    backwards = (entries[k] for k in range(len(entries) - 1, -1, -1))
+    shown = (entry.timestamp for entry in backwards if not entry.is_discard)
+    last = next(shown)
+    step = last - next((stamp for stamp in shown if stamp < last), last)
     return float((last + step) * stream.time_base) - start_s
 
 
@@ -247,6 +269,10 @@ def _moves(container: InputContainer, video: Any) -> bool:
     if container.format.name in _WHOLE_FORMATS:
         return sum(1 for _ in islice((p for p in packets(container, video) if p.size), 2)) > 1
     return not container.format.name.endswith("_pipe") and video.frames > 1
+
+
+def _plausible_s(length_s: float | None) -> float | None:
+    return None if length_s is None or length_s > LONGEST_S else length_s
 
 
 def _frame_rate_hz(video: Any) -> float:
@@ -360,16 +386,33 @@ def decoded_packets(coming: Iterator[Any]) -> Iterator[Any]:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[InputContainer]:
-    """The container in the file at `path`, with every failure raised as a `MediaError`."""
+def opened(path: Path, meter: Meter) -> Iterator[InputContainer]:
+    """The container in the file at `path`, with every failure raised as a `MediaError`.
+
+    Args:
+        path: the file.
+        meter: how much of it was read already; reading ends where its limits are.
+
+    Yields:
+        The container.
+
+    Raises:
+        MediaError: where the file cannot be read.
+    """
     with open_file(path) as file:
         head = file.read(HEAD_BYTES)
         refuse_pointers(path, head)
-        check_size(path, *declared_size(head, file))
+        size = declared_size(head, file)
+        check_size(path, *size)
         file.seek(0)
+        meter.progress()
+        meter.stall_bytes = STALL_BYTES + _BYTES_PER_PIXEL * size[0] * size[1]
+        meter.zero_bytes = _WAVE_ZEROS if head[8:12] == b"WAVE" else STALL_BYTES
+        if head[4:8] in _MP4_BOXES:
+            meter.stall_bytes = sys.maxsize  # it knows the length of everything
         try:
             container = av.open(
-                _Unnamed(file),
+                MeteredFile(path, file, meter),
                 io_open=_open_nothing_else,
                 options=old_pyav.PROBING,
                 container_options={
@@ -380,10 +423,15 @@ def opened(path: Path) -> Iterator[InputContainer]:
                 metadata_errors="replace",
                 buffer_size=1 << 16,
             )
+        except MediaError:
+            raise
         except (av.FFmpegError, OSError, ValueError, MemoryError) as error:
-            _refuse_container(path, head, error)
+            _refuse_container(path, head, error, meter)
         with container, _media_errors(path):
-            yield cast(InputContainer, container)
+            if not container.format.flags & _SEARCHED_FORMATS:
+                meter.stall_bytes = sys.maxsize
+            meter.zero_bytes = STALL_BYTES
+            yield cast(InputContainer, MeteredContainer(container, meter))
 
 
 @contextmanager
@@ -391,7 +439,7 @@ def _media_errors(path: Path) -> Iterator[None]:
     """Raise whatever FFmpeg or PyAV fails with over this file as a `MediaError`."""
     try:
         yield
-    except MediaError:
+    except NanoEmoXError:
         raise
     except MemoryError:
         refuse(path, "needs more memory than there is", "scale it down or cut it")
@@ -399,12 +447,14 @@ def _media_errors(path: Path) -> Iterator[None]:
         refuse(path, f"cannot be read ({_reason(error)})", "copy or export it again")
 
 
-def _refuse_container(path: Path, head: bytes, error: Exception) -> NoReturn:
+def _refuse_container(path: Path, head: bytes, error: Exception, meter: Meter) -> NoReturn:
     if isinstance(error, PermissionError):
         refuse(path, "refers to other files, which are never followed", "give one file that holds everything")
     if isinstance(error, MemoryError):
         refuse(path, "needs more memory than there is to be opened", "scale it down or cut it")
-    if head[4:8] in (b"ftyp", b"mdat", b"wide", b"skip", b"free"):
+    if meter.stopped:
+        refuse(path, f"cannot be opened within the limits ({meter.stopped})", "copy or export it again")
+    if head[4:8] in _MP4_BOXES:
         refuse(
             path,
             "is an MP4 or MOV file without a usable index (cut off, or its recording was interrupted)",

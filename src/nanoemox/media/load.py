@@ -29,7 +29,8 @@ from nanoemox.media.clip import (
 )
 from nanoemox.media.container import Source, inspect, track_end_s
 from nanoemox.media.endings import PICTURE_ENDINGS
-from nanoemox.media.timeline import TimesBeginAnew, frame_times
+from nanoemox.media.frame_names import are_frame_numbers
+from nanoemox.media.timeline import frame_times
 from nanoemox.media.untrusted import refuse, shown
 from nanoemox.media.video import VideoFrames, read_folder, read_frames
 
@@ -70,6 +71,7 @@ def load_clip(
     check_compat(compat)
     path = Path(path)
     if _is_folder(path):
+        _check_is_video(path)
         return load_frames_dir(
             path,
             start_s=start_s,
@@ -116,6 +118,12 @@ def load_clip(
             no_audio = f"the file has no audio{_between(cut)}"
 
     # Build the clip, and warn where much of the stated length is missing.
+    if source.implausible:
+        long = f"the file states a length of {source.implausible}, which is not believed; what can be decoded counts"
+        warnings.append(CodedWarning("duration_implausible", long))
+    if source.meter.stopped:
+        part = f"reading the file was stopped: {source.meter.stopped}; what was decoded until then counts"
+        warnings.append(CodedWarning("reading_stopped", part))
     clip = _clip(path, video, track, no_video, no_audio, warnings)
     whole = cut == (None, None) and audio is None and not source.picture
     if (
@@ -231,6 +239,22 @@ def _clip(
     )
 
 
+def _check_is_video(path: Path) -> None:
+    """Refuse a folder of photos: as the frames of one video they would get one answer, which is about none of them."""
+    try:
+        names = [each.name for each in os.scandir(path) if Path(each.name).suffix.lower() in PICTURE_ENDINGS]
+    except OSError:
+        return  # reading it will say what is wrong
+    if names and not are_frame_numbers(names):
+        shown = ", ".join(sorted(names, key=_natural)[:2])
+        refuse(
+            path,
+            f"is a folder with {len(names)} images, and their names ({shown} …) are no numbers of frames; "
+            "expected one clip",
+            "name one image, or read them as the frames of one video with --as-video (in Python, load_frames_dir)",
+        )
+
+
 def _other_audio(
     path: Path, number: int, compat: Literal["official"] | None, start_s: float | None, end_s: float | None
 ) -> AudioWindows:
@@ -251,10 +275,8 @@ def _reaches_into(source: Source, kind: str, cut: tuple[float | None, float | No
         return True
     if kind == "audio":
         return track_end_s(source, kind) > lo
-    try:
-        return bool(frame_times(source, lo, hi))
-    except TimesBeginAnew:
-        return True
+    times = frame_times(source, lo, hi)
+    return times is None or bool(times)
 
 
 def _between(cut: tuple[float | None, float | None]) -> str:
@@ -265,6 +287,12 @@ def _between(cut: tuple[float | None, float | None]) -> str:
 
 
 def _refuse_nothing(source: Source, cut: tuple[float | None, float | None]) -> None:
+    if source.meter.stopped:
+        refuse(
+            source.path,
+            f"holds nothing that can be decoded{_between(cut)} within the limits ({source.meter.stopped})",
+            "copy or export it again",
+        )
     if cut[0] is not None and cut[0] >= source.end_s:
         end = f"ends at {source.end_s:.2f} s, before start_s = {cut[0]:g}"
         refuse(source.path, end, "choose an earlier start")

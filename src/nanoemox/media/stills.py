@@ -11,16 +11,18 @@ from numpy.typing import NDArray
 
 from nanoemox.media import old_pyav
 from nanoemox.media.container import opened, packets
+from nanoemox.media.limits import Meter
 from nanoemox.media.tiles import Grid
 from nanoemox.media.untrusted import MAX_PIXELS, refuse
 
 
-def read_tiles(path: Path, grid: Grid) -> NDArray[np.uint8]:
+def read_tiles(path: Path, grid: Grid, meter: Meter) -> NDArray[np.uint8]:
     """The whole picture of a file in tiles.
 
     Args:
         path: the file.
         grid: how the tiles lie.
+        meter: how much of the file was read already.
 
     Returns:
         uint8 [H, W, 3], turned as it is shown.
@@ -31,7 +33,7 @@ def read_tiles(path: Path, grid: Grid) -> NDArray[np.uint8]:
     whole = np.zeros((grid.height, grid.width, 3), dtype=np.uint8)
     left = {number: i for i, number in reversed(list(enumerate(grid.tiles)))}
     tile_h = tile_w = 0
-    with opened(path) as container:
+    with opened(path, meter) as container:
         of_tiles = [stream for stream in container.streams.video if stream.id in left]
         for packet in packets(container, of_tiles):
             number = packet.stream.id

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
 import struct
 from pathlib import Path
-from typing import IO, NoReturn
+from typing import IO, Literal, NoReturn
 
 from nanoemox.files.errors import NanoEmoXError
 
@@ -22,6 +23,7 @@ HEAD_BYTES = 4096
 _OPEN_FLAGS = os.O_RDONLY
 for _flag in ("O_CLOEXEC", "O_NONBLOCK", "O_BINARY"):  # what the system has of them
     _OPEN_FLAGS |= getattr(os, _flag, 0)
+_TIFF_ENTRIES = 100
 _JPEG_SEGMENTS = 2000
 _JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of a frame's header
 
@@ -110,6 +112,10 @@ def declared_size(head: bytes, file: IO[bytes]) -> tuple[int, int]:
     if head.startswith(b"BM") and len(head) >= 26:
         width, height = struct.unpack("<ii", head[18:26])
         return abs(width), abs(height)
+    if head[:4] in (b"II*\0", b"MM\0*"):
+        return _tiff_size(head, file)
+    if numbers := re.match(rb"P[4-6]\s+(?:#[^\n]*\n\s*)*(\d{1,9})\s+(\d{1,9})\s", head):
+        return int(numbers[1]), int(numbers[2])
     if head[8:16] == b"WEBPVP8X" and len(head) >= 30:
         return 1 + int.from_bytes(head[24:27], "little"), 1 + int.from_bytes(head[27:30], "little")
     at = 2
@@ -123,6 +129,19 @@ def declared_size(head: bytes, file: IO[bytes]) -> tuple[int, int]:
             return width, height
         at += 1 if segment[1] == 0xFF else 2 + int.from_bytes(segment[2:4], "big")
     return 0, 0
+
+
+def _tiff_size(head: bytes, file: IO[bytes]) -> tuple[int, int]:
+    order: Literal["little", "big"] = "little" if head[:1] == b"I" else "big"
+    at = int.from_bytes(head[4:8], order)
+    file.seek(at)
+    entries = file.read(2 + 12 * _TIFF_ENTRIES)
+    sides = {256: 0, 257: 0}  # the tags of width and height
+    for i in range(2, len(entries) - 11, 12):
+        tag, kind = (int.from_bytes(entries[i + k : i + k + 2], order) for k in (0, 2))
+        if tag in sides and kind in (3, 4):
+            sides[tag] = int.from_bytes(entries[i + 8 : i + (10 if kind == 3 else 12)], order)
+    return sides[256], sides[257]
 
 
 def check_size(path: Path, width: int, height: int, moving: bool = False) -> None:

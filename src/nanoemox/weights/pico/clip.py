@@ -15,6 +15,8 @@ The warnings of a clip have codes, so that no program has to look for words in a
 | `audio_scaled` | the audio was too loud for [-1, 1] and was scaled down |
 | `audio_inverted` | the channels are inverted copies of each other, so that their mean is silent |
 | `file_cut_off` | the file is shorter than it states |
+| `duration_implausible` | the file states a length of more than a year |
+| `reading_stopped` | reading took too long, or found nothing for too long, so only a part was read |
 """
 
 from __future__ import annotations
@@ -70,6 +72,14 @@ class Clip:
     waveform: NDArray[np.float32] | None
     modalities: dict[str, str]
     warnings: tuple[CodedWarning, ...] = ()
+
+    def __repr__(self) -> str:
+        """One line: what there is of which file, and no pixels."""
+        frames, windows = self.frames, self.audio_windows
+        video = "no video" if frames is None else "frames " + "x".join(map(str, frames.shape))
+        audio = "no audio" if windows is None else "audio windows " + "x".join(map(str, windows.shape))
+        warned = f", warnings {', '.join(warning.code for warning in self.warnings)}" if self.warnings else ""
+        return f"Clip({self.path!r}, {self.duration_s:g} s, {video}, {audio}{warned})"
 
 
 def empty_clip(reason: str, path: str = "") -> Clip:

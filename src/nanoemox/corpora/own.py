@@ -270,16 +270,6 @@ def _line(
     return {**line, **({"extra": extra} if extra else {})}
 
 
-def _split(tested: set[str] | None, row: Row) -> str | None:
-    """The split of a row: as the table names it (None where that is no split), or by who speaks."""
-    if tested is not None:
-        return "test" if _who(row) in tested else "train"
-    try:
-        return split_of(row.get("split"))
-    except RowError:
-        return None
-
-
 def _media(folder: Folder, row: Row) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for column in MEDIA_COLUMNS:

@@ -58,6 +58,12 @@ SENTENCES: tuple[tuple[str, str | None], ...] = (
     ("I do not believe that this person is really angry.", None),
     ("There is no sign of disgust.", None),
     ("far from happy", None),
+    ("He denied sadness.", None),
+    ("anger: no", None),
+    ("anger: no, sadness: yes", "sadness"),
+    ('{"anger": false, "fear": true}', "fear"),
+    ("anger＝否", None),
+    ("He was denied entry and is angry.", "anger"),
     ("anything but happy", None),
     ("Anger can be ruled out.", None),
     ("Anger and fear are not present.", None),
@@ -96,7 +102,7 @@ SPELLINGS = {
     "SAD": "sadness", "难过/sad": "sadness", "<|SAD|>": "sadness", "NEU": "neutral", "中立/neutral": "neutral",
     "FEA": "fear", "恐惧/fearful": "fear", "<|FEARFUL|>": "fear", "DIS": "disgust", "厌恶/disgusted": "disgust",
     "<|DISGUSTED|>": "disgust", "SUR": "surprise", "吃惊/surprised": "surprise", "<|SURPRISED|>": "surprise",
-    "anger (angry)": "anger", "😊": "happiness",
+    "anger (angry)": "anger", "ＡＮＧ": "anger", "😊": "happiness",
 }  # fmt: skip
 OF_NO_LABEL = ("furious", "XYZ", "<unk>", "其他/other", "<|en|><|EMO_UNKNOWN|><|Speech|>I am happy", "exc")
 
@@ -136,7 +142,7 @@ LISTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("生气、难过和平静", ("生气", "难过", "平静")),
     ("平和，温和", ("平和", "温和")),
     ("【生气，难过】", ("生气", "难过")),
-    ("生气/angry", ("生气",)),
+    ("生气/angry", ("angry",)),
     ("sad\nangry", ("sad", "angry")),
     ("1. sad\n2. angry", ("sad", "angry")),
     ("- sad\n- angry", ("sad", "angry")),

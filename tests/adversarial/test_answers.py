@@ -103,3 +103,11 @@ def test_a_chain_of_thoughts_keeps_its_links_and_its_reply_is_unwrapped() -> Non
 def test_plain_answers_are_left_alone() -> None:
     for text in ("The most likely label is anger.", "a < b and b > c", "[sad, calm]", "x" * 10_000, ""):
         assert unwrapped(text) == (text, ())
+
+
+def test_reasons_that_point_to_no_emotion_name_none() -> None:
+    reasoning = TASKS["reasoning"]
+    assert reasoning.parse("Face: a smile. This does not point to anger.").label is None
+    assert reasoning.parse("Face: a smile. This points to no anger.").label is None
+    assert reasoning.parse("It does not point to anger. It points to joy.").label == "joy"
+    assert reasoning.parse("<think>It points to anger.</think>It points to joy.").label == "joy"

@@ -59,7 +59,7 @@ def test_a_broken_folder_is_one_line(folder: Path, case: Case) -> None:
     started = time.perf_counter()
     with pytest.raises(NanoEmoXError, match=case.says) as caught:
         load_model(folder)
-    assert time.perf_counter() - started < 30
+    assert time.perf_counter() - started < 120  # of a busy machine; else two seconds
     message = str(caught.value)
     assert "\n" not in message and str(folder) in message and len(message) < 1500
 

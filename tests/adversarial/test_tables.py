@@ -6,17 +6,21 @@ import json
 import resource
 import time
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from nanoemox.corpora.doctor import doctor
 from nanoemox.corpora.prepare import prepare_own
-from nanoemox.corpora.tables import entries
+from nanoemox.corpora.tables import CorpusError, entries, rows
 from nanoemox.data.manifest import ManifestError, read_manifest
 from nanoemox.data.quarantine import read_quarantine
 from nanoemox.data.schema import Record
+from nanoemox.files.errors import ArgumentError
 from nanoemox.files.npz import ArchiveError, read_npz
 from nanoemox.files.yaml_text import read_yaml
+from nanoemox.scoring.prediction_files import read_rows
 from nanoemox.training.recipe import RecipeError, load_recipe
 from tests.adversarial import tables
 
@@ -131,3 +135,61 @@ def test_a_hostile_setting_is_one_line(value: str) -> None:
 def test_anchors_and_merge_keys_of_ordinary_recipes_are_read() -> None:
     text = "base: &base {steps: 3, rate: 1.5}\nphases:\n  - {<<: *base, steps: 4}\n  - *base\n"
     assert read_yaml(text)["phases"] == [{"steps": 4, "rate": 1.5}, {"steps": 3, "rate": 1.5}]
+
+
+# ---------------------------------------------------------------- predictions
+
+
+@pytest.mark.parametrize("kind", tables.JSON_VALUES)
+def test_a_hostile_answer_costs_no_other(tmp_path: Path, kind: str) -> None:
+    value, _ = tables.JSON_VALUES[kind]
+    lines = [
+        '{"id": "a", "text": "anger"}',
+        f'{{"id": "b", "text": "x", "more": {value}}}',
+        '{"id": "c", "text": "joy"}',
+    ]
+    path = tmp_path / "p.jsonl"
+    path.write_text("\n".join(lines), "utf-8")
+    rows, faults = read_rows(path)
+    assert {"a", "c"} <= {row["id"] for row in rows} and len(rows) + len(faults) >= 3
+    assert all(fault.name == "line 2" for fault in faults)
+    whole = tmp_path / "p.json"
+    whole.write_text("[" + ",\n".join(lines) + "]", "utf-8")
+    try:
+        assert {"a", "c"} <= {row["id"] for row in read_rows(whole)[0]}
+    except ArgumentError as error:
+        assert "p.json" in one_line(error)
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"filenames": np.array("a"), "fileitems": np.array("b")},
+        {"filenames": np.array([["a"], ["b"]]), "fileitems": np.array([["a"], ["b"]])},
+        {"filenames": np.array({"a": 1}, dtype=object), "fileitems": np.array(["b"])},
+        {"filenames": np.array(["a", "b"]), "fileitems": np.array(["b"])},
+        {"name2reason": np.array(["a"], dtype=object)},
+        {"x" * 5000: np.arange(3)},
+    ],
+)
+def test_an_archive_of_another_form_is_one_line(tmp_path: Path, arrays: dict[str, Any]) -> None:
+    with pytest.raises(ArgumentError, match=r"p\.npz") as raised:
+        read_rows(tables.written_by_numpy(tmp_path / "p.npz", **arrays))
+    one_line(raised.value)
+
+
+# ---------------------------------------------------------------- spreadsheets
+
+
+@pytest.mark.parametrize("kind", tables.SHEETS)
+def test_a_hostile_spreadsheet_is_one_line_or_its_rows_soon(tmp_path: Path, kind: str) -> None:
+    pytest.importorskip("openpyxl")
+    make, expected = tables.SHEETS[kind]
+    path = make(tmp_path / "t.xlsx")
+    started = time.process_time()
+    try:
+        found = [row.values for row in rows(path)]
+        assert found == expected
+    except CorpusError as error:
+        assert isinstance(expected, str) and expected in one_line(error)
+    assert time.process_time() - started < 10

@@ -14,7 +14,7 @@ from nanoemox.baselines.classify import MAJORITY, NETWORK, classify
 from nanoemox.cli import main as cli
 from nanoemox.data.quarantine import quarantine_path, write_quarantine
 from nanoemox.files.atomic import write_jsonl
-from nanoemox.files.errors import ArgumentError
+from nanoemox.files.errors import ArgumentError, NanoEmoXError
 from tests.baselines.clips import LABELS, make_manifest
 
 
@@ -84,6 +84,77 @@ def test_unknown_arguments_are_refused_before_anything_is_read(tmp_path: Path) -
     ):
         with pytest.raises(ArgumentError, match=expected):
             classify(tmp_path / "none.jsonl", modality, task, tmp_path / "out")
+
+
+def test_speakers_are_counted_only_where_they_are_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    every = lines(make_manifest(tmp_path, 24, "text"))
+    for line in every:
+        del line["speaker"]
+    path = tmp_path / "unnamed.jsonl"
+    write_jsonl(path, every)
+    caplog.set_level(logging.INFO, "nanoemox")
+    report = classify(path, "text", "emotion", tmp_path / "out", folds=2, steps=2)
+    assert report.speakers == 0 and report.n == 24 and report.test == "2 folds of clips"
+    assert "24 clips, no speaker is named, 0 left out" in caplog.text
+    every[0]["speaker"] = every[1]["speaker"] = "anna"
+    write_jsonl(path, every)
+    assert classify(path, "text", "emotion", tmp_path / "out", folds=2, steps=2).speakers == 1
+    assert "24 clips, 1 speaker and 22 clips of nobody named" in caplog.text
+
+
+def small(*clips: tuple[str, str, str]) -> list[dict[str, Any]]:
+    """Lines of speaker, label and text."""
+    return [
+        {"id": f"c{i}", "speaker": who, "text": text, "labels": {"emotion": {"label": label}}}
+        for i, (who, label, text) in enumerate(clips)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("clips", "folds", "expected"),
+    [
+        ([], 2, "has no lines"),
+        ([("a", "joy", "one")], 2, "expected two or more labels of emotion and clips with text; 1 lines"),
+        ([("a", "joy", "one"), ("b", "joy", "two")], 2, "all of them 'joy'"),
+        (
+            [("a", "joy", "one"), ("b", "fear", "two")],
+            2,
+            "at least 2 clips of one label for 2 folds, got at most 1",
+        ),
+        ([("a", "joy", "one"), ("a", "fear", "two")], 2, "at least 2 speakers for 2 folds, got 1"),
+        ([("a", "joy", "one"), ("b", "fear", "two"), ("b", "fear", "six")], 2, "clips of one label"),
+    ],
+)
+def test_what_is_too_small_is_told_in_our_words(
+    tmp_path: Path, clips: list[tuple[str, str, str]], folds: int, expected: str
+) -> None:
+    path = tmp_path / "m.jsonl"
+    write_jsonl(path, small(*clips))
+    with pytest.raises(NanoEmoXError, match=expected) as raised:
+        classify(path, "text", "emotion", tmp_path / "out", folds=folds, steps=2)
+    assert "m.jsonl" in str(raised.value) and "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("modality", ["text", "audio"])
+def test_a_handful_of_clips_is_classified_without_a_word_of_the_library(
+    tmp_path: Path, modality: str, recwarn: pytest.WarningsRecorder
+) -> None:
+    every = lines(make_manifest(tmp_path, 6, modality))
+    for i, line in enumerate(every):
+        line["speaker"] = f"s{i % 3}"
+        if modality == "text":
+            line["text"] = ("xy", "qr", "mn", "gh", "kl", "vw")[i]  # no two share a letter
+    path = tmp_path / "m.jsonl"
+    write_jsonl(path, every)
+    for folds in (2, 3):
+        report = classify(path, modality, "emotion", tmp_path / "out", folds=folds, steps=2)
+        assert report.n == 6
+    write_jsonl(tmp_path / "test.jsonl", every[4:])
+    write_jsonl(path, every[:2])  # a clip of each label: nothing to choose C on
+    report = classify(path, modality, "emotion", tmp_path / "out", tmp_path / "test.jsonl", steps=2)
+    assert report.n == 2 and not [warning for warning in recwarn if "class" in str(warning.message)]
 
 
 def test_the_command_names_what_was_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

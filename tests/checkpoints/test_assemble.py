@@ -166,7 +166,7 @@ def test_a_wrong_folder(sources, tmp_path):
         audio=sources["vision"],
     )
     refused(tmp_path, sources, "expected config.json", audio=str(tmp_path))
-    refused(tmp_path, sources, "no such file or folder, and no Hub id", audio="./nowhere")
+    refused(tmp_path, sources, "no such file or folder .expected a folder, or a Hub id", audio="./nowhere")
 
 
 def test_backbones_of_another_depth_are_named(sources, tmp_path):
@@ -284,3 +284,16 @@ def test_what_is_there_is_not_overwritten(sources, tmp_path):
     with pytest.raises(OutputError, match="exists already"):
         assemble(tmp_path / "out", **sources, settings=settings())
     assert (tmp_path / "out" / "mine.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("kind", ["pretrained", "random"])
+def test_the_output_is_looked_at_before_any_work(sources, tmp_path, monkeypatch, kind):
+    def work(*_, **__):
+        raise AssertionError("gigabytes were fetched, or a tokenizer trained, in vain")
+
+    monkeypatch.setattr("nanoemox.checkpoints.assemble.hub_part", work)
+    monkeypatch.setattr("nanoemox.model.tokenizer.train_tokenizer", work)
+    (tmp_path / "file").write_text("mine")
+    for out in (tmp_path / "file", tmp_path / "file" / "model", tmp_path):
+        with pytest.raises(OutputError, match=r"exists already|is a file"):
+            assemble(out, **sources) if kind == "pretrained" else assemble_random("pico", out)

@@ -163,7 +163,7 @@ def test_columns_and_rows_are_chosen(tmp_path: Path) -> None:
     emotion = next(iter(records.values())).labels.emotion
     assert emotion and emotion.label == "calm" and emotion.candidates == ["calm", "wild"]
     assert next(iter(records.values())).extra == {"set": "b", "n": 0}
-    assert report.ok and "one row in 5" in next(iter(report.assumptions))
+    assert report.ok and "1 of 3 rows are test" in next(iter(report.assumptions))
     for wrong, told in (
         ({"columns": ["text"]}, "NAME=COLUMN"),
         ({"columns": ["words=utterance"]}, "one of id, file"),
@@ -214,6 +214,156 @@ def test_every_ending_that_ffmpeg_reads_is_taken(tmp_path: Path) -> None:
     assert records["voice"].audio == tmp_path / "voice.take1"
 
 
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("text;emotion\nWell, then.;joy\n", "separated by semicolons"),
+        ("text\temotion\nWell, then.\tjoy\n", "separated by tabs"),
+        ("sep=;\ntext;emotion\nWell, then.;joy\n", "separated by semicolons"),
+        ("text;emotion\r\nWell, then.;joy\r\n".encode("utf-16"), "separated by semicolons"),
+        ("text,emotion\n好的，那么。,joy\n".encode("gb18030"), "read as gb18030"),
+    ],
+)
+def test_what_spreadsheets_write_is_read_and_told(tmp_path: Path, content: str | bytes, told: str) -> None:
+    report, records = own(tmp_path, "t.csv", content)
+    (record,) = records.values()
+    assert record.text in ("Well, then.", "好的,那么。", "好的，那么。")
+    assert record.labels.emotion and record.labels.emotion.label == "happiness"
+    assert any(told in sentence for sentence in report.assumptions)
+
+
+def test_a_quote_that_is_never_closed_costs_no_rows_in_silence(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match=r"t\.csv, line 3: a quote is opened and never closed"):
+        own(tmp_path, "t.csv", 'text,emotion\nOne,joy\n"Two,sad\nThree,joy\n')
+
+
+def labelled(rows: list[tuple[str, ...]], heading: str = "speaker,emotion") -> str:
+    return f"text,{heading}\n" + "".join(f"line {i},{','.join(row)}\n" for i, row in enumerate(rows))
+
+
+def asked(report: Any) -> dict[str, str]:
+    """Code of a question -> its texts."""
+    found: dict[str, str] = {}
+    for question in report.questions:
+        found[question.code] = f"{found.get(question.code, '')} {question.text}".strip()
+    return found
+
+
+def test_misspelt_labels_are_counted_and_asked_about(tmp_path: Path) -> None:
+    moods = ["happy"] * 8 + ["hapy"] + ["Angry", "ANG", "anger"] + ["sad"] * 5 + ["bored"]
+    report, _ = own(tmp_path, "t.csv", labelled([(f"s{i}", mood) for i, mood in enumerate(moods)]))
+    assert report.labels == {"emotion": {"happiness": 8, "hapy": 1, "anger": 3, "sadness": 5, "boredom": 1}}
+    summary = report.summary()
+    assert "  emotion: happiness 8, sadness 5, anger 3, boredom 1, hapy 1" in summary
+    questions = asked(report)
+    assert "emotion 'hapy', one clip: is it happiness?" in questions["near_label"]
+    assert "emotion 'boredom', one clip: it is none of the usual labels" in questions["unusual_label"]
+    assert "the 5 labels of the table instead of the 7 usual ones" in questions["own_labels"]
+    assert "please check: emotion 'hapy'" in summary and report.ok
+    assert report.to_dict()["questions"][0].keys() == {"code", "text"}
+    clean, _ = own(tmp_path, "u.csv", labelled([(f"s{i}", "joy") for i in range(120)]))
+    assert not clean.questions and clean.labels == {"emotion": {"happiness": 120}}
+
+
+def test_a_class_of_one_clip_in_hundreds_is_asked_about(tmp_path: Path) -> None:
+    moods = ["calm"] * 150 + ["wild"] * 100 + ["XX"] + ["wilde"]
+    report, _ = own(tmp_path, "t.csv", labelled([(f"s{i}", mood) for i, mood in enumerate(moods)]))
+    questions = asked(report)
+    assert questions["rare_label"] == "emotion 'XX': a class of one clip (of 252); a slip?"
+    assert "emotion 'wilde', one clip: is it wild?" in questions["near_label"]
+    intents, _ = own(
+        tmp_path, "t.csv", labelled([("a", "Gret"), ("b", "greet"), ("c", "Joke")], "speaker,intent")
+    )
+    assert "intent 'Gret', one clip: is it Greet?" in asked(intents)["near_label"]
+
+
+def test_the_names_of_the_tasks_are_columns(tmp_path: Path) -> None:
+    report, records = own(
+        tmp_path,
+        "t.csv",
+        "text,sentiment,open_vocabulary,reasoning,empathy\n"
+        "a,pos,glad; calm,He won.,Well done.\nb,NEG,,,\nc,neutral,,,\n"
+        "d,-1.5,,,\ne,positve,,,\n",
+    )
+    found = [record.labels for record in records.values()]
+    assert [(labels.sentiment.polarity, labels.sentiment.valence) for labels in found] == [
+        ("positive", None),
+        ("negative", None),
+        ("neutral", None),
+        (None, -1.5),
+    ]
+    assert set(found[0].tasks) == {"sentiment", "open_vocabulary", "reasoning", "empathy"}
+    (skipped,) = report.skipped
+    assert skipped.where == "t.csv:6" and "unknown polarity 'positve'" in skipped.what
+    assert skipped.what.endswith("; positive?")
+    assert report.labels == {"sentiment": {"positive": 1, "negative": 1, "neutral": 1}}
+    _, records = own(tmp_path, "t.csv", "text,polarity,sentiment\na,neu,0.25\n")
+    (label,) = (record.labels.sentiment for record in records.values())
+    assert label and (label.polarity, label.valence) == ("neutral", 0.25)
+
+
+def test_candidates_come_from_the_rows_that_are_used(tmp_path: Path) -> None:
+    plant(tmp_path, media="a.mp4 b.mp4")
+    table = (
+        "file,id,emotion,start_s,end_s\na.mp4,1,calm,,\nb.mp4,2,wild,,\ngone.mp4,3,lost,,\na.mp4,1,twice,,\n"
+        "b.mp4,4,early,3,2\n"
+    )
+    report, records = own(tmp_path, "t.csv", table)
+    assert len(report.skipped) == 3 and report.labels == {"emotion": {"calm": 1, "wild": 1}}
+    for record in records.values():
+        assert record.labels.emotion and record.labels.emotion.candidates == ["calm", "wild"]
+
+
+@pytest.mark.parametrize("speakers", [2, 3, 4, 5, 9, 10, 23])
+def test_few_speakers_too_have_a_test(tmp_path: Path, speakers: int) -> None:
+    rows = [(f"s{i % speakers}", "joy") for i in range(2 * speakers)]
+    report, records = own(tmp_path, "t.csv", labelled(rows))
+    tested = {record.speaker for record in records.values() if record.split == "test"}
+    trained = {record.speaker for record in records.values() if record.split == "train"}
+    assert len(tested) == max(1, speakers // 5) and len(tested | trained) == speakers and not tested & trained
+    assert "a figure on so few" in asked(report)["small_test"]
+
+
+def test_one_speaker_leaves_no_test_and_the_remedy_is_right(tmp_path: Path) -> None:
+    table = labelled([("Anna", "joy"), ("anna ", "sad")])
+    report, records = own(tmp_path, "t.csv", table)
+    assert {record.split for record in records.values()} == {"train"}
+    assert "all rows are of one speaker" in asked(report)["no_test"]
+    with pytest.raises(
+        CorpusError, match=r"only in others \(train 2\); all rows are of one speaker.*column `split`"
+    ):
+        prepare_own(tmp_path / "t.csv", tmp_path / "m.jsonl", splits=["test"])
+
+
+def test_who_has_no_clip_is_not_the_test(tmp_path: Path) -> None:
+    plant(tmp_path, media="a.mp4 b.mp4 c.mp4 d.mp4 e.mp4")
+    for gone in "abcde":
+        table = "file,speaker\n" + "".join(f"{n if n != gone else 'gone'}.mp4,{n}\n" for n in "abcde")
+        _, records = own(tmp_path, "t.csv", table)
+        assert [record.split for record in records.values()].count("test") == 1
+
+
+def test_labels_that_only_the_test_has_and_misnamed_columns_are_told(tmp_path: Path) -> None:
+    rows = [("joy", "train"), ("sad", "train"), ("fear", "test")]
+    assert (
+        "only test clips have the labels fear"
+        in asked(own(tmp_path, "t.csv", labelled(rows, "emotion,split"))[0])["only_in_test"]
+    )
+    questions = asked(own(tmp_path, "t.csv", "text,emotoin,speakers\na,joy,b\nc,sad,d\n")[0])
+    assert (
+        "'emotoin' is kept under extra; is it emotion? Then: --column emotion=emotoin"
+        in questions["near_column"]
+    )
+    assert "no column holds labels" in questions["no_labels"]
+
+
+def test_cells_of_another_kind_cost_their_row_alone(tmp_path: Path) -> None:
+    lines = [{"text": "a", "dialogue": ["x"]}, {"text": {"b": 1}}, {"text": "c", "emotion": "joy"}]
+    report, records = own(tmp_path, "t.jsonl", "\n".join(map(json.dumps, lines)))
+    assert [problem.where for problem in report.skipped] == ["t.jsonl:1", "t.jsonl:2"]
+    assert [record.text for record in records.values()] == ["c"]
+
+
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "gb18030"])
 @pytest.mark.parametrize("first", ["", "sep=;\r\n"])
 def test_a_spreadsheets_table_is_read_and_it_is_told(tmp_path: Path, encoding: str, first: str) -> None:
@@ -226,3 +376,20 @@ def test_a_spreadsheets_table_is_read_and_it_is_told(tmp_path: Path, encoding: s
     told = " ".join(report.assumptions)
     assert "separated by semicolons" in told
     assert ("gb18030" in told) == (encoding == "gb18030")
+
+
+def test_rows_of_other_splits_are_not_looked_at(tmp_path: Path) -> None:
+    from nanoemox.corpora.prepare import prepare_own
+    from nanoemox.corpora.tables import CorpusError
+
+    (tmp_path / "a.mp4").write_bytes(b"")
+    table = tmp_path / "labels.csv"
+    table.write_text("file,split,emotion\na.mp4,train,angry\nnever-downloaded.mp4,test,happy\n")
+    report = prepare_own(table, tmp_path / "train.jsonl", splits="train")
+    assert report.ok and report.lines == 1
+    assert not prepare_own(table, tmp_path / "all.jsonl").ok
+    test = tmp_path / "test.jsonl"
+    with pytest.raises(CorpusError, match="not one line could be read"):
+        prepare_own(table, test, splits=["test"])
+    with pytest.raises(CorpusError, match="no line is in val; leave --split out"):
+        prepare_own(table, test, splits="val")

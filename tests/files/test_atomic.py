@@ -336,11 +336,13 @@ def test_what_is_there_is_replaced_only_on_demand(tmp_path: Path) -> None:
         pytest.fail("nothing must be done in vain")
 
 
-def test_folders_on_the_way_are_made_only_where_one_may_be_replaced(tmp_path: Path) -> None:
-    match = r"new/out: the folder .*new does not exist; make it first"
+def test_folders_on_the_way_are_made(tmp_path: Path) -> None:
+    (tmp_path / "new").write_text("a file")
+    match = r"new/out: .*new is a file \(expected a folder\); name another place"
     with pytest.raises(OutputError, match=match), whole_folder(tmp_path / "new" / "out"):
         pytest.fail("nothing must be done in vain")
-    with whole_folder(tmp_path / "new" / "out", replace=True):
+    (tmp_path / "new").unlink()
+    with whole_folder(tmp_path / "new" / "out"):
         pass
     assert names(tmp_path) == ["new", "out"]
 

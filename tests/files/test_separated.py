@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 
 import pytest
 
@@ -68,3 +69,40 @@ def test_rows_know_their_lines_and_the_limit_of_csv_stays() -> None:
     with pytest.raises(TableError) as failed:
         rows_of(text, Layout(","), longest=1000)
     assert failed.value.line == 5 and csv.field_size_limit() == before
+
+
+TABLES = [
+    "a,b\n1,2\n",
+    "a,b\r\n1,2",
+    "a,b\r1,2\r",
+    'a,b\n"x, y","he said ""no"""\n',
+    'a,b\n"two\nlines",1\n"two\r\nlines",""\n',
+    'a,b\n"quoted"and more,1\nit\'s "fine",2\n',
+    "a,b\n,\n,,\nx\n",
+    '"a"\n""\n',
+    "",
+    "\n\n",
+    'a,"b"\n"1\n\n\n2",3\nlast,row',
+]
+
+
+@pytest.mark.parametrize("text", TABLES)
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_cells_are_those_of_the_csv_module(text: str, separator: str) -> None:
+    text = text.replace(",", separator)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    expected = [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
+    assert [(row.last_line, row.cells) for row in rows_of(text, Layout(separator))] == expected
+
+
+def test_a_quote_that_is_never_closed_is_an_error_at_its_line() -> None:
+    with pytest.raises(TableError, match="never closed") as raised:
+        rows_of('a,b\n1,2\n3,"4\n5,6\n', Layout(","))
+    assert raised.value.line == 3
+    assert layout_of('"id\n1";"lab', ",", {"id"}).separator in ",;"
+
+
+def test_a_heading_of_any_length_needs_no_limit_of_the_process() -> None:
+    before = csv.field_size_limit()
+    assert layout_of(f"id;{'x' * (before + 1)}\n", ",", {"id"}).separator == ";"
+    assert csv.field_size_limit() == before

@@ -73,8 +73,9 @@ def test_attention_is_that_of_torch_bit_by_bit(dtype: torch.dtype, training: boo
         results.append([out, *(p.grad for p in attention.parameters())])
     for one, other in zip(*results, strict=True):
         assert torch.equal(one, other)
-    with pytest.raises(ValueError, match="one tensor as key and value"):
-        ours(query, memory, memory.clone())
+    for options in ({"need_weights": True}, {"need_weights": True, "average_attn_weights": False}):
+        one, other = (attention.eval()(query, memory, memory, **options)[1] for attention in (theirs, ours))
+        assert torch.equal(one, other)
 
 
 def test_lora_on_all_linear_layers_answers_alike_before_and_after_it_is_merged(

@@ -30,7 +30,8 @@ def _config(**changes: Any) -> NanoEmoXConfig:
 
 def _width(size: int) -> dict[str, int]:
     """A part of which only the width matters."""
-    return {"hidden_size": size, "num_attention_heads": 1, "num_key_value_heads": 1}
+    one = ("num_attention_heads", "num_key_value_heads", "num_conv_pos_embedding_groups")
+    return {"hidden_size": size, **dict.fromkeys(one, 1)}
 
 
 class Trace:
@@ -49,7 +50,8 @@ class Trace:
 
 
 def _attention_weights(attention: nn.MultiheadAttention, query: Tensor, memory: Tensor) -> Tensor:
-    return attention(query, memory, memory, need_weights=True, average_attn_weights=True)[1]
+    # Ours makes no weights; torch's own forward makes them from the same parameters.
+    return nn.MultiheadAttention.forward(attention, query, memory, memory, average_attn_weights=True)[1]
 
 
 def check_fusion(path: Path) -> Result:

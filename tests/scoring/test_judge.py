@@ -18,6 +18,7 @@ from nanoemox.cli.main import main
 from nanoemox.files.errors import ArgumentError
 from nanoemox.scoring.external import score_file
 from nanoemox.scoring.judge import (
+    RETRY_S,
     Judge,
     JudgeError,
     estimate,
@@ -206,6 +207,36 @@ def test_a_clip_is_scored_by_both_questions_or_not_at_all(
     assert report["unanswered"] == 1 and report["figures"]["judge_clues"]["value"] == 4.0
     assert [fault.name[:2] for fault in faults] == ["b:", "c:"]
     assert "expected a number" in faults[0].name and "HTTP 401" in faults[1].name
+
+
+@pytest.mark.parametrize("reply", [None, 401, 500])
+def test_a_dead_server_is_told_once_and_its_retries_are_seen(
+    tmp_path: Path, reply: int | None, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr("nanoemox.scoring.judge.time.sleep", pauses.append)
+    caplog.set_level(logging.INFO, "nanoemox")
+    references = dict.fromkeys("abcd", REASON)
+    answers = dict.fromkeys("abcd", "He is angry.")
+    with StandIn(lambda question: "") if reply is None else serving(lambda question: reply or 0) as server:
+        if reply is None:
+            server.server_close()  # the connection is refused
+        with pytest.raises(JudgeError, match="no answer"):
+            judge_reasons(Judge(server.url, "m", tmp_path), references, answers, {})
+        assert len(server.asked) == (0 if reply is None else 1 if reply == 401 else 5)
+    tries = [] if reply == 401 else ["try 2 of 5", "try 3 of 5", "try 4 of 5", "try 5 of 5"]
+    assert all(text in caplog.text for text in tries)
+    assert len(pauses) == len(tries) and sum(pauses) < RETRY_S
+
+
+def test_a_server_that_asks_for_more_patience_than_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nanoemox.scoring.judge._seconds", lambda _: 600.0)  # retry-after
+    with serving(lambda question: 429) as server:
+        with pytest.raises(JudgeError, match="HTTP 429"):
+            Judge(server.url, "m", tmp_path).ask("how far?")
+        assert len(server.asked) == 1
 
 
 # ---------------------------------------------------------------- the command

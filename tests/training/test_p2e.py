@@ -14,7 +14,7 @@ import pytest
 import torch
 import yaml
 
-from nanoemox.checkpoints.load import load_answer_limits
+from nanoemox.checkpoints.load import load_answer_limits, load_config
 from nanoemox.data.manifest import ManifestError
 from nanoemox.data.schema import Record
 from nanoemox.files.atomic import write_jsonl
@@ -119,7 +119,7 @@ def test_a_bundled_model_may_be_named(tmp_path: Path, monkeypatch: pytest.Monkey
     assert p2e.with_bundled(recipe).model == "pico"
     other = recipe.model_copy(update={"model": "nowhere/model"})
     assert p2e.with_bundled(other) is other
-    with pytest.raises(RecipeError, match="nowhere/model: expected a model folder"):
+    with pytest.raises(RecipeError, match="nowhere/model: no model folder to start from"):
         p2e.train_p2e(other)
 
 
@@ -363,10 +363,48 @@ def test_finished_phases_are_kept_and_only_trained_parts_change(
     changed = {name.split(".")[0] for name in before if not torch.equal(before[name], after[name])}
     assert changed == {"audio_adapter", "video_adapter", "face_adapter", "fusion", "language_model"}
     assert load_answer_limits(workplace / "kept/1a") == load_answer_limits(workplace / "kept/3") == LIMITS
+    steps = load_config(workplace / "kept/3").provenance or []
+    assert [(step["phase"], step["clips"]) for step in steps] == [("1a", 6), ("3", 6)]
     frozen = [
         n for n in before if n.endswith(("embed_tokens.weight", "norm.weight", "input_layernorm.weight"))
     ]
     assert all(torch.equal(before[n], after[n]) for n in frozen if n.startswith("language_model"))
+
+
+def test_a_run_is_not_overwritten(workplace: Path) -> None:
+    recipe = _recipe(workplace, "kept")
+    folder = workplace / "kept" / "1a"
+    run.train(*recipe, phase="1a")
+    before = (folder / "model.safetensors").read_bytes()
+    with pytest.raises(
+        RecipeError, match=r"kept/1a: a finished run is there; .* --resume, .* --set output=NEW"
+    ):
+        run.train(*recipe, phase="1a")
+    with pytest.raises(RecipeError, match="finished run"):
+        run.train(*recipe)  # all phases, of which one is finished
+    assert (folder / "model.safetensors").read_bytes() == before
+    checkpoint = trainer.work_folder(folder) / "checkpoints" / "checkpoint-4"
+    folder.rename(workplace / "moved")
+    checkpoint.mkdir(parents=True)
+    with pytest.raises(RecipeError, match="a run that was stopped is there"):
+        run.train(*recipe, phase="1a")
+    assert checkpoint.is_dir()
+
+
+def test_what_is_missing_is_told_with_its_command(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(workplace)
+    with pytest.raises(RecipeError, match="`nanoemox train pico_backbones`"):
+        run.train("p2e_pico")
+    with pytest.raises(RecipeError, match="`nanoemox assemble models/nano`"):
+        run.train("p2e_nano")
+    model = f"model={workplace / 'model'}"
+    made = r"`nanoemox theatre make runs/pico/theatre/train --clips 4000 --seed 1 --split train`"
+    with pytest.raises(RecipeError, match=made):
+        run.train("p2e_pico", overrides=[model])
+    with pytest.raises(RecipeError, match=r"`nanoemox corpora own TABLE clips/train.jsonl --split train`"):
+        run.train("own", overrides=[model])
+    with pytest.raises(RecipeError, match=r"modle: no model folder .* did you mean model\?"):
+        run.train("own", overrides=["model=modle"])
 
 
 def test_a_phase_without_its_predecessor_is_told(workplace: Path) -> None:
@@ -422,7 +460,9 @@ def test_training_from_a_store_has_the_same_loss_as_without(
         run.train(*_recipe(workplace, "both"), overrides=["features=null"])
 
 
-def test_what_is_left_out_is_told(workplace: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_left_out_is_told(
+    workplace: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
     from nanoemox.data.quarantine import quarantine_path, write_quarantine
 
     manifest = workplace / "manifest.jsonl"
@@ -441,7 +481,9 @@ def test_what_is_left_out_is_told(workplace: Path, caplog: pytest.LogCaptureFixt
     told = caplog.messages
     assert any("r0: silent" in line for line in told)
     assert any("line 3, r2" in line and "r2.bin" in line for line in told)
-    assert any(line.startswith("step 6 of 6: loss ") for line in told)
+    assert not any("{" in line or "alike" in line for line in told)  # no alarm from so few clips
+    bar = capsys.readouterr().err
+    assert "1a: 100%" in bar and "6/6" in bar and "loss " in bar
     assert json.loads((folder.parent / "left_out.json").read_text()) == left_out.to_dict()
     with pytest.raises(ManifestError, match="nowhere"):
         run.train(*_recipe(workplace, "none", quarantine=str(workplace / "nowhere")))

@@ -171,7 +171,12 @@ def test_a_model_without_a_face_branch_goes_all_the_way(workplace: Path) -> None
 def test_it_also_trains_from_the_files_themselves(workplace: Path) -> None:
     stored = run.train(write_recipe(workplace), phase="1b", device="cpu").folder
     losses = [json.loads((stored / "log.jsonl").read_text().splitlines()[0])["loss"]]
-    live = run.train(write_recipe(workplace, features=None), phase="1b", device="cpu").folder
+    live = run.train(
+        write_recipe(workplace, features=None),
+        phase="1b",
+        device="cpu",
+        overrides=[f"output={workplace / 'live'}"],
+    ).folder
     losses.append(json.loads((live / "log.jsonl").read_text().splitlines()[0])["loss"])
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 

@@ -7,6 +7,8 @@ and of letters. Letters in shapes: L samples, M mel bands, S time steps.
 
 from __future__ import annotations
 
+import warnings
+from collections import Counter
 from collections.abc import Sequence
 from functools import cache
 from typing import Any, NamedTuple
@@ -94,11 +96,11 @@ def word_tfidf(least: int = 1) -> Any:
     )
 
 
-def letter_tfidf() -> Any:
-    """TF-IDF of two to five letters of a word that at least two texts have, not fitted yet."""
+def letter_tfidf(least: int = 2) -> Any:
+    """TF-IDF of two to five letters of a word that at least `least` texts have, not fitted yet."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    return TfidfVectorizer(ngram_range=(2, 5), analyzer="char_wb", sublinear_tf=True, min_df=2)
+    return TfidfVectorizer(ngram_range=(2, 5), analyzer="char_wb", sublinear_tf=True, min_df=least)
 
 
 # ---------------------------------------------------------------- classifiers
@@ -155,10 +157,31 @@ def fit_and_predict(
     Returns:
         One label for each of `tested`.
     """
-    from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
+    from sklearn.model_selection import GridSearchCV
 
-    rows = baseline.features.fit_transform(clips)
-    inner = StratifiedGroupKFold(3, shuffle=True, random_state=seed)
-    search = GridSearchCV(baseline.classifier, {"C": baseline.strengths}, scoring="accuracy", cv=inner)
-    search.fit(rows, list(labels), groups=list(groups))
-    return [str(label) for label in search.predict(baseline.features.transform(tested))]
+    try:
+        rows = baseline.features.fit_transform(clips)
+    except ValueError:  # how scikit-learn says that no two texts share an n-gram: words alone, then
+        baseline = baseline._replace(features=word_tfidf())
+        rows = baseline.features.fit_transform(clips)
+    chosen = baseline.classifier.set_params(C=baseline.strengths[len(baseline.strengths) // 2])
+    if inner := _inner_folds(labels, groups, seed):
+        search = GridSearchCV(baseline.classifier, {"C": baseline.strengths}, scoring="accuracy", cv=inner)
+        chosen = search
+    chosen.fit(rows, list(labels))
+    return [str(label) for label in chosen.predict(baseline.features.transform(tested))]
+
+
+def _inner_folds(labels: Sequence[str], groups: Sequence[str], seed: int) -> list[tuple[Any, Any]]:
+    """Three folds of groups, or two, to choose C on; none where a fold would be empty or trained on one label."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    number = min(3, len(set(groups)), max(Counter(labels).values()))
+    if number < 2:
+        return []
+    dealt = StratifiedGroupKFold(number, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():  # that a label has fewer clips than there are folds
+        warnings.simplefilter("ignore", UserWarning)
+        found = list(dealt.split(list(labels), list(labels), list(groups)))
+    usable = all(len(held) and len({labels[row] for row in rows}) > 1 for rows, held in found)
+    return found if usable else []

@@ -12,6 +12,8 @@ from __future__ import annotations
 import logging
 import platform
 import time
+import warnings
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -24,6 +26,7 @@ from nanoemox.baselines.examples import Example, read_examples
 from nanoemox.baselines.fit import MODALITIES, SETTINGS, Settings
 from nanoemox.files.atomic import write_json, write_jsonl
 from nanoemox.files.errors import ArgumentError
+from nanoemox.files.short_repr import ShortRepr
 from nanoemox.metrics import classification
 from nanoemox.metrics.bootstrap import Figure
 from nanoemox.tasks.task import closed_tasks
@@ -37,13 +40,14 @@ MEASURES = {
 }
 
 
-@dataclass(frozen=True)
-class ClassifierReport:
+@dataclass(frozen=True, repr=False)
+class ClassifierReport(ShortRepr):
     """What `classify` measured. `to_dict` is what stands in report.json.
 
-    n: how many clips were tested. speakers: how many speak in them. speakers_in_training_too: how many of these
-    speak in the training manifest, too; with folds always 0. labels: label -> clips tested. systems: network,
-    classical classifier or majority baseline -> measure -> its value with an interval. left_out: id -> why.
+    n: how many clips were tested. speakers: how many people are named as their speakers; 0 where nobody is.
+    speakers_in_training_too: how many of these speak in the training manifest, too; with folds always 0.
+    labels: label -> clips tested. systems: network, classical classifier or majority baseline -> measure -> its value
+    with an interval. left_out: id -> why.
     """
 
     manifest: str
@@ -92,7 +96,8 @@ def classify(
         The figures of the network, of scikit-learn and of the majority baseline on the same clips.
 
     Raises:
-        ArgumentError: if the modality or the task is unknown, or there are fewer speakers than folds.
+        ArgumentError: if the modality or the task is unknown, or the clips are too few: there are fewer speakers than
+            folds, or a network would be trained on one label.
         ManifestError: if a manifest has no two labels of the task on clips with the modality.
     """
     # Check what was asked for.
@@ -107,12 +112,11 @@ def classify(
     tested = read_examples(Path(test), modality, task) if test else None
     examples = [*train.clips, *(tested.clips if tested else ())]
     left_out = train.left_out | (tested.left_out if tested else {})
-    speakers = len({example.group for example in examples})
-    logger.info("%d clips, %d speakers, %d left out", len(examples), speakers, len(left_out))
+    logger.info("%d clips, %s, %d left out", len(examples), _whose(examples), len(left_out))
 
     # Fit every system on each training part and label the clips kept apart from it.
     answers: dict[str, dict[int, str]] = {}
-    for train_rows, test_rows in _splits(train.clips, len(examples), folds, seed):
+    for train_rows, test_rows in _splits(train.clips, len(examples), folds, seed, Path(manifest)):
         learnt, asked = ([examples[i] for i in rows] for rows in (train_rows, test_rows))
         for system, predicted in _predictions(learnt, asked, modality, settings, seed).items():
             answers.setdefault(system, {}).update(zip(test_rows, predicted, strict=True))
@@ -128,16 +132,16 @@ def classify(
     asked = [examples[i] for i in rows]
     report = ClassifierReport(
         manifest=Path(manifest).name,
-        test=Path(test).name if test else f"{folds} folds of speakers",
+        test=Path(test).name
+        if test
+        else f"{folds} folds of {'speakers' if any(e.speaker for e in asked) else 'clips'}",
         modality=modality,
         task=task,
         seed=seed,
         settings=settings,
         n=len(asked),
-        speakers=len({example.group for example in asked}),
-        speakers_in_training_too=len({e.group for e in train.clips} & {e.group for e in asked})
-        if test
-        else 0,
+        speakers=len(_speakers(asked)),
+        speakers_in_training_too=len(_speakers(train.clips) & _speakers(asked)) if test else 0,
         labels=_counts(asked),
         systems=_figures(
             asked, {system: [labels[i] for i in rows] for system, labels in answers.items()}, seed
@@ -173,6 +177,19 @@ def _predictions(
     return found
 
 
+def _speakers(examples: Iterable[Example]) -> set[str]:
+    return {example.speaker for example in examples if example.speaker}
+
+
+def _whose(examples: Sequence[Example]) -> str:
+    """How many speakers are named, and how many clips are nobody's."""
+    named, unnamed = len(_speakers(examples)), sum(not example.speaker for example in examples)
+    if not named:
+        return "no speaker is named"
+    people = f"{named} speaker{'s' * (named > 1)}"
+    return people + (f" and {unnamed} clips of nobody named" if unnamed else "")
+
+
 def _counts(examples: Sequence[Example]) -> dict[str, int]:
     labels = [example.label for example in examples]
     return {label: labels.count(label) for label in sorted(set(labels))}
@@ -193,19 +210,50 @@ def _figures(
 
 
 def _splits(
-    train: Sequence[Example], number: int, folds: int, seed: int
-) -> Iterable[tuple[list[int], list[int]]]:
-    """Rows to train on and rows to test on: all that come after the training clips, or else fold by fold."""
+    train: Sequence[Example], number: int, folds: int, seed: int, manifest: Path
+) -> list[tuple[list[int], list[int]]]:
+    """Rows to train on and rows to test on: all that come after the training clips, or else fold by fold.
+
+    Args:
+        train: The clips to train on.
+        number: How many clips there are in all.
+        folds: How many folds.
+        seed: The seed of the folds.
+        manifest: Where the clips are from, for errors.
+
+    Returns:
+        The two parts of each fold; a fold that nobody is dealt into is left out.
+
+    Raises:
+        ArgumentError: If the clips are too few for the folds.
+    """
     if number > len(train):
-        yield list(range(len(train))), list(range(len(train), number))
-        return
+        return [(list(range(len(train))), list(range(len(train), number)))]
     from sklearn.model_selection import StratifiedGroupKFold
 
+    # As many groups as folds, each with enough clips of a label that every fold can train on two labels.
     labels, groups = [e.label for e in train], [e.group for e in train]
+    whose = "speakers" if _speakers(train) else "clips, as no speaker is named,"
     if len(set(groups)) < folds:
         raise ArgumentError(
-            f"expected at least {folds} speakers for {folds} folds, got {len(set(groups))}; lower --folds"
+            f"{manifest}: expected at least {folds} {whose} for {folds} folds, got {len(set(groups))}; lower --folds, "
+            "or name another manifest with --test"
+        )
+    most = max(Counter(labels).values())
+    if most < folds:
+        raise ArgumentError(
+            f"{manifest}: expected at least {folds} clips of one label for {folds} folds, got at most {most}; lower "
+            "--folds, or add clips"
         )
     dealt = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
-    for train_rows, test_rows in dealt.split(labels, labels, groups):
-        yield train_rows.tolist(), test_rows.tolist()
+    with warnings.catch_warnings():  # that a label has fewer clips than there are folds
+        warnings.simplefilter("ignore", UserWarning)
+        found = [(a.tolist(), b.tolist()) for a, b in dealt.split(labels, labels, groups) if len(b)]
+    for rows, _ in found:
+        learnt = {labels[row] for row in rows}
+        if len(learnt) < 2:
+            raise ArgumentError(
+                f"{manifest}: one of the {folds} folds would be trained on {len(rows)} clips of one label "
+                f"({', '.join(learnt) or 'none'}); lower --folds, or add speakers with clips of several labels"
+            )
+    return found

@@ -28,12 +28,13 @@ EARLIER_TURNS = 2  # of the dialogue, that are read with a line
 class Example(NamedTuple):
     """One clip with its label.
 
-    network: what the network reads. baseline: what scikit-learn reads. group: who speaks; clips of one group are
-    never in training and test both.
+    network: what the network reads. baseline: what scikit-learn reads. speaker: who speaks, where that is known.
+    group: the speaker, or what counts as one; clips of one group are never in training and test both.
     """
 
     id: str
     label: str
+    speaker: str | None
     group: str
     network: Any
     baseline: Any
@@ -75,11 +76,13 @@ def read_examples(manifest: Path, modality: str, task: str) -> Examples:
             continue
         # Where no speaker is named, equal lines count as one speaker's, and any other clip as its own.
         group = record.speaker or (record.text if modality == "text" else None) or record.id
-        clips.append(Example(record.id, name, group, network, baseline))
-    if len({example.label for example in clips}) < 2:
+        clips.append(Example(record.id, name, record.speaker, group, network, baseline))
+    there = sorted({example.label for example in clips})
+    if len(there) < 2:
+        found = f", all of them {there[0]!r:.60}" if there else ""
         raise ManifestError(
             f"{manifest}: expected two or more labels of {task} and clips with {modality}; {len(clips)} lines have "
-            "a label and a clip; choose another --task or --modality"
+            f"a label and a clip{found}; choose another --task or --modality, or add clips of another label"
         )
     return Examples(clips, left_out)
 

@@ -22,6 +22,7 @@ from torch import nn
 
 from nanoemox.checkpoints.hub import complete, find_part, public_name
 from nanoemox.checkpoints.pretrained import FACE_KEY, Part, Source, hub_part, load_tokenizer, plan_part
+from nanoemox.checkpoints.provenance import RANDOM, add_steps, assembled
 from nanoemox.checkpoints.weight_files import (
     TORCH_DTYPES,
     ShardWriter,
@@ -30,7 +31,7 @@ from nanoemox.checkpoints.weight_files import (
     check_values,
     open_weights,
 )
-from nanoemox.files.atomic import whole_folder, write_json
+from nanoemox.files.atomic import check_new_folder, whole_folder, write_json
 from nanoemox.files.errors import ArgumentError
 from nanoemox.model.clip_processor import prepare_tokenizer
 from nanoemox.model.configuration_nanoemox import PARTS, PRESETS, NanoEmoXConfig, preset_fields
@@ -76,8 +77,9 @@ def assemble(
         ArgumentError: For an unknown preset or dtype.
         WeightsError: Before anything is written, where that is possible.
     """
-    # Find the backbones, and make the configuration from theirs.
+    # Find the backbones, and make the configuration from theirs. They may be gigabytes: look at the output first.
     check_dtype(dtype)
+    check_new_folder(out)
     revisions, sizes = dict(revisions or {}), preset_fields(_known(preset)) | dict(settings or {})
     parts = [
         hub_part("vision_encoder", vision, revisions.get("vision")),
@@ -88,6 +90,7 @@ def assemble(
     own = {"vision_config": vision_config, "audio_config": audio_config, "text_config": text_config}
     try:
         config = NanoEmoXConfig(**sizes | own)
+        config.check_shapes()
     except ValueError as error:
         names = ", ".join(str(part.place / "config.json") for part in parts)
         raise WeightsError(
@@ -157,6 +160,7 @@ def assemble_random(
         WeightsError: If the folder cannot be written.
     """
     check_dtype(dtype)
+    check_new_folder(out)
     from nanoemox.model.tokenizer import train_tokenizer
 
     config = NanoEmoXConfig(**{**preset_fields(_known(preset)), **(settings or {})})
@@ -255,6 +259,9 @@ def _write_model(
     config.architectures = [type(skeleton).__name__]
     for each in (config, *(getattr(config, name) for name in config.sub_configs)):
         each.dtype = dtype
+    names = {part: source.name for part, source in sources.items()}
+    config.provenance = None
+    add_steps(config, [RANDOM, *([assembled(names)] if names else [])])
     count = sum(math.prod(shape) for shape in parameter_shapes(skeleton).values())
     with whole_folder(out, needed_bytes=count * TORCH_DTYPES[dtype].itemsize) as new:
         writer = ShardWriter(new)

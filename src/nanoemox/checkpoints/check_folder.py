@@ -7,10 +7,14 @@ the configuration. What does not is one error: the file, what was expected, what
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import fields as fields_of
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from transformers import GenerationConfig, Wav2Vec2FeatureExtractor
+from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from nanoemox.checkpoints.json_files import keys_within, shown
 from nanoemox.checkpoints.weight_files import WeightsError, check_values, listed, open_weights, read_object
@@ -37,7 +41,13 @@ _READ = (
 _OWN_CODE = {name.rpartition(".")[2] for name in AUTO_MAP.values()}  # as a copy may name another place of it
 _MOST_TEMPLATE_BYTES = 200_000
 # Keys with which a configuration has transformers read another file, or fetch code, instead of what lies here.
-_NOT_HERE = ("quantization_config", "transformers_weights", "per_layer_config", "custom_generate")
+_NOT_HERE = (
+    "quantization_config",
+    "transformers_weights",
+    "per_layer_config",
+    "custom_generate",
+    "watermarking_config",
+)
 _COUNTERS = ("position_ids", "relative_position_index", "num_batches_tracked")  # what may be whole numbers
 _SENTENCE = "What does the person feel? I am 12 years old, really!"
 
@@ -149,6 +159,7 @@ class _Vocabulary(_Form):
     type: Literal["BPE"]
     vocab: Annotated[dict[str, Annotated[int, Field(ge=0)]], Field(min_length=1)]
     merges: list[Any]
+    dropout: Literal[0] | None = None  # with it, a text would be another one each time
 
 
 class _AddedToken(_SpecialToken):
@@ -235,9 +246,13 @@ def check_no_code(path: Path, fields: dict[str, Any], own: bool = True) -> None:
             raise WeightsError(
                 f"{path}: expected no {place}, got {shown(value)}; this package cannot load such a model; {AGAIN}"
             )
-        elif key.endswith(("attn_implementation", "experts_implementation")) and "/" in str(value):
+        elif key.endswith(("attn_implementation", "experts_implementation")) and value not in (
+            "eager",
+            "sdpa",
+        ):
             raise WeightsError(
-                f"{path}: {place} names code of the Hub ({shown(value)}), and no such code is run; remove the field"
+                f"{path}: {place}: expected eager or sdpa, got {shown(value)}, perhaps code from elsewhere; remove "
+                "the field"
             )
 
 
@@ -251,15 +266,28 @@ def check_config(path: Path) -> None:
             raise WeightsError(
                 f"{path}: {at[:-1]}: expected an object in braces, got {shown(values)}; {AGAIN}"
             )
-        for key in values:
-            here = getattr(form, key, None)
-            if key.startswith("__") or callable(here) or (isinstance(here, property) and here.fset is None):
-                raise WeightsError(f"{path}: expected no {at}{key}, got {shown(values[key])}; {AGAIN}")
+        labels = values.get("num_labels")
+        if labels is not None and not (
+            isinstance(labels, int) and 0 <= labels <= 1000
+        ):  # each would get a name
+            raise WeightsError(f"{path}: {at}num_labels: expected no labels, got {shown(labels)}; {AGAIN}")
+        own = {one.name for one in fields_of(form)} | {"model_type"}
+        _check_names(path, at, {key: value for key, value in values.items() if key not in own}, form)
+
+
+def _check_names(path: Path, at: str, values: Mapping[str, Any], form: type) -> None:
+    """Refuse keys that are no settings but methods and other parts of the class that they would be set on."""
+    for key, value in values.items():
+        here = getattr(form, key, None)
+        settable = isinstance(here, property) and here.fset is not None
+        harmless = not hasattr(form, key) or settable or (value == here and not callable(here))
+        if key.startswith("__") or not harmless:
+            raise WeightsError(f"{path}: expected no {at}{key}, got {shown(value)}; {AGAIN}")
 
 
 def check_files(folder: Path, config: NanoEmoXConfig) -> None:
     """Refuse files of processor, tokenizer and generation that do not fit the configuration. Errors: WeightsError."""
-    _check_ids(folder / "config.json", config)
+    _check_language_model(folder / "config.json", config)
     _check_processor(folder / "processor_config.json", config)
     rows = config.text_config.vocab_size
     tokenizer = _filled(folder / "tokenizer.json", _Tokenizer)
@@ -270,6 +298,8 @@ def check_files(folder: Path, config: NanoEmoXConfig) -> None:
             f"{folder / 'tokenizer.json'}: expected ids below {rows}, the rows of the language model's table, got "
             f"{highest} ({shown(token)}); {AGAIN}"
         )
+    if len(set(tokenizer.model.vocab.values())) < len(tokenizer.model.vocab):
+        raise WeightsError(f"{folder / 'tokenizer.json'}: expected an id of its own for each token; {AGAIN}")
     if (folder / "tokenizer_config.json").is_file():
         _filled(folder / "tokenizer_config.json", _TokenizerSettings)
     if (folder / "generation_config.json").is_file():
@@ -295,12 +325,18 @@ def _filled(path: Path, form: type[Form]) -> Form:
         raise WeightsError(f"{path}: {first_wrong(error, form)}; {AGAIN}") from error
 
 
-def _check_ids(path: Path, config: NanoEmoXConfig) -> None:
+def _check_language_model(path: Path, config: NanoEmoXConfig) -> None:
+    """Refuse ids beyond its table, and heads that cannot be shared."""
     text = config.text_config
     ends = text.eos_token_id if isinstance(text.eos_token_id, list) else [text.eos_token_id]
     named = {f"{kind}_token_id": number for kind, number in config.placeholder_ids.items()}
     if len(set(named.values())) < len(named):
         raise WeightsError(f"{path}: expected an id of its own for each placeholder, got {named}; {AGAIN}")
+    if text.num_attention_heads % text.num_key_value_heads:
+        raise WeightsError(
+            f"{path}: text_config.num_attention_heads: expected a multiple of num_key_value_heads, "
+            f"{text.num_key_value_heads}, got {text.num_attention_heads}; {AGAIN}"
+        )
     named |= {"text_config.pad_token_id": text.pad_token_id, "text_config.bos_token_id": text.bos_token_id}
     named |= {f"text_config.eos_token_id {number}": number for number in ends}
     for name, number in named.items():
@@ -313,6 +349,14 @@ def _check_ids(path: Path, config: NanoEmoXConfig) -> None:
 
 def _check_processor(path: Path, config: NanoEmoXConfig) -> None:
     processor = _filled(path, _Processor)
+    values = read_object(path)
+    for name, kind in (
+        ("image_processor", CLIPImageProcessorPil),
+        ("face_image_processor", CLIPImageProcessorPil),
+        ("feature_extractor", Wav2Vec2FeatureExtractor),
+    ):
+        methods = {key: value for key, value in values[name].items() if callable(getattr(kind, key, None))}
+        _check_names(path, f"{name}.", methods, kind)
     for name, images, side in (
         ("image_processor", processor.image_processor, config.vision_config.image_size),
         ("face_image_processor", processor.face_image_processor, config.face_config.image_size),
@@ -324,9 +368,9 @@ def _check_processor(path: Path, config: NanoEmoXConfig) -> None:
                 f"{crop.width}; {AGAIN}"
             )
         shortest = size.shortest_edge if isinstance(size, _Size) else min(size.height, size.width)
-        if shortest < side:
+        if not side <= shortest <= 2 * side:  # of a larger image, only a small piece would be left
             raise WeightsError(
-                f"{path}: {name}.size: expected at least crop_size, {side}, got {shortest}; {AGAIN}"
+                f"{path}: {name}.size: expected from crop_size, {side}, to twice as much, got {shortest}; {AGAIN}"
             )
     if processor.placeholder_counts != config.placeholder_counts:
         raise WeightsError(
@@ -337,6 +381,11 @@ def _check_processor(path: Path, config: NanoEmoXConfig) -> None:
 
 def _check_generation(path: Path, rows: int) -> None:
     settings = _filled(path, _Generation)
+    _check_names(path, "", read_object(path), GenerationConfig)
+    try:
+        GenerationConfig.from_dict(read_object(path))
+    except Exception as error:  # a wrong value makes transformers raise anything
+        raise WeightsError(f"{path}: {' '.join(str(error).split())[:200]}; {AGAIN}") from error
     ends = settings.eos_token_id
     for name, ids in (
         ("eos_token_id", ends if isinstance(ends, list) else [ends]),
@@ -381,6 +430,9 @@ def check_tokenizer(path: Path, tokenizer: Any, config: NanoEmoXConfig, end_of_t
         for kind, token in PLACEHOLDERS.items():
             wanted = config.placeholder_ids[kind]
             found = tokenizer(token, add_special_tokens=False)["input_ids"]
+            if token not in tokenizer.all_special_tokens:  # else a text could hold it
+                problem = f"expected {token} to be a special token"
+                break
             if found != [wanted]:
                 problem = f"expected {token} to be the one id {wanted}, as in config.json, got {shown(found)}"
                 break

@@ -27,6 +27,7 @@ from nanoemox.checkpoints.check_folder import check_folder
 from nanoemox.checkpoints.hub import complete, find_part, public_name
 from nanoemox.checkpoints.load import load_answer_limits, load_config, load_processor
 from nanoemox.checkpoints.official_names import NEVER_REACHED, official_name
+from nanoemox.checkpoints.provenance import add_steps, converted
 from nanoemox.checkpoints.template_trial import OFFICIAL_TEMPLATE
 from nanoemox.checkpoints.weight_files import (
     FLOATS,
@@ -37,8 +38,10 @@ from nanoemox.checkpoints.weight_files import (
     open_weights,
     raise_problems,
 )
-from nanoemox.files.atomic import whole_file, whole_folder, write_json
+from nanoemox.files.atomic import check_new_folder, whole_file, whole_folder, write_json
 from nanoemox.files.errors import ArgumentError
+from nanoemox.files.listed import one_or_more
+from nanoemox.files.short_repr import ShortRepr
 from nanoemox.model.configuration_nanoemox import PARTS, NanoEmoXConfig
 from nanoemox.model.parts import (
     LORA_ALPHA,
@@ -78,8 +81,8 @@ _COUNTS = {  # learned queries -> how many tokens there are of a kind
 }
 
 
-@dataclass(frozen=True)
-class Conversion:
+@dataclass(frozen=True, repr=False)
+class Conversion(ShortRepr):
     """What became of every tensor.
 
     Attributes:
@@ -124,7 +127,7 @@ class _Plan:
 
 
 def convert(
-    checkpoints: Sequence[str | Path],
+    checkpoints: str | Path | Sequence[str | Path],
     base: str | Path,
     out: str | Path,
     *,
@@ -147,7 +150,9 @@ def convert(
         WeightsError: If a tensor has no place, a part is missing, or the folder cannot be written.
         ArgumentError: If `settings` names an unknown field.
     """
-    # Look at the base, which gives what the checkpoints lack.
+    # Look at the output and at the base, which gives what the checkpoints lack.
+    check_new_folder(out)
+    checkpoints = [checkpoints] if isinstance(checkpoints, str | Path) else list(checkpoints)
     folder = find_part(str(base))
     check_folder(folder)
     processor, limits = load_processor(folder), load_answer_limits(folder)
@@ -185,6 +190,7 @@ def convert(
             writer.close()
             if plan.lora:
                 _save_lora(new / "lora", plan.lora, lora_alpha)
+            add_steps(config, [converted(report.checkpoints, report.filled)])
             config.save_pretrained(new)
             generation = skeleton_of(config).generation_config
             if limits is not None:
@@ -345,7 +351,7 @@ def official_state(
     folder: str | Path, parts: Sequence[str] = ("video_adapter", "audio_adapter", "face_adapter", "fusion")
 ) -> dict[str, Tensor]:
     """Parts of a model folder under the official code's names, and its LoRA if there is a `lora/` beside them."""
-    folder = Path(folder)
+    folder, parts = Path(folder), one_or_more(parts)
     unknown = set(parts) - set(PARTS)
     if unknown:
         raise ArgumentError(f"unknown part {', '.join(sorted(unknown))}: expected some of {', '.join(PARTS)}")

@@ -6,10 +6,10 @@ import json
 import shutil
 from pathlib import Path
 
-from nanoemox.checkpoints.load import load_model
+from nanoemox.checkpoints.load import load_model, locate
 from nanoemox.checkpoints.model_card import write_card
 from nanoemox.checkpoints.weight_files import TORCH_DTYPES, WeightsError, check_dtype
-from nanoemox.files.atomic import whole_folder
+from nanoemox.files.atomic import check_new_folder, whole_folder
 
 
 def export(
@@ -18,7 +18,7 @@ def export(
     """Write a model folder anew, whole or not at all.
 
     Args:
-        model: A folder that training wrote.
+        model: A folder that training wrote, or the name of the bundled model.
         out: The folder to write; it must not exist yet.
         dtype: Of all weights: "bfloat16", "float16" or "float32".
         report: A report.json of `nanoemox evaluate`, for the card.
@@ -32,7 +32,8 @@ def export(
         ModelError: If the model does not fit together.
     """
     check_dtype(dtype)
-    model, out = Path(model), Path(out)
+    check_new_folder(out)
+    model, out = Path(locate(str(model))), Path(out)
     if not (model / "config.json").is_file():
         raise WeightsError(f"{model}: expected a model folder with config.json; name what training wrote")
     if report is not None:
@@ -41,8 +42,9 @@ def export(
     with whole_folder(out) as new:
         weights.save_pretrained(new)
         processor.save_pretrained(new)
-        if (model / "phase.json").is_file():
-            shutil.copy(model / "phase.json", new / "phase.json")
+        for name in ("assembly.json", "conversion.json", "phase.json"):  # the card is written from them
+            if (model / name).is_file():
+                shutil.copy(model / name, new / name)
         if report is not None:
             shutil.copy(report, new / "report.json")
         write_card(new)

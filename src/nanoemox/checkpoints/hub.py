@@ -6,11 +6,11 @@ a process that knows nothing of nanoemox (`remote_code`).
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from nanoemox.checkpoints.check_folder import check_folder
 from nanoemox.checkpoints.model_card import write_card
+from nanoemox.checkpoints.names import hub_problem, is_hub_id, no_such_folder
 from nanoemox.checkpoints.weight_files import WeightsError
 from nanoemox.model.remote_code import bring_code
 
@@ -44,8 +44,12 @@ def find_part(
     """
     place = Path(name)
     if not place.exists():
-        if not re.fullmatch(r"[\w.-]+/[\w.-]+", name) or name.startswith("."):
-            raise WeightsError(f"{name}: no such file or folder, and no Hub id owner/name; check the name")
+        if not is_hub_id(name):
+            raise WeightsError(
+                no_such_folder(name, "a folder, or a Hub id owner/name", "no such file or folder")
+            )
+        if problem := hub_problem(name, revision):
+            raise WeightsError(no_such_folder(name, "a folder, or a Hub id owner/name", problem))
         place = _fetch(name, revision, single_file, weights)
     if not single_file or place.is_file():
         return place

@@ -21,6 +21,7 @@ from nanoemox.checkpoints.check_folder import (
     check_weights,
 )
 from nanoemox.checkpoints.hub import find_part
+from nanoemox.checkpoints.names import is_hub_id, no_such_folder
 from nanoemox.checkpoints.template_trial import check_template
 from nanoemox.checkpoints.weight_files import read_object
 from nanoemox.files.errors import NanoEmoXError
@@ -145,7 +146,8 @@ def load_processor(place: str | Path) -> NanoEmoXProcessor:
     ) as error:  # a tokenizer.json makes its library raise anything, even what is no Exception
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
-        raise ModelError(_loading_failed(str(place), error)) from error
+        reason = " ".join(str(error).split())[:300]
+        raise ModelError(f"{folder / 'tokenizer.json'}: loading it failed: {reason}; {AGAIN}") from error
     check_tokenizer(folder / "tokenizer.json", processor.tokenizer, config, processor.end_of_turn)
     template = folder / "chat_template.jinja"
     check_template(template if template.is_file() else folder / "processor_config.json", processor)
@@ -171,6 +173,7 @@ def _read_config(folder: Path) -> NanoEmoXConfig:
     check_config(path)
     try:
         config: NanoEmoXConfig = NanoEmoXConfig.from_pretrained(folder, **HERE)
+        config.check_shapes()
     except _WRONG_FILES as error:
         reason = " ".join(str(error).split())[:300]
         raise ModelError(f"{path}: loading it failed: {reason}; {AGAIN}") from error
@@ -193,11 +196,9 @@ def locate(name: str) -> str:
     if Path(name).is_dir() and (name not in BUNDLED or (Path(name) / "config.json").is_file()):
         return name
     if name not in BUNDLED:
-        if name.count("/") != 1 or name.startswith((".", "/", "~")):  # no Hub id: do not ask the network
-            raise ModelError(
-                f"{name}: expected {', '.join(BUNDLED)} (bundled), a folder with config.json, or a Hub id "
-                "owner/name; there is no such folder, and no weights ship under this name"
-            )
+        expected = f"{', '.join(BUNDLED)} (bundled), a folder with config.json, or a Hub id owner/name"
+        if not is_hub_id(name):  # the network is not asked
+            raise ModelError(no_such_folder(name, expected))
         return name
     folder = Path(str(resources.files("nanoemox") / "weights" / name))
     if not (folder / "config.json").is_file():

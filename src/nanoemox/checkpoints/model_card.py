@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from nanoemox.checkpoints.provenance import domain_note, history, random_by_record
+from nanoemox.model.configuration_nanoemox import PARTS
 from nanoemox.tasks.task import TASKS
 
 # Terms of the backbones the paper uses, as their own pages state them; whoever publishes checks them at the source.
@@ -27,6 +29,11 @@ TITLES = {
     "face_encoder": "face encoder (FaceXFormer's Swin)",
     "lm": "language model (Qwen2.5)",
 }
+PHASE_0 = (
+    "The encoders were trained with the labels of the same cues that the reasoning task is scored on, and the language "
+    "model had practised all six tasks with noisy vectors of them. So the cue figures are mostly supervised "
+    "classification."
+)
 NOT_FOR = (
     "Nothing here may decide anything about anyone: no hiring, schooling, policing, insurance, borders or care; no "
     "watching of people who have not agreed to it; no diagnosis. The answers are a model's readings of a picture, a "
@@ -52,7 +59,7 @@ def model_card(folder: Path) -> str:
         _use(),
         _parts(folder, config, sources),
         _training(folder, config, sources),
-        _results(folder),
+        _results(folder, config),
         _intended(config),
         f"## What it must not be used for\n{NOT_FOR}",
         "## Limits\nA missing picture, sound or text is stated in the answer, never replaced. Complex reasoning is "
@@ -103,7 +110,10 @@ def _parts(folder: Path, config: Mapping[str, Any], sources: Mapping[str, Any]) 
     trained = (
         f"{', '.join(checkpoints)}, converted | check at the source" if checkpoints else "this project | MIT"
     )
-    own = "adapters, fusion" if not config.get("training_domain") else "all, encoders and language model too"
+    own = "adapters, fusion" if sources or checkpoints else "all, encoders and language model too"
+    steps = config.get("provenance") or ()
+    if not checkpoints and not config.get("training_domain") and any(step.get("corpora") for step in steps):
+        trained = "training on the clips named below | check their terms"
     rows.append(f"| {own} | {trained} |")
     return "\n".join(rows)
 
@@ -122,6 +132,7 @@ def _intended(config: Mapping[str, Any]) -> str:
 
 def _training(folder: Path, config: Mapping[str, Any], sources: Mapping[str, Any]) -> str:
     conversion, phase = _read(folder / "conversion.json"), _read(folder / "phase.json")
+    trained = bool(conversion or phase)
     if conversion:
         text = f"Converted from official checkpoints: {', '.join(conversion['checkpoints'])}. See their authors' data."
     elif phase:
@@ -131,16 +142,25 @@ def _training(folder: Path, config: Mapping[str, Any], sources: Mapping[str, Any
             if isinstance(counts, Mapping)
         )
         text = f"Recipe {phase['recipe']}, last phase {phase['settings'].get('name', '')}: {data}."
-    elif sources:
-        text = "Adapters and fusion are **untrained**: this folder is where training starts, its answers mean nothing."
     else:
+        text = "The folder holds no settings of its training."
+    left = random_by_record(config)
+    if left is None:
+        left = [] if trained else [part for part in PARTS if part not in sources]
+    if len(left) == len(PARTS):
         text = "**Untrained**: all weights are random, its answers mean nothing."
-    if config.get("training_domain") == "affect_theatre":
-        text += " It knows only Affect Theatre, a generated world; of real people its answers mean nothing."
+    elif left and not trained:
+        text = f"{', '.join(left)} are **untrained**: this folder is where training starts, its answers mean nothing."
+    elif left:
+        text += f" {', '.join(left)} are **untrained**, so its answers mean nothing."
+    if lines := history(config.get("provenance")):
+        text += f"\n\nHow its weights came about: {' → '.join(lines)}."
+    if note := domain_note(config.get("training_domain"), config.get("provenance")):
+        text += f"\n\n{note[:1].upper()}{note[1:]}."
     return f"## Training data\n{text}"
 
 
-def _results(folder: Path) -> str:
+def _results(folder: Path, config: Mapping[str, Any]) -> str:
     report = _read(folder / "report.json")
     if not report:
         return "## Results\nNone have been measured for this folder."
@@ -156,4 +176,7 @@ def _results(folder: Path) -> str:
                 low, high = row.get("low"), row.get("high")
                 interval = "" if low is None or high is None else f"{low:.3f} – {high:.3f}"
                 rows.append(f"| {task}.{name} | {row['value']:.3f} | {interval} | {row.get('n', '')} |")
-    return "\n".join([*rows, "\nAll figures, by class and by modality, are in `report.json`."])
+    rows.append("\nAll figures, by class and by modality, are in `report.json`.")
+    if config.get("training_domain"):  # its encoders come from phase 0
+        rows.append(f"\n{PHASE_0}")
+    return "\n".join(rows)

@@ -88,6 +88,18 @@ def check_json(json_file: str | None, *others: Path | None, source: str | None =
     """
     json_path = Path(json_file) if json_file and json_file != STANDARD_OUTPUT else None
     check_outputs([path for path in (json_path, *others) if path], source)
+    if json_path and json_path.suffix:
+        from nanoemox.files.report import check_ending
+
+        check_ending(json_path, {".json": None})
+
+
+def check_page(page: Path | None) -> None:
+    """Before any work: does the name that --html gives end in that of a page?"""
+    if page:
+        from nanoemox.files.report import check_ending
+
+        check_ending(page, {".html": None, ".htm": None})
 
 
 def check_table(table: Path | None) -> None:

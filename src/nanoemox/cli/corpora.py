@@ -50,17 +50,18 @@ def list_(json_file: JsonOption = None) -> None:
         return
 
     from rich.markup import escape
-    from rich.table import Table
 
-    table = Table(show_lines=True)
-    table.add_column("Name", style="bold", no_wrap=True)
-    for heading in ("Corpus", "Tasks", "Language", "Terms", "Where"):
-        table.add_column(heading, overflow="fold")
+    out = console()
     for corpus in list_corpora():
         title = f"{corpus.title}, {corpus.size}" if corpus.size else corpus.title
-        cells = (corpus.name, title, ", ".join(corpus.tasks), corpus.language, corpus.licence, corpus.where)
-        table.add_row(*(escape(cell) for cell in cells))
-    console().print(table)
+        out.print(f"[bold]{escape(corpus.name)}[/]  {escape(title)}", highlight=False, soft_wrap=True)
+        rows = {"tasks": ", ".join(corpus.tasks), "language": corpus.language, "terms": corpus.licence}
+        for name, text in {
+            **rows,
+            "where": corpus.where,
+        }.items():  # one line each: an address is never broken
+            if text:
+                out.print(f"  {name:<8}  {escape(text)}", highlight=False, soft_wrap=True)
 
 
 @corpora.command()
@@ -76,6 +77,7 @@ def prepare(
     json_file: JsonOption = None,
 ) -> None:
     """Turn a downloaded corpus into a manifest. The exit status is 1 if any of its rows was skipped."""
+    _check_manifest(out)
     check_json(json_file, out)
 
     from nanoemox.corpora.prepare import prepare as run
@@ -108,6 +110,7 @@ def own(
     json_file: JsonOption = None,
 ) -> None:
     """Turn your own clips and a table of their labels into a manifest. The exit status is 1 if a row was skipped."""
+    _check_manifest(out)
     check_json(json_file, source=str(table))
 
     from nanoemox.corpora.prepare import prepare_own as run
@@ -176,6 +179,13 @@ def doctor(
 
     limits = Limits(longest_s=longest, timeout_s=timeout, black=black, silent=silent)
     _show(run(manifest, workers, limits=limits, quarantine=quarantine), json_file)
+
+
+def _check_manifest(out: Path) -> None:
+    """Before any work: a manifest is a JSONL file, and a name that says otherwise would mislead."""
+    from nanoemox.files.report import check_ending
+
+    check_ending(out, {".jsonl": None})
 
 
 def _show(report: PrepareReport | DoctorReport, json_file: str | None) -> None:

@@ -25,6 +25,7 @@ import typer
 from nanoemox.cli.console import (
     JsonOption,
     check_json,
+    check_page,
     check_table,
     console,
     note,
@@ -134,6 +135,13 @@ def analyze(
     end: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="Read the clip up to this second.")
     ] = None,
+    as_video: Annotated[
+        bool,
+        typer.Option(
+            "--as-video",
+            help="CLIP is a folder of images: read them as the frames of one video, in their order.",
+        ),
+    ] = False,
     text_only: Annotated[
         bool, typer.Option("--text-only", help="Answer from --text and --dialogue alone, without a clip.")
     ] = False,
@@ -158,18 +166,20 @@ def analyze(
             "CLIP is missing: name a video, audio or image file, or use --text-only --text TEXT"
         )
     check_json(json_file, html, source=clip)
+    check_page(html)
     offered = candidates_of(candidates, task)
     turns = read_turns(dialogue)
 
     from nanoemox.media.clip import empty_clip
-    from nanoemox.media.load import load_clip
+    from nanoemox.media.load import load_clip, load_frames_dir
 
     # Read the clip.
     started = time.perf_counter()
+    read = load_frames_dir if as_video else load_clip
     loaded = (
         empty_clip("not asked for (--text-only)")
         if clip is None
-        else load_clip(clip, start_s=start, end_s=end)  # before the model: a bad file fails at once
+        else read(clip, start_s=start, end_s=end)  # before the model: a bad file fails at once
     )
 
     load_s = time.perf_counter() - started
@@ -181,7 +191,7 @@ def analyze(
     # Answer.
     analyzer = EmotionAnalyzer.from_pretrained(model, device=device, check=check)
     if clip is not None and analyzer.processor.compat:  # a converted model reads other audio windows
-        loaded = load_clip(clip, start_s=start, end_s=end, compat=analyzer.processor.compat)
+        loaded = read(clip, start_s=start, end_s=end, compat=analyzer.processor.compat)
     analysis = analyzer.analyze(
         loaded, text=text, dialogue=turns, tasks=task, candidates=offered, max_new_tokens=max_new_tokens
     )

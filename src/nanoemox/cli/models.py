@@ -177,7 +177,12 @@ def _show_conversion(report: Conversion) -> None:
 
 
 def export(
-    model: Annotated[Path, typer.Argument(metavar="MODEL", help="A model folder that training wrote.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", help="A model folder that training wrote, or pico, the bundled model."
+        ),
+    ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write; it must not exist yet.")],
     dtype: Annotated[
         str, typer.Option(metavar="NAME", help="The type of the weights: bfloat16, float16 or float32.")

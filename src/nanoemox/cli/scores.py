@@ -33,6 +33,14 @@ def score(
             help="The true labels. Without it, a column `truth` of the predictions holds them.",
         ),
     ] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="OURS=THEIRS",
+            help="Read id, text, label or truth from a column of another name, such as text=model_output; repeat the "
+            "option for several.",
+        ),
+    ] = None,
     tables: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="The folder with the word lists of the official scorer."),
@@ -82,7 +90,7 @@ def score(
 
     from nanoemox.scoring.external import score_file
 
-    report = score_file(predictions, task, manifest, tables, mode, seed, helper)
+    report = score_file(predictions, task, manifest, tables, mode, seed, helper, column or ())
     if only_estimate:
         return
     if not write_report(report, json_file, table):

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from nanoemox.checkpoints.provenance import ORIGIN_CODES
 from nanoemox.cli.console import printable
 from nanoemox.evaluation.report import EvaluationReport
 from nanoemox.inference.results import Analysis, TaskResult
@@ -54,6 +55,12 @@ def show_analysis(console: Console, analysis: Analysis) -> None:
             f"{name} {_percent(weight).strip()}" for name, weight in zip(names, analysis.experts, strict=True)
         )
         console.print(f"{'experts':<8} {' · '.join(weights)}", highlight=False)
+    if analysis.provenance and not {w.code for w in analysis.warnings} & {
+        *ORIGIN_CODES
+    }:  # the notes say it else
+        console.print(
+            f"{'model':<8} {_safe(' → '.join(analysis.provenance))}", highlight=False, soft_wrap=True
+        )
     shown = {f"no_{modality}" for modality in analysis.modalities}  # as present or absent, above
     notes = [warning.text for warning in analysis.warnings if warning.code not in shown]
     notes += [f"{TASKS[task].title}: {w.text}" for task, result in analysis.items() for w in result.warnings]

@@ -32,6 +32,7 @@ from nanoemox.data.manifest import (
 )
 from nanoemox.data.quarantine import quarantine_path, write_quarantine
 from nanoemox.data.schema import MEDIA, Record
+from nanoemox.files.short_repr import ShortRepr
 from nanoemox.files.workers import WorkersError, started_pool
 
 _AHEAD = 4  # clips given to each process at once
@@ -72,8 +73,8 @@ class Finding(NamedTuple):
     detail: str
 
 
-@dataclass(frozen=True)
-class DoctorReport:
+@dataclass(frozen=True, repr=False)
+class DoctorReport(ShortRepr):
     """What was found. quarantined: id -> reasons, as written to `quarantine`. cpu_s: of all processes together."""
 
     manifest: Path

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from nanoemox.corpora.tables import CorpusError, Row, RowError, rows
+from nanoemox.media.clip import CodedWarning
 from nanoemox.media.endings import AUDIO_ENDINGS, PICTURE_ENDINGS, VIDEO_ENDINGS
 
 _DEEPEST = 16
@@ -53,6 +54,9 @@ class Folder:
     skipped: list[Problem] = field(default_factory=list)
     faults: list[Problem] = field(default_factory=list)
     assumptions: dict[str, int] = field(default_factory=dict)  # sentence -> how often it applied
+    questions: list[CodedWarning] = field(default_factory=list)
+    splits: Collection[str] = ()  # only these are read; none named: all
+    elsewhere: int = 0  # rows of other splits, which are not looked at
     _places: dict[int, dict[str, list[Path]]] = field(
         default_factory=dict
     )  # of an index: parent/name -> paths
@@ -212,9 +216,32 @@ class Folder:
         """The rows of a table (`tables.rows`); what had to be assumed about it is noted."""
         return rows(path, columns, assume=self.assume, **{"fallback": self.encoding, **options})
 
-    def each(self, rows: Iterable[Row], make: Callable[[Row], dict[str, Any] | None]) -> Iterator[Line]:
-        """Lines out of rows; a row that `make` cannot use is reported. None means: not part of the corpus."""
+    def reads(self, split: str | None) -> bool:
+        """Whether the rows of a split are asked for; those whose split is not known are."""
+        return not self.splits or split is None or split in self.splits
+
+    def each(
+        self,
+        rows: Iterable[Row],
+        make: Callable[[Row], dict[str, Any] | None],
+        split: str | Callable[[Row], str | None] | None = None,
+    ) -> Iterator[Line]:
+        """Lines out of rows; a row that cannot be used is reported.
+
+        Args:
+            rows: The rows of a table.
+            make: A row -> its line; None means that it is not part of the corpus.
+            split: The split of all rows, or a row -> its split. Rows of a split that is not asked for are not looked
+                at, as their clips may never have been downloaded.
+
+        Yields:
+            The lines.
+        """
         for row in rows:
+            of = split if isinstance(split, str) or split is None else None if row.fault else split(row)
+            if not self.reads(of):
+                self.elsewhere += 1
+                continue
             if row.fault:
                 self.skip(row.where, row.fault)
                 continue
@@ -238,6 +265,10 @@ class Folder:
     def assume(self, what: str) -> None:
         """Something the corpus does not say and the reader took for granted."""
         self.assumptions[what] = self.assumptions.get(what, 0) + 1
+
+    def ask(self, questions: Iterable[CodedWarning]) -> None:
+        """What looks like a slip, and only its author can tell."""
+        self.questions += questions
 
     def short(self, path: Path) -> str:
         """A path as seen from the corpus."""

@@ -9,31 +9,44 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from nanoemox.corpora.corpus import Corpus, emotion_of, one_of, split_of
+from pydantic import ValidationError
+
+from nanoemox.corpora.corpus import Corpus, split_of
 from nanoemox.corpora.folder import Folder, Line
-from nanoemox.corpora.tables import CorpusError, Row, RowError, listed, plain, text_of
+from nanoemox.corpora.own_labels import (
+    LABEL_COLUMNS,
+    TASK_COLUMNS,
+    candidates_in,
+    counted,
+    labels_of,
+    only_in_test,
+    questions,
+)
+from nanoemox.corpora.tables import CorpusError, Row, RowError, plain, text_of
+from nanoemox.data.schema import Record
 from nanoemox.files.json_text import JsonError, read_json
+from nanoemox.media.clip import CodedWarning
 from nanoemox.media.container import inspect
 from nanoemox.media.endings import AUDIO_ENDINGS, MEDIA_ENDINGS, PICTURE_ENDINGS, VIDEO_ENDINGS
 from nanoemox.media.untrusted import MediaError
-from nanoemox.tasks.closed import EMOTION, INTENT, ClosedTask
 from nanoemox.tasks.task import TASKS
 
 MEDIA_COLUMNS = ("file", "video", "audio", "image", "frames_dir")
 COLUMNS = (
     *("id", *MEDIA_COLUMNS, "text", "language", "start_s", "end_s", "speaker", "person_box", "split"),
-    *("dialogue", "emotion", "polarity", "valence", "emotions", "intent", "reason", "reply"),
+    *("dialogue", *LABEL_COLUMNS, *TASK_COLUMNS),
 )
 EARLIER_TURNS = 3  # of a dialogue, that a line is given
 TEST_SHARE = 5  # one speaker in five is for the test where the table names no splits
-_POLARITIES = ("positive", "neutral", "negative")
+_FEW = 20  # clips of a test, of which a figure says little
 
 
 @dataclass(frozen=True)
@@ -90,26 +103,79 @@ def own_corpus(table: Table) -> Corpus:
 
 def _read(table: Table, folder: Folder) -> Iterator[Line]:
     folder.layout = "table"
-    found = [row for row in _rows(table, folder) if row.fault or _chosen(row, table.where)]
+    found = [row for row in _rows(table, folder) if _chosen(row, table.where)]
     rows = [row for row in found if not row.fault]
     if not rows:
         raise CorpusError(f"{table.path}: no row is left to read; check the table and --where")
-    if not {*MEDIA_COLUMNS, "text"} & rows[0].values.keys():
+    if not any({*MEDIA_COLUMNS, "text"} & row.values.keys() for row in rows):
         raise CorpusError(
             f"{table.path}: expected a column {', '.join((*MEDIA_COLUMNS, 'text'))}, there are only "
             f"{', '.join(rows[0].values)[:200]}; name one with --column file=COLUMN"
         )
-    candidates = {task.name: _candidates(task, rows) for task in _SPELLINGS}
-    histories = _histories(rows)
-    tested = _dealt(rows, folder)
     known = {*COLUMNS, *(theirs.lower() for theirs in table.columns.values())}
-    yield from folder.each(found, partial(_line, folder, known, candidates, histories, tested))
+    folder.ask(_about_columns(rows, known))
+
+    # Make all lines first: who is tested, and what is a candidate, hangs on the rows that can be used.
+    splits = any(row.get("split") for row in rows)
+    lines = list(folder.each(found, partial(_line, folder, known, _histories(rows), splits)))
+    used = _usable(lines)
+    if not splits:
+        _deal(lines, used, {row.where: _who(row) for row in rows}, folder)
+    for task, candidates in candidates_in(used).items():
+        for line in lines:
+            if label := line.values["labels"].get(task):
+                label["candidates"] = candidates
+    folder.ask([*questions(counted(used)), *only_in_test(used), *_about_test(used)])
+    yield from lines
+
+
+def _usable(lines: Iterable[Line]) -> list[dict[str, Any]]:
+    """The lines that the manifest will hold: of the right form, and each id once."""
+    used: dict[str, dict[str, Any]] = {}
+    for line in lines:
+        try:
+            Record.model_validate(line.values)
+        except ValidationError:
+            continue
+        used.setdefault(line.values["id"], line.values)
+    return list(used.values())
+
+
+def _about_columns(rows: Sequence[Row], known: Iterable[str]) -> list[CodedWarning]:
+    """Columns whose names are nearly ours, and a table without any label."""
+    there = list(dict.fromkeys(name for row in rows for name in row.values))
+    asked = []
+    for name in there:
+        near = [] if name in known else get_close_matches(name, set(COLUMNS) - set(there), 1, 0.8)
+        if near:
+            text = f"the column {name!r:.60} is kept under extra; is it {near[0]}? Then: --column {near[0]}={name}"
+            asked.append(CodedWarning("near_column", text))
+    if not {*LABEL_COLUMNS, *TASK_COLUMNS} & set(there):
+        text = (
+            f"no column holds labels (expected {', '.join(LABEL_COLUMNS)}), there are {', '.join(there):.200}; "
+            "name one with --column emotion=COLUMN"
+        )
+        asked.append(CodedWarning("no_labels", text))
+    return asked
+
+
+def _about_test(lines: Iterable[Mapping[str, Any]]) -> list[CodedWarning]:
+    """A test that is too small to say anything."""
+    test = [line for line in lines if line["split"] == "test"]
+    if not 0 < len(test) < _FEW:
+        return []
+    speakers = len({line["speaker"] for line in test if "speaker" in line})
+    whose = f" of {speakers} speaker{'s' * (speakers > 1)}" if speakers else ""
+    text = f"the test has {len(test)} clip{'s' * (len(test) > 1)}{whose}: a figure on so few says next to nothing"
+    return [CodedWarning("small_test", text)]
 
 
 def _rows(table: Table, folder: Folder) -> Iterator[Row]:
     """The table's rows with our names added to its own."""
     jsonl = table.path.suffix.lower() in (".jsonl", ".ndjson")
-    for row in _json_lines(table.path) if jsonl else folder.rows(table.path):
+    named = (*table.columns.values(), *(column for column, _, _ in table.where))
+    known = {*COLUMNS, *(name.lower() for name in named)}
+    for row in _json_lines(table.path) if jsonl else folder.rows(table.path, known=known):
         if not row.fault:
             for ours, theirs in table.columns.items():
                 if theirs.lower() in row:
@@ -134,34 +200,14 @@ def _json_lines(path: Path) -> Iterator[Row]:
 
 
 def _chosen(row: Row, where: Sequence[tuple[str, bool, str]]) -> bool:
-    return all((row.get(column) == value) == equal for column, equal, value in where)
-
-
-def _candidates(task: ClosedTask[Any], rows: Iterable[Row]) -> list[str] | None:
-    """The labels that the table knows, where they are not all among the usual ones."""
-    usual = {label.casefold() for label in task.defaults}
-    spelling = _SPELLINGS[task]
-    labels = sorted({spelling(row.get(task.name)) for row in rows if row.get(task.name)})
-    return None if all(label.casefold() in usual for label in labels) else labels
-
-
-def _emotion(raw: str) -> str:
-    """One spelling of an emotion; a usual one where it is meant (angry is anger)."""
+    """Whether a row is asked for. One whose cells are no text is, too, and has a fault from here on."""
     try:
-        return emotion_of(raw)
-    except RowError:
-        return raw.lower()
-
-
-def _intent(raw: str) -> str:
-    """One spelling of an intent; a usual one where only letters' case differs."""
-    try:
-        return one_of(raw, INTENT.defaults, INTENT.name)
-    except RowError:
-        return raw
-
-
-_SPELLINGS: dict[ClosedTask[Any], Callable[[str], str]] = {EMOTION: _emotion, INTENT: _intent}
+        for column in ("speaker", "dialogue", "text", "split"):
+            row.get(column)
+        return bool(row.fault) or all((row.get(column) == value) == equal for column, equal, value in where)
+    except RowError as error:
+        row.fault = str(error)
+        return True
 
 
 def _histories(rows: Sequence[Row]) -> dict[str, list[dict[str, str]]]:
@@ -181,9 +227,8 @@ def _histories(rows: Sequence[Row]) -> dict[str, list[dict[str, str]]]:
 def _line(
     folder: Folder,
     known: set[str],
-    candidates: Mapping[str, list[str] | None],
     histories: Mapping[str, list[dict[str, str]]],
-    tested: set[str] | None,
+    splits: bool,
     row: Row,
 ) -> dict[str, Any]:
     media = _media(folder, row)
@@ -200,13 +245,21 @@ def _line(
         line["person_box"] = _box(row.get("person_box"))
     if turns := histories.get(row.where):
         line["dialogue"] = turns
-    if tested is None:
+    if splits:
         line["split"] = split_of(row["split"])
-    else:
-        line["split"] = "test" if _who(row) in tested else "train"
-    line["labels"] = _labels(row, candidates)
+    line["labels"] = labels_of(row)
     extra = {k: value for k, value in row.values.items() if k not in known and value not in ("", None)}
     return {**line, **({"extra": extra} if extra else {})}
+
+
+def _split(tested: set[str] | None, row: Row) -> str | None:
+    """The split of a row: as the table names it (None where that is no split), or by who speaks."""
+    if tested is not None:
+        return "test" if _who(row) in tested else "train"
+    try:
+        return split_of(row.get("split"))
+    except RowError:
+        return None
 
 
 def _media(folder: Folder, row: Row) -> dict[str, Path]:
@@ -270,37 +323,34 @@ def _box(text: str) -> list[float]:
     return [x, y, width, height]
 
 
-def _dealt(rows: Sequence[Row], folder: Folder) -> set[str] | None:
-    """Who is for the test: every fifth speaker (or row), by an order of names; None where the table says it."""
-    if any(row.get("split") for row in rows):
-        return None
-    whom = "speaker" if any(row.get("speaker") for row in rows) else "row"
-    names = sorted({_who(row) for row in rows}, key=lambda name: sha256(name.encode()).digest())
-    folder.assume(f"no split is named: one {whom} in {TEST_SHARE} is test, chosen by name, the others train")
-    return set(names[TEST_SHARE - 1 :: TEST_SHARE])
+def _deal(
+    lines: Iterable[Line], used: Sequence[Mapping[str, Any]], whose: Mapping[str, str], folder: Folder
+) -> None:
+    """Put every fifth speaker (or row), at least one, into the test, by an order of names, and the others into train.
+
+    Args:
+        lines: Get their `split`.
+        used: The values of the lines that the manifest will hold.
+        whose: Where of a row -> who speaks in it.
+        folder: Is told what was done.
+    """
+    held = {id(values) for values in used}
+    owners = {whose[line.where] for line in lines if id(line.values) in held}
+    names = sorted(owners, key=lambda name: sha256(name.encode()).digest())
+    tested = set(names[TEST_SHARE - 1 :: TEST_SHARE] or names[1:][-1:])
+    for line in lines:
+        line.values["split"] = "test" if whose[line.where] in tested else "train"
+    whom = "speaker" if any("speaker" in values for values in used) else "row"
+    if tested:
+        share = f"{len(tested)} of {len(names)} {whom}s"
+        folder.assume(f"no split is named: {share} are test, chosen by name, the others train")
+    else:
+        text = (
+            f"all rows are of one {whom}, so none is kept for the test; add clips of another {whom}, or a column "
+            "`split` with train and test"
+        )
+        folder.ask([CodedWarning("no_test", text)])
 
 
 def _who(row: Row) -> str:
-    return row.get("speaker") or row.get("dialogue") or row.where
-
-
-def _labels(row: Row, candidates: Mapping[str, list[str] | None]) -> dict[str, Any]:
-    labels: dict[str, Any] = {}
-    for task, spelling in _SPELLINGS.items():
-        known = candidates[task.name]
-        if raw := row.get(task.name):
-            labels[task.name] = {"label": spelling(raw), **({"candidates": known} if known else {})}
-    sentiment: dict[str, Any] = {}
-    if row.get("polarity"):
-        sentiment["polarity"] = one_of(row.get("polarity"), _POLARITIES, "polarity")
-    if row.get("valence"):
-        sentiment["valence"] = row.number("valence")
-    if sentiment:
-        labels["sentiment"] = sentiment
-    if words := listed(row.get("emotions").replace(";", ",")):
-        labels["open_vocabulary"] = {"labels": words}
-    if row.get("reason"):
-        labels["reasoning"] = {"text": plain(row.get("reason"))}
-    if row.get("reply"):
-        labels["empathy"] = {"reply": plain(row.get("reply"))}
-    return labels
+    return plain(row.get("speaker") or row.get("dialogue")).casefold() or row.where

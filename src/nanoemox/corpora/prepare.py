@@ -55,6 +55,10 @@ from nanoemox.corpora.tables import CorpusError
 from nanoemox.data.manifest import wrong_line
 from nanoemox.data.schema import MEDIA, Record
 from nanoemox.files.atomic import write_jsonl
+from nanoemox.files.listed import one_or_more
+from nanoemox.files.short_repr import ShortRepr
+from nanoemox.media.clip import CodedWarning
+from nanoemox.tasks.task import closed_tasks
 
 CORPORA: dict[str, Corpus] = {
     corpus.name: corpus
@@ -89,11 +93,16 @@ CORPORA: dict[str, Corpus] = {
 }
 
 
-@dataclass(frozen=True)
-class PrepareReport:
+_SHOWN = 30  # labels that a summary counts by name
+
+
+@dataclass(frozen=True, repr=False)
+class PrepareReport(ShortRepr):
     """What came of preparing a corpus.
 
     splits, tasks, media: lines of each split, with labels of each task, with each kind of media or words.
+    labels: task -> label -> lines that have it, for the tasks whose answer is one of a list. questions: what looks
+    like a slip.
     expected: lines of each split as published for this layout, where known. skipped: rows and clips that are
     not in the manifest, and why. faults: clips known to be broken, marked in it. assumptions: sentence -> how
     often it applied. outside: paths lead out of the manifest's folder.
@@ -110,6 +119,8 @@ class PrepareReport:
     skipped: tuple[Problem, ...]
     faults: tuple[Problem, ...]
     assumptions: Mapping[str, int]
+    questions: tuple[CodedWarning, ...]
+    labels: Mapping[str, Mapping[str, int]]
     outside: bool
 
     @property
@@ -122,10 +133,16 @@ class PrepareReport:
         shown = [f"{self.corpus} ({self.layout}): {self.lines} lines in {self.manifest}"]
         for name, counts in (("splits", self.splits), ("tasks", self.tasks), ("with", self.media)):
             shown.append(f"  {name}: " + ", ".join(f"{key} {count}" for key, count in counts.items()))
+        for task, known in self.labels.items():
+            frequent = sorted(known.items(), key=lambda pair: (-pair[1], pair[0]))
+            more = f", … and {len(frequent) - _SHOWN} more" if len(frequent) > _SHOWN else ""
+            listed = ", ".join(f"{label} {count}" for label, count in frequent[:_SHOWN])
+            shown.append(f"  {task}: {listed}{more}")
         for split, count in self.expected.items():
             if self.splits.get(split, 0) != count:
                 shown.append(f"  {split}: {self.splits.get(split, 0)} of the {count} lines published")
         shown += [f"  assumed: {what}" + f" ({n} times)" * (n > 1) for what, n in self.assumptions.items()]
+        shown += [f"  please check: {question}" for question in self.questions]
         if self.outside:
             shown.append(
                 "  the manifest lies outside the corpus, and so its paths lead out of its own folder, "
@@ -147,6 +164,8 @@ class PrepareReport:
                 name: dict(getattr(self, name))
                 for name in ("splits", "tasks", "media", "expected", "assumptions")
             },
+            "labels": {task: dict(known) for task, known in self.labels.items()},
+            "questions": [question._asdict() for question in self.questions],
             **{name: [p._asdict() for p in getattr(self, name)] for name in ("skipped", "faults")},
         }
 
@@ -157,7 +176,7 @@ def list_corpora() -> list[Corpus]:
 
 
 def prepare(
-    name: str, root: str | os.PathLike[str], out: str | os.PathLike[str], splits: Collection[str] = ()
+    name: str, root: str | os.PathLike[str], out: str | os.PathLike[str], splits: str | Collection[str] = ()
 ) -> PrepareReport:
     """Write the manifest of an unpacked corpus; all of it or nothing.
 
@@ -176,15 +195,15 @@ def prepare(
     corpus = CORPORA.get(name.lower().replace("-", "_"))
     if corpus is None:
         raise CorpusError(f"unknown corpus {name!r}: expected one of {', '.join(sorted(CORPORA))}")
-    return _prepare(corpus, Path(root), Path(out), splits)
+    return _prepare(corpus, Path(root), Path(out), one_or_more(splits))
 
 
 def prepare_own(
     table: str | os.PathLike[str],
     out: str | os.PathLike[str],
-    columns: Sequence[str] = (),
-    where: Sequence[str] = (),
-    splits: Collection[str] = (),
+    columns: str | Sequence[str] = (),
+    where: str | Sequence[str] = (),
+    splits: str | Collection[str] = (),
 ) -> PrepareReport:
     """Write the manifest of your own clips from a table and the files that it names below its folder.
 
@@ -207,7 +226,10 @@ def prepare_own(
     if Path(out).exists() and path.samefile(out):
         raise CorpusError(f"{path}: is the table itself; choose another name for the manifest")
     return _prepare(
-        own_clips.own_corpus(own_clips.table_of(path, columns, where)), path.parent, Path(out), splits
+        own_clips.own_corpus(own_clips.table_of(path, one_or_more(columns), one_or_more(where))),
+        path.parent,
+        Path(out),
+        one_or_more(splits),
     )
 
 
@@ -216,9 +238,10 @@ def _prepare(corpus: Corpus, root: Path, manifest: Path, splits: Collection[str]
         raise CorpusError(
             f"{manifest}: is a folder (expected a file name for the manifest); name a file in it"
         )
-    folder = Folder(root, corpus.tables)
+    folder = Folder(root, corpus.tables, splits=splits)
     counts: dict[str, Counter[str]] = {"splits": Counter(), "tasks": Counter(), "media": Counter()}
-    lines = write_jsonl(manifest, _lines(corpus, folder, manifest.absolute().parent, counts, splits))
+    labels: dict[str, Counter[str]] = {}
+    lines = write_jsonl(manifest, _lines(corpus, folder, manifest.absolute().parent, counts, labels))
     expected = corpus.counts.get(folder.layout, {})
     return PrepareReport(
         corpus=corpus.name,
@@ -230,6 +253,8 @@ def _prepare(corpus: Corpus, root: Path, manifest: Path, splits: Collection[str]
         skipped=tuple(folder.skipped),
         faults=tuple(folder.faults),
         assumptions=dict(folder.assumptions),
+        questions=tuple(folder.questions),
+        labels={task: dict(counted) for task, counted in labels.items()},
         outside=not folder.root.is_relative_to(manifest.absolute().parent),
     )
 
@@ -239,15 +264,19 @@ def _lines(
     folder: Folder,
     base: Path,
     counts: Mapping[str, Counter[str]],
-    splits: Collection[str],
+    labels: dict[str, Counter[str]],
 ) -> Iterator[dict[str, Any]]:
     """Checked manifest lines with paths relative to `base`; what cannot be one is reported."""
     seen: dict[str, str] = {}
-    written = 0
+    others: Counter[str] = Counter()
     common = {"source": corpus.name, **({"licence": corpus.licence} if corpus.licence else {})}
     for where, values in corpus.read(folder):
         if corpus.language and values.get("text") and "language" not in values:
             values["language"] = corpus.language
+        if not folder.reads(values.get("split", "none")):
+            folder.elsewhere += 1
+            others[values.get("split", "none")] += 1
+            continue
         odd = [values[kind] for kind in MEDIA if kind in values and not _writable(values[kind])]
         if odd:
             folder.skip(where, f"the name {odd[0].name!r} is not text and cannot be written; rename the file")
@@ -261,15 +290,20 @@ def _lines(
             folder.skip(where, f"its id {record.id!r} was taken by {seen[record.id]}")
             continue
         seen[record.id] = where
-        if splits and record.split not in splits:
-            continue
-        written += 1
         counts["splits"][record.split or "none"] += 1
         counts["tasks"].update(record.labels.tasks)
+        for name, task in closed_tasks().items():
+            label = task.label(record.labels)
+            if label is not None and (spelt := task.spelt(label)):
+                labels.setdefault(name, Counter())[spelt] += 1
         counts["media"].update(kind for kind in (*MEDIA, "text", "dialogue") if getattr(record, kind))
         yield record.line(base)
-    if seen and not written:
-        raise CorpusError(f"{folder.root}: no line is in {' or '.join(sorted(splits))}; leave --split out")
+    if folder.elsewhere and not seen and not folder.skipped:
+        wanted = " or ".join(sorted(folder.splits))
+        remedy = next((q.text for q in folder.questions if q.code == "no_test"), None)
+        there = ", ".join(f"{split} {count}" for split, count in others.items())
+        found = f", only in others ({there})" if there else ""
+        raise CorpusError(f"{folder.root}: no line is in {wanted}{found}; {remedy or 'leave --split out'}")
     if not seen:
         first = f" (first: {folder.skipped[0].where}: {folder.skipped[0].what})" if folder.skipped else ""
         raise CorpusError(

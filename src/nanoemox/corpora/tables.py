@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import zipfile
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from nanoemox.files.json_text import Document, JsonError, is_usable, read_docume
 from nanoemox.files.separated import SEPARATORS, Layout, TableError, decoded, layout_of, rows_of
 
 LARGEST_BYTES = 1 << 30  # of a table
+LARGEST_SHEET_BYTES = 256 << 20  # of what a spreadsheet unpacks to
 LONGEST_CELL = 1 << 17  # characters; in a corpus a longer one is a quote that was never closed
 _LEFTOVERS = {code: bytes([code]).decode("cp1252", "ignore") or " " for code in range(0x80, 0xA0)}
 _STRAIGHT = {**dict.fromkeys(map(ord, "‘’‚‛ʼ"), "'"), **dict.fromkeys(map(ord, "“”„‟"), '"'), 0xFEFF: ""}
@@ -105,6 +107,7 @@ def rows(
     *,
     header: tuple[str, ...] | None = None,
     delimiter: str | None = None,
+    known: Collection[str] = (),
     fallback: str = "cp1252",
     assume: Callable[[str], None] = lambda sentence: None,
 ) -> Iterator[Row]:
@@ -115,6 +118,7 @@ def rows(
         columns: Names that the table must have.
         header: Names for a table without a header line.
         delimiter: Between the cells of a line; None takes what the heading shows, usually a tab for .tsv, else a comma.
+        known: More names of columns, in lower case, by which a heading is recognized.
         fallback: The encoding of a table that is neither Unicode nor Chinese.
         assume: Called with a sentence about what had to be assumed.
 
@@ -129,8 +133,8 @@ def rows(
     else:
         usual = delimiter or ("\t" if path.suffix.lower() == ".tsv" else ",")
         text = text_of(path, fallback, assume)
-        known = {column.lower() for column in columns}
-        layout = Layout(usual) if delimiter or header else layout_of(text, usual, known)
+        names_sought = {*known, *(column.lower() for column in columns)}
+        layout = Layout(usual) if delimiter or header else layout_of(text, usual, names_sought)
         if layout.separator != usual:
             name = SEPARATORS.get(layout.separator, repr(layout.separator))
             assume(f"{path.name}: its cells are separated by {name}, and were read so")
@@ -174,16 +178,36 @@ def _sheet(path: Path) -> Iterator[tuple[int, list[Any]]]:
         from openpyxl import load_workbook
     except ImportError as error:
         raise CorpusError(f"{path}: reading .xlsx needs openpyxl; pip install openpyxl") from error
+    _check_unpacked(path)
     try:
         book = load_workbook(path, read_only=True, data_only=True)
+        try:
+            sheet = book.worksheets[0]
+            sheet.reset_dimensions()  # a sheet that claims 16,384 columns would be filled up to them
+            for number, cells in enumerate(sheet.iter_rows(values_only=True), 1):
+                if any(cell is not None for cell in cells):
+                    yield number, list(cells)
+        finally:
+            book.close()
+    except CorpusError:
+        raise
     except Exception as error:  # a zip that is none, XML that is none: many kinds
-        raise CorpusError(f"{path}: is not a readable .xlsx file ({type(error).__name__})") from error
+        raise CorpusError(
+            f"{path}: is not a readable .xlsx file ({type(error).__name__}); save it again, or as CSV"
+        ) from error
+
+
+def _check_unpacked(path: Path) -> None:
+    """Refuse a spreadsheet that unpacks to more than any table has."""
     try:
-        for number, cells in enumerate(book.worksheets[0].iter_rows(values_only=True), 1):
-            if any(cell is not None for cell in cells):
-                yield number, list(cells)
-    finally:
-        book.close()
+        with zipfile.ZipFile(path) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+    except (OSError, zipfile.BadZipFile) as error:
+        raise CorpusError(f"{path}: is not a readable .xlsx file ({error}); save it again") from error
+    if size > LARGEST_SHEET_BYTES:
+        raise CorpusError(
+            f"{path}: unpacks to more than {LARGEST_SHEET_BYTES >> 20} MiB, expected a table; save it as CSV"
+        )
 
 
 def text_of(

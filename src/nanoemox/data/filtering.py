@@ -16,6 +16,7 @@ from nanoemox.data.manifest import ManifestError, manifest_lines, read_manifest
 from nanoemox.data.quarantine import read_quarantine, without_quarantined
 from nanoemox.data.records import media_of
 from nanoemox.data.schema import Record
+from nanoemox.files.short_repr import ShortRepr
 
 SHOWN = 10  # names that a summary lists before it only counts
 
@@ -23,8 +24,8 @@ SHOWN = 10  # names that a summary lists before it only counts
 Reasons: TypeAlias = Mapping[str, str]  # record id -> why it was left out
 
 
-@dataclass(frozen=True)
-class LeftOut:
+@dataclass(frozen=True, repr=False)
+class LeftOut(ShortRepr):
     """The clips that a run did without, by manifest. `left_out | other` holds those of both.
 
     Attributes:

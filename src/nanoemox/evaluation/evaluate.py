@@ -30,6 +30,7 @@ from nanoemox.evaluation.predict import Features, Took, predict, read_times
 from nanoemox.evaluation.report import EvaluationReport, SlowClip
 from nanoemox.files.atomic import json_text, write_texts
 from nanoemox.files.errors import ArgumentError
+from nanoemox.files.listed import one_or_more
 from nanoemox.inference.analyzer import EmotionAnalyzer
 from nanoemox.scoring.class_report import break_down
 from nanoemox.scoring.score import constant_predictions, majority, score
@@ -45,10 +46,10 @@ def evaluate(
     manifest: str | Path,
     model: str | Path | EmotionAnalyzer = "pico",
     out: str | Path = "evaluation",
-    tasks: Sequence[str] | None = None,
+    tasks: str | Sequence[str] | None = None,
     batch_size: int = 16,
     seed: int = 0,
-    modalities: Collection[str] | None = None,
+    modalities: str | Collection[str] | None = None,
     alone: bool = False,
     majority_from: str | Path | None = None,
     features: Features | str | Path | None = None,
@@ -103,7 +104,7 @@ def evaluate(
     chosen = [t for t in chosen if any(TASKS[t].has_label(known) for known in labels.values())]
     if not chosen:
         raise ArgumentError(
-            f"{manifest}: expected labels of {', '.join(tasks or TASKS)}, but no line has any"
+            f"{manifest}: expected labels of {', '.join(one_or_more(tasks) or TASKS)}, but no line has any"
         )
     train = to_train_on(read_manifest(Path(majority_from))) if majority_from else None
 
@@ -159,7 +160,8 @@ def evaluate(
         machine=f"{platform.machine()}, {platform.system()}, {analyzer.model.device}",
         seconds=round(seconds, 1),
         world=getattr(analyzer.model.config, "training_domain", None),
-        world_note=analyzer.domain_note,
+        world_note="; ".join(warning.text for warning in analyzer.origin_warnings) or None,
+        provenance=list(analyzer.provenance),
         tasks=scores,
         baselines=baselines,
         majority_from=str(majority_from or manifest),
@@ -202,7 +204,8 @@ def _slowest(took: Mapping[str, Took], clips: Collection[str]) -> list[SlowClip]
     ]
 
 
-def _check_modalities(modalities: Collection[str] | None) -> set[str] | None:
+def _check_modalities(modalities: str | Collection[str] | None) -> set[str] | None:
+    modalities = one_or_more(modalities)
     if modalities is None:
         return None
     unknown = set(modalities) - set(MODALITIES)

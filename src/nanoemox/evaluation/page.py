@@ -201,6 +201,7 @@ def _facts(report: EvaluationReport) -> Iterable[tuple[str, str]]:
         ("splits", ", ".join(f"{name} {n}" for name, n in report.splits.items())),
         ("given to the model", ", ".join(report.modalities)),
         ("best constant from", report.majority_from),
+        ("model", " → ".join(report.provenance) or "its configuration does not say where it comes from"),
         ("weights", f"{report.dtype}, {report.batch_size} clips at a time"),
         ("labels from", "; ".join(_counts(report.routes))),
         *(("answers came in", counts) for counts in ["; ".join(_counts(report.wrappers))] if counts),

@@ -31,7 +31,7 @@ class BrokenClips(TypedDict):
     why: dict[str, str]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class EvaluationReport(TableReport):
     """The figures of a model on a manifest, what they hide, and how they were made.
 
@@ -73,6 +73,7 @@ class EvaluationReport(TableReport):
     wrappers: dict[str, dict[str, int]] = field(default_factory=dict)
     mapping: dict[str, dict[str, Renamed]] = field(default_factory=dict)
     ceilings: dict[str, dict[str, float]] | None = None
+    provenance: list[str] = field(default_factory=list)
 
     def ceiling(self, task: str, figure: str) -> float | None:
         """The best value of a figure that the clips' construction allows; None where that is not known."""

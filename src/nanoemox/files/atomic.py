@@ -156,17 +156,41 @@ def whole_file(path: str | os.PathLike[str]) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def check_new_folder(folder: str | os.PathLike[str], replace: bool = False) -> None:
+    """Before any work: can this folder be written?
+
+    Args:
+        folder: where the new folder is to be.
+        replace: whether it may take the place of one that is there.
+
+    Raises:
+        OutputError: where something is there already, or a file is in the way, or the permissions do not allow it.
+    """
+    place = Path(os.path.realpath(folder))
+    if place.exists() and (not place.is_dir() or (not replace and any(place.iterdir()))):
+        raise OutputError(f"{folder}: exists already and is not empty; name a new folder, or remove it")
+    above = next(parent for parent in place.parents if parent.exists())
+    if not above.is_dir():
+        raise OutputError(f"{folder}: {above} is a file (expected a folder); name another place")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise OutputError(
+            f"{folder}: could not be written ({above} is read-only); change the permissions of its folder, or name "
+            "another place"
+        )
+
+
 @contextmanager
 def whole_folder(
     folder: str | os.PathLike[str], replace: bool = False, needed_bytes: int = 0
 ) -> Iterator[Path]:
     """Give an empty folder beside `folder` to write into; it takes its place when the block ends without an error.
 
-    A killed run leaves a hidden `.NAME.unfinished` beside it, which the next run removes first.
+    Folders that are missing on the way are made. A killed run leaves a hidden `.NAME.unfinished` beside it, which the
+    next run removes first.
 
     Args:
         folder: where the new folder is to be.
-        replace: let it take the place of one that is there, and make the folders that are missing on the way.
+        replace: let it take the place of one that is there.
         needed_bytes: how much room the disk must have, looked at before any work.
 
     Yields:
@@ -178,10 +202,7 @@ def whole_folder(
     place = Path(os.path.realpath(folder))
     temporary = place.with_name(f".{place.name}{UNFINISHED}")
     with _disk_errors(Path(folder), temporary):
-        if place.exists() and (not place.is_dir() or (not replace and any(place.iterdir()))):
-            raise OutputError(f"{folder}: exists already and is not empty; name a new folder, or remove it")
-        if not replace and not place.parent.is_dir():
-            raise OutputError(f"{folder}: the folder {place.parent} does not exist; make it first")
+        check_new_folder(folder, replace)
         place.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(temporary, ignore_errors=True)
         free = shutil.disk_usage(place.parent).free

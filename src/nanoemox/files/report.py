@@ -10,10 +10,11 @@ from typing import Any
 
 from nanoemox.files.atomic import json_text, write_texts
 from nanoemox.files.errors import ArgumentError
+from nanoemox.files.short_repr import ShortRepr
 from nanoemox.files.table_text import TABLE_FORMS, Table
 
 
-class Report(ABC):
+class Report(ShortRepr, ABC):
     """A result that can be saved."""
 
     @abstractmethod

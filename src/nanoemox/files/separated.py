@@ -7,10 +7,10 @@ The heading decides between separators: the one that gives columns whose names a
 from __future__ import annotations
 
 import codecs
-import csv
-import io
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from itertools import islice
 from typing import NamedTuple
 
 from nanoemox.files.errors import NanoEmoXError
@@ -117,16 +117,18 @@ def layout_of(text: str, usual: str, known: Collection[str]) -> Layout:
         The separator that a first line such as `sep=;` names, else the one that finds most of the known names in the
         heading, else the usual one if it finds several columns, else one that does; and where the table begins.
     """
-    lines = _LINE_END.split(text[:_LONGEST_HEADING], maxsplit=2)[:2]
-    first = lines[0].strip().strip('"')
+    head = text[:_LONGEST_HEADING]
+    first = _LINE_END.split(head, maxsplit=1)[0].strip().strip('"')
     if first.casefold().startswith("sep=") and len(first) <= len("sep=") + 1:
         return Layout(first[len("sep=") :] or "\t", 1)
 
     def fit(separator: str) -> tuple[int, bool, bool, int]:
         """Known names; two equally long rows of several cells; the usual separator; cells."""
-        rows = list(csv.reader(lines, delimiter=separator))
+        rows: list[list[str]] = []
+        with suppress(TableError):
+            rows += (row.cells for row in islice(_split(head, separator, quoted=True), 2))
         names = [name.strip().casefold() for name in rows[0]] if rows else []
-        even = len(names) > 1 and all(len(row) == len(names) for row in rows if row)
+        even = len(names) > 1 and all(len(row) == len(names) for row in rows if row != [""])
         usual_fits = separator == usual and len(names) > 1
         return sum(name in known for name in names), usual_fits or even, separator == usual, len(names)
 
@@ -134,10 +136,10 @@ def layout_of(text: str, usual: str, known: Collection[str]) -> Layout:
 
 
 class TableError(NanoEmoXError):
-    """A table that breaks off; `line` says where."""
+    """A table that breaks off; `line` says where. The reason alone; the file is for the caller to name."""
 
     def __init__(self, line: int, reason: str) -> None:
-        """Remember the line, from 1, and the reason in csv's words."""
+        """Remember the line, from 1, and the reason."""
         super().__init__(reason)
         self.line = line
 
@@ -166,21 +168,34 @@ def rows_of(text: str, layout: Layout, quoted: bool = True, longest: int = LONGE
         TableError: The table breaks off, or a cell is too long.
     """
     body = _LINE_END.split(text, maxsplit=layout.first_line)[-1] if layout.first_line else text
-    before = csv.field_size_limit(longest)  # for the whole process, so it is set back
-    found: list[Cells] = []
-    last = layout.first_line
-    try:
-        reader = csv.reader(
-            io.StringIO(body, newline=""),
-            delimiter=layout.separator,
-            quoting=csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE,
-        )
-        for cells in reader:
-            first, last = last + 1, layout.first_line + reader.line_num
-            if any(cell.strip() for cell in cells):
-                found.append(Cells(first, last, cells))
-    except csv.Error as error:
-        raise TableError(last + 1, str(error)) from error
-    finally:
-        csv.field_size_limit(before)
+    found = []
+    for row in _split(body, layout.separator, quoted, layout.first_line):
+        if max(map(len, row.cells)) > longest:
+            raise TableError(row.first_line, f"a cell has more than {longest:,} characters")
+        if any(cell.strip() for cell in row.cells):
+            found.append(row)
     return found
+
+
+def _split(text: str, separator: str, quoted: bool, before: int = 0) -> Iterator[Cells]:
+    """All rows, with the lines that lie `before` the text counted in.
+
+    The csv module is not used: it takes no cell of over 128 KiB unless a limit is raised for the whole process, and
+    where a quote is never closed it makes one cell of all the rest.
+    """
+    quote = '(?:"([^"]*(?:""[^"]*)*)")?' if quoted else "()"
+    cell = re.compile(rf"{quote}([^{re.escape(separator)}\r\n]*)({re.escape(separator)}|\r\n|\r|\n|\Z)")
+    place, line, first, cells = 0, before + 1, before + 1, list[str]()
+    while place < len(text) or cells:
+        found = cell.match(text, place)
+        if found is None or (quoted and found[1] is None and found[2].startswith('"')):
+            raise TableError(line, "a quote is opened and never closed")
+        inside, rest, end = found.groups()
+        cells.append((inside or "").replace('""', '"') + rest)
+        place = found.end()
+        line += len(_LINE_END.findall(inside or ""))
+        if end == separator:
+            continue
+        yield Cells(first, line, cells)
+        line += 1
+        first, cells = line, []

@@ -20,7 +20,9 @@ import torch
 from torch import Tensor
 
 from nanoemox.checkpoints.load import load_model
+from nanoemox.checkpoints.provenance import history, origin_warnings
 from nanoemox.files.errors import ArgumentError
+from nanoemox.files.listed import labels_by_task, one_or_more
 from nanoemox.files.text import given_text
 from nanoemox.inference import decoding
 from nanoemox.inference.dialogue import checked_turns
@@ -35,10 +37,6 @@ from nanoemox.tasks.closed import ClosedTask
 from nanoemox.tasks.task import check_candidates, select
 
 LEFT_OUT = "left out on request"
-DOMAIN_NOTES = {
-    "affect_theatre": "this model knows only Affect Theatre, a generated world; "
-    "of real people its answers mean nothing"
-}
 
 
 class EmotionAnalyzer:
@@ -86,15 +84,14 @@ class EmotionAnalyzer:
         return cls(model, processor, str(name_or_path))
 
     @property
-    def domain_note(self) -> str | None:
-        """What everyone who reads an answer has to know about where this model comes from."""
-        world = getattr(self.model.config, "training_domain", None)
-        return DOMAIN_NOTES.get(world, f"this model knows only {world}") if world else None
+    def provenance(self) -> tuple[str, ...]:
+        """The steps by which the model's weights came about, oldest first; empty where nobody wrote them down."""
+        return history(self.model.config.provenance)
 
     @property
-    def domain_warning(self) -> CodedWarning | None:
-        """The same as a warning with the code `training_domain`."""
-        return CodedWarning("training_domain", self.domain_note) if self.domain_note else None
+    def origin_warnings(self) -> tuple[CodedWarning, ...]:
+        """What everyone who reads an answer has to know about where this model comes from."""
+        return origin_warnings(self.model)
 
     def answer_limit(self, task: Task[Any], asked: int | None = None) -> int:
         """How many tokens an answer may have.
@@ -123,11 +120,11 @@ class EmotionAnalyzer:
         self,
         clip: str | Path | Clip | None,
         text: str | None = None,
-        tasks: Sequence[str] | None = None,
+        tasks: str | Sequence[str] | None = None,
         dialogue: Dialogue | None = None,
         start_s: float | None = None,
         end_s: float | None = None,
-        candidates: Mapping[str, Sequence[str]] | None = None,
+        candidates: Mapping[str, str | Sequence[str]] | None = None,
         max_new_tokens: int | None = None,
     ) -> Analysis:
         """Answer questions about one clip.
@@ -150,11 +147,10 @@ class EmotionAnalyzer:
         """
         # What is misspelt is an error before the file is read.
         select(tasks)
+        tasks, offered = one_or_more(tasks), labels_by_task(candidates)
         check_candidates(candidates or {}, tasks)
+        turns = checked_turns(dialogue)
         text = given_text(text)
-        turns = [
-            turn for turn in checked_turns(dialogue) or () if given_text(turn["text"], "dialogue")
-        ] or None
         started = time.perf_counter()
         if clip is None:
             media = empty_clip("only words were given")
@@ -167,19 +163,19 @@ class EmotionAnalyzer:
             raise ArgumentError(
                 f"{media.path or 'no clip'}: expected pictures, sound or words, got none; give the text"
             )
-        request = Request(media, text, turns, tasks, candidates or {}, max_new_tokens=max_new_tokens)
+        request = Request(media, text, turns, tasks, offered, max_new_tokens=max_new_tokens)
         answers = self.answer_batch([request])[0]
         timing = {"load": load_s, **answers.timing_s}
         timing["total"] = round(sum(timing.values()), 4)
-        notes = [self.domain_warning] if self.domain_warning else []
         return Analysis(
             clip=media,
             model=self.name,
             tasks=answers.tasks,
             modalities=answers.modalities,
             experts=answers.experts,
-            warnings=tuple(dict.fromkeys([*notes, *answers.warnings])),
+            warnings=tuple(dict.fromkeys([*self.origin_warnings, *answers.warnings])),
             timing_s=timing,
+            provenance=self.provenance,
             text=text,
             dialogue=tuple(turns or ()),
             start_s=start_s or 0.0,

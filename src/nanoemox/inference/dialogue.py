@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from nanoemox.data.schema import DialogueTurn
 from nanoemox.files.errors import ArgumentError
+from nanoemox.files.text import given_text
 from nanoemox.files.validation import first_wrong
 from nanoemox.inference.results import Dialogue
 
@@ -46,7 +47,8 @@ def checked_turns(dialogue: Dialogue | None) -> list[dict[str, str]] | None:
         raise ArgumentError(
             f"dialogue: {_FORM} in a list, got {got}; read a text or a file with read_dialogue"
         )
-    return [_turn(turn, f"dialogue, turn {number}") for number, turn in enumerate(dialogue, 1)] or None
+    turns = [_turn(turn, f"dialogue, turn {number}") for number, turn in enumerate(dialogue, 1)]
+    return [turn for turn in turns if given_text(turn["text"], "dialogue")] or None  # without blank ones
 
 
 def read_dialogue(source: str | Path) -> list[dict[str, str]]:

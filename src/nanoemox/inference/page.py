@@ -21,6 +21,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from PIL import Image
 
 from nanoemox import __version__
+from nanoemox.checkpoints.provenance import ORIGIN_CODES
 from nanoemox.media.clip import AUDIO_WINDOW_S, PRESENT
 from nanoemox.tasks.base import PagePart
 from nanoemox.tasks.reasoning import SOURCES, SOURCES_OF
@@ -84,13 +85,14 @@ def render_report(analysis: Analysis) -> str:
     heading = _heading(analysis)
     tint = TINTS.get((heading.label or "").casefold(), NO_TINT) if heading else NO_TINT
     absent = {f"no_{name}" for name in analysis.modalities}  # the chips at the top say this already
-    notes = [warning.text for warning in analysis.warnings if warning.code == "training_domain"]
-    warnings = [w.text for w in analysis.warnings if w.code not in {"training_domain", *absent}]
+    notes = [warning.text for warning in analysis.warnings if warning.code in ORIGIN_CODES]
+    warnings = [w.text for w in analysis.warnings if w.code not in {*ORIGIN_CODES, *absent}]
     own = [f"{TASKS[task].title}: {w.text}" for task, result in analysis.items() for w in result.warnings]
     return page_template("inference/page.html.jinja").render(
         version=__version__,
         name=Path(clip.path).name or "Words alone",
         model=analysis.model,
+        provenance=analysis.provenance,
         duration=f"{clip.duration_s:.1f} s" if clip.duration_s else None,
         world_notes=[note[:1].upper() + note[1:] for note in notes],
         warnings=[*warnings, *own],

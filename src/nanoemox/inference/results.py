@@ -8,10 +8,19 @@ from typing import Any
 
 from torch import Tensor
 
+from nanoemox.files.errors import ArgumentError
+from nanoemox.files.listed import labels_by_task, one_or_more
 from nanoemox.files.report import Report
+from nanoemox.files.short_repr import ShortRepr
 from nanoemox.media.clip import Clip, CodedWarning
 from nanoemox.tasks.base import Task
 from nanoemox.tasks.grammar import Answer
+
+
+def _cut(text: str, most: int) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
 
 Dialogue = Sequence[Mapping[str, str]]
 
@@ -27,6 +36,17 @@ class TaskResult(Answer):
         """The result that a task's answer makes."""
         fields = {name: getattr(answer, name) for name in Answer.model_fields}
         return cls(task=task.name, answer=task.shown(answer), **fields)
+
+    def __repr__(self) -> str:
+        """One line: the answer, and how likely it is."""
+        share = self.probabilities.get(self.label or "")
+        likely = "" if share is None else f", probability {share:.3f}"
+        codes = ", ".join(warning.code for warning in self.warnings)
+        warned = f", warnings {codes}" if codes else ""
+        return f"TaskResult({self.task!r}, {_cut(self.answer, 120)!r}{likely}{warned})"
+
+    def __str__(self) -> str:
+        return repr(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types, without what is absent."""
@@ -48,7 +68,7 @@ class TaskResult(Answer):
         return {key: value for key, value in entries.items() if key in always or value not in (None, [], {})}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Analysis(Mapping[str, TaskResult], Report):
     """All answers about one clip: a mapping from task name to `TaskResult`, and what they rest on.
 
@@ -62,9 +82,17 @@ class Analysis(Mapping[str, TaskResult], Report):
     experts: tuple[float, ...] | None  # the fusion experts' gate weights; None without sound or video
     warnings: tuple[CodedWarning, ...]
     timing_s: dict[str, float]
+    provenance: tuple[str, ...] = ()  # the steps by which the model's weights came about, oldest first
     text: str | None = None  # what was said in the clip, as it was given
     dialogue: Dialogue = ()  # the turns before it, likewise
     start_s: float = 0.0  # where in the file the clip begins
+
+    def __repr__(self) -> str:
+        """One line: the clip, and what each task was answered."""
+        answers = "; ".join(f"{name}: {_cut(result.answer, 60)}" for name, result in self.tasks.items())
+        codes = ", ".join(warning.code for warning in self.warnings)
+        warned = f"; warnings: {codes}" if codes else ""
+        return f"Analysis({self.clip.path!r}, model {self.model!r}; {answers}{warned})"
 
     def __getitem__(self, task: str) -> TaskResult:
         return self.tasks[task]
@@ -80,6 +108,7 @@ class Analysis(Mapping[str, TaskResult], Report):
         return {
             "clip": self.clip.path,
             "model": self.model,
+            "provenance": list(self.provenance),
             "modalities": self.modalities,
             "tasks": {name: result.to_dict() for name, result in self.tasks.items()},
             "experts": None if self.experts is None else list(self.experts),
@@ -97,21 +126,36 @@ class Analysis(Mapping[str, TaskResult], Report):
         return render_report(self)
 
 
-@dataclass(frozen=True)
-class Request:
+@dataclass(frozen=True, repr=False)
+class Request(ShortRepr):
     """What is asked about one clip: its media (or its frozen features [T or C, D] by name) and its words."""
 
     source: Clip | Mapping[str, Tensor]
     text: str | None = None
     dialogue: Dialogue | None = None
-    tasks: Sequence[str] | None = None  # None: all of them
-    candidates: Mapping[str, Sequence[str]] = field(default_factory=dict)  # task -> labels to choose from
-    modalities: Collection[str] | None = None  # use only these of "video", "audio", "text", whatever there is
+    tasks: str | Sequence[str] | None = None  # None: all of them
+    candidates: Mapping[str, str | Sequence[str]] = field(
+        default_factory=dict
+    )  # task -> labels to choose from
+    modalities: str | Collection[str] | None = (
+        None  # use only these of "video", "audio", "text", whatever there is
+    )
     max_new_tokens: int | None = None  # where every answer is cut; None: EmotionAnalyzer.answer_limit
 
+    def __post_init__(self) -> None:
+        """A bare name is a list of one, and what is no dialogue is refused."""
+        object.__setattr__(self, "tasks", one_or_more(self.tasks))
+        object.__setattr__(self, "modalities", one_or_more(self.modalities))
+        object.__setattr__(self, "candidates", labels_by_task(self.candidates))
+        if isinstance(self.dialogue, str | Mapping):
+            raise ArgumentError(
+                'dialogue: expected earlier turns, such as [{"role": "user", "text": "Hello."}], got '
+                f"{self.dialogue!r:.60}"
+            )
 
-@dataclass(frozen=True)
-class Answers:
+
+@dataclass(frozen=True, repr=False)
+class Answers(ShortRepr):
     """The answers to one `Request`."""
 
     tasks: dict[str, TaskResult]

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nanoemox.files.errors import ArgumentError
+from nanoemox.files.short_repr import ShortRepr
 from nanoemox.media.clip import (
     AUDIO_WINDOW_S,
     SAMPLE_RATE_HZ,
@@ -53,8 +54,8 @@ _DAMAGED = CodedWarning(
 _SILENT = CodedWarning("audio_silent", "the audio track is silent: nothing in it but zeros")
 
 
-@dataclass(frozen=True)
-class AudioWindows:
+@dataclass(frozen=True, repr=False)
+class AudioWindows(ShortRepr):
     """`windows` float32 [C, 32000] in [-1, 1]; `coverage`: the share of the audio that lies inside them.
 
     Under `compat="official"` what is louder than full scale stays so, as in the official code.
@@ -149,24 +150,21 @@ def _read(
     if not _RATES_HZ[0] <= source.sample_rate_hz <= _RATES_HZ[1]:
         expected = f"expected {_RATES_HZ[0]} to {_RATES_HZ[1]} Hz"
         refuse(source.path, f"has audio at {source.sample_rate_hz} Hz ({expected})", "export it again")
-    # Decode all of it where it is short: first as the file states it, then as its packets say.
+    # Decode all of it where it is short as the file states it, or else as its packets say.
     stated_s = source.audio_end_s if lo == 0 and end_s is None and not source.estimated else None
-    for track_end in (
-        lambda: source.audio_end_s or source.duration_s,
-        lambda: track_end_s(source, "audio", lo),
-    ):
-        last_s = track_end()
-        if last_s is None or min(last_s, hi) - lo > DECODE_ALL_S:
-            continue
+    last_s = source.audio_end_s or source.duration_s
+    if last_s is None or min(last_s, hi) - lo > DECODE_ALL_S:
+        last_s = track_end_s(source, "audio", lo)
+    if min(last_s, hi) - lo <= DECODE_ALL_S:
         limit_s = min(hi, lo + DECODE_ALL_S + 5.0)
         with AudioReader(source) as reader:
             samples, ended = _decode(reader, lo, limit_s, compat, mix)
         watch.faults += reader.watch.faults
         if ended or limit_s == hi:
             return _whole(samples, windows, compat, stated_s)
+        last_s = track_end_s(source, "audio", lo)  # longer than stated
 
     # Only the windows of long audio, up to where it really ends.
-    last_s = track_end_s(source, "audio", lo)
     return _windows(source, windows, compat, lo, min(hi, _end_s(source, lo, last_s)), mix, watch)
 
 

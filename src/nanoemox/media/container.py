@@ -178,10 +178,11 @@ def inspect(path: Path) -> Source:
         if duration_s is not None and name == "matroska,webm" and 0 < start_s < duration_s:
             duration_s -= start_s  # Matroska counts from 0, wherever its first stamp lies
         audio_end_s = _stated_end_s(audio, start_s)
-        if name in _EDITED_FORMATS:  # the index knows what the edit lists leave out, the header does not
+        if all(_index_is_whole(stream) for stream in (video, audio) if stream is not None):
+            # The index knows what edit lists leave out and where AVI has no data; the header does not.
             ends = [_index_end_s(stream, start_s) for stream in (video, audio) if stream is not None]
-            audio_end_s = ends[-1] if audio is not None and ends[-1] is not None else audio_end_s
-            duration_s = max(end for end in ends if end is not None) if None not in ends else duration_s
+            audio_end_s = ends[-1] if audio is not None else None
+            duration_s = max(ends, default=duration_s)
         # A length that no recording has is not believed; then what can be decoded tells.
         implausible = ""
         if max(duration_s or 0.0, audio_end_s or 0.0) > LONGEST_S:
@@ -228,26 +229,34 @@ def _is_estimate(container: InputContainer, duration_s: float | None) -> bool:
     return container.format.name == "aac" or abs(guess_s - duration_s) <= 0.02 * duration_s + 0.1
 
 
+def _index_is_whole(stream: Any) -> bool:
+    """Whether the file has an index of all packets of a track, so that it tells more than the header."""
+    entries, name = old_pyav.index_entries(stream), stream.container.format.name
+    if (
+        not stream.frames
+        or not entries
+        or all(entries[k].is_discard for k in range(len(entries) - 1, -1, -1))
+    ):
+        return False
+    if name == "avi":  # which counts dropped frames; only of video does it tell where they are
+        return stream.type == "audio" or entries[-1].timestamp >= 0.98 * stream.frames - 1
+    return name in _EDITED_FORMATS
+
+
 def _frames_shown(video: Any) -> int:
-    """How many frames the index says are shown: an edit list leaves out some, and AVI counts dropped ones."""
-    entries, name = old_pyav.index_entries(video), video.container.format.name
-    if not video.frames or not entries:
+    """How many frames the file says are shown, without those that edit lists leave out and AVI drops."""
+    if not _index_is_whole(video):
         return int(video.frames)
-    if name in _EDITED_FORMATS or (name == "avi" and entries[-1].timestamp >= 0.98 * video.frames - 1):
-        return sum(not entry.is_discard for entry in entries)
-    return int(video.frames)
+    return sum(not entry.is_discard for entry in old_pyav.index_entries(video))
 
 
-def _index_end_s(stream: Any, start_s: float) -> float | None:
-    """When the last packet that the index shows ends, in seconds from the beginning of the file; None: no index."""
+def _index_end_s(stream: Any, start_s: float) -> float:
+    """When the last packet that the index shows ends, in seconds from the beginning of the file."""
     entries = old_pyav.index_entries(stream)
-    if not stream.frames or not entries:
-        return None
-    shown = [entry.timestamp for entry in entries if not entry.is_discard]
-    if not shown:
-        return None
-    last = max(shown)
-    step = last - max((stamp for stamp in shown if stamp < last), default=last)
+    backwards = (entries[k] for k in range(len(entries) - 1, -1, -1))
+    shown = (entry.timestamp for entry in backwards if not entry.is_discard)
+    last = next(shown)
+    step = last - next((stamp for stamp in shown if stamp < last), last)
     return float((last + step) * stream.time_base) - start_s
 
 

@@ -29,8 +29,9 @@ from nanoemox.media.clip import (
 )
 from nanoemox.media.container import Source, inspect, track_end_s
 from nanoemox.media.endings import PICTURE_ENDINGS
+from nanoemox.media.frame_names import are_frame_numbers
 from nanoemox.media.structure import structure_breaks_at
-from nanoemox.media.timeline import TimesBeginAnew, frame_times
+from nanoemox.media.timeline import frame_times
 from nanoemox.media.untrusted import MediaError, refuse, shown
 from nanoemox.media.video import VideoFrames, read_folder, read_frames
 
@@ -71,6 +72,7 @@ def load_clip(
     check_compat(compat)
     path = Path(path)
     if _is_folder(path):
+        _check_is_video(path)
         return load_frames_dir(
             path,
             start_s=start_s,
@@ -241,6 +243,22 @@ def _clip(
     )
 
 
+def _check_is_video(path: Path) -> None:
+    """Refuse a folder of photos: as the frames of one video they would get one answer, which is about none of them."""
+    try:
+        names = [each.name for each in os.scandir(path) if Path(each.name).suffix.lower() in PICTURE_ENDINGS]
+    except OSError:
+        return  # reading it will say what is wrong
+    if names and not are_frame_numbers(names):
+        shown = ", ".join(sorted(names, key=_natural)[:2])
+        refuse(
+            path,
+            f"is a folder with {len(names)} images, and their names ({shown} …) are no numbers of frames; "
+            "expected one clip",
+            "name one image, or read them as the frames of one video with --as-video (in Python, load_frames_dir)",
+        )
+
+
 def _other_audio(
     path: Path, number: int, compat: Literal["official"] | None, start_s: float | None, end_s: float | None
 ) -> AudioWindows:
@@ -261,10 +279,8 @@ def _reaches_into(source: Source, kind: str, cut: tuple[float | None, float | No
         return True
     if kind == "audio":
         return track_end_s(source, kind) > lo
-    try:
-        return bool(frame_times(source, lo, hi))
-    except TimesBeginAnew:
-        return True
+    times = frame_times(source, lo, hi)
+    return times is None or bool(times)
 
 
 def _between(cut: tuple[float | None, float | None]) -> str:

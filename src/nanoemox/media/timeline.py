@@ -19,7 +19,6 @@ from typing import Any, Self
 
 from av.video.frame import PictureType
 
-from nanoemox.files.errors import NanoEmoXError
 from nanoemox.media import old_pyav
 from nanoemox.media.container import Source, decoded_packets, go_to, packets
 from nanoemox.media.damage import CHECKED, CHECKED_CODECS, Watch
@@ -35,10 +34,6 @@ _CHUNK_HEAD = 8  # bytes before the data of a packet of AVI
 _REORDER_S = 5.0  # packets are not further out of order
 _BACKWARDS_S = 0.5  # stamps that fall back further begin anew, as where two recordings were joined
 _THREADED_PIXELS = 800_000  # above this, more threads than one pay
-
-
-class TimesBeginAnew(NanoEmoXError):  # noqa: N818 (the reader catches it and counts the frames instead)
-    """The stamps of a file fall back in the middle, so they do not say when a frame is shown."""
 
 
 def packet_clock(source: Source, stream: Any) -> Callable[[Any], float | None]:
@@ -77,7 +72,7 @@ def first_shown(times: list[float], lo: float, hi: float) -> int:
     return after - 1 if until - lo >= SHOWN_S or after == len(times) or times[after] >= hi else after
 
 
-def frame_times(source: Source, lo: float, hi: float) -> list[float]:
+def frame_times(source: Source, lo: float, hi: float) -> list[float] | None:
     """When each frame of [lo, hi) is shown, in order, read without decoding.
 
     Args:
@@ -86,22 +81,24 @@ def frame_times(source: Source, lo: float, hi: float) -> list[float]:
         hi: end here.
 
     Returns:
-        Rising times from the first key frame on; the first may lie before `lo`.
-
-    Raises:
-        TimesBeginAnew: where the stamps fall back, as in recordings that were joined.
+        Rising times from the first key frame on; the first may lie before `lo`. None where the stamps fall back, as in
+        recordings that were joined: then only counting the frames tells when each is shown.
     """
     steps = [lo - earlier_s for earlier_s in EARLIER_S] if source.seekable and lo > NEAR_START_S else []
+    times: list[float] = []
     for from_s in (*(step for step in steps if step > NEAR_START_S), None):
-        times = _stamps(source, from_s, hi)
+        stamps = _stamps(source, from_s, hi)
+        if stamps is None:
+            return None
+        times = stamps
         if from_s is None or (times and times[0] <= lo + EPSILON_S):
             break
     times.sort()
     return times[first_shown(times, lo, hi) :] if times else []
 
 
-def _stamps(source: Source, from_s: float | None, hi: float) -> list[float]:
-    """Times of packets in order of decoding, from a key frame at `from_s` on, or from the beginning."""
+def _stamps(source: Source, from_s: float | None, hi: float) -> list[float] | None:
+    """Times of packets in order of decoding, from a key frame at `from_s` on, or from the beginning; None as above."""
     times: list[float] = []
     count, keys, highest, first_s = 0, 0, -float("inf"), -float("inf")
     settled = source.keys_to_settle if from_s is not None else source.stamps != "none"
@@ -117,7 +114,7 @@ def _stamps(source: Source, from_s: float | None, hi: float) -> list[float]:
             at_s = count / source.frame_rate_hz if at_s is None or source.stamps == "none" else at_s
             decoded_s = at_s if packet.dts is None else float(packet.dts * packet.time_base)
             if packet.dts is not None and decoded_s < highest - _BACKWARDS_S and source.stamps != "none":
-                raise TimesBeginAnew(f"{source.path}: the time stamps fall back in the middle of the video")
+                return None
             highest = max(highest, decoded_s) if packet.dts is not None else highest
             count += 1
             if keys == settled and not times:

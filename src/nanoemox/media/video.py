@@ -22,6 +22,7 @@ import numpy as np
 from av.sidedata.sidedata import Type as SideDataType
 from numpy.typing import NDArray
 
+from nanoemox.files.short_repr import ShortRepr
 from nanoemox.media import old_pyav
 from nanoemox.media.clip import CodedWarning, frame_indices
 from nanoemox.media.container import Source, go_to, packets, track_end_s
@@ -32,7 +33,6 @@ from nanoemox.media.timeline import (
     EPSILON_S,
     SHOWN_S,
     FrameReader,
-    TimesBeginAnew,
     first_shown,
     frame_times,
     packet_clock,
@@ -52,8 +52,8 @@ _NAMED_PROFILES = {"png", "apng"}
 _SIDE_DATA_KINDS = 48  # more than FFmpeg has
 
 
-@dataclass(frozen=True)
-class VideoFrames:
+@dataclass(frozen=True, repr=False)
+class VideoFrames(ShortRepr):
     """`frames` uint8 [T, H, W, 3], the time of each, the length of what they were taken from."""
 
     frames: NDArray[np.uint8]
@@ -90,16 +90,15 @@ def read_frames(source: Source, n: int, start_s: float | None, end_s: float | No
     frames = through if source.duration_s is None else share * source.duration_s * source.frame_rate_hz
     few = not vlen and (frames <= through or share * source.size <= COUNT_BYTES)
     if few or (vlen > through and source.size <= COUNT_BYTES) or not source.seekable:
-        try:
-            times = frame_times(source, lo, hi)
-        except TimesBeginAnew:  # then only counting the frames tells when each is shown
+        times = frame_times(source, lo, hi)
+        if times is None:  # the stamps fall back, so the frames are counted
             source = replace(source, stamps="none", seekable=False, frames=0)
-            times = frame_times(source, lo, hi)
+            times = frame_times(source, lo, hi) or []
         vlen = vlen if 0 < vlen <= through else len(times)
         if not vlen:
             return None
     if 0 < vlen <= through or not source.seekable:
-        return _decode_through(source, n, lo, hi, vlen)
+        return _decode_through(source, n, lo, hi, vlen, (source.frames if whole else 0) or vlen)
     return _seek_through(source, n, lo, hi, times)
 
 
@@ -222,9 +221,10 @@ def _stack(frames: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
 # ---------------------------------------------------------------- short: decode through
 
 
-def _decode_through(source: Source, n: int, lo: float, hi: float, expected: int) -> VideoFrames | None:
+def _decode_through(
+    source: Source, n: int, lo: float, hi: float, expected: int, stated: int
+) -> VideoFrames | None:
     """Decode all of [lo, hi), keeping the frames wanted if there are `expected`; again if there are not."""
-    stated = expected
     for _ in range(3):
         wanted = set(frame_indices(max(expected, 1), n))
         kept: dict[int, tuple[float, NDArray[np.uint8]]] = {}

@@ -16,17 +16,17 @@ REACH = 4  # words that a denial reaches ahead, within its clause
 FAR_REACH = 10  # of a denied opinion ("I do not think that this person is angry"), and in Chinese
 HAN = "\u3400-\u9fff\uf900-\ufaff"  # characters of Chinese, each of which is a token
 _TOKEN = re.compile(
-    rf"[{HAN}]|(?:(?![{HAN}])[\w-])+(?:['’](?:(?![{HAN}])\w)+)?|[.;:!?,()\n]|[。，；：！？、（）]"
+    rf"[{HAN}]|(?:(?![{HAN}])[\w-])+(?:['’](?:(?![{HAN}])\w)+)?|[.;:=!?,()\n]|[。，；：＝！？、（）]"
 )
 _COMMAS = {",", "，", "、"}
 _BREAK = {
-    *".;:!?()\n。；：！？（）", *_COMMAS,
+    *".;:=!?()\n。；：＝！？（）", *_COMMAS,
     "but", "however", "although", "though", "yet", "while", "whereas", "但", "却", "卻",
 }  # fmt: skip
 _DENIALS = {
     "not", "no", "non", "never", "without", "neither", "nor", "nothing", "none", "hardly", "barely", "scarcely",
-    "rarely", "seldom", "cannot", "lacks", "lacking", "unlikely", "except", "excluding", "denies", "deny", "denying",
-    "isnt", "arent", "wasnt", "werent", "dont", "doesnt", "didnt", "cant", "couldnt", "wont", "wouldnt",
+    "rarely", "seldom", "cannot", "lacks", "lacked", "lacking", "unlikely", "except", "excluding", "denies", "deny",
+    "denying", "isnt", "arent", "wasnt", "werent", "dont", "doesnt", "didnt", "cant", "couldnt", "wont", "wouldnt",
     "hasnt", "havent",
 }  # fmt: skip
 _PHRASES = {
@@ -49,13 +49,19 @@ _OPINIONS = {
 }  # fmt: skip
 _NEW_THOUGHT = {"and", "because", "as", "since", "so", "who", "which", "then", "when"}  # ends the far reach
 _BEHIND = re.compile(
-    r"(?:(?:is|was|are|were) (?:not|never)|isn't|wasn't|aren't|weren't|isnt|wasnt)"
+    r"[:=：＝] (?:no|none|absent|false|not present|否|无|没有|没)\b"  # "anger: no, sadness: yes"
+    r"|(?:(?:is|was|are|were) (?:not|never)|isn't|wasn't|aren't|weren't|isnt|wasnt)"
     r" (?:present|evident|visible|shown|there|it|what|correct|right|likely|felt|apparent|detected|observed|seen"
     r"|indicated|supported|the (?:case|answer|label|emotion|right|correct|best))\b"
     r"|(?:can|could|should|may|must) be (?:ruled out|excluded|dismissed)\b"
     r"|(?:is|was|are|were|seems) (?:ruled out|excluded|absent|unlikely|denied|wrong|missing|incorrect)\b"
     r"|(?:does not|doesn't|do not|don't|did not|didn't) (?:fit|apply|match)\b"
 )
+_BEHIND_BEGINS = {
+    *":=：＝", "is", "was", "are", "were", "isnt", "wasnt", "can", "could", "should", "may", "must", "seems", "does",
+    "do", "did", "denied",
+}  # fmt: skip
+_BEGINS = _DENIALS | {phrase[0] for phrase in _PHRASES}
 _JOINED = {"and", "or", "nor", "和", "或", *_COMMAS}
 # What ascribes: forms of verbs by their beginning, and small words; and what may stand between it and the emotion.
 _VERBS = (
@@ -108,7 +114,16 @@ def denies(token: str) -> bool:
 def has_denial(text: str) -> bool:
     """Whether anything in a text denies something."""
     tokens = tokens_of(text)
-    return any(_denial(tokens, i)[0] for i in range(len(tokens)))
+    return any(_may_deny(token) and _denial(tokens, i)[0] for i, token in enumerate(tokens))
+
+
+def may_deny(text: str) -> bool:
+    """Whether a text has any word or mark that can be part of a denial: a quick check before `named`."""
+    return any(_may_deny(token) or token in _BEHIND_BEGINS for token in tokens_of(text))
+
+
+def _may_deny(token: str) -> bool:
+    return token in _BEGINS or token.endswith("n't") or bool(_IS_HAN.match(token))
 
 
 def named(text: str, find: Finder) -> list[Named]:
@@ -132,6 +147,8 @@ def named(text: str, find: Finder) -> list[Named]:
         known = find(tokens, i)
         # A denial reaches over a few words ahead; some phrases that look like one are none.
         denial, length, reach = (False, 0, 0) if known else _denial(tokens, i)
+        if token == "denied" and find(tokens, i + 1):
+            denial, length, reach = True, 1, REACH
         if denial and _IS_HAN.match(token):
             han_until = i + length - 1 + reach
         elif denial:
@@ -227,7 +244,7 @@ def _denied_behind(
     denied_from = None  # the first token of the word behind, if that is denied by what follows it
     for k in range(len(found) - 1, -1, -1):
         first, end = places[k]
-        behind = " ".join(tokens[end : end + 5])
+        behind = " ".join(tokens[end : end + 5]).replace("没 有", "没有")
         joined = denied_from is not None and all(t in _JOINED for t in tokens[end:denied_from])
         if _BEHIND.match(behind) or joined:
             found[k] = found[k]._replace(denied=True)

@@ -9,6 +9,7 @@ are in a family; "furious" is not anger. A label of no family stands for itself.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -58,8 +59,10 @@ WORDS_OF: dict[str, tuple[str, ...]] = {
 }
 
 
+@lru_cache(maxsize=100_000)
 def bare(label: str) -> str:
     """The form in which labels are looked up: case, outer marks, underscores and blanks do not count."""
+    label = label if label.isascii() else unicodedata.normalize("NFKC", label)  # full-width letters
     return " ".join(label.strip(EDGES).replace("_", " ").casefold().split())
 
 
@@ -73,6 +76,7 @@ def _american(label: str) -> str:
     return re.sub(r"is(e|ed|es|ing)\b", r"iz\1", label)
 
 
+@lru_cache(maxsize=100_000)
 def family(label: str) -> str | None:
     """The family of a label; of `生气/angry` and `anger (angry)`, that of both parts."""
     parts = [bare(part) for part in re.split(r"[/／|｜(（]", label.strip(EDGES)) if bare(part)]
@@ -80,13 +84,19 @@ def family(label: str) -> str | None:
     return found.pop() if len(found) == 1 else None
 
 
+@lru_cache(maxsize=1000)
+def _spelt(candidates: tuple[str, ...], american: bool) -> dict[str, str]:
+    """Bare spelling -> candidate."""
+    return {_american(bare(each)) if american else bare(each): each for each in candidates}
+
+
 @lru_cache(maxsize=100_000)
 def _candidate(label: str, candidates: tuple[str, ...]) -> str | None:
     plain = bare(label)
-    for form in (bare, lambda text: _american(bare(text))):
-        known = {form(candidate): candidate for candidate in candidates}
-        if plain and form(label) in known:
-            return known[form(label)]
+    for american, form in ((False, plain), (True, _american(plain))):
+        known = _spelt(candidates, american)
+        if plain and form in known:
+            return known[form]
     mine = family(label)
     same = [candidate for candidate in candidates if mine is not None and family(candidate) == mine]
     return same[0] if len(same) == 1 else None

@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
+from nanoemox.files.listed import one_or_more
 from nanoemox.metrics import emotion_lexicon
 from nanoemox.metrics.bootstrap import (
     Clusters,
@@ -42,7 +43,7 @@ def hit_rate(
         `hit_rate`, `hit_precision` and `labels_per_answer`.
     """
     rows = []
-    for label, labels in zip(truth, predicted, strict=True):
+    for label, labels in zip(truth, map(one_or_more, predicted), strict=True):
         mine = basic_emotions(labels)
         hit = float(bool(basic_emotions([label]) & mine))
         rows.append((hit, hit / len(mine) if mine else 0.0, float(len(labels)), 1.0))
@@ -61,14 +62,18 @@ def hit_rate(
 def groups_of(labels: Sequence[str]) -> frozenset[str]:
     """Words -> their groups in the lexicon; a word that it lacks stands for itself."""
     return frozenset(
-        emotion_lexicon.group(label) or label.casefold().strip() for label in labels if label.strip()
+        emotion_lexicon.group(label) or label.casefold().strip()
+        for label in one_or_more(labels)
+        if label.strip()
     )
 
 
 def basic_emotions(labels: Collection[str]) -> frozenset[str]:
     """Words -> their basic emotions in the lexicon; a word that it lacks stands for itself."""
     return frozenset(
-        emotion_lexicon.basic_emotion(label) or label.casefold().strip() for label in labels if label.strip()
+        emotion_lexicon.basic_emotion(label) or label.casefold().strip()
+        for label in one_or_more(labels)
+        if label.strip()
     )
 
 
@@ -92,7 +97,7 @@ def set_scores(
         `f1`, `precision` and `recall`.
     """
     rows, who = [], []
-    for i, (true, mine) in enumerate(zip(truth, predicted, strict=True)):
+    for i, (true, mine) in enumerate(zip(map(one_or_more, truth), map(one_or_more, predicted), strict=True)):
         if true:
             hits = len(set(true) & set(mine))
             rows.append((hits / len(set(mine)) if mine else 0.0, hits / len(set(true)), 1.0))
@@ -129,7 +134,7 @@ def wheel_scores(
     """
     names = emotion_lexicon.WHEELS
     rows, who = [], []
-    for i, (true, mine) in enumerate(zip(truth, predicted, strict=True)):
+    for i, (true, mine) in enumerate(zip(map(one_or_more, truth), map(one_or_more, predicted), strict=True)):
         expected, given = _on_wheels(true), _on_wheels(mine)
         if not expected[0]:
             continue

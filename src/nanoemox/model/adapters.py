@@ -8,7 +8,7 @@ Letters: B batch, T time steps (frames or audio windows), N tokens, D width.
 from __future__ import annotations
 
 import copy
-from typing import Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -60,24 +60,22 @@ class CrossAttention(nn.MultiheadAttention):
     """
 
     def forward(  # type: ignore[override]
-        self, query: Tensor, key: Tensor, value: Tensor, need_weights: Literal[False] = False
-    ) -> tuple[Tensor, None]:
-        """What is attended with, to and over, in the layout and order of torch, so that every bit is the same.
+        self, query: Tensor, key: Tensor, value: Tensor, need_weights: bool = True, **options: Any
+    ) -> tuple[Tensor, Tensor | None]:
+        """As in torch, in the layout and order of torch, so that every bit is the same.
 
         Args:
             query: [B, N, D].
             key: [B, T, D].
-            value: the same tensor as `key`.
-            need_weights: as in torch; weights are not made here.
+            value: [B, T, D].
+            need_weights: Whether the weights of the attention are returned, too.
+            **options: More arguments of torch's attention.
 
         Returns:
-            [B, N, D] and None.
-
-        Raises:
-            ValueError: If key and value are two tensors.
+            [B, N, D], and the weights or None.
         """
-        if key is not value:
-            raise ValueError("expected one tensor as key and value, got two")
+        if need_weights or options or key is not value:  # not how the model calls it
+            return super().forward(query, key, value, need_weights=need_weights, **options)
         width, heads = self.embed_dim, self.num_heads
         batch, tokens, _ = query.shape
         of_query, of_memory = self.in_proj_weight.split([width, 2 * width])

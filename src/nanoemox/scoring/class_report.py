@@ -14,6 +14,7 @@ from typing import TypedDict
 import numpy as np
 
 from nanoemox.data.schema import Prediction
+from nanoemox.files.short_repr import ShortRepr
 from nanoemox.media.clip import PRESENT
 from nanoemox.metrics.bootstrap import Clusters, Figure, Rows, Statistic, estimates, ratio
 from nanoemox.metrics.label_names import folded
@@ -72,8 +73,8 @@ class ModalityGroup(TypedDict):
     figures: dict[str, Figure]
 
 
-@dataclass(frozen=True)
-class Breakdown:
+@dataclass(frozen=True, repr=False)
+class Breakdown(ShortRepr):
     """`classes`, `confusion` and `calibration` by closed task, `routes` to labels by task, figures `by_modalities`.
 
     wrappers: by task, what how many answers were wrapped in. mapping: by task, labels of the truth that count as

@@ -71,7 +71,7 @@ class TaskComparison(Pairing):
     answered_by_neither: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ComparisonReport(TableReport):
     """Two systems on the same clips, task by task.
 

@@ -26,6 +26,7 @@ from nanoemox.scoring.prediction_files import (
     FileReading,
     Row,
     grouped,
+    named_columns,
     prediction,
     read_rows,
     truth_of,
@@ -49,7 +50,7 @@ class Difference(TypedDict):
     why: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class FileReport(TableReport):
     """Figures of a file of predictions. What was not asked for is None.
 
@@ -101,6 +102,7 @@ def score_file(
     mode: str = "standard",
     seed: int = 0,
     server: Judge | None = None,
+    columns: str | Sequence[str] = (),
 ) -> FileReport:
     """Score a file of predictions.
 
@@ -112,6 +114,7 @@ def score_file(
         mode: Standard, official or both.
         seed: The seed of the intervals.
         server: Judges reasons, or reads labels from answers in running text.
+        columns: Columns that have other names in the file, such as `text=model_output` (id, text, label, truth).
 
     Returns:
         The figures, and everything that is odd about the file.
@@ -129,7 +132,7 @@ def score_file(
         _check_server_helps(asked)
 
     # Read the rows of the task, and the truth.
-    rows, faults = read_rows(predictions)
+    rows, faults = read_rows(predictions, named_columns(columns))
     rows = [row for row in rows if row.get("task") in (None, "", task)]
     labels, speakers, unread = _truth(rows, asked, manifest)
     faults += unread

@@ -13,10 +13,12 @@ machine for that server and no other: a redirect to another one is not followed.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import logging
 import os
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -59,11 +61,58 @@ LABELS_QUESTION = (
 )
 
 
+RETRY_S = 20.0  # after this long a call is not tried again
+CONNECT_S = 5.0  # how long a server may take to accept a connection
+LAST_PAUSE_S = 8.0  # pauses between tries double up to this
+
+
 class JudgeError(NanoEmoXError):
     """A question that got no usable reply. One line: the server, what happened, what to do."""
 
 
+class ServerError(JudgeError):
+    """A server that gave no answer.
+
+    down: it cannot be reached, or does not answer in time. alike: the reason is no matter of the question, such as a
+    wrong key.
+    """
+
+    def __init__(self, message: str, down: bool, alike: bool) -> None:
+        """Remember what kind of failure it is.
+
+        Args:
+            message: The one line that a user reads.
+            down: Whether the server cannot be reached.
+            alike: Whether every other question would fail as this one did.
+        """
+        super().__init__(message)
+        self.down, self.alike = down, alike
+
+
 # ---------------------------------------------------------------- asking a server
+
+
+class _FailedError(Exception):
+    """One try that failed. again: another may succeed, after wait_s seconds. down, alike: as in ServerError."""
+
+    def __init__(
+        self,
+        problem: str,
+        again: bool = False,
+        down: bool = False,
+        alike: bool = False,
+        wait_s: float = 0.0,
+    ) -> None:
+        super().__init__(problem)
+        self.again, self.down, self.alike, self.wait_s = again, down, alike, wait_s
+
+
+def _seconds(text: str | None) -> float:
+    """What a server says in `retry-after`; 0 where it says nothing, or a date."""
+    try:
+        return max(0.0, float(text or 0))
+    except ValueError:
+        return 0.0
 
 
 @dataclass(frozen=True)
@@ -72,8 +121,8 @@ class Judge:
 
     cache: the folder where replies are kept. prices: of a million tokens in and out. only_estimate: nothing is asked,
     only the cost is told. key_variable: the environment variable that holds the key; a server without keys needs none.
-    max_retries: how often a call is tried again, with growing pauses, after a timeout, a lost connection or an answer
-    such as 429 or 500.
+    max_retries: how often a call is tried again after a lost connection or an answer such as 429 or 500, with growing
+    pauses, each try logged, and none later than RETRY_S after the first. timeout_s: how long one reply may take.
     """
 
     url: str
@@ -100,7 +149,7 @@ class Judge:
     @cached_property
     def _client(self) -> Any:
         try:
-            from openai import DefaultHttpxClient, OpenAI
+            from openai import DefaultHttpxClient, OpenAI, Timeout
         except ImportError as error:
             raise ArgumentError(
                 "a server can only be asked with the package openai; install it with: pip install openai"
@@ -108,8 +157,8 @@ class Judge:
         return OpenAI(
             base_url=self.url,
             api_key=os.environ.get(self.key_variable) or NO_KEY,
-            max_retries=self.max_retries,
-            timeout=self.timeout_s,
+            max_retries=0,  # they are logged here
+            timeout=Timeout(self.timeout_s, connect=min(CONNECT_S, self.timeout_s)),
             http_client=DefaultHttpxClient(follow_redirects=False),
         )
 
@@ -135,23 +184,60 @@ class Judge:
         return body, Path(self.cache) / f"{name}.json"
 
     def _send(self, body: Mapping[str, Any]) -> str:
+        """The reply, after as many tries as are allowed. Errors: JudgeError."""
+        started = time.monotonic()
+        for tries in itertools.count(1):
+            try:
+                return self._try(body)
+            except _FailedError as failed:
+                pause_s = max(min(0.5 * 2 ** (tries - 1), LAST_PAUSE_S), failed.wait_s)
+                late = time.monotonic() + pause_s - started > RETRY_S
+                if not failed.again or tries > self.max_retries or late:
+                    more = f", tried {tries} times" if tries > 1 else ""
+                    raise ServerError(
+                        f"{self.url}: no answer ({failed}{more}); check the URL, the model's name and the key",
+                        failed.down,
+                        failed.alike,
+                    ) from failed
+                logger.warning(
+                    "%s: %s; try %d of %d in %.1f s",
+                    self.url,
+                    failed,
+                    tries + 1,
+                    self.max_retries + 1,
+                    pause_s,
+                )
+            time.sleep(pause_s)
+        raise AssertionError("a loop without an end")
+
+    def _try(self, body: Mapping[str, Any]) -> str:
+        """Ask once. Errors: _FailedError."""
         client = self._client
         import openai
 
         try:
             completion = client.chat.completions.create(**body)
         except openai.APIStatusError as error:
-            problem = f"HTTP {error.status_code} {error.response.reason_phrase}"
+            code = error.status_code
+            problem = f"HTTP {code} {error.response.reason_phrase}"
+            wait_s = _seconds(error.response.headers.get("retry-after"))
+            again = code in (408, 409, 429) or code >= 500
+            alike = again or code in (401, 403, 404)
+            raise _FailedError(problem, again=again, alike=alike, wait_s=wait_s) from error
+        except openai.APITimeoutError as error:
+            raise _FailedError(
+                f"APITimeoutError: no reply in {self.timeout_s:g} s", again=True, down=True
+            ) from error
         except openai.APIConnectionError as error:
-            problem = f"{type(error).__name__}: {error.__cause__ or error}"
+            problem = f"APIConnectionError: {error.__cause__ or error}"
+            raise _FailedError(problem, again=True, down=True) from error
         except (openai.OpenAIError, ValueError) as error:  # ValueError: a reply that is no JSON
-            problem = f"{type(error).__name__}: {error}"
-        else:
-            try:
-                return completion.choices[0].message.content or ""
-            except (AttributeError, LookupError, TypeError):  # a server that speaks another language
-                problem = f"expected a chat completion, the server replied {str(completion)[:80]!r}"
-        raise JudgeError(f"{self.url}: no answer ({problem}); check the URL, the model's name and the key")
+            raise _FailedError(f"{type(error).__name__}: {error}") from error
+        try:
+            return completion.choices[0].message.content or ""
+        except (AttributeError, LookupError, TypeError) as error:  # a server that speaks another language
+            problem = f"expected a chat completion, the server replied {str(completion)[:80]!r}"
+            raise _FailedError(problem) from error
 
     def announce(self, questions: Sequence[str]) -> dict[str, Any]:
         """Log what asking will cost, before anything is sent; what is on disk already costs nothing."""
@@ -222,6 +308,12 @@ def read_labels(reply: str) -> tuple[str, ...]:
 # ---------------------------------------------------------------- scores and labels of answers
 
 
+def _raise_if_dead(error: JudgeError, answered: bool) -> None:
+    """Give up where a server is down, or refuses the very first question for a reason that holds for all others."""
+    if isinstance(error, ServerError) and (error.down or (error.alike and not answered)):
+        raise error
+
+
 class JudgedReasons(NamedTuple):
     """The judge's part of a report, and the clips that it could not score."""
 
@@ -256,10 +348,13 @@ def judge_reasons(
     # Ask both questions about each clip; a clip is scored only if both replies are numbers.
     scores = {name: dict.fromkeys(QUESTIONS, LOWEST) for name in pairs if name not in asked}
     faults: list[FileFault] = []
+    answered = False
     for name, questions in asked.items():
         try:
             scores[name] = {part: read_score(judge.ask(question)) for part, question in questions.items()}
+            answered = True
         except JudgeError as error:
+            _raise_if_dead(error, answered)
             faults.append(FileFault("no score from the judge (not in its means)", f"{name}: {error}"))
     kept = [name for name in pairs if name in scores]
     who = [speakers.get(name) or name for name in kept]
@@ -301,14 +396,16 @@ def labels_by_server(
     }
     texts = {name: text for name, text in texts.items() if text}
     report = judge.announce([question_for_labels(text) for text in texts.values()])
-    found, found_routes, faults = dict(answers), dict(routes), []
+    found, found_routes, faults, answered = dict(answers), dict(routes), [], False
     for name, text in () if judge.only_estimate else texts.items():
         try:
             labels = read_labels(judge.ask(question_for_labels(text)))
         except JudgeError as error:
+            _raise_if_dead(error, answered)
             kind = "no labels from the server (those found by rule count)"
             faults.append(FileFault(kind, f"{name}: {error}"))
             continue
+        answered = True
         found[name] = answers[name].model_copy(update={"labels": labels})
         found_routes[name] = "server"
     return ServerLabels(found, found_routes, report, faults)

@@ -7,7 +7,6 @@ its task says.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +14,8 @@ from typing import Any, NamedTuple, TypedDict
 
 from nanoemox.data.schema import Prediction
 from nanoemox.files.errors import ArgumentError
+from nanoemox.files.json_text import JsonError, read_document
+from nanoemox.files.listed import one_or_more
 from nanoemox.files.npz import read_npz
 from nanoemox.files.separated import SEPARATORS, TableError, decoded, layout_of, rows_of
 from nanoemox.tasks.base import Task
@@ -48,6 +49,13 @@ OWN: dict[str, type | tuple[type, ...]] = {  # keys of our own form that are rea
     "probabilities": dict,
     "error": str,
 }
+OURS = {
+    "id": "id",
+    "text": "text",
+    "answer": "text",
+    "label": "label",
+    "truth": "truth",
+}  # what --column may name
 OWN_ROUTE = "own fields"
 FAILED = "the system failed (counts as wrong)"
 NO_ANSWER_LEFT = "thoughts or tokens without an answer (counts as wrong)"
@@ -93,9 +101,46 @@ class FileReading(NamedTuple):
     wrappers: tuple[str, ...] = ()
 
 
-def read_rows(path: str | Path) -> tuple[list[Row], list[FileFault]]:
-    """One row an answer, each with an `id`, and what could not be read."""
+def named_columns(pairs: str | Sequence[str]) -> dict[str, str]:
+    """Our column -> the file's, from texts such as `answer=model_output`. Errors: ArgumentError."""
+    columns = {}
+    for pair in one_or_more(pairs):
+        ours, equals, theirs = (part.strip() for part in pair.partition("="))
+        if not (equals and theirs) or ours not in OURS:
+            raise ArgumentError(
+                f"--column {pair}: expected one of {', '.join(OURS)}, then = and the file's column"
+            )
+        columns[OURS[ours]] = theirs
+    return columns
+
+
+def _renamed(rows: Sequence[Row], columns: Mapping[str, str], path: Path) -> list[Row]:
+    """The rows with our names for the columns that were named, and without others that would mean the same."""
+    if not columns:
+        return list(rows)
+    there = {name.casefold(): name for row in rows for name in row}
+    for theirs in columns.values():
+        if theirs.casefold() not in there:
+            raise ArgumentError(
+                f"{path}: there is no column {theirs!r}, only {', '.join(there.values())[:200]}; name one of these"
+            )
+    found = []
+    for row in rows:
+        values = {name.casefold(): value for name, value in row.items()}
+        replaced = {name for ours in columns for kind in (ID, TEXT, TRUTH) if ours in kind for name in kind}
+        if "label" in columns or "text" in columns:  # the answer is in the named column alone
+            replaced |= {name for task in TASKS.values() for name in task.label_columns}
+        kept = {name: value for name, value in row.items() if name.casefold() not in replaced}
+        found.append(kept | {ours: values.get(theirs.casefold()) for ours, theirs in columns.items()})
+    return found
+
+
+def read_rows(
+    path: str | Path, columns: Mapping[str, str] | None = None
+) -> tuple[list[Row], list[FileFault]]:
+    """One row an answer, each with an `id`, and what could not be read. `columns`: our column -> the file's."""
     path = Path(path)
+    columns = columns or {}
     kind = path.suffix.casefold()
     if not path.is_file():
         raise ArgumentError(f"{path}: there is no such file; expected predictions, or a folder of evaluate")
@@ -103,13 +148,13 @@ def read_rows(path: str | Path) -> tuple[list[Row], list[FileFault]]:
     if kind == ".npz":
         rows = _from_npz(path)
     elif kind in (".csv", ".tsv"):
-        rows, faults = _from_table(path, "\t" if kind == ".tsv" else ",")
+        rows, faults = _from_table(path, "\t" if kind == ".tsv" else ",", columns)
     elif kind in (".jsonl", ".json"):
         rows, faults = _from_json(path)
     else:
         raise ArgumentError(f"{path}: expected .csv, .tsv, .jsonl, .json or .npz; convert it to one of these")
     known: list[Row] = []
-    for number, row in enumerate(rows, 1):
+    for number, row in enumerate(_renamed(rows, columns, path), 1):
         name = _first(row, ID)
         if name is None or not str(name).strip():
             faults.append(FileFault("row without an id", f"row {number}"))
@@ -128,7 +173,7 @@ def _decoded(path: Path) -> tuple[str, list[FileFault]]:
     return found.text, faults
 
 
-def _from_table(path: Path, usual: str) -> tuple[list[Row], list[FileFault]]:
+def _from_table(path: Path, usual: str, columns: Mapping[str, str]) -> tuple[list[Row], list[FileFault]]:
     """The rows of a table by its heading, whatever separates its cells."""
     text, faults = _decoded(path)
     label_columns = {column for task in TASKS.values() for column in task.label_columns}
@@ -144,14 +189,15 @@ def _from_table(path: Path, usual: str) -> tuple[list[Row], list[FileFault]]:
             f"{path}, line {error.line}: expected a table ({error}); write it again"
         ) from error
     names = [name.strip().casefold() for name in rows[0].cells] if rows else []
-    if not set(names) & set(ID):
+    if not set(names) & set(ID) and "id" not in columns:
         raise ArgumentError(
             f"{path}: expected a column of names ({', '.join(ID[:4])}) and one of answers, "
-            f"found {', '.join(filter(None, names)) or 'no heading'}; rename them"
+            f"found {', '.join(filter(None, names)) or 'no heading'}; rename them, or say --column id=COLUMN"
         )
-    if not set(names) & answers:
+    if not set(names) & answers and not {"text", "label"} & set(columns):
         raise ArgumentError(
-            f"{path}: expected a column of answers, such as text, label or pred_label, found {', '.join(names)}"
+            f"{path}: expected a column of answers, such as text, label or pred_label, found {', '.join(names)}; "
+            "rename one, or say --column text=COLUMN or --column label=COLUMN"
         )
     found = []
     for row in rows[1:]:
@@ -165,9 +211,13 @@ def _from_json(path: Path) -> tuple[list[Row], list[FileFault]]:
     text, faults = _decoded(path)
     if path.suffix.casefold() == ".json":
         try:
-            whole = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ArgumentError(f"{path}: expected JSON ({error}); write it again") from error
+            whole, repeated = read_document(text)
+        except JsonError as error:
+            where = f" on line {error.line}" if error.line else ""
+            raise ArgumentError(f"{path}: expected JSON ({error}{where}); write it again") from error
+        faults += [
+            FileFault("a key that stands twice (the last one is read)", f"{key:.60}") for key in repeated
+        ]
         if isinstance(whole, Mapping):
             return [_pair(name, item) for name, item in whole.items()], faults
         if not isinstance(whole, list):
@@ -181,13 +231,16 @@ def _from_json(path: Path) -> tuple[list[Row], list[FileFault]]:
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            row = None
+            row, repeated = read_document(line)
+        except JsonError:
+            row, repeated = None, ()
         if isinstance(row, dict):
             rows.append(row)
         else:
             faults.append(FileFault("not a JSON object", f"line {number}"))
+        faults += [
+            FileFault("a key that stands twice (the last one is read)", f"line {number}") for _ in repeated
+        ]
     return rows, faults
 
 
@@ -196,15 +249,23 @@ def _from_npz(path: Path) -> list[Row]:
     if isinstance(arrays.get("name2reason"), Mapping):
         return [_pair(name, item) for name, item in arrays["name2reason"].items()]
     if "filenames" in arrays and "fileitems" in arrays:
-        names, items = list(arrays["filenames"]), list(arrays["fileitems"])
+        names, items = (_listed(arrays[key], key, path) for key in ("filenames", "fileitems"))
         if len(names) != len(items):
             raise ArgumentError(
                 f"{path}: {len(names)} filenames but {len(items)} fileitems; they must pair up"
             )
         return [_pair(name, item) for name, item in zip(names, items, strict=True)]
     raise ArgumentError(
-        f"{path}: expected name2reason, or filenames and fileitems; found {', '.join(arrays)}"
+        f"{path}: expected name2reason, or filenames and fileitems; found {', '.join(arrays):.200}"
     )
+
+
+def _listed(value: Any, key: str, path: Path) -> list[Any]:
+    """A list, or an array of one dimension, as a list."""
+    found = value.tolist() if hasattr(value, "tolist") else value
+    if not isinstance(found, list) or any(isinstance(item, list) for item in found if found is not value):
+        raise ArgumentError(f"{path}: expected a list under {key}, got something else; write it again")
+    return found
 
 
 def _pair(name: object, item: Any) -> Row:

@@ -19,11 +19,16 @@ from nanoemox.tasks.labels import Labels
 from nanoemox.tasks.task import TASKS
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Scores(Mapping[str, Figures]):
     """Task -> the name of a figure -> the figure, with its interval and the number of clips behind it."""
 
     tasks: dict[str, Figures] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """One line: the figure that stands for each task."""
+        heads = (f"{task}.{TASKS[task].headline}={self.headline(task)}" for task in self.tasks)
+        return f"Scores({', '.join(heads)})"
 
     def __getitem__(self, task: str) -> Figures:
         return self.tasks[task]

@@ -19,6 +19,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict
 
 from nanoemox.files.errors import ArgumentError
+from nanoemox.files.short_repr import ShortRepr
 from nanoemox.metrics import bootstrap
 from nanoemox.metrics.bootstrap import Figure
 from nanoemox.metrics.word_lists import WordLists
@@ -96,8 +97,8 @@ class Case(Generic[L]):
     failed: bool = False
 
 
-@dataclass(frozen=True)
-class Sample(Generic[L]):
+@dataclass(frozen=True, repr=False)
+class Sample(ShortRepr, Generic[L]):
     """The clips that a task is scored on.
 
     Attributes:

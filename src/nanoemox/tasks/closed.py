@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, TypeVar
 
 from pydantic import Field
 
+from nanoemox.files.listed import one_or_more
 from nanoemox.metrics import classification, label_sets, official_scorers
 from nanoemox.metrics.label_names import bare, class_of, folded
 from nanoemox.metrics.word_lists import WordLists
@@ -125,13 +126,14 @@ class ClosedTask(Task[L]):
         return list(self.defaults)
 
     def question(self, candidates: Sequence[str] | None = None) -> str:
-        text = super().question()
+        text, candidates = super().question(), one_or_more(candidates)
         if candidates is not None and self._differ(candidates):
             text += " " + self.choice.format(candidates=", ".join(candidates))
         return text
 
     def answer_for(self, label: str, candidates: Sequence[str] | None = None) -> str:
         """The full answer that stands for one label, spelt as in the list that is offered."""
+        candidates = one_or_more(candidates)
         listed = candidates if candidates and self._differ(candidates) else self.defaults
         return self.answer.format(label=match_label(label, listed).label or label)
 

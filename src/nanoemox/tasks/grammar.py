@@ -25,8 +25,8 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from nanoemox.media.clip import CodedWarning
-from nanoemox.metrics.denials import HAN, Finder, Named, has_denial, named, tokens_of
-from nanoemox.metrics.emotion_mentions import emotions
+from nanoemox.metrics.denials import HAN, Finder, Named, has_denial, may_deny, named, tokens_of
+from nanoemox.metrics.emotion_mentions import emotions, mentions
 from nanoemox.metrics.label_names import EDGES, FAMILY_IN_TEXT, bare, candidate_of, family
 
 GRAMMAR, LIST, PROSE = "answer grammar", "label list", "words in running text"  # routes to labels
@@ -240,11 +240,13 @@ def parse_labels(body: str) -> tuple[str, ...]:
 
 def _affirmed(body: str, independent: bool = False) -> tuple[str, ...]:
     """The entries of a list that are not denied; a denial goes on over a list unless entries are independent."""
+    if not may_deny(body):
+        return _each_once(split_labels(body))
     kept: list[str] = []
     for clause in _CLAUSES.split(body):
         denied = False
         for entry in split_labels(clause):
-            if has_denial(entry):
+            if _denies(entry):
                 words = emotions(entry)  # "angry not sad"
                 denied = not words
                 kept += words
@@ -255,19 +257,26 @@ def _affirmed(body: str, independent: bool = False) -> tuple[str, ...]:
     return _each_once(kept)
 
 
+def _denies(text: str) -> bool:
+    """Whether a text denies anything, by a word of its own or by what follows an emotion."""
+    if not may_deny(text):
+        return False
+    return has_denial(text) or any(mention.denied for mention in mentions(text))
+
+
 def _each_once(labels: Iterable[str]) -> tuple[str, ...]:
-    """Labels without repetitions; `生气/angry` is one label in two languages."""
+    """Labels without repetitions; of `生气/angry`, one label in two languages, the English one, which lexicons know."""
+    kept = tuple(dict.fromkeys(labels))
+    if not any(map(_IS_HAN.search, kept)):
+        return kept
     found: list[str] = []
-    for label in dict.fromkeys(labels):
-        translated = family(label)
+    for label in kept:
         before = found[-1] if found else ""
-        if (
-            translated
-            and family(before) == translated
-            and bool(_IS_HAN.search(before)) != bool(_IS_HAN.search(label))
-        ):
-            continue
-        found.append(label)
+        scripts = [bool(_IS_HAN.search(each)) for each in (before, label)]
+        if family(label) and family(before) == family(label) and scripts[0] != scripts[1]:
+            found[-1] = before if scripts[1] else label
+        else:
+            found.append(label)
     return tuple(found)
 
 
@@ -290,4 +299,4 @@ def _is_list(body: str) -> bool:
     """Whether all entries are short and none is denied: then words that no lexicon knows count, too."""
     entries = [entry for entry in re.split(r"[,;|\n，、；｜]|\.\s", body) if entry.strip()]
     short = all(len(entry.split()) <= 3 and len(_IS_HAN.findall(entry)) <= _LONGEST_HAN for entry in entries)
-    return short and not has_denial(body)
+    return short and not _denies(body)

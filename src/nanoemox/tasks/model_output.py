@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 THOUGHTS, OPEN_THOUGHTS = "thoughts removed", "thoughts without an end removed"
@@ -39,6 +40,9 @@ _SPECIAL = re.compile(
     r"|<\|(?:im_end|eot_id|endoftext|end_of_text|end|eos|return|message|assistant|user|channel)\|>"
     r"|</?s>|<(?:eos|bos|pad|end_of_turn|start_of_turn)>|\[/?INST\]|<｜[^｜<>]{1,30}｜>"
 )
+_MAY_WRAP = re.compile(
+    r"[<＜◁&\\{`]|~~~|\[/?(?:THINK|INST)\]|\A\s*analysis", re.IGNORECASE
+)  # no wrapper lacks these
 # SenseVoice: language, emotion, event and form as tokens, then a transcript, which is no answer.
 _SENSEVOICE = re.compile(r"<\|([A-Za-z_]+)\|>")
 _SENSEVOICE_EMOTIONS = {"happy", "sad", "angry", "neutral", "fearful", "disgusted", "surprised"}
@@ -52,7 +56,8 @@ class Unwrapped(NamedTuple):
     wrappers: tuple[str, ...] = ()
 
 
-def unwrapped(text: str, keys: Sequence[str] = ()) -> Unwrapped:
+@lru_cache(maxsize=1024)  # one answer is asked for several times in a row
+def unwrapped(text: str, keys: tuple[str, ...] = ()) -> Unwrapped:
     """The answer in a model's output.
 
     Args:
@@ -62,6 +67,8 @@ def unwrapped(text: str, keys: Sequence[str] = ()) -> Unwrapped:
     Returns:
         The answer, empty where there are only thoughts, and the wrappers that were taken off.
     """
+    if not _MAY_WRAP.search(text):
+        return Unwrapped(text.strip())
     wrappers: list[str] = []
     body, found = without_thoughts(text)
     wrappers += found

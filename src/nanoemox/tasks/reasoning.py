@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from nanoemox.files.errors import ArgumentError
 from nanoemox.media.clip import CodedWarning
 from nanoemox.metrics import bootstrap, classification
+from nanoemox.metrics.denials import has_denial
 from nanoemox.metrics.label_names import EDGES, class_of
 from nanoemox.metrics.reason_agreement import agreement
 from nanoemox.metrics.text import cue_f1
@@ -111,8 +112,8 @@ class Reasoning(Task[ReasoningLabel]):
             parts = tuple(dict.fromkeys(part for part in stripped if part))
             if parts:
                 cues[source.casefold()] = cues.get(source.casefold(), ()) + parts
-        points = _POINTS.search(body)
-        label = (points.group(1).strip(EDGES).casefold() or None) if points else None
+        affirmed = [found for found in _POINTS.finditer(body) if not _denied(body, found)]
+        label = (affirmed[0].group(1).strip(EDGES).casefold() or None) if affirmed else None
         free = CodedWarning("no_cues", "no cues in the expected form; the text is free")
         return Answer(text=text, label=label, cues=cues, warnings=() if cues or not text else (free,))
 
@@ -194,6 +195,12 @@ class Reasoning(Task[ReasoningLabel]):
         raise ArgumentError(
             f"{self.name}: the official scorer asks a judge; leave --mode out and give --server URL for one"
         )
+
+
+def _denied(body: str, points: re.Match[str]) -> bool:
+    """Whether reasons do not point to an emotion, or point to none."""
+    before = re.split(r"[.;:!?\n]", body[: points.start()])[-1]
+    return has_denial(" ".join(before.split()[-4:])) or has_denial(points.group(1))
 
 
 def _emotion(labels: Labels) -> str | None:

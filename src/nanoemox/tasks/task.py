@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nanoemox.files.errors import ArgumentError
+from nanoemox.files.listed import one_or_more
 from nanoemox.tasks.base import Task
 from nanoemox.tasks.closed import EMOTION, INTENT, ClosedTask
 from nanoemox.tasks.empathy import EMPATHY
@@ -27,8 +28,9 @@ def closed_tasks() -> dict[str, ClosedTask[Any]]:
     return {name: task for name, task in TASKS.items() if isinstance(task, ClosedTask)}
 
 
-def select(names: Sequence[str] | None) -> list[Task[Any]]:
+def select(names: str | Sequence[str] | None) -> list[Task[Any]]:
     """The named tasks in canonical order (all of them for None); an unknown name raises and lists what exists."""
+    names = one_or_more(names)
     if names is None:
         return list(TASKS.values())
     unknown = [name for name in names if name not in TASKS]

@@ -23,7 +23,6 @@ import torch
 from torch import Tensor
 
 from nanoemox.checkpoints.load import load_model
-from nanoemox.corpora.prepare import CORPORA
 from nanoemox.data.extract_features import encoders_in_float32
 from nanoemox.data.feature_store import FeatureStore, clip_bytes, origin_of
 from nanoemox.data.filtering import distinct, read_usable, to_train_on
@@ -31,6 +30,7 @@ from nanoemox.data.quarantine import quarantine_path
 from nanoemox.data.records import load_record
 from nanoemox.data.schema import MEDIA, Record
 from nanoemox.files.errors import NanoEmoXError
+from nanoemox.files.short_repr import ShortRepr
 from nanoemox.media.untrusted import MediaError
 from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
@@ -40,6 +40,7 @@ from nanoemox.tasks.task import TASKS
 from nanoemox.training.mixture import Examples, realised, schedule
 from nanoemox.training.p2e import check_parts, plan_phase, start_model, with_bundled, with_lora
 from nanoemox.training.recipe import BackboneRecipe, P2ERecipe, Phase, RecipeError, load_recipe
+from nanoemox.training.remedies import missing_manifest, missing_model
 from nanoemox.training.trainer import on_cpu, time_steps
 
 Loaded: TypeAlias = tuple[NanoEmoXForConditionalGeneration, NanoEmoXProcessor]
@@ -76,8 +77,8 @@ class PhaseRow(NamedTuple):
     step_s: float | None
 
 
-@dataclass(frozen=True)
-class DryRun:
+@dataclass(frozen=True, repr=False)
+class DryRun(ShortRepr):
     """What was found; with any of `problems` the recipe cannot run."""
 
     recipe: str
@@ -107,7 +108,7 @@ class _Found:
 def dry_run(
     recipe_path: str | Path,
     only: str | None = None,
-    overrides: Sequence[str] = (),
+    overrides: str | Sequence[str] = (),
     device: str | None = None,
 ) -> DryRun:
     """Check a recipe of the curriculum.
@@ -187,7 +188,7 @@ def _records(
     notes: list[str] = []
     for path in dict.fromkeys([*wanted, *validation]):
         if not Path(path).is_file():
-            problems.append(_missing_manifest(path))
+            problems.append(missing_manifest(path))
             continue
         try:
             usable[path], left_out = read_usable(path, recipe.quarantine)
@@ -206,16 +207,6 @@ def _records(
     return records, quarantined, _Found(tuple(problems), tuple(notes))
 
 
-def _missing_manifest(path: str) -> str:
-    corpus = CORPORA.get(Path(path).stem)
-    if corpus is None:
-        return f"{path}: no such manifest; write it, or let `nanoemox corpora prepare` do it"
-    return (
-        f"{path}: no such manifest. Get {corpus.title} ({corpus.size}) from {corpus.where}, unpack it into "
-        f"{Path(path).parent}, then `nanoemox corpora prepare {corpus.name} {Path(path).parent} {path}`"
-    )
-
-
 def _is_there(record: Record) -> bool:
     try:
         paths = [Path(path) for kind in MEDIA if (path := getattr(record, kind))]
@@ -227,11 +218,7 @@ def _is_there(record: Record) -> bool:
 def _load(recipe: P2ERecipe, phases: Sequence[Phase], device: str) -> tuple[Loaded | None, _Found]:
     """The model to start from, or what is wrong with it or with the features that are stored for it."""
     if not (Path(recipe.model) / "config.json").is_file():
-        name = Path(recipe.model).name
-        made = f"nanoemox assemble {recipe.model}" if name == "nano" else "nanoemox train pico_backbones"
-        return None, _Found(
-            (f"{recipe.model}: no model folder to start from; `{made}`, or `--set model=pico`",)
-        )
+        return None, _Found((missing_model(recipe.model),))
     try:
         model, processor = load_model(recipe.model, device, dtype="auto")
         check_parts(recipe.model, phases, model.parts())

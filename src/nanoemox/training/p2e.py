@@ -11,6 +11,7 @@ import json
 import logging
 import shutil
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, zip_longest
@@ -26,6 +27,7 @@ from transformers import set_seed
 from nanoemox import __version__
 from nanoemox.checkpoints.check_folder import check_folder
 from nanoemox.checkpoints.load import BUNDLED, load_config, load_model, load_processor, locate
+from nanoemox.checkpoints.provenance import add_steps, tuned
 from nanoemox.checkpoints.weight_files import Weights, open_weights, raise_problems
 from nanoemox.data.decoded_clips import DecodedClips, LiveMedia, Tensors, decode_clips
 from nanoemox.data.extract_features import extract_features
@@ -37,10 +39,18 @@ from nanoemox.model.configuration_nanoemox import PARTS
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.model.parts import LORA_TARGETS, part_of, skeleton_of, trainable_parts
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
-from nanoemox.training.diagnostics import diagnose
+from nanoemox.training.diagnostics import FEW_CLIPS, diagnose
 from nanoemox.training.mixture import Examples, realised, schedule
 from nanoemox.training.recipe import P2ERecipe, Phase, RecipeError
-from nanoemox.training.trainer import ByLength, TrainingPlan, fit, on_cpu
+from nanoemox.training.remedies import missing_manifest, missing_model
+from nanoemox.training.trainer import (
+    ByLength,
+    TrainingPlan,
+    check_not_there,
+    fit,
+    on_cpu,
+    work_folder,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -87,11 +97,14 @@ def train_p2e(
         raise RecipeError(f"unknown phase {only!r}; phases of {recipe.name} are: {', '.join(names)}")
     recipe = with_bundled(recipe)
     if not Path(recipe.model).is_dir():
-        raise RecipeError(
-            f"{recipe.model}: expected a model folder to start from, but there is none; make it first"
-        )
+        raise RecipeError(missing_model(recipe.model))
+    for path in (path for paths in _manifests(recipe) for path in paths):
+        if not Path(path).is_file():
+            raise RecipeError(missing_manifest(path))
     check_folder(Path(recipe.model))
     running = [phase for phase in recipe.phases if only in (None, phase.name)]
+    for phase in running:
+        check_not_there(Path(recipe.output) / phase.name, resume)
     check_parts(recipe.model, running, skeleton_of(load_config(recipe.model)).parts())
 
     # Read everything that the phases need: the records, and what each of them looks and sounds like.
@@ -157,10 +170,16 @@ class RunRecords(NamedTuple):
     left_out: LeftOut
 
 
-def read_records(recipe: P2ERecipe) -> RunRecords:
-    """Read the manifests of a recipe; validate on the first `diagnostic_clips`, evenly of each manifest."""
+def _manifests(recipe: P2ERecipe) -> tuple[list[str], list[str]]:
+    """The manifests to train on, and those to validate on."""
     training = dict.fromkeys([*recipe.manifests, *(m for p in recipe.phases for m in p.manifests or [])])
     validation = [recipe.validation] if isinstance(recipe.validation, str) else recipe.validation or []
+    return list(training), validation
+
+
+def read_records(recipe: P2ERecipe) -> RunRecords:
+    """Read the manifests of a recipe; validate on the first `diagnostic_clips`, evenly of each manifest."""
+    training, validation = _manifests(recipe)
     usable, left_out = read_usable_manifests([*training, *validation], recipe.quarantine)
     several = [to_validate_on(usable[path]) for path in validation]
     in_turn = (r for row in zip_longest(*several) for r in row if r is not None)
@@ -283,8 +302,11 @@ def _run_phase(run: _Run, phase: Phase, records: Sequence[Record], folder: Path)
     def counts(step: int) -> dict[str, dict[str, int]]:
         return realised([scheduled[i] for i in ordered.first(step * phase.batch_size)], records)
 
-    logger.info("phase %s: %d steps of %d; training %s", phase.name, phase.steps, phase.batch_size, trained)
-    work = folder.with_name(f".{phase.name}.work")
+    parts = ", ".join(f"{part} ({number:,})" for part, number in trained.items())
+    logger.info(
+        "phase %s: %d steps of %d examples; trains %s", phase.name, phase.steps, phase.batch_size, parts
+    )
+    work = work_folder(folder)
     fit(plan, work, run.resume, counts)
 
     # The folder: weights, log, diagnostics on clips to validate on, and a note of how it came about.
@@ -292,13 +314,26 @@ def _run_phase(run: _Run, phase: Phase, records: Sequence[Record], folder: Path)
         if phase.lora is not None:
             model.save_pretrained(new / "lora")
             model = model.merge_and_unload()
+        used = {example.record for example in scheduled}
+        corpora = Counter(records[number].source or "clips without a source" for number in used)
+        add_steps(model.config, [tuned(recipe.name, phase.name, phase.train, corpora)])
         model.eval().save_pretrained(new)
         processor.save_pretrained(new)
         shutil.copy(work / "log.jsonl", new / "log.jsonl")
         model.to("cpu")
         if run.validation:
-            report = diagnose(model, processor, run.validation, run.store)
-            logger.info("phase %s: %s", phase.name, report.table())
+            report = diagnose(
+                model,
+                processor,
+                run.validation,
+                run.store,
+                list(phase.tasks),
+                phase.modalities,
+                trained=phase.train,
+            )
+            logger.info("phase %s: %s", phase.name, report.summary())
+            for alarm in report.alarms if report.clips >= FEW_CLIPS else ():
+                logger.warning("phase %s: %s", phase.name, alarm)
             write_json(new / "diagnostics.json", report.to_dict())
         write_json(
             new / "phase.json",
@@ -331,13 +366,14 @@ def _is_done(folder: Path, phase: Phase) -> bool:
     except (ValueError, KeyError, TypeError) as error:  # not JSON, or the settings of another version
         raise RecipeError(
             f"{path}: expected the settings of phase {phase.name}, but they cannot be read "
-            f"({type(error).__name__}); remove {folder}, or run without --resume"
+            f"({type(error).__name__}); remove {folder}, or write to another folder with --set output=NEW"
         ) from error
     now = phase.model_dump()
     if before != now:
         changed = [key for key, value in now.items() if before[key] != value]
         raise RecipeError(
-            f"{folder}: was trained with other settings ({', '.join(changed)}); remove it, or run without --resume"
+            f"{folder}: was trained with other settings ({', '.join(changed)}); remove it, or write to another folder "
+            "with --set output=NEW"
         )
     return True
 
@@ -362,6 +398,7 @@ def start_model(recipe: P2ERecipe, phase: Phase) -> NanoEmoXForConditionalGenera
         with open_weights(folder) as weights:  # as stored: loading the whole folder would round them
             for part in trained[name]:
                 _fill(model, "lm" if part == "lora" else part, weights)
+        add_steps(model.config, load_config(folder).provenance or [])
     return model
 
 

@@ -25,6 +25,7 @@ from pydantic import (
 
 from nanoemox.files.atomic import write_new
 from nanoemox.files.errors import NanoEmoXError
+from nanoemox.files.listed import one_or_more
 from nanoemox.files.validation import first_wrong
 from nanoemox.files.yaml_text import YamlError, read_yaml
 from nanoemox.model.configuration_nanoemox import PARTS, PRESETS
@@ -301,7 +302,7 @@ def find_recipe(name_or_path: str | Path) -> Path:
     )
 
 
-def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(name_or_path: str | Path, overrides: str | Sequence[str] = ()) -> Recipe:
     """Read and check a recipe. `overrides` are `key=value` with dots (`phases.1a.steps=100`); values are YAML."""
     path = find_recipe(name_or_path)
     try:
@@ -316,7 +317,7 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = ()) -> Reci
         raise RecipeError(
             f"{path}: expected `kind: {'` or `kind: '.join(_KINDS)}`, got {kind!r:.60}; correct the line"
         )
-    for override in overrides:
+    for override in one_or_more(overrides):
         _override(data, override)
     try:
         return form.model_validate(data)

@@ -22,7 +22,7 @@ def train(
     *,
     phase: str | None = None,
     resume: bool = False,
-    overrides: Sequence[str] = (),
+    overrides: str | Sequence[str] = (),
     device: str | None = None,
 ) -> TrainingResult:
     """Train by a recipe. What happens is logged, line by line, by the logger `nanoemox`.

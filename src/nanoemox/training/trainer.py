@@ -12,11 +12,12 @@ import logging
 import math
 import random
 import shutil
+import sys
 import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset, SequentialSampler
+from tqdm import tqdm
 from transformers import (
     PrinterCallback,
     Trainer,
@@ -36,6 +38,7 @@ from transformers import (
 )
 
 from nanoemox.files.atomic import json_text, write_json, write_texts
+from nanoemox.files.short_repr import ShortRepr
 from nanoemox.training.recipe import RecipeError, Schedule
 
 logger = logging.getLogger(__name__)
@@ -92,7 +95,7 @@ class Notes(TrainerCallback):
         if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != self.note(step):
             raise RecipeError(
                 f"{path}: was trained on another mixture (the manifests or what is left out of them have changed); "
-                "run without --resume"
+                f"remove {checkpoint.parent.parent}, or write to another folder with --set output=NEW"
             )
 
 
@@ -239,13 +242,20 @@ class ByLength(Dataset[Any]):
         return self._ready[1]
 
 
-class LogProgress(TrainerCallback):
-    """Logs one line for every line that the Trainer logs: where it is, the loss, and how long the rest will take."""
+class StepBar(TrainerCallback):
+    """Shows one bar for all steps of a training, with the loss that was logged last and the time that is left."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._bar: tqdm[Any] | None = None
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        self.started, self.first_step = time.perf_counter(), state.global_step
+        every_s = 0.2 if sys.stderr.isatty() else 10.0  # in a file each state of the bar is a line
+        self._bar = tqdm(
+            total=state.max_steps, initial=state.global_step, desc=self.name, unit="step", mininterval=every_s
+        )
 
     def on_log(
         self,
@@ -255,17 +265,19 @@ class LogProgress(TrainerCallback):
         logs: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        taken = state.global_step - self.first_step
-        if not logs or "loss" not in logs or taken < 1:
-            return
-        left_s = (time.perf_counter() - self.started) / taken * (state.max_steps - state.global_step)
-        logger.info(
-            "step %d of %d: loss %.4f, about %.0f s left",
-            state.global_step,
-            state.max_steps,
-            float(logs["loss"]),
-            left_s,
-        )
+        if self._bar is not None and logs and "loss" in logs:
+            self._bar.set_postfix_str(f"loss {float(logs['loss']):.3f}", refresh=False)
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if self._bar is not None:
+            self._bar.update(state.global_step - self._bar.n)
+
+    def close(self) -> None:
+        """Leave the bar as it is; also after a training that was stopped."""
+        if self._bar is not None:
+            self._bar.close()
 
 
 class StepTimes(TrainerCallback):
@@ -290,8 +302,8 @@ class StepTimes(TrainerCallback):
         self._last = now
 
 
-@dataclass(frozen=True)
-class TrainingPlan:
+@dataclass(frozen=True, repr=False)
+class TrainingPlan(ShortRepr):
     """What is trained: a model, the examples it sees in order, and how its parameters learn.
 
     Attributes:
@@ -336,8 +348,9 @@ def fit(
         notes[0].compare(last)
     if not resume and checkpoints.exists():
         shutil.rmtree(checkpoints)
-    with threads(plan.schedule.threads):
-        trainer = _trainer(plan, checkpoints, [JsonLines(folder / "log.jsonl"), LogProgress(), *notes])
+    bar = StepBar(folder.name.removeprefix(".").removesuffix(".work"))
+    with threads(plan.schedule.threads), closing(bar):
+        trainer = _trainer(plan, checkpoints, [JsonLines(folder / "log.jsonl"), bar, *notes])
         trainer.train(resume_from_checkpoint=str(last) if last else None)
     shutil.rmtree(checkpoints, ignore_errors=True)
 
@@ -413,6 +426,27 @@ def _trainer(
 def on_cpu(device: str | None) -> bool:
     """Whether training computes on the processor: as the device says, else where there is no GPU."""
     return device == "cpu" or not torch.cuda.is_available()
+
+
+def check_not_there(folder: Path, resume: bool) -> None:
+    """Refuse to begin a training anew where one has been. Errors: RecipeError.
+
+    Args:
+        folder: What the training writes; what it has not finished lies beside it, as `work_folder` says.
+        resume: Whether it goes on from there.
+    """
+    finished = folder.is_dir() and any(folder.iterdir())
+    if resume or not (finished or any(work_folder(folder).glob("checkpoints/checkpoint-*"))):
+        return
+    there = "a finished run is there" if finished else "a run that was stopped is there, with its checkpoints"
+    raise RecipeError(
+        f"{folder}: {there}; keep it and go on with --resume, or write to another folder with --set output=NEW"
+    )
+
+
+def work_folder(folder: Path) -> Path:
+    """Where a training keeps its checkpoints and its log until it has finished."""
+    return folder.with_name(f".{folder.name}.work")
 
 
 def last_checkpoint(folder: Path) -> Path | None:

@@ -35,9 +35,9 @@ def read(folder: Folder) -> Iterator[Line]:
     if not (train or test):
         folder.need("train.json", *_TESTS)
     if train:
-        yield from folder.each(_turns(train, last=False), partial(_line, folder, "train"))
+        yield from folder.each(_turns(train, last=False), partial(_line, folder, "train"), "train")
     if test:
-        yield from folder.each(_turns(test, last=True), partial(_line, folder, "test"))
+        yield from folder.each(_turns(test, last=True), partial(_line, folder, "test"), "test")
 
 
 def _turns(path: Path, last: bool) -> Iterator[Row]:

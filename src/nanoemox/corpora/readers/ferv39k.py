@@ -24,7 +24,7 @@ def read(folder: Folder) -> Iterator[Line]:
     inside = _pictures_of(folder, "2_ClipsforFaceCrop") or _pictures_of(folder, "3_ClipsforScenImages")
     folder.assume(f"pictures were taken from {inside[0] if inside else 'wherever the names lead'}")
     folder.need("train_All.csv", caer_ferv39k.LIST)
-    for split in ("train", "test"):
+    for split in filter(folder.reads, ("train", "test")):
         path = folder.need(f"{split}_All.csv")
         rows = folder.rows(path, header=("clip", "label"), delimiter=" ")
         yield from folder.each(rows, partial(_line, folder, split, inside))

@@ -40,10 +40,12 @@ def read(folder: Folder) -> Iterator[Line]:
         folder.layout = "processed"
         words = transcripts_of(folder, "transcription-engchi-polish.csv")
         for split, row in label_rows(path):
-            yield from folder.each([row], partial(_processed, folder, words, split))
+            yield from folder.each([row], partial(_processed, folder, words, split), split_of(split))
         return
     folder.layout = "original"
     for split in _FOLDERS:
+        if not folder.reads(split_of(split)):
+            continue
         path = folder.need(f"{split}_sent_emo.csv", "label.npz")
         rows = folder.rows(
             path, ("Utterance", "Speaker", "Emotion", "Sentiment", "Dialogue_ID", "Utterance_ID")

@@ -27,6 +27,8 @@ def read(folder: Folder) -> Iterator[Line]:
         return
     folder.layout = "original"
     for name, split in SPLITS.items():
+        if not folder.reads(split):
+            continue
         path = folder.need(f"{name}.tsv", "train_MIntRec_ann.json")
         rows = folder.rows(path, ("season", "episode", "clip", "text", "label"))
         yield from folder.each(rows, partial(_line, folder, split))

@@ -32,6 +32,8 @@ def read(folder: Folder) -> Iterator[Line]:
         return
     folder.layout = "original"
     for name, split in SPLITS.items():
+        if not folder.reads(split):
+            continue
         path = folder.need(f"in-scope/{name}.tsv", f"{name}.tsv", "train_MIntRec2_ann.json")
         rows = folder.rows(path, ("dialogue_id", "utterance_id", "text", "label"))
         yield from folder.each(rows, partial(_line, folder, split))

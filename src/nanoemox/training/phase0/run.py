@@ -26,6 +26,7 @@ from torch import nn
 from tqdm import tqdm
 
 from nanoemox.checkpoints.load import HERE
+from nanoemox.checkpoints.provenance import RANDOM, THEATRE, add_steps, tuned
 from nanoemox.data.decoded_clips import DecodedClips, decode_clips
 from nanoemox.data.manifest import read_manifest
 from nanoemox.data.schema import Record
@@ -52,7 +53,7 @@ from nanoemox.training.phase0.views import (
     stills,
 )
 from nanoemox.training.recipe import BackboneRecipe, Job, RecipeError
-from nanoemox.training.trainer import ByLength, TrainingPlan, fit
+from nanoemox.training.trainer import ByLength, TrainingPlan, check_not_there, fit, work_folder
 
 logger = logging.getLogger(__name__)
 JOBS = ("face", "voice", "scene", "lm")
@@ -89,13 +90,16 @@ def make_backbones(
         )
     output = Path(recipe.output)
     wanted = STAGES if only is None else (only,)
+    for job in JOBS:
+        if job in wanted:
+            check_not_there(output / job, resume)
     if "theatre" in wanted:
         _make_clips(recipe)
     if "tokenizer" in wanted and not (resume and (output / "tokenizer").is_dir()):
         logger.info("tokenizer: training")
         tokenizer = train_tokenizer(theatre_texts(recipe.tokenizer_scripts, recipe.seed), recipe.vocabulary)
         config = NanoEmoXConfig.preset(recipe.preset, tokenizer)
-        config.training_domain = "affect_theatre"
+        config.training_domain = THEATRE
         with whole_folder(output / "tokenizer", replace=True) as new:
             NanoEmoXProcessor.from_config(config, tokenizer).save_pretrained(new)
             config.save_pretrained(new)
@@ -151,7 +155,8 @@ def _is_done(recipe: BackboneRecipe, job: str) -> bool:
         before = None
     if before != getattr(recipe, job):
         raise RecipeError(
-            f"{path.parent}: was trained with other settings; remove it, or run without --resume"
+            f"{path.parent}: was trained with other settings; remove it, or write to another folder with "
+            "--set output=NEW"
         )
     return True
 
@@ -197,7 +202,7 @@ def _side_by_side(recipe: BackboneRecipe, jobs: Sequence[str], resume: bool, dev
 def _steps_done(output: Path, job: str, steps: int) -> int:
     if (output / job / "job.json").is_file():
         return steps
-    log = output / f".{job}.work" / "log.jsonl"
+    log = work_folder(output / job) / "log.jsonl"
     lines = log.read_text(encoding="utf-8").splitlines() if log.is_file() else []
     return int(json.loads(lines[-1])["step"]) if lines else 0
 
@@ -225,7 +230,7 @@ def train_job(recipe: BackboneRecipe, job: str, resume: bool, device: str | None
     started = time.perf_counter()
     settings: Job = getattr(recipe, job)
     torch.set_num_threads(settings.threads or torch.get_num_threads())
-    output, work = Path(recipe.output), Path(recipe.output) / f".{job}.work"
+    output, work = Path(recipe.output), work_folder(Path(recipe.output) / job)
     seed = recipe.seed + 100 * (1 + JOBS.index(job))
     processor = _processor(recipe)
     config = NanoEmoXConfig.from_pretrained(output / "tokenizer", **HERE)
@@ -316,6 +321,8 @@ def assemble(recipe: BackboneRecipe) -> Path:
     if recipe.task_max_new_tokens:
         model.generation_config.task_max_new_tokens = dict(recipe.task_max_new_tokens)
         model.generation_config.max_new_tokens = max(recipe.task_max_new_tokens.values())
+    trained = tuned(recipe.name, "backbones", [*PART_OF_JOB.values(), "lm"], {THEATRE: len(records)})
+    add_steps(model.config, [RANDOM, trained])
     with whole_folder(output / "model", replace=True) as new:
         model.eval().save_pretrained(new)
         processor.save_pretrained(new)

@@ -74,6 +74,14 @@ class Clip:
     modalities: dict[str, str]
     warnings: tuple[CodedWarning, ...] = ()
 
+    def __repr__(self) -> str:
+        """One line: what there is of which file, and no pixels."""
+        frames, windows = self.frames, self.audio_windows
+        video = "no video" if frames is None else "frames " + "x".join(map(str, frames.shape))
+        audio = "no audio" if windows is None else "audio windows " + "x".join(map(str, windows.shape))
+        warned = f", warnings {', '.join(warning.code for warning in self.warnings)}" if self.warnings else ""
+        return f"Clip({self.path!r}, {self.duration_s:g} s, {video}, {audio}{warned})"
+
 
 def empty_clip(reason: str, path: str = "") -> Clip:
     """A clip without video and audio, for text alone; `reason` says why there is none."""

@@ -23,6 +23,7 @@ from transformers import (
     SwinConfig,
 )
 from transformers.activations import ACT2FN
+from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 # The four kinds of placeholder in prompt order, each with its special token.
 PLACEHOLDERS: dict[str, str] = {
@@ -81,6 +82,8 @@ BOUNDS: dict[str, dict[str, tuple[float, float]]] = {
         "max_audio_windows": _STEPS,
         "video_tokens": _TOKENS,
         "audio_tokens": _TOKENS,
+        "audio_feature_layers": (1, 257),
+        "vision_feature_layer": (-257, 256),
         "face_tokens": _TOKENS,
         "fusion_tokens": _TOKENS,
         "fusion_width": _WIDTH,
@@ -135,6 +138,7 @@ BOUNDS: dict[str, dict[str, tuple[float, float]]] = {
         "rms_norm_eps": _SMALL,
     },
 }
+_SHORTEST_WINDOW = 8000  # samples
 _LISTS = (
     "conv_dim",
     "conv_kernel",
@@ -182,6 +186,7 @@ class NanoEmoXConfig(PreTrainedConfig):
         vision_projected: Whether the video feature is CLIP's projected image feature, as in AffectGPT.
         tie_word_embeddings: Whether the language model reads and writes with one table, as `text_config` says.
         training_domain: What the weights have seen, if that is not the real world ("affect_theatre").
+        provenance: The steps by which the weights came about, oldest first (nanoemox/checkpoints/provenance.py).
     """
 
     model_type = "nanoemox"
@@ -225,6 +230,7 @@ class NanoEmoXConfig(PreTrainedConfig):
     vision_projected: bool = False
     tie_word_embeddings: bool = True
     training_domain: str | None = None
+    provenance: list[dict[str, Any]] | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
         for name, part in PART_CONFIGS.items():  # transformers does it by itself only from 5.20
@@ -237,7 +243,7 @@ class NanoEmoXConfig(PreTrainedConfig):
         super().__post_init__(**kwargs)
         self.tie_word_embeddings = self.text_config.tie_word_embeddings
         self._check_bounds()
-        self._check_shapes()
+        self._check_layers()
 
     def _check_bounds(self) -> None:
         """Every number within `BOUNDS`, every type and function a known one. Errors: ValueError with the field."""
@@ -249,6 +255,16 @@ class NanoEmoXConfig(PreTrainedConfig):
                     kinds = int if isinstance(high, int) else (int, float)
                     if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
                         raise ValueError(f"{at}: expected a number from {low:g} to {high:g}, got {value!r}")
+            for name, value in vars(config).items():
+                share = "drop" in name or name.endswith("_prob")
+                if (
+                    share
+                    and not isinstance(value, bool)
+                    and isinstance(value, (int, float))
+                    and not 0 <= value < 1
+                ):
+                    at = f"{part}.{name}" if part else name
+                    raise ValueError(f"{at}: expected a share from 0 to below 1, got {value!r}")
             for name in ("hidden_act", "feat_extract_activation"):
                 if part and getattr(config, name, "gelu") not in ACT2FN:
                     raise ValueError(
@@ -263,8 +279,38 @@ class NanoEmoXConfig(PreTrainedConfig):
             if getattr(self, name) not in types:
                 raise ValueError(f"{name}: expected one of {', '.join(types)}, got {getattr(self, name)!r}")
 
-    def _check_shapes(self) -> None:
-        """Heads divide widths, lists have the right length, layers exist. Errors: ValueError with the field."""
+    def _check_layers(self) -> None:
+        """The hidden states that are read exist. Errors: ValueError with the field."""
+        vision, audio = self.vision_config, self.audio_config
+        layers = vision.num_hidden_layers
+        if not -layers - 1 <= self.vision_feature_layer <= layers:
+            raise ValueError(
+                f"vision_feature_layer: expected a hidden state from {-layers - 1} to {layers}, got "
+                f"{self.vision_feature_layer}"
+            )
+        if not 1 <= self.audio_feature_layers <= audio.num_hidden_layers + 1:
+            raise ValueError(
+                f"audio_feature_layers: expected from 1 to {audio.num_hidden_layers + 1} hidden states, got "
+                f"{self.audio_feature_layers}"
+            )
+        for name, read, encoder in (
+            ("vision_fusion_layers", self.vision_fusion_layers, self.vision_config),
+            ("audio_fusion_layers", self.audio_fusion_layers, self.audio_config),
+        ):
+            layers = encoder.num_hidden_layers
+            if len(read) != self.fusion_experts or not all(
+                type(layer) is int and 0 <= layer <= layers for layer in read
+            ):
+                raise ValueError(
+                    f"{name}: expected {self.fusion_experts} hidden states from 0 to {layers}, one per "
+                    f"expert, got {list(read)}; change {name} or fusion_experts"
+                )
+
+    def check_shapes(self) -> None:
+        """Heads divide widths, lists have the right length. Raises ValueError with the field.
+
+        It is asked of what comes from a file; whoever builds only one part may leave the other parts as they are.
+        """
         vision, audio, face, text = self.vision_config, self.audio_config, self.face_config, self.text_config
         divisions = [
             (
@@ -281,12 +327,6 @@ class NanoEmoXConfig(PreTrainedConfig):
             )
         ]
         divisions += [
-            (
-                "text_config.num_attention_heads",
-                text.num_attention_heads,
-                "text_config.num_key_value_heads",
-                text.num_key_value_heads,
-            ),
             (
                 "audio_config.hidden_size",
                 audio.hidden_size,
@@ -317,34 +357,34 @@ class NanoEmoXConfig(PreTrainedConfig):
             raise ValueError(
                 f"audio_config.feat_extract_norm: expected group or layer, got {audio.feat_extract_norm!r}"
             )
-        if text.hidden_size // text.num_attention_heads % 2:
+        head = getattr(text, "head_dim", None)
+        head = text.hidden_size // text.num_attention_heads if head is None else head
+        if not isinstance(head, int) or head % 2 or not 2 <= head <= text.hidden_size:
             raise ValueError(
-                "text_config: expected heads of an even width, since positions turn pairs of numbers, got "
-                f"{text.hidden_size // text.num_attention_heads}"
+                f"text_config.head_dim: expected an even width, since positions turn pairs of numbers, got {head!r}"
             )
-        layers = vision.num_hidden_layers
-        if not -layers - 1 <= self.vision_feature_layer <= layers:
-            raise ValueError(
-                f"vision_feature_layer: expected a hidden state from {-layers - 1} to {layers}, got "
-                f"{self.vision_feature_layer}"
-            )
-        if not 1 <= self.audio_feature_layers <= audio.num_hidden_layers + 1:
-            raise ValueError(
-                f"audio_feature_layers: expected from 1 to {audio.num_hidden_layers + 1} hidden states, got "
-                f"{self.audio_feature_layers}"
-            )
-        for name, read, encoder in (
-            ("vision_fusion_layers", self.vision_fusion_layers, self.vision_config),
-            ("audio_fusion_layers", self.audio_fusion_layers, self.audio_config),
-        ):
-            layers = encoder.num_hidden_layers
-            if len(read) != self.fusion_experts or not all(
-                isinstance(layer, int) and 0 <= layer <= layers for layer in read
-            ):
+        rope = dict(text.rope_parameters or {})
+        kind, theta, factor = rope.get("rope_type"), rope.get("rope_theta"), rope.get("factor", 1.0)
+        if kind not in ("default", *ROPE_INIT_FUNCTIONS):
+            raise ValueError(f"text_config.rope_parameters.rope_type: expected a known one, got {kind!r}")
+        for name, number in (("rope_theta", theta), ("factor", factor)):
+            if isinstance(number, bool) or not isinstance(number, (int, float)) or not 1 <= number <= 1e12:
                 raise ValueError(
-                    f"{name}: expected {self.fusion_experts} hidden states from 0 to {layers}, one per "
-                    f"expert, got {list(read)}; change {name} or fusion_experts"
+                    f"text_config.rope_parameters.{name}: expected a number from 1 to 1e12, got {number!r}"
                 )
+        if "sliding_attention" in (text.layer_types or ()) and not (text.sliding_window or 0) > 0:
+            raise ValueError(
+                f"text_config.sliding_window: expected a number above 0, as layer_types asks for, got "
+                f"{text.sliding_window!r}"
+            )
+        steps = _SHORTEST_WINDOW
+        for kernel, stride in zip(audio.conv_kernel, audio.conv_stride, strict=True):
+            steps = (steps - kernel) // stride + 1
+        if steps < 1:
+            raise ValueError(
+                "audio_config: expected conv_kernel and conv_stride that leave some of half a second of audio, got "
+                f"{list(audio.conv_kernel)} and {list(audio.conv_stride)}"
+            )
 
     @property
     def video_width(self) -> int:

@@ -32,7 +32,7 @@ def read(folder: Folder, which: str) -> Iterator[Line]:
         folder.layout = "processed"
         words = transcripts_of(folder, "transcription-engchi-polish.csv")
         for split, row in label_rows(path):
-            yield from folder.each([row], partial(prepared, folder, words, split, _RANGE))
+            yield from folder.each([row], partial(prepared, folder, words, split, _RANGE), split_of(split))
     elif path := folder.file(f"{which}/label.csv", "label.csv"):
         folder.layout = "original"
         rows = folder.rows(path, ("video_id", "clip_id", "text", "label", "mode"))

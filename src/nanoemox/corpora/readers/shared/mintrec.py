@@ -41,6 +41,6 @@ def read_lists(folder: Folder, key: str, intents: Sequence[str]) -> Iterator[Lin
 
     for split in ("train", "test"):
         if path := folder.file(f"{split}_{key}_ann.json"):
-            yield from folder.each(chats(path), partial(line, split=split))
+            yield from folder.each(chats(path), partial(line, split=split), split)
         else:
             folder.assume(f"there is no {split}_{key}_ann.json: no {split} lines")

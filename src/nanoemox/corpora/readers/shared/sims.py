@@ -33,7 +33,9 @@ def read(folder: Folder, process: str, *tables: str) -> Iterator[Line]:
         folder.layout = "processed"
         transcripts = transcripts_of(folder, "transcription-engchi-polish.csv")
         for split, row in label_rows(path):
-            yield from folder.each([row], partial(prepared, folder, transcripts, split, _RANGE))
+            yield from folder.each(
+                [row], partial(prepared, folder, transcripts, split, _RANGE), split_of(split)
+            )
         return
     folder.layout = "original"
     if path := folder.file(*tables):

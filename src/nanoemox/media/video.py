@@ -27,6 +27,7 @@ from nanoemox.media import old_pyav
 from nanoemox.media.clip import CodedWarning, frame_indices
 from nanoemox.media.container import Source, go_to, packets, track_end_s
 from nanoemox.media.damage import picture_ends_early, video_damaged
+from nanoemox.media.hdr import TRANSFERS, mapped, needs_mapping
 from nanoemox.media.stills import read_tiles
 from nanoemox.media.tiles import grid_of
 from nanoemox.media.timeline import (
@@ -74,6 +75,19 @@ def read_frames(source: Source, n: int, start_s: float | None, end_s: float | No
     Returns:
         The frames, or None where not one of them can be decoded.
     """
+    video = _read(source, n, start_s, end_s)
+    if video is None or source.transfer not in TRANSFERS:
+        return video
+    kind = f"the video is HDR ({TRANSFERS[source.transfer]})"
+    hdr = CodedWarning(
+        "hdr_unmapped", f"{kind}, which PyAV before 17 does not tell; its frames look too grey"
+    )
+    if old_pyav.TELLS_COLOURS:
+        hdr = CodedWarning("hdr_mapped", f"{kind}; its frames were mapped to the ordinary range")
+    return replace(video, warnings=(*video.warnings, hdr))
+
+
+def _read(source: Source, n: int, start_s: float | None, end_s: float | None) -> VideoFrames | None:
     if source.picture:
         return _still(source, n)
     if source.webp_times_s:
@@ -164,6 +178,8 @@ def _shown(frame: Any, source: Source) -> NDArray[np.uint8]:
         height /= source.pixel_aspect
     scale = min(1.0, LONGEST_SIDE_PX / max(width, height))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    if needs_mapping(frame):
+        return np.ascontiguousarray(_turned(mapped(frame, size), frame, source))
     rgb = frame.reformat(*size, format="rgb24", interpolation="BICUBIC", **old_pyav.ONE_THREAD).to_ndarray()
     return np.ascontiguousarray(_turned(rgb, frame, source))
 
@@ -208,14 +224,28 @@ def _bare(frame: Any) -> Any:
 
 
 def _stack(frames: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Frames -> uint8 [T, H, W, 3], all of the first one's size."""
+    """Frames -> uint8 [T, H, W, 3]; one of another size is fitted into that of the first, with black around it."""
     height, width = frames[0].shape[:2]
-    for i, frame in enumerate(frames):
-        if frame.shape != frames[0].shape:  # the video changes its size
+    stacked = np.zeros((len(frames), height, width, 3), dtype=np.uint8)
+    for room, frame in zip(stacked, frames, strict=True):
+        if frame.shape[:2] != (height, width):
+            scale = min(height / frame.shape[0], width / frame.shape[1])
+            size = max(1, round(frame.shape[1] * scale)), max(1, round(frame.shape[0] * scale))
             own_size = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-            resized = own_size.reformat(width, height, **old_pyav.ONE_THREAD).to_ndarray()
-            frames[i] = resized.astype(np.uint8, copy=False)
-    return np.stack(frames)
+            frame = own_size.reformat(*size, **old_pyav.ONE_THREAD).to_ndarray().astype(np.uint8, copy=False)
+        top, left = (height - frame.shape[0]) // 2, (width - frame.shape[1]) // 2
+        room[top : top + frame.shape[0], left : left + frame.shape[1]] = frame
+    return stacked
+
+
+def _size_warning(frames: list[NDArray[np.uint8]]) -> list[CodedWarning]:
+    """What is to be said where frames are of several sizes."""
+    others = sum(frame.shape != frames[0].shape for frame in frames)
+    height, width = frames[0].shape[:2]
+    if not others:
+        return []
+    fitted = f"{others} of {len(frames)} frames were fitted into {width} x {height} pixels"
+    return [CodedWarning("size_changes", f"the picture changes its size: {fitted}")]
 
 
 # ---------------------------------------------------------------- short: decode through
@@ -245,7 +275,9 @@ def _decode_through(
     indices += [indices[-1]] * (n - len(indices))
     doubts = sum(i in doubtful for i in indices)
     warnings = video_damaged(count, stated, doubts, n, reader.watch.faults)
-    frames = _stack([kept[i][1] for i in indices])
+    shown = [kept[i][1] for i in indices]
+    warnings += _size_warning(shown)
+    frames = _stack(shown)
     times = tuple(round(kept[i][0], 6) for i in indices)
     return VideoFrames(frames, times, end_s - max(lo, 0.0), tuple(warnings))
 
@@ -395,16 +427,22 @@ def _seek_through(
         early = "key frames lie far apart, so some frames are earlier than asked for"
         warnings.append(CodedWarning("frames_early", early))
     times_s = tuple(round(max(at_s, lo), 6) for at_s, _ in shown)
-    return VideoFrames(_stack([frame for _, frame in shown]), times_s, end_s - max(lo, 0.0), tuple(warnings))
+    pictures = [frame for _, frame in shown]
+    warnings += _size_warning(pictures)
+    return VideoFrames(_stack(pictures), times_s, end_s - max(lo, 0.0), tuple(warnings))
 
 
-def read_folder(sources: list[Source], n: int) -> NDArray[np.uint8]:
-    """n of the pictures of a folder, by the same rule, all of the first one's size."""
+def read_folder(sources: list[Source], n: int) -> tuple[NDArray[np.uint8], tuple[CodedWarning, ...]]:
+    """n of the pictures of a folder, by the same rule, all of the first one's size; and what is to be said of them."""
     pictures: dict[int, NDArray[np.uint8]] = {}
+    warnings: dict[str, CodedWarning] = {}  # the first one of each kind
     indices = frame_indices(len(sources), n)
     for i in dict.fromkeys(indices):
         picture = read_frames(sources[i], 1, None, None)
         if picture is None:
             refuse(sources[i].path, "holds no picture that can be decoded", "remove it or export it again")
         pictures[i] = picture.frames[0]
-    return _stack([pictures[i] for i in indices])
+        for code, text in picture.warnings:
+            warnings.setdefault(code, CodedWarning(code, f"{sources[i].path.name}: {text}"))
+    chosen = [pictures[i] for i in indices]
+    return _stack(chosen), (*warnings.values(), *_size_warning(chosen))

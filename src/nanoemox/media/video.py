@@ -9,17 +9,14 @@ says, a count of its packets or, in a large file without an index, its length ti
 from __future__ import annotations
 
 import math
-import struct
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from typing import Any
 
 import av
 import av.filter
 import numpy as np
-from av.sidedata.sidedata import Type as SideDataType
 from numpy.typing import NDArray
 
 from nanoemox.files.short_repr import ShortRepr
@@ -27,7 +24,8 @@ from nanoemox.media import old_pyav
 from nanoemox.media.clip import CodedWarning, frame_indices
 from nanoemox.media.container import Source, go_to, packets, track_end_s
 from nanoemox.media.damage import picture_ends_early, video_damaged
-from nanoemox.media.hdr import TRANSFERS, mapped, needs_mapping
+from nanoemox.media.hdr import TRANSFERS
+from nanoemox.media.shown import shown_frame, size_warning, stacked
 from nanoemox.media.stills import read_tiles
 from nanoemox.media.tiles import grid_of
 from nanoemox.media.timeline import (
@@ -41,7 +39,6 @@ from nanoemox.media.timeline import (
 from nanoemox.media.untrusted import open_file, refuse
 from nanoemox.media.webp import webp_pictures, webp_times_s
 
-LONGEST_SIDE_PX = 1280  # frames are kept at their own size up to this
 DECODE_THROUGH_FRAMES = 1000  # up to here a video is decoded from end to end (40 s at 25 fps)
 DECODE_THROUGH_PIXELS = 2_100_000_000  # and up to here: as many frames at 1080p, fewer of larger ones
 COUNT_BYTES = 64_000_000  # files up to here have their frames counted where the container does not tell
@@ -49,8 +46,6 @@ FRAMES_PER_SEEK = 3000  # how far to decode towards a target when key frames lie
 _NEAR_S = 1.0  # what is no further ahead is found by decoding on
 _ROUNDING_S = 0.001  # of the times in many files
 _TILE = 1 << 19  # AV_DISPOSITION_DEPENDENT, which PyAV has no name for
-_NAMED_PROFILES = {"png", "apng"}
-_SIDE_DATA_KINDS = 48  # more than FFmpeg has
 
 
 @dataclass(frozen=True, repr=False)
@@ -129,7 +124,7 @@ def _still(source: Source, n: int) -> VideoFrames | None:
     elif webp_times_s(source.path):
         whole = next(iter(webp_pictures(source.path, [0])), None)
     if whole is not None:
-        picture = _shown(av.VideoFrame.from_ndarray(whole, format="rgb24"), source)
+        picture = shown_frame(av.VideoFrame.from_ndarray(whole, format="rgb24"), source)
         return VideoFrames(np.repeat(picture[None], n, axis=0), (0.0,) * n, 0.0)
     with FrameReader(source) as reader:
         if reader.stream.disposition & _TILE:
@@ -137,7 +132,7 @@ def _still(source: Source, n: int) -> VideoFrames | None:
                 source.path, "is a picture in tiles, whose order cannot be read", "convert it to JPEG or PNG"
             )
         for _, frame in reader.frames_from(0.0):
-            picture = _shown(frame, source)
+            picture = shown_frame(frame, source)
             warnings: tuple[CodedWarning, ...] = ()
             if reader.watch.faults or picture_ends_early(source.path):
                 damage = "the picture is damaged or cut off: a part of it may be wrong"
@@ -157,7 +152,7 @@ def _webp(source: Source, n: int, lo: float, hi: float) -> VideoFrames | None:
     pictures = webp_pictures(source.path, indices)
     if not pictures:
         return None
-    shown = [_shown(av.VideoFrame.from_ndarray(each, format="rgb24"), source) for each in pictures]
+    shown = [shown_frame(av.VideoFrame.from_ndarray(each, format="rgb24"), source) for each in pictures]
     warnings: list[CodedWarning] = []
     if len(shown) < n:  # the last one that can be decoded stands for those after it
         there, wanted = len(set(indices[: len(shown)])), len(set(indices))
@@ -166,86 +161,7 @@ def _webp(source: Source, n: int, lo: float, hi: float) -> VideoFrames | None:
         indices = indices[: len(shown)] + [indices[len(shown) - 1]] * (n - len(shown))
         shown += [shown[-1]] * (n - len(shown))
     shown_at_s = tuple(round(max(times[i], lo), 6) for i in indices)
-    return VideoFrames(_stack(shown), shown_at_s, min(times[last], hi) - lo, tuple(warnings))
-
-
-def _shown(frame: Any, source: Source) -> NDArray[np.uint8]:
-    """A frame as it is meant to be seen, RGB [H, W, 3]: square pixels, turned, its longest side capped."""
-    width, height = float(frame.width), float(frame.height)
-    if 1 < source.pixel_aspect <= 8:
-        width *= source.pixel_aspect
-    elif 1 / 8 <= source.pixel_aspect < 1:
-        height /= source.pixel_aspect
-    scale = min(1.0, LONGEST_SIDE_PX / max(width, height))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    if needs_mapping(frame):
-        return np.ascontiguousarray(_turned(mapped(frame, size), frame, source))
-    rgb = frame.reformat(*size, format="rgb24", interpolation="BICUBIC", **old_pyav.ONE_THREAD).to_ndarray()
-    return np.ascontiguousarray(_turned(rgb, frame, source))
-
-
-def _turned(rgb: NDArray[np.uint8], frame: Any, source: Source) -> NDArray[np.uint8]:
-    """Apply the display matrix: x' = a x + c y, y' = b x + d y, in quarter turns and mirrors."""
-    if source.picture or source.codec in _NAMED_PROFILES:
-        frame = _bare(frame)
-    try:
-        data = frame.side_data.get("DISPLAYMATRIX")
-    except ValueError:  # side data of a kind PyAV has no name for, such as EXIF
-        data = _bare(frame).side_data.get("DISPLAYMATRIX")
-    if data is not None:
-        a, b, _, c, d = struct.unpack("=5i", bytes(data)[:20])
-    elif source.picture and (turn := old_pyav.turn_of_picture(source.path)):
-        a, b, c, d = turn
-    else:
-        return rgb
-    if max(abs(a), abs(d)) >= max(abs(b), abs(c)):
-        return rgb[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
-    return rgb.transpose(1, 0, 2)[:: -1 if b < 0 else 1, :: -1 if c < 0 else 1]
-
-
-def _bare(frame: Any) -> Any:
-    """The frame without side data that PyAV cannot name, which hides all the others, and without colour profiles.
-
-    A profile in a PNG has a name, which PyAV frees although the frame owns it: the interpreter then crashes.
-    """
-    graph = av.filter.Graph()
-    last = graph.add_buffer(
-        width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 25)
-    )
-    named = {kind.value for kind in SideDataType} - {SideDataType.ICC_PROFILE.value}
-    for number in (n for n in range(_SIDE_DATA_KINDS) if n not in named):
-        following = graph.add("sidedata", f"mode=delete:type={number}")
-        last.link_to(following)
-        last = following
-    last.link_to(graph.add("buffersink"))
-    graph.configure()
-    graph.push(frame)
-    return graph.pull()
-
-
-def _stack(frames: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Frames -> uint8 [T, H, W, 3]; one of another size is fitted into that of the first, with black around it."""
-    height, width = frames[0].shape[:2]
-    stacked = np.zeros((len(frames), height, width, 3), dtype=np.uint8)
-    for room, frame in zip(stacked, frames, strict=True):
-        if frame.shape[:2] != (height, width):
-            scale = min(height / frame.shape[0], width / frame.shape[1])
-            size = max(1, round(frame.shape[1] * scale)), max(1, round(frame.shape[0] * scale))
-            own_size = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-            frame = own_size.reformat(*size, **old_pyav.ONE_THREAD).to_ndarray().astype(np.uint8, copy=False)
-        top, left = (height - frame.shape[0]) // 2, (width - frame.shape[1]) // 2
-        room[top : top + frame.shape[0], left : left + frame.shape[1]] = frame
-    return stacked
-
-
-def _size_warning(frames: list[NDArray[np.uint8]]) -> list[CodedWarning]:
-    """What is to be said where frames are of several sizes."""
-    others = sum(frame.shape != frames[0].shape for frame in frames)
-    height, width = frames[0].shape[:2]
-    if not others:
-        return []
-    fitted = f"{others} of {len(frames)} frames were fitted into {width} x {height} pixels"
-    return [CodedWarning("size_changes", f"the picture changes its size: {fitted}")]
+    return VideoFrames(stacked(shown), shown_at_s, min(times[last], hi) - lo, tuple(warnings))
 
 
 # ---------------------------------------------------------------- short: decode through
@@ -264,7 +180,7 @@ def _decode_through(
             for at_s, until_s, frame in _within(reader, lo, hi):
                 if count in wanted:
                     doubtful |= {count} if reader.watch.doubtful else set()
-                    kept[count] = (at_s, _shown(frame, source))
+                    kept[count] = (at_s, shown_frame(frame, source))
                 count, end_s = count + 1, until_s
         if count == 0:
             return None
@@ -276,8 +192,8 @@ def _decode_through(
     doubts = sum(i in doubtful for i in indices)
     warnings = video_damaged(count, stated, doubts, n, reader.watch.faults)
     shown = [kept[i][1] for i in indices]
-    warnings += _size_warning(shown)
-    frames = _stack(shown)
+    warnings += size_warning(shown)
+    frames = stacked(shown)
     times = tuple(round(kept[i][0], 6) for i in indices)
     return VideoFrames(frames, times, end_s - max(lo, 0.0), tuple(warnings))
 
@@ -392,7 +308,7 @@ class _Walker:
             return None
         self.doubts += self.reader.watch.doubtful
         if self.pixels is None or self.pixels[0] != self.here[0]:
-            self.pixels = (self.here[0], _shown(self.here[1], self.reader.source))
+            self.pixels = (self.here[0], shown_frame(self.here[1], self.reader.source))
         return self.pixels
 
     def _jump(self, target_s: float) -> None:
@@ -428,8 +344,8 @@ def _seek_through(
         warnings.append(CodedWarning("frames_early", early))
     times_s = tuple(round(max(at_s, lo), 6) for at_s, _ in shown)
     pictures = [frame for _, frame in shown]
-    warnings += _size_warning(pictures)
-    return VideoFrames(_stack(pictures), times_s, end_s - max(lo, 0.0), tuple(warnings))
+    warnings += size_warning(pictures)
+    return VideoFrames(stacked(pictures), times_s, end_s - max(lo, 0.0), tuple(warnings))
 
 
 def read_folder(sources: list[Source], n: int) -> tuple[NDArray[np.uint8], tuple[CodedWarning, ...]]:
@@ -445,4 +361,4 @@ def read_folder(sources: list[Source], n: int) -> tuple[NDArray[np.uint8], tuple
         for code, text in picture.warnings:
             warnings.setdefault(code, CodedWarning(code, f"{sources[i].path.name}: {text}"))
     chosen = [pictures[i] for i in indices]
-    return _stack(chosen), (*warnings.values(), *_size_warning(chosen))
+    return stacked(chosen), (*warnings.values(), *size_warning(chosen))

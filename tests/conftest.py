@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +14,18 @@ if TYPE_CHECKING:
 
     from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
     from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_fetched_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Whoever runs the tests may have fetched a model, which `analyze` would then take by itself."""
+    before = os.environ.get("NANOEMOX_HOME")
+    os.environ["NANOEMOX_HOME"] = str(tmp_path_factory.mktemp("home"))
+    yield
+    if before is None:
+        del os.environ["NANOEMOX_HOME"]
+    else:
+        os.environ["NANOEMOX_HOME"] = before
 
 
 @pytest.fixture(scope="session")

@@ -62,8 +62,7 @@ def origin_of(model: NanoEmoXForConditionalGeneration, processor: Any) -> Origin
     layers = [
         config.vision_feature_layer,
         config.audio_feature_layers,
-        *config.vision_fusion_layers,
-        *config.audio_fusion_layers,
+        *(layer for read in config.read_fusion_layers for layer in read),
     ]
     digest.update(json.dumps(layers).encode())
     prepared: list[Any] = [FRAMES_PER_CLIP, AUDIO_WINDOWS, AUDIO_WINDOW_S, SAMPLE_RATE_HZ, processor.compat]
@@ -81,10 +80,12 @@ def clip_shapes(config: NanoEmoXConfig) -> dict[str, tuple[int, int]]:
     video, audio = config.vision_config.hidden_size, config.audio_config.hidden_size
     shapes = {
         "video_features": (FRAMES_PER_CLIP, config.video_width),
-        "video_fusion_features": (FRAMES_PER_CLIP, len(config.vision_fusion_layers) * video),
         "audio_features": (AUDIO_WINDOWS, audio),
-        "audio_fusion_features": (AUDIO_WINDOWS, len(config.audio_fusion_layers) * audio),
     }
+    of_video, of_audio = config.read_fusion_layers
+    if of_video:
+        shapes["video_fusion_features"] = (FRAMES_PER_CLIP, len(of_video) * video)
+        shapes["audio_fusion_features"] = (AUDIO_WINDOWS, len(of_audio) * audio)
     if config.face_tokens:
         shapes["face_features"] = (FRAMES_PER_CLIP, config.face_width)
     return shapes

@@ -321,6 +321,8 @@ class NanoEmoXConfig(PreTrainedConfig):
             ("audio_fusion_layers", self.audio_fusion_layers, audio),
         ):
             layers = encoder.num_hidden_layers
+            if self.fusion_type != "experts":
+                continue  # nothing reads them
             if len(read) != self.fusion_experts or not all(
                 type(layer) is int and 0 <= layer <= layers for layer in read
             ):
@@ -328,6 +330,13 @@ class NanoEmoXConfig(PreTrainedConfig):
                     f"{name}: expected {self.fusion_experts} hidden states from 0 to {layers}, one per "
                     f"expert, got {list(read)}; change {name} or fusion_experts"
                 )
+
+    @property
+    def read_fusion_layers(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The hidden states of video and audio encoder that the fusion reads; only its experts read any."""
+        if self.fusion_type != "experts":
+            return (), ()
+        return tuple(self.vision_fusion_layers or ()), tuple(self.audio_fusion_layers or ())
 
     @property
     def video_width(self) -> int:

@@ -83,13 +83,13 @@ class VisionEncoder(PictureEncoder):
     def __init__(self, config: NanoEmoXConfig) -> None:
         super().__init__(config.vision_config)
         self.feature_layer = config.vision_feature_layer % (config.vision_config.num_hidden_layers + 1)
-        self.fusion_layers = tuple(config.vision_fusion_layers or ())
+        self.fusion_layers = config.read_fusion_layers[0]
         self.projection = None  # CLIP's own, to the width it shares with text
         if config.vision_projected:
             self.projection = nn.Linear(config.vision_config.hidden_size, config.video_width, bias=False)
 
-    def forward(self, pixel_values: Tensor) -> tuple[Tensor, Tensor]:
-        """Pixels [B, T, 3, H, W] -> features [B, T, D], fusion features [B, T, 3 D]."""
+    def forward(self, pixel_values: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Pixels [B, T, 3, H, W] -> features [B, T, D], fusion features [B, T, 3 D] if any expert reads them."""
         batch, frames = pixel_values.shape[:2]
         wanted = [self.feature_layer, *self.fusion_layers]
         output = self.read(pixel_values.flatten(0, 1), wanted)
@@ -103,7 +103,8 @@ class VisionEncoder(PictureEncoder):
         main = views[self.feature_layer]
         if self.projection is not None:
             main = self.projection(output.pooler_output).unflatten(0, (batch, frames))
-        return main, torch.cat([views[layer] for layer in self.fusion_layers], dim=-1)
+        fusion = [views[layer] for layer in self.fusion_layers]
+        return main, torch.cat(fusion, dim=-1) if fusion else None
 
 
 def _whole_picture(state: Tensor, patches: int) -> Tensor:
@@ -117,11 +118,11 @@ class AudioEncoder(nn.Module):
     def __init__(self, config: NanoEmoXConfig) -> None:
         super().__init__()
         self.feature_layers = config.audio_feature_layers or 1
-        self.fusion_layers = tuple(config.audio_fusion_layers or ())
+        self.fusion_layers = config.read_fusion_layers[1]
         self.model = build_encoder(config.audio_config)
 
-    def forward(self, input_values: Tensor) -> tuple[Tensor, Tensor]:
-        """Normalised sound [B, C, L], or log-mel [B, C, M, S] -> features [B, C, D], fusion features [B, C, 3 D]."""
+    def forward(self, input_values: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Normalised sound [B, C, L], or log-mel [B, C, M, S] -> what the scene's encoder gives, [B, C, …]."""
         batch, windows = input_values.shape[:2]
         window_rows = input_values.flatten(0, 1).to(self.model.dtype)  # [B C, L] or [B C, M, S]
         steps = None  # of the encoder that hear something; None, all
@@ -136,7 +137,8 @@ class AudioEncoder(nn.Module):
             state[:, :steps].mean(dim=1).unflatten(0, (batch, windows)) for state in states
         ]  # [B, C, D] each
         features = torch.stack(means[-self.feature_layers :]).mean(dim=0)  # [B, C, D]
-        return features, torch.cat([means[layer] for layer in self.fusion_layers], dim=-1)
+        fusion = [means[layer] for layer in self.fusion_layers]
+        return features, torch.cat(fusion, dim=-1) if fusion else None
 
     def _filled_up(self, log_mel: Tensor) -> tuple[Tensor, int]:
         """Log-mel [B, M, S] -> the same with silence up to Whisper's length, and the steps of the encoder it lasts.

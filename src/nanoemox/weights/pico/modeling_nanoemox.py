@@ -172,11 +172,13 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
         """
         features: dict[str, Tensor] = {}
         if pixel_values_videos is not None:
-            features["video_features"], features["video_fusion_features"] = self.vision_encoder(
-                pixel_values_videos
-            )
+            features["video_features"], fusion = self.vision_encoder(pixel_values_videos)
+            if fusion is not None:
+                features["video_fusion_features"] = fusion
         if input_values is not None:
-            features["audio_features"], features["audio_fusion_features"] = self.audio_encoder(input_values)
+            features["audio_features"], fusion = self.audio_encoder(input_values)
+            if fusion is not None:
+                features["audio_fusion_features"] = fusion
         if face_pixel_values is not None and self.face_encoder is not None:
             features["face_features"] = self.face_encoder(face_pixel_values)
         return features

@@ -7,6 +7,7 @@ looked for anywhere below the table's folder. A column that nobody knows is kept
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,7 +24,6 @@ from nanoemox.corpora.corpus import Corpus, split_of
 from nanoemox.corpora.folder import Folder, Line
 from nanoemox.corpora.own_labels import (
     LABEL_COLUMNS,
-    TASK_COLUMNS,
     candidates_in,
     counted,
     labels_of,
@@ -42,7 +42,7 @@ from nanoemox.tasks.task import TASKS
 MEDIA_COLUMNS = ("file", "video", "audio", "image", "frames_dir")
 COLUMNS = (
     *("id", *MEDIA_COLUMNS, "text", "language", "start_s", "end_s", "speaker", "person_box", "split"),
-    *("dialogue", *LABEL_COLUMNS, *TASK_COLUMNS),
+    *("dialogue", *LABEL_COLUMNS),
 )
 EARLIER_TURNS = 3  # of a dialogue, that a line is given
 TEST_SHARE = 5  # one speaker in five is for the test where the table names no splits
@@ -117,16 +117,34 @@ def _read(table: Table, folder: Folder) -> Iterator[Line]:
 
     # Make all lines first: who is tested, and what is a candidate, hangs on the rows that can be used.
     splits = any(row.get("split") for row in rows)
-    lines = list(folder.each(found, partial(_line, folder, known, _histories(rows), splits)))
+    make = partial(_line, folder, known, _histories(rows), splits)
+    lines = list(folder.each(found, make, _split if splits else None))
     used = _usable(lines)
     if not splits:
         _deal(lines, used, {row.where: _who(row) for row in rows}, folder)
-    for task, candidates in candidates_in(used).items():
+    # Rows of splits that are not asked for give candidates too, so that every split has the same ones.
+    others = [row for row in rows if splits and not folder.reads(_split(row))]
+    for task, candidates in candidates_in([*used, *_labels_alone(others)]).items():
         for line in lines:
             if label := line.values["labels"].get(task):
                 label["candidates"] = candidates
     folder.ask([*questions(counted(used)), *only_in_test(used), *_about_test(used)])
     yield from lines
+
+
+def _split(row: Row) -> str | None:
+    """The split that a row names; None where that is no split, which is told when its line is made."""
+    try:
+        return split_of(row["split"])
+    except RowError:
+        return None
+
+
+def _labels_alone(rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
+    """The labels of rows whose clips are not looked at."""
+    for row in rows:
+        with contextlib.suppress(RowError):
+            yield {"labels": labels_of(row)}
 
 
 def _usable(lines: Iterable[Line]) -> list[dict[str, Any]]:
@@ -150,7 +168,7 @@ def _about_columns(rows: Sequence[Row], known: Iterable[str]) -> list[CodedWarni
         if near:
             text = f"the column {name!r:.60} is kept under extra; is it {near[0]}? Then: --column {near[0]}={name}"
             asked.append(CodedWarning("near_column", text))
-    if not {*LABEL_COLUMNS, *TASK_COLUMNS} & set(there):
+    if not set(LABEL_COLUMNS) & set(there):
         text = (
             f"no column holds labels (expected {', '.join(LABEL_COLUMNS)}), there are {', '.join(there):.200}; "
             "name one with --column emotion=COLUMN"
@@ -250,16 +268,6 @@ def _line(
     line["labels"] = labels_of(row)
     extra = {k: value for k, value in row.values.items() if k not in known and value not in ("", None)}
     return {**line, **({"extra": extra} if extra else {})}
-
-
-def _split(tested: set[str] | None, row: Row) -> str | None:
-    """The split of a row: as the table names it (None where that is no split), or by who speaks."""
-    if tested is not None:
-        return "test" if _who(row) in tested else "train"
-    try:
-        return split_of(row.get("split"))
-    except RowError:
-        return None
 
 
 def _media(folder: Folder, row: Row) -> dict[str, Path]:

@@ -25,6 +25,7 @@ from av.stream import Disposition
 
 from nanoemox.files.errors import NanoEmoXError
 from nanoemox.media import old_pyav
+from nanoemox.media.damage import Watch
 from nanoemox.media.limits import STALL_BYTES, Meter, MeteredContainer, MeteredFile
 from nanoemox.media.untrusted import (
     HEAD_BYTES,
@@ -113,6 +114,8 @@ class Source:
     seekable: bool = True  # False: only reading from the beginning finds the right place
     keys_to_settle: int = 1  # key frames to read after a seek until the times are right
     frames: int = 0  # shown ones, as the container states it; 0: it does not
+    codec: str = ""  # of the video
+    transfer: int = 0  # from light to its code values, as in H.273
     pixels: int = 0  # of one frame
     frame_rate_hz: float = 25.0
     pixel_aspect: float = 1.0  # width of a pixel over its height
@@ -120,6 +123,7 @@ class Source:
     sample_rate_hz: int = 0
     webp_times_s: tuple[float, ...] = ()  # of an animated WebP: when each picture begins, and the end
     implausible: str = ""  # a stated length that is not believed
+    checked: bool = True  # whether checksums in the audio are compared
     meter: Meter = field(default_factory=Meter)  # what reading the file has cost so far
 
     @contextmanager
@@ -205,6 +209,8 @@ def inspect(path: Path) -> Source:
             # A program stream stamps some frames only, and FFmpeg guesses the others from those before them.
             keys_to_settle=2 if name == "mpeg" else 1,
             frames=0 if video is None else _frames_shown(video),
+            codec="" if video_context is None else video_context.name,
+            transfer=getattr(video_context, "color_trc", 0) or 0,
             pixels=0 if video_context is None else video_context.width * video_context.height,
             frame_rate_hz=_frame_rate_hz(video),
             pixel_aspect=float(getattr(video, "sample_aspect_ratio", None) or 1),
@@ -374,15 +380,19 @@ def packets(container: InputContainer, stream: Any) -> Iterator[Any]:
             coming = container.demux(stream)
 
 
-def decoded_packets(coming: Iterator[Any]) -> Iterator[Any]:
+def decoded_packets(coming: Iterator[Any], watch: Watch) -> Iterator[Any]:
     """Frames of packets; damaged packets are left out, and empty ones, which would end the decoding."""
     for packet in coming:
         if not packet.size and packet.dts is not None:
             continue
+        if packet.size:
+            watch.packet(packet)
         try:
-            yield from packet.decode()
+            for frame in packet.decode():
+                watch.frame(frame)
+                yield frame
         except av.FFmpegError:
-            continue
+            watch.fault(packet.pts)
 
 
 @contextmanager

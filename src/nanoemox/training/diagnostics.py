@@ -175,10 +175,8 @@ def diagnose(
         tasks=ours,
         majority=theirs,
         alarms=alarms(
-            {name: kinds for name, kinds in cosines.items() if trained is None or PART_OF[name] in trained}
-            if len(records) >= FEW_CLIPS
-            else {},
-            ours if len(records) >= FEW_CLIPS else {},
+            {name: kinds for name, kinds in cosines.items() if trained is None or PART_OF[name] in trained},
+            ours,
             theirs,
         ),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from nanoemox.checkpoints.assemble import assemble
-from nanoemox.checkpoints.convert import convert, write_official
-from nanoemox.checkpoints.convert import official_state as written_state
+from nanoemox.checkpoints.convert import convert
 from nanoemox.checkpoints.load import load_answer_limits
+from nanoemox.checkpoints.official_checkpoint import official_state as written_state
+from nanoemox.checkpoints.official_checkpoint import write_official
 from nanoemox.checkpoints.weight_files import WeightsError, open_weights
 from nanoemox.cli import main as cli
 from nanoemox.files.errors import OutputError
@@ -64,6 +66,11 @@ def trained(folder, parts=OURS, lora=True, seed=0):
     if lora:
         state |= lora_state(model.config)
     return state
+
+
+def as_affectgpt(state):
+    """AffectGPT and Light-MER call the projection of the face or the frames by another name."""
+    return {name.replace("video_proj.", "affectgpt_proj."): tensor for name, tensor in state.items()}
 
 
 def unused(width=32):
@@ -213,6 +220,7 @@ def test_affectgpt_attention(affectgpt_base, tmp_path):
     report = convert([save(tmp_path / "a.pth", theirs)], affectgpt_base, tmp_path / "out")
     assert report.dropped == ["image_llama_proj.bias"]
     back = written_state(tmp_path / "out")
+    state = as_affectgpt(state)
     assert set(back) == set(state) and all(torch.equal(back[name], state[name]) for name in state)
     assert {
         "fc_att.weight",
@@ -221,7 +229,7 @@ def test_affectgpt_attention(affectgpt_base, tmp_path):
         "video_attention_mlp.weight",
     } <= set(back)
     analyzer = EmotionAnalyzer.from_pretrained(tmp_path / "out")
-    analysis = analyzer.analyze(SAMPLE, text="I am so happy", tasks=["emotion"])
+    analysis = analyzer.analyze(SAMPLE, text="I am so happy", tasks=["emotion"], untrained=True)
     assert analysis["emotion"].label and analysis.experts is None
     assert analyzer.model.face_encoder is None and set(analyzer.model.parts()) == {
         "vision_encoder", "audio_encoder", "video_adapter", "audio_adapter", "fusion", "lm"
@@ -239,10 +247,11 @@ def test_affectgpt_qformers_over_an_attention_base(affectgpt_base, tmp_path):
     state = {}
     for part in ("video_adapter", "audio_adapter", "fusion"):
         state |= official_state(model.parts()[part], part)
+    state = as_affectgpt(state)
     report = convert([save(tmp_path / "q.pth", state)], affectgpt_base, tmp_path / "out")
     assert report.forms == forms
     analyzer = EmotionAnalyzer.from_pretrained(tmp_path / "out")
-    assert analyzer.analyze(SAMPLE, tasks=["emotion"])["emotion"].label
+    assert analyzer.analyze(SAMPLE, tasks=["emotion"], untrained=True)["emotion"].label
     assert analyzer.model.config.placeholder_counts == {"fusion": 1, "audio": 1, "face": 0, "video": 6}
     back = written_state(tmp_path / "out")
     assert set(back) == set(state) and all(torch.equal(back[name], state[name]) for name in state)
@@ -269,6 +278,66 @@ def test_the_command_there_and_back(base, tmp_path, capsys):
     assert set(back) == set(state) and all(torch.equal(back[name], state[name]) for name in state)
     assert run("convert", tmp_path / "model", "--to", "official", "--out", tmp_path / "back.pth") == 2
     assert "exists already" in capsys.readouterr().err
+
+
+TIED = "llama_model.base_model.model.lm_head.weight"
+
+
+def test_the_tied_table_under_its_other_name_is_compared_and_dropped(base, tmp_path):
+    """The official savers write every name that is no parameter of its own, and so the table that reads and writes."""
+    table = tensors(base)["language_model.model.embed_tokens.weight"]
+    state = trained(base)
+    report = convert([save(tmp_path / "p.pth", state | {TIED: table.half()})], base, tmp_path / "out")
+    assert report.dropped == [TIED]
+    other = table.clone()
+    other[3, 4] += 1
+    for wrong in (other, table[:-1].clone()):
+        path = save(tmp_path / "other.pth", state | {TIED: wrong})
+        with pytest.raises(WeightsError, match="is the table of another language model"):
+            convert([path], base, tmp_path / "other")
+        assert not (tmp_path / "other").exists()
+
+
+def test_what_only_distillation_needs_is_dropped(affectgpt_base, tmp_path):
+    head = {"ot_hidden_proj.student_proj.0.weight": torch.zeros(32, 32)}
+    state = as_affectgpt(trained(affectgpt_base, lora=False))
+    report = convert([save(tmp_path / "p.pth", state | head)], affectgpt_base, tmp_path / "out")
+    assert report.dropped == list(head)
+    assert set(written_state(tmp_path / "out")) == set(state)
+
+
+def test_token_counts_come_from_the_checkpoint_itself(affectgpt_base, tmp_path):
+    """Attention pools to one token and repeats it, so no tensor tells how often."""
+    counts = {"num_video_query_token": 3, "num_audio_query_token": 2, "num_multi_query_token": 1}
+    state = as_affectgpt(trained(affectgpt_base, lora=False))
+    path = save(tmp_path / "p.pth", state, config={"model": counts})
+    convert([path], affectgpt_base, tmp_path / "out")
+    processor = NanoEmoXProcessor.from_pretrained(tmp_path / "out")
+    assert processor.placeholder_counts == {"fusion": 1, "audio": 2, "face": 0, "video": 3}
+    convert([path], affectgpt_base, tmp_path / "set", settings={"video_tokens": 5})
+    assert NanoEmoXProcessor.from_pretrained(tmp_path / "set").placeholder_counts["video"] == 5
+    path = save(tmp_path / "wrong.pth", state, config={"model": {"num_video_query_token": "many"}})
+    with pytest.raises(
+        WeightsError, match=r"num_video_query_token: expected a number from 1 to 4096, got 'many'"
+    ):
+        convert([path], affectgpt_base, tmp_path / "wrong")
+
+
+@pytest.mark.parametrize("how", ["compressed", "repeated"])
+def test_a_checkpoint_that_would_grow_is_not_read(how, base, tmp_path):
+    path = save(tmp_path / "p.pth", trained(base))
+    if how == "repeated":  # one stored number that says it is ten billion
+        path = save(tmp_path / "big.pth", {"fc_att.weight": torch.zeros(1).expand(10**10)})
+    else:
+        with (
+            zipfile.ZipFile(path) as old,
+            zipfile.ZipFile(tmp_path / "z.pth", "w", zipfile.ZIP_DEFLATED) as new,
+        ):
+            for name in old.namelist():
+                new.writestr(name, old.read(name))
+        path = tmp_path / "z.pth"
+    with pytest.raises(WeightsError, match="which the file lacks" if how == "repeated" else "compressed"):
+        convert([path], base, tmp_path / "out")
 
 
 def test_a_part_from_both_is_told_so(base, tmp_path, capsys):

@@ -67,7 +67,7 @@ def test_shared_prefix_gives_what_generate_gives(analyzer: EmotionAnalyzer, moda
     rows = [prompt_ids(analyzer, modalities, task) for task in TASKS]
     model, limits = analyzer.model, [12, 3, 9, 1, 12, 5]
     branches, gate = decoding.read_prompts(model, [[row[0].tolist() for row in rows]], model.encode(**media))
-    answers = decoding.greedy(model, branches, limits, analyzer._ends)
+    answers = decoding.write(model, branches, limits, analyzer._ends)
     assert (gate is not None) == (modalities == {"video", "audio"})
     for row, limit, (tokens, ended) in zip(rows, limits, answers, strict=True):
         expected = model.generate(
@@ -76,11 +76,11 @@ def test_shared_prefix_gives_what_generate_gives(analyzer: EmotionAnalyzer, moda
             **media,
             max_new_tokens=limit,
             do_sample=False,
-            eos_token_id=sorted(analyzer._ends),
+            eos_token_id=analyzer.processor.end_ids,
             pad_token_id=0,
             suppress_tokens=list(model.config.placeholder_ids.values()),
         )[0, row.shape[1] :].tolist()
-        assert tokens == [token for token in expected if token not in analyzer._ends]
+        assert tokens == [token for token in expected if token not in analyzer.processor.end_ids]
         assert ended == (len(tokens) < limit)
 
 
@@ -147,13 +147,13 @@ def test_an_answer_is_as_long_as_the_user_the_model_or_the_task_allows(
     analyzer: EmotionAnalyzer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     limits: list[list[int]] = []
-    greedy = decoding.greedy
+    write = decoding.write
 
     def spy(model: Any, branches: Any, most: Any, ends: Any) -> Any:
         limits.append(list(most))
-        return greedy(model, branches, most, ends)
+        return write(model, branches, most, ends)
 
-    monkeypatch.setattr(decoding, "greedy", spy)
+    monkeypatch.setattr(decoding, "write", spy)
     tasks, clip = ["emotion", "empathy"], make_clip()
     assert cut_at(analyzer, analyzer.analyze(clip, tasks=tasks)) == {"emotion": 6, "empathy": 6}
     analyzer.model.generation_config.task_max_new_tokens = {"empathy": 3, "of another world": 9}

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from transformers import AutoConfig
+from transformers import AutoConfig, Qwen3Config
 
 from nanoemox.model import configuration_nanoemox
 from nanoemox.model.configuration_nanoemox import PLACEHOLDERS, PRESETS, NanoEmoXConfig, preset_fields
@@ -48,6 +48,17 @@ PARAMETERS = {
         "lm": 7_615_616_512,
         "lora": 40_370_176,
     },
+    "light-mer": {
+        "vision_encoder": 86_192_640,
+        "audio_encoder": 94_371_712,
+        "face_encoder": 0,
+        "video_adapter": 525_825,
+        "audio_adapter": 788_225,
+        "face_adapter": 0,
+        "fusion": 2_953_986,
+        "lm": 596_049_920,
+        "lora": 10_092_544,
+    },
     "nano-s": {
         "vision_encoder": 85_799_424,
         "audio_encoder": 94_371_712,
@@ -65,6 +76,7 @@ SETTINGS = {
     "nano": ([1, 32, 4, 32], [12, 16, 22], [16, 18, 22], [16, 16, 12, 12, 2], [224, 224, 32_768], 1e6),
     "pico": ([1, 8, 4, 8], [3, 4, 5], [4, 5, 6], [6, 5, 6, 6, 2], [96, 96, 2_048], 1e4),
     "affectgpt": ([1, 1, 0, 1], [12, 16, 22], [16, 18, 22], [16, 16, 12, 28, 4], [224, 224, 32_768], 1e6),
+    "light-mer": ([1, 1, 0, 1], [6, 8, 11], [8, 9, 11], [12, 12, 12, 16, 8], [224, 224, 40_960], 1e6),
     "nano-s": ([1, 32, 4, 32], [6, 8, 11], [8, 9, 11], [12, 12, 12, 16, 8], [224, 224, 40_960], 1e6),
 }
 
@@ -157,3 +169,20 @@ def test_tokenizer_without_placeholders_is_refused():
     bare = PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel({"a": 0}, unk_token="a")))
     with pytest.raises(ValueError, match=r"lacks <\|fusion_pad\|>.*prepare_tokenizer"):
         NanoEmoXConfig.preset("pico", bare)
+
+
+def test_the_language_model_stays_what_its_type_says():
+    """Once it became Qwen2 when its configuration was read again, and lost its norms of query and key."""
+    config = NanoEmoXConfig.preset("light-mer")
+    again = NanoEmoXConfig.from_dict(json.loads(config.to_json_string()))
+    assert type(again.text_config) is type(config.text_config) is Qwen3Config
+    assert again.text_config.head_dim == 128
+    with pytest.raises(ValueError, match=r"text_config\.model_type: expected a decoder"):
+        NanoEmoXConfig(**preset_fields("light-mer") | {"text_config": {"model_type": "clip"}})
+
+
+def test_layers_that_no_expert_reads_need_not_exist():
+    fields = preset_fields("light-mer") | {"vision_fusion_layers": [12, 16, 22]}
+    assert NanoEmoXConfig(**fields).read_fusion_layers == ((), ())
+    with pytest.raises(ValueError, match="vision_fusion_layers"):
+        NanoEmoXConfig(**fields | {"fusion_type": "experts"})

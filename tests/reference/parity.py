@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torch
 
-from tests.reference import metric_checks, model_checks, table_checks
+from tests.reference import lightmer_checks, metric_checks, model_checks, table_checks
 from tests.reference.common import Result
 
 CHECKS: dict[str, Callable[[Path], Result]] = {
@@ -30,6 +30,14 @@ CHECKS: dict[str, Callable[[Path], Result]] = {
     "clip_encoder_*.safetensors": model_checks.check_clip_encoder,
     "hubert_encoder_*.safetensors": model_checks.check_hubert_encoder,
     "affectgpt_attention_*.safetensors": model_checks.check_affectgpt_attention,
+    "lightmer_adapters_*.safetensors": lightmer_checks.check_adapters,
+    "lightmer_e2e*.safetensors": lightmer_checks.check_end_to_end,
+    "lightmer_prompts*.json": lightmer_checks.check_prompts,
+    "lightmer_checkpoint_tables*.json": lightmer_checks.check_checkpoint_tables,
+    "manifest.json": lightmer_checks.check_manifest,
+    "lightmer_clip_*.safetensors": lightmer_checks.check_clip,
+    "lightmer_hubert_*.safetensors": lightmer_checks.check_hubert,
+    "lightmer_faces_*.safetensors": lightmer_checks.check_faces,
     "param_counts.json": table_checks.check_param_counts,
     "nanoemox_param_table.json": table_checks.check_nanoemox_param_table,
     "facial_param_table.json": table_checks.check_facial_param_table,
@@ -49,6 +57,17 @@ CHECKS: dict[str, Callable[[Path], Result]] = {
 def check_for(path: Path) -> Callable[[Path], Result] | None:
     """The check of a file by its name, None for a file that no check knows."""
     return next((check for pattern, check in CHECKS.items() if fnmatch(path.name, pattern)), None)
+
+
+def files_of(folder: Path) -> list[Path]:
+    """The files of a folder but for what is written about them, and those of folders below that any check knows."""
+    if not folder.is_dir():
+        return []
+    own = [path for path in folder.iterdir() if path.is_file() and path.suffix != ".md"]
+    below = [
+        path for path in folder.rglob("*") if path.is_file() and path.parent != folder and check_for(path)
+    ]
+    return sorted(own) + sorted(below)
 
 
 @torch.no_grad()
@@ -73,7 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
     folder = given.folder
     if given.tables:
         os.environ["NANOEMOX_TABLES"] = str(given.tables)
-    paths = sorted(path for path in folder.iterdir() if path.is_file()) if folder.is_dir() else []
+    paths = files_of(folder)
     if not paths:
         print(f"{folder}: expected a folder of reference vectors, found no files there", file=sys.stderr)
         return 1

@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.reference.parity import check_file, check_for, main
+from tests.reference.parity import check_file, check_for, files_of, main
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = Path(os.environ.get("NANOEMOX_REFERENCE", ROOT.parent / "shared" / "golden"))
-FILES = sorted(path for path in FOLDER.iterdir() if check_for(path)) if FOLDER.is_dir() else []
+FILES = [path for path in files_of(FOLDER) if check_for(path)]
 
 
 @pytest.mark.skipif(
     not FILES, reason=f"no reference vectors in {FOLDER}; set NANOEMOX_REFERENCE to their folder"
 )
-@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(FOLDER).as_posix())
 def test_file(path):
     result = check_file(path)
     assert result is not None

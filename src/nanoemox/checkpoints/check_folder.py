@@ -119,6 +119,14 @@ class _Audio(_Form):
     return_attention_mask: bool = False
 
 
+class _OwnTask(_Form):
+    """One task of a model that was trained on other questions than ours."""
+
+    trained: bool
+    question: Annotated[str, Field(min_length=1, max_length=10_000)]
+    answer: Annotated[str, Field(pattern=r"\{label\}", max_length=1000)] | None = None
+
+
 class _Processor(_Form):
     """processor_config.json of a model that reads waveforms."""
 
@@ -128,12 +136,25 @@ class _Processor(_Form):
     placeholder_counts: dict[str, int]
     end_of_turn: Annotated[str, Field(min_length=1, max_length=100)]
     compat: Literal["official"] | None = None
+    pictures: Literal["opencv"] | None = None
+    own_tasks: dict[str, _OwnTask] | None = None
+    temperatures: dict[str, Annotated[float, Field(ge=0.01, le=100)]] | None = None
 
 
 class _LogMelProcessor(_Processor):
     """The same of a model with Whisper's encoder."""
 
     feature_extractor: _LogMel  # type: ignore[assignment]
+
+
+class _Sampling(_Form):
+    """How a model's authors let it write."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False, extra="forbid")
+
+    temperature: Annotated[float, Field(gt=0, le=100)] = 1.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    top_k: Annotated[int, Field(ge=0, le=1_000_000)] = 0
 
 
 class _Generation(_Form):
@@ -155,6 +176,7 @@ class _Generation(_Form):
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     repetition_penalty: Annotated[float, Field(gt=0)] | None = None
     do_sample: bool | None = None
+    published_sampling: _Sampling | None = None
     use_cache: bool | None = None
 
 

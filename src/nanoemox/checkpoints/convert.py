@@ -3,7 +3,7 @@
 Nano-EmoX's phase checkpoints and AffectGPT's are PyTorch files `{"model": {name: tensor}}` that hold only what was
 trained, so they are laid over a base that `assemble` made; of several, later ones win (the official code's `ckpt`, then
 `ckpt_2`). Every tensor is used, dropped by name because nothing ever reads it, or an error. LoRA is merged into the
-language model and kept beside it in `lora/`. `write_official` is the way back, bit for bit.
+language model and kept beside it in `lora/`. The way back is in official_checkpoint.py.
 """
 
 from __future__ import annotations
@@ -24,25 +24,30 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from nanoemox.checkpoints.check_folder import check_folder
-from nanoemox.checkpoints.hub import complete, find_part, public_name
+from nanoemox.checkpoints.hub import complete, find_checkpoint, find_part, public_name
 from nanoemox.checkpoints.load import load_answer_limits, load_config, load_processor
 from nanoemox.checkpoints.official_names import NEVER_REACHED, official_name
+from nanoemox.checkpoints.official_processor import (
+    MAX_NEW_TOKENS,
+    PUBLISHED_SAMPLING,
+    official_processor,
+    stated_counts,
+)
 from nanoemox.checkpoints.provenance import add_steps, converted
-from nanoemox.checkpoints.template_trial import OFFICIAL_TEMPLATE
 from nanoemox.checkpoints.weight_files import (
     FLOATS,
     ShardWriter,
     Stored,
-    Weights,
     WeightsError,
     open_weights,
     raise_problems,
+    read_object,
 )
-from nanoemox.files.atomic import check_new_folder, whole_file, whole_folder, write_json
+from nanoemox.files.atomic import check_new_folder, whole_folder, write_json
 from nanoemox.files.errors import ArgumentError
-from nanoemox.files.listed import one_or_more
 from nanoemox.files.short_repr import ShortRepr
-from nanoemox.model.configuration_nanoemox import PARTS, NanoEmoXConfig
+from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
+from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.model.parts import (
     LORA_ALPHA,
     LORA_DROPOUT,
@@ -55,13 +60,16 @@ from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 
 logger = logging.getLogger(__name__)
 
-END_OF_TURN = "###"  # what ends an answer in the official code
 # Buffers, and what the official code loads but never uses.
 UNUSED = re.compile(
     r".*\.(position_ids|relative_position_index|num_batches_tracked|inv_freq)"
     r"|visual_encoder\.model\.(text_model\..*|(text|visual)_projection\.weight|logit_scale)"
     r"|acoustic_encoder\.model\.masked_spec_embed"
+    r"|ot_hidden_proj\..*"  # of Light-MER's distillation
 )
+# A tied table has two names, and the official savers know one of them: they write what is no trained parameter, too.
+_TIED = re.compile(r"llama_model\.(base_model\.model\.)?lm_head\.weight")
+_EMBEDDING = "language_model.model.embed_tokens.weight"
 _ALIASES = (("affectgpt_proj.", "video_proj."), (".base_layer.", "."))  # AffectGPT's spelling; peft's
 _LORA = re.compile(r"llama_model\.base_model\.model\.(.+)\.lora_([AB])(?:\.default)?\.weight")
 _FORMS = {  # a name that only this form has -> the configuration it means
@@ -109,11 +117,14 @@ class Conversion(ShortRepr):
 
 
 @dataclass(frozen=True)
-class _Plan:
+class CheckpointPlan:
+    """What becomes of every tensor of checkpoints, and of every parameter of the model."""
+
     config: NanoEmoXConfig
     shapes: dict[str, tuple[int, ...]]
     taken: dict[str, tuple[Stored, int | None]]  # our name -> tensor of a checkpoint, and which third of it
     lora: dict[str, dict[str, Stored]]  # our module -> {"A", "B"}
+    tied: dict[str, Stored]  # the language model's table under its other name
     dropped: list[str]  # tensors of the checkpoints that nothing reads
 
     def filled(self) -> dict[str, int]:
@@ -124,6 +135,31 @@ class _Plan:
     def kept(self) -> dict[str, int]:
         """Part -> tensors left as in the base."""
         return dict(Counter(part_of(name) for name in self.shapes if name not in self.taken))
+
+
+@dataclass(frozen=True)
+class Base:
+    """What checkpoints are laid over.
+
+    Attributes:
+        name: What it is called in the folder that others may get.
+        place: Where it is, for errors.
+        config: Its configuration.
+        processor: Its processor.
+        weights: Its tensors under our names.
+        limits: Its answer limits by task, if it has any.
+        assembly: Where its parts come from, for assembly.json.
+        top_k: From how many tokens its official code draws when it samples.
+    """
+
+    name: str
+    place: Path
+    config: NanoEmoXConfig
+    processor: NanoEmoXProcessor
+    weights: Mapping[str, Stored]
+    limits: dict[str, int] | None = None
+    assembly: Mapping[str, Any] | None = None
+    top_k: int = 20  # as Qwen2.5 and Qwen3 have it
 
 
 def convert(
@@ -137,11 +173,13 @@ def convert(
     """Lay official checkpoints over the model folder `base` and write `out`.
 
     Args:
-        checkpoints: `.pth` files in the order of loading; a later tensor replaces an earlier one of its name.
+        checkpoints: `.pth` files in the order of loading; a later tensor replaces an earlier one of its name. One that
+            is not on this disk may be a file of the Hub, "owner/name/path/to/file.pth".
         base: A model folder or Hub id with the backbones, as `assemble` writes it.
         out: The folder to write; it must not exist yet.
-        settings: Fields of the configuration that no tensor tells, such as AffectGPT's `video_tokens`.
-        lora_alpha: LoRA's scale times its rank (32 in both releases).
+        settings: Fields of the configuration that no tensor tells, such as AffectGPT's `video_tokens`; what the
+            checkpoints themselves say counts less.
+        lora_alpha: LoRA's scale times its rank (32 in all releases).
 
     Returns:
         What became of every tensor; the same is in `out`/conversion.json.
@@ -156,57 +194,117 @@ def convert(
     folder = find_part(str(base))
     check_folder(folder)
     processor, limits = load_processor(folder), load_answer_limits(folder)
+    assembly = folder / "assembly.json"
+    with open_weights(folder) as weights:
+        whole = Base(
+            public_name(str(base)),
+            folder,
+            load_config(folder),
+            processor,
+            weights,
+            limits,
+            read_object(assembly) if assembly.is_file() else None,
+        )
+        files = [find_checkpoint(str(path)) for path in checkpoints]
+        return lay_over(files, whole, out, settings=settings, lora_alpha=lora_alpha)
+
+
+def lay_over(
+    checkpoints: Sequence[Path],
+    base: Base,
+    out: str | Path,
+    *,
+    settings: Mapping[str, Any] | None = None,
+    lora_alpha: int = LORA_ALPHA,
+    dtype: torch.dtype | None = None,
+    pieces: Mapping[str, Any] | None = None,
+    extra: Mapping[str, Any] | None = None,
+    replace: bool = False,
+) -> Conversion:
+    """Lay checkpoints over a base that is open.
+
+    Args:
+        checkpoints: The files, in the order of loading.
+        base: The base.
+        out: The folder to write.
+        settings: As in `convert`.
+        lora_alpha: As in `convert`.
+        dtype: Of all weights; None keeps the types of checkpoints and base.
+        pieces: The prompts of AffectGPT's family as ids of another vocabulary than Qwen's.
+        extra: More JSON files of the folder: name -> value.
+        replace: Whether the folder may take the place of one that is there, and folders on the way are made.
+
+    Returns:
+        What became of every tensor.
+
+    Raises:
+        WeightsError: If a tensor has no place, a part is missing, or the folder cannot be written.
+        ArgumentError: If `settings` names an unknown field.
+    """
     with ExitStack() as stack:
         # Open the checkpoints, and give every tensor its place or refuse all of them.
         state: dict[str, Stored] = {}
         ignored: list[str] = []
+        told: dict[str, Any] = {}
         for path in checkpoints:
-            weights = stack.enter_context(open_weights(Path(path), "model"))
+            weights = stack.enter_context(open_weights(path, "model"))
             ignored += weights.others
-            state |= {_common_name(name): stored for name, stored in weights.items()}
-        before = load_config(folder)
-        config, forms = _configuration(before, state, dict(settings or {}))
-        plan = _plan(Path(checkpoints[-1]), config, state)
-        stored_base = stack.enter_context(open_weights(folder))
-        _check_base(folder, plan, stored_base, before)
+            state |= {common_name(name): stored for name, stored in weights.items()}
+            told |= stated_counts(path, weights.extra.get("config"))
+        config, forms = _configuration(base.config, state, told, dict(settings or {}))
+        plan = plan_checkpoint(checkpoints[-1], config, state)
+        _check_base(base.place, plan, base.weights)
+        _check_tied(checkpoints[-1], plan, base)
         report = Conversion(
-            checkpoints=[Path(path).name for path in checkpoints],
-            base=public_name(str(base)),
+            checkpoints=[path.name for path in checkpoints],
+            base=base.name,
             filled=plan.filled(),
             kept=plan.kept(),
-            dropped=plan.dropped,
+            dropped=[*plan.dropped, *plan.tied],
             ignored=ignored,
             forms=forms,
         )
+        processor = official_processor(base.processor, config, base.name, pieces)
+        limits = base.limits
+        if limits is None and processor.own_tasks:
+            limits = {name: MAX_NEW_TOKENS for name, task in processor.own_tasks.items() if task["trained"]}
 
         # Write the folder tensor by tensor.
         size = sum(torch.Size(shape).numel() for shape in plan.shapes.values()) * 4
-        needed_bytes = min(size, 2 * sum(_bytes(t) for t in stored_base.values()))
-        with whole_folder(out, needed_bytes=needed_bytes) as new:
+        if dtype is not None:
+            needed_bytes = size // 4 * dtype.itemsize
+        else:
+            needed_bytes = min(size, 2 * sum(_bytes(t) for t in base.weights.values()))
+        with whole_folder(out, replace=replace, needed_bytes=needed_bytes) as new:
             logger.info("writing %s", out)
             writer = ShardWriter(new)
             for name in plan.shapes:
-                writer.add(name, _tensor(name, plan, stored_base, lora_alpha))
+                writer.add(name, _tensor(name, plan, base.weights, lora_alpha, dtype), dtype)
             writer.close()
             if plan.lora:
                 _save_lora(new / "lora", plan.lora, lora_alpha)
+            for each in (config, *(getattr(config, name) for name in config.sub_configs)):
+                each.dtype = each.dtype if dtype is None else dtype
             add_steps(config, [converted(report.checkpoints, report.filled)])
             config.save_pretrained(new)
             generation = skeleton_of(config).generation_config
             if limits is not None:
                 generation.task_max_new_tokens = limits
-            official = _official_processor(processor, config)
-            generation.eos_token_id = official.end_ids
+            if processor.own_tasks:
+                generation.published_sampling = {**PUBLISHED_SAMPLING, "top_k": base.top_k}
+            generation.eos_token_id = processor.end_ids
             generation.save_pretrained(new)
-            official.save_pretrained(new)
-            if (folder / "assembly.json").is_file():
-                (new / "assembly.json").write_bytes((folder / "assembly.json").read_bytes())
+            processor.save_pretrained(new)
+            if base.assembly is not None:
+                write_json(new / "assembly.json", base.assembly)
             write_json(new / "conversion.json", report.to_dict())
+            for name, value in (extra or {}).items():
+                write_json(new / name, value)
             complete(new)
     return report
 
 
-def _common_name(name: str) -> str:
+def common_name(name: str) -> str:
     """A released name without what only a wrapper or a dialect adds to it."""
     name = name.removeprefix("module.")
     for theirs, common in _ALIASES:
@@ -215,10 +313,10 @@ def _common_name(name: str) -> str:
 
 
 def _configuration(
-    before: NanoEmoXConfig, state: Mapping[str, Stored], settings: Mapping[str, Any]
+    before: NanoEmoXConfig, state: Mapping[str, Stored], told: Mapping[str, int], settings: Mapping[str, Any]
 ) -> tuple[NanoEmoXConfig, dict[str, str]]:
-    """The base's configuration with the forms and token counts that the tensors' names and shapes tell."""
-    changes: dict[str, Any] = {}
+    """The base's configuration with the forms and token counts that checkpoints, names and shapes tell."""
+    changes: dict[str, Any] = dict(told)
     forms: dict[str, str] = {}
     for name, (key, form) in _FORMS.items():
         if name in state:
@@ -232,13 +330,14 @@ def _configuration(
             raise ArgumentError(f"{key}: unknown field of the configuration")
         setattr(config, key, value)
     config.auto_map = None
+    config.architectures = [NanoEmoXForConditionalGeneration.__name__]
     return config, {key: form for key, form in forms.items() if getattr(before, key) != form}
 
 
-def _plan(place: Path, config: NanoEmoXConfig, state: Mapping[str, Stored]) -> _Plan:
+def plan_checkpoint(place: Path, config: NanoEmoXConfig, state: Mapping[str, Stored]) -> CheckpointPlan:
     """Which tensor goes where; raises unless every tensor of the checkpoints is accounted for."""
     shapes = parameter_shapes(skeleton_of(config))
-    plan, problems, used = _Plan(config, shapes, {}, {}, []), [], set()
+    plan, problems, used = CheckpointPlan(config, shapes, {}, {}, {}, []), [], set()
     for ours, shape in shapes.items():
         theirs, third = official_name(ours)
         stored = state.get(theirs)
@@ -261,7 +360,9 @@ def _plan(place: Path, config: NanoEmoXConfig, state: Mapping[str, Stored]) -> _
             if f"{ours}.weight" in shapes and re.fullmatch(LORA_TARGETS, ours):
                 plan.lora.setdefault(ours, {})[match[2]] = stored
                 continue
-        if UNUSED.fullmatch(name) or name.startswith(NEVER_REACHED):
+        if config.text_config.tie_word_embeddings and _TIED.fullmatch(name):
+            plan.tied[name] = stored
+        elif UNUSED.fullmatch(name) or name.startswith(NEVER_REACHED):
             plan.dropped.append(name)
         else:
             problems.append(f"{name} has no place in the model")
@@ -272,7 +373,7 @@ def _plan(place: Path, config: NanoEmoXConfig, state: Mapping[str, Stored]) -> _
     return plan
 
 
-def _lora_problems(plan: _Plan) -> list[str]:
+def _lora_problems(plan: CheckpointPlan) -> list[str]:
     problems = []
     for module, pair in plan.lora.items():
         rows, columns = plan.shapes[f"{module}.weight"]
@@ -287,7 +388,7 @@ def _lora_problems(plan: _Plan) -> list[str]:
     return [*problems, f"LoRA of ranks {sorted(ranks)}, expected one"] if len(ranks) > 1 else problems
 
 
-def _check_base(folder: Path, plan: _Plan, base: Weights, before: NanoEmoXConfig) -> None:
+def _check_base(place: Path, plan: CheckpointPlan, base: Mapping[str, Stored]) -> None:
     """What the checkpoints do not bring has to be in the base, in shape."""
     problems = []
     for name, shape in plan.shapes.items():
@@ -295,8 +396,22 @@ def _check_base(folder: Path, plan: _Plan, base: Weights, before: NanoEmoXConfig
             found = f"has shape {list(base[name].shape)}" if name in base else "is missing"
             problems.append(f"{name} {found}, expected {list(shape)}")
     raise_problems(
-        folder, problems, "neither the base nor the checkpoints hold these; take the base they belong to"
+        place, problems, "neither the base nor the checkpoints hold these; take the base they belong to"
     )
+
+
+def _check_tied(place: Path, plan: CheckpointPlan, base: Base) -> None:
+    """The table under its other name is dropped only if the base has the same one, whatever type it is stored in."""
+    for name, stored in plan.tied.items():
+        theirs, ours = stored.read(), base.weights[_EMBEDDING].read()
+        same = theirs.shape == ours.shape and (
+            torch.equal(ours.to(theirs.dtype), theirs) or torch.equal(ours, theirs.to(ours.dtype))
+        )
+        if not same:
+            raise WeightsError(
+                f"{place}: {name} is the table of another language model (expected that of {base.name}, "
+                f"{list(ours.shape)}, got {list(theirs.shape)}); take the backbone that it was trained on"
+            )
 
 
 def _bytes(stored: Stored) -> int:
@@ -304,7 +419,9 @@ def _bytes(stored: Stored) -> int:
 
 
 @torch.no_grad()
-def _tensor(name: str, plan: _Plan, base: Weights, alpha: int) -> Tensor:
+def _tensor(
+    name: str, plan: CheckpointPlan, base: Mapping[str, Stored], alpha: int, dtype: torch.dtype | None
+) -> Tensor:
     """The checkpoint's tensor as it is, else the base's with LoRA merged in."""
     if name in plan.taken:
         stored, third = plan.taken[name]
@@ -315,7 +432,7 @@ def _tensor(name: str, plan: _Plan, base: Weights, alpha: int) -> Tensor:
     if pair is None:
         return tensor
     a, b = pair["A"].read().float(), pair["B"].read().float()
-    return (tensor.float() + (b @ a) * (alpha / len(a))).to(tensor.dtype)
+    return (tensor.float() + (b @ a) * (alpha / len(a))).to(dtype or tensor.dtype)
 
 
 def _save_lora(folder: Path, lora: Mapping[str, Mapping[str, Stored]], alpha: int) -> None:
@@ -330,69 +447,3 @@ def _save_lora(folder: Path, lora: Mapping[str, Mapping[str, Stored]], alpha: in
     peft.LoraConfig(
         r=rank, lora_alpha=alpha, lora_dropout=LORA_DROPOUT, target_modules=LORA_TARGETS, inference_mode=True
     ).save_pretrained(folder)
-
-
-def _official_processor(processor: NanoEmoXProcessor, config: NanoEmoXConfig) -> NanoEmoXProcessor:
-    """The release's container, end of an answer and preparation of media."""
-    processor.chat_template = OFFICIAL_TEMPLATE.read_text(encoding="utf-8")
-    processor.end_of_turn = END_OF_TURN
-    processor.compat = "official"
-    processor.placeholder_counts = config.placeholder_counts
-    return processor
-
-
-# ---------------------------------------------------------------------- the way back
-def _is_ours(name: str) -> bool:
-    """Whether one of the model's parts holds a tensor of this name."""
-    return ".lora_" in name or any(name.startswith(f"{prefix}.") for prefix in PARTS.values())
-
-
-def official_state(
-    folder: str | Path, parts: Sequence[str] = ("video_adapter", "audio_adapter", "face_adapter", "fusion")
-) -> dict[str, Tensor]:
-    """Parts of a model folder under the official code's names, and its LoRA if there is a `lora/` beside them."""
-    folder, parts = Path(folder), one_or_more(parts)
-    unknown = set(parts) - set(PARTS)
-    if unknown:
-        raise ArgumentError(f"unknown part {', '.join(sorted(unknown))}: expected some of {', '.join(PARTS)}")
-    state: dict[str, Tensor] = {}
-    thirds: dict[str, dict[int, Tensor]] = {}
-    with open_weights(folder) as weights:
-        foreign = [f"{name} belongs to no part of the model" for name in weights if not _is_ours(name)]
-        raise_problems(folder, foreign, "expected the weights of a Nano-EmoX model")
-        for name, stored in weights.items():
-            if part_of(name) in parts:
-                theirs, third = official_name(name)
-                if third is None:
-                    state[theirs] = stored.read().clone()
-                else:
-                    thirds.setdefault(theirs, {})[third] = stored.read()
-    state |= {name: torch.cat([pieces[i] for i in range(3)]) for name, pieces in thirds.items()}
-    adapter = folder / "lora" / "adapter_model.safetensors"
-    if adapter.is_file():
-        with open_weights(adapter) as weights:
-            for name, stored in weights.items():  # after training, other parts lie there too
-                module, lora, letter = name.removeprefix("base_model.model.").rpartition(".lora_")
-                if lora:
-                    theirs = official_name(f"{module}.weight")[0].removesuffix(".weight")
-                    state[f"{theirs}.lora_{letter[0]}.default.weight"] = stored.read().clone()
-    return state
-
-
-def write_official(folder: str | Path, path: str | Path) -> dict[str, int]:
-    """A `.pth` as the official code writes one, for its code to load; returns the tensors of each part in it."""
-    path = Path(path)
-    if path.exists():
-        raise WeightsError(f"{path}: exists already; name a new file, or remove it")
-    if not path.absolute().parent.is_dir():
-        raise WeightsError(f"{path}: the folder {path.parent} does not exist; make it first")
-    check_folder(Path(folder))
-    state = official_state(folder)
-    if not state:
-        raise WeightsError(
-            f"{folder}: expected adapters, fusion or LoRA, found none; name a whole model folder"
-        )
-    with whole_file(path) as temporary:
-        torch.save({"model": state}, temporary)
-    lora = sum(".lora_" in name for name in state)
-    return {"adapters and fusion": len(state) - lora, "LoRA": lora}

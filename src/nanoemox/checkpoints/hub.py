@@ -6,6 +6,10 @@ a process that knows nothing of nanoemox (`remote_code`).
 
 from __future__ import annotations
 
+import errno
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from nanoemox.checkpoints.check_folder import check_folder
@@ -15,6 +19,7 @@ from nanoemox.checkpoints.weight_files import WeightsError
 from nanoemox.model.remote_code import bring_code
 
 _SMALL_FILES = ["*.json", "*.txt", "*.jinja", "*.model"]
+_HUB_FILE = re.compile(r"([\w.-]+/[\w.-]+)/([\w./-]+\.(?:pth|pt|bin|safetensors))")
 _CHECKPOINTS = ("*.pt", "*.pth", "*.safetensors")
 
 
@@ -61,26 +66,65 @@ def find_part(
     return found[0]
 
 
-def _fetch(name: str, revision: str | None, single_file: bool, weights: bool) -> Path:
-    """The files of a Hub repository that are needed; PyTorch's zip files only where there is nothing better."""
-    from huggingface_hub import snapshot_download
+def find_checkpoint(name: str, revision: str | None = None) -> Path:
+    """Find one checkpoint: a file of this disk, or one of the Hub by owner, name and its path there.
+
+    A repository may hold many checkpoints of half a gigabyte, so the others are not fetched.
+
+    Args:
+        name: A path, or "owner/name/path/to/file.pth".
+        revision: Branch, tag or commit.
+
+    Returns:
+        The file.
+
+    Raises:
+        WeightsError: If there is no such file.
+    """
+    if Path(name).exists():
+        return Path(name)
+    match = _HUB_FILE.fullmatch(name)
+    if match is None or name.startswith("."):
+        raise WeightsError(
+            f"{name}: no such file, and no file of the Hub, owner/name/path/to/file.pth; check the name"
+        )
+    from huggingface_hub import hf_hub_download
+
+    repository, file = match.groups()
+    with told_in_one_line(name, revision):
+        return Path(hf_hub_download(repository, file, revision=revision))
+
+
+@contextmanager
+def told_in_one_line(name: str, revision: str | None) -> Iterator[None]:
+    """Raise what the Hub's library raises as a WeightsError; a full disk stays what it is."""
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-    kinds: list[tuple[str, ...]] = [("*.safetensors",), ("pytorch_model*.bin",)] if weights else [()]
-    if single_file:
-        kinds = [_CHECKPOINTS]
     try:
-        for patterns in kinds:
-            wanted = [*_SMALL_FILES, *patterns]
-            folder = Path(snapshot_download(name, revision=revision, allow_patterns=wanted))
-            if any(True for pattern in patterns for _ in folder.rglob(pattern)):
-                break
+        yield
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+            raise
         at = f" at {revision}" if revision else ""
         raise WeightsError(
             f"{name}{at}: fetching it from the Hub failed ({' '.join(str(error).split())[:200]}); "
             "check the name and the connection, or name a folder"
         ) from error
+
+
+def _fetch(name: str, revision: str | None, single_file: bool, weights: bool) -> Path:
+    """The files of a Hub repository that are needed; PyTorch's zip files only where there is nothing better."""
+    from huggingface_hub import snapshot_download
+
+    kinds: list[tuple[str, ...]] = [("*.safetensors",), ("pytorch_model*.bin",)] if weights else [()]
+    if single_file:
+        kinds = [_CHECKPOINTS]
+    with told_in_one_line(name, revision):
+        for patterns in kinds:
+            wanted = [*_SMALL_FILES, *patterns]
+            folder = Path(snapshot_download(name, revision=revision, allow_patterns=wanted))
+            if any(True for pattern in patterns for _ in folder.rglob(pattern)):
+                break
     return folder
 
 

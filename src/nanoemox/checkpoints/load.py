@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
@@ -23,6 +24,7 @@ from nanoemox.checkpoints.check_folder import (
 from nanoemox.checkpoints.check_shapes import check_shapes
 from nanoemox.checkpoints.hub import find_part
 from nanoemox.checkpoints.names import is_hub_id, no_such_folder
+from nanoemox.checkpoints.releases import LIGHT_MER, RELEASES
 from nanoemox.checkpoints.template_trial import check_template
 from nanoemox.checkpoints.weight_files import read_object
 from nanoemox.files.errors import NanoEmoXError
@@ -31,6 +33,17 @@ from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 
 BUNDLED = ("pico",)
+
+
+def models_folder() -> Path:
+    """Where `nanoemox get` puts models, and where they are found by their names; NANOEMOX_HOME names another place."""
+    home = os.environ.get("NANOEMOX_HOME")
+    return (Path(home) if home else Path.home() / ".cache" / "nanoemox") / "models"
+
+
+def default_model() -> str:
+    """The model of whoever names none: light-mer if it has been fetched, else the bundled one."""
+    return LIGHT_MER.name if (models_folder() / LIGHT_MER.name / "config.json").is_file() else BUNDLED[0]
 
 
 class ModelError(NanoEmoXError):
@@ -196,6 +209,13 @@ def locate(name: str) -> str:
     """
     if Path(name).is_dir() and (name not in BUNDLED or (Path(name) / "config.json").is_file()):
         return name
+    if name in RELEASES:
+        folder = models_folder() / name
+        if not (folder / "config.json").is_file():
+            raise ModelError(
+                f"{name}: has not been fetched yet (expected it in {folder}); run `nanoemox get {name}` first"
+            )
+        return str(folder)
     if name not in BUNDLED:
         expected = f"{', '.join(BUNDLED)} (bundled), a folder with config.json, or a Hub id owner/name"
         if not is_hub_id(name):  # the network is not asked

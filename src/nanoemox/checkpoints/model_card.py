@@ -12,17 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from nanoemox.checkpoints.provenance import domain_note, history, random_by_record
+from nanoemox.checkpoints.releases import LICENCES
 from nanoemox.model.configuration_nanoemox import PARTS
 from nanoemox.tasks.task import TASKS
 
-# Terms of the backbones the paper uses, as their own pages state them; whoever publishes checks them at the source.
-LICENCES = {
-    "openai/clip-vit-large-patch14": "MIT (of its code; its page on the Hub states none)",
-    "TencentGameMate/chinese-hubert-large": "MIT",
-    "kartiknarayan/facexformer": "MIT",
-    "Qwen/Qwen2.5-1.5B-Instruct": "Apache-2.0",
-    "Qwen/Qwen2.5-7B-Instruct": "Apache-2.0",
-}
 TITLES = {
     "vision_encoder": "scene encoder (CLIP)",
     "audio_encoder": "voice encoder (HuBERT)",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import re
+import zipfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ from nanoemox.files.atomic import json_text
 from nanoemox.files.errors import ArgumentError, NanoEmoXError
 
 SHARD_BYTES = 500_000_000
+MOST_LIST_BYTES = 64_000_000  # of names and shapes in a PyTorch file; that of a large model has a megabyte
 LARGEST = (
     1e5  # of a weight: those of pretrained models stay below a thousand, one with a flipped bit is near 1e38
 )
@@ -63,7 +65,8 @@ class Weights(Mapping[str, Stored]):
 
     place: Path
     tensors: dict[str, Stored] = field(default_factory=dict)
-    others: tuple[str, ...] = ()  # what else a `.pth` held beside the tensors
+    others: tuple[str, ...] = ()  # what else a `.pth` held beside the tensors, by name
+    extra: dict[str, Any] = field(default_factory=dict)  # and by value
 
     def __getitem__(self, name: str) -> Stored:
         return self.tensors[name]
@@ -179,12 +182,23 @@ def _open_file(path: Path, weights: Weights, stack: ExitStack, key: str | None) 
     state = found if key is None else found[key]
     if not isinstance(state, dict):
         raise WeightsError(f"{path}: expected tensors by name, found {type(state).__name__}")
-    weights.others += () if key is None else tuple(str(name) for name in found if name != key)
+    if key is not None:
+        weights.extra |= {str(name): value for name, value in found.items() if name != key}
+        weights.others = tuple(weights.extra)
     for name, tensor in state.items():
         if not isinstance(tensor, Tensor):
             raise WeightsError(f"{path}: {name} is no tensor but {type(tensor).__name__}")
+        if tensor.layout != torch.strided or _larger_than_stored(tensor):
+            raise WeightsError(
+                f"{path}: {name} says that it holds {tensor.numel():,} numbers, which the file lacks; copy it again"
+            )
         dtype = tensor.dtype if tensor.is_floating_point() else None
         weights.tensors[name] = Stored(tuple(tensor.shape), dtype, _reader(state.__getitem__, name))
+
+
+def _larger_than_stored(tensor: Tensor) -> bool:
+    """Whether a tensor shows the same stored numbers many times, so that a copy would take any amount of memory."""
+    return tensor.numel() * tensor.itemsize > tensor.untyped_storage().nbytes()
 
 
 def check_values(weights: Weights) -> None:
@@ -223,8 +237,30 @@ def _reader(get: Callable[[str], Tensor], name: str) -> Callable[[], Tensor]:
     return lambda: get(name)
 
 
+def _check_zip(path: Path) -> None:
+    """Refuse a PyTorch file that would grow while it is read: compressed, or with a list of names without end."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as file:
+        entries = file.infolist()
+    squeezed = [entry for entry in entries if entry.compress_type != zipfile.ZIP_STORED]
+    lists = [
+        entry for entry in entries if entry.filename.endswith(".pkl") and entry.file_size > MOST_LIST_BYTES
+    ]
+    total = sum(entry.file_size for entry in entries)
+    if squeezed or lists or total > path.stat().st_size:
+        problem = f"lists of {lists[0].file_size:,} bytes" if lists else "compressed or overlapping entries"
+        raise WeightsError(
+            f"{path}: expected tensors as PyTorch saves them, got {problem}, and was not opened; copy it again"
+        )
+
+
 def load_pickle(path: Path) -> Any:
     """A `.pth` or `.bin`: tensors and plain containers only, memory-mapped where its form allows."""
+    try:
+        _check_zip(path)
+    except zipfile.BadZipFile as error:
+        raise WeightsError(f"{path}: is no whole PyTorch file ({error}); copy it again") from error
     for mapped in (True, False):
         try:
             return torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)

@@ -35,6 +35,7 @@ from nanoemox.cli.console import (
     write_result,
 )
 from nanoemox.cli.corpora import corpora
+from nanoemox.cli.get import get
 from nanoemox.cli.models import assemble, classify, convert, export
 from nanoemox.cli.options import (
     TASK_NAMES,
@@ -42,12 +43,14 @@ from nanoemox.cli.options import (
     DeviceOption,
     LimitOption,
     ModelOption,
+    OptionalModelOption,
     QuarantineOption,
     TableOption,
+    UntrainedOption,
 )
 from nanoemox.cli.questions import CandidatesOption, DialogueOption, candidates_of, read_turns
 from nanoemox.cli.recipes import recipes
-from nanoemox.cli.scores import compare, score
+from nanoemox.cli.scores import calibrate, compare, score
 from nanoemox.cli.training import curves, features, train
 from nanoemox.files.errors import ArgumentError, NanoEmoXError
 from nanoemox.files.text import given_text
@@ -123,7 +126,7 @@ def analyze(
         ),
     ] = None,
     candidates: CandidatesOption = None,
-    model: ModelOption = "pico",
+    model: OptionalModelOption = None,
     json_file: JsonOption = None,
     html: Annotated[
         Path | None,
@@ -146,6 +149,17 @@ def analyze(
         bool, typer.Option("--text-only", help="Answer from --text and --dialogue alone, without a clip.")
     ] = False,
     max_new_tokens: LimitOption = None,
+    untrained: UntrainedOption = False,
+    sample: Annotated[
+        bool,
+        typer.Option(
+            "--sample",
+            help="Draw the answers as the model's authors do, instead of taking the likeliest word each time.",
+        ),
+    ] = False,
+    seed: Annotated[
+        int, typer.Option(metavar="S", min=0, help="With --sample, the same seed draws the same answers.")
+    ] = 0,
     check: CheckOption = True,
     device: DeviceOption = "cpu",
 ) -> None:
@@ -188,12 +202,28 @@ def analyze(
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from nanoemox.inference.analyzer import EmotionAnalyzer
 
-    # Answer.
+    # Answer. Whoever names no model gets the one that they have fetched, else the bundled one, and is told so.
+    if model is None:
+        from nanoemox.checkpoints.load import BUNDLED, default_model
+
+        model = default_model()
+        if model in BUNDLED:
+            note(
+                "for answers about real people, fetch a model that was trained on them: nanoemox get light-mer"
+            )
     analyzer = EmotionAnalyzer.from_pretrained(model, device=device, check=check)
+    sampling = analyzer.published_sampling(seed) if sample else None
     if clip is not None and analyzer.processor.compat:  # a converted model reads other audio windows
         loaded = read(clip, start_s=start, end_s=end, compat=analyzer.processor.compat)
     analysis = analyzer.analyze(
-        loaded, text=text, dialogue=turns, tasks=task, candidates=offered, max_new_tokens=max_new_tokens
+        loaded,
+        text=text,
+        dialogue=turns,
+        tasks=task,
+        candidates=offered,
+        max_new_tokens=max_new_tokens,
+        untrained=untrained,
+        sampling=sampling,
     )
     timing = {**analysis.timing_s, "load": round(load_s, 4)}
     timing["total"] = round(sum(timing.values()) - timing.get("total", 0.0), 4)
@@ -303,6 +333,7 @@ def evaluate(
         int, typer.Option(metavar="N", min=1, help="How many threads read clips while the model answers.")
     ] = 2,
     max_new_tokens: LimitOption = None,
+    untrained: UntrainedOption = False,
     check: CheckOption = True,
     json_file: JsonOption = None,
     table: TableOption = None,
@@ -335,6 +366,7 @@ def evaluate(
         workers=workers,
         max_new_tokens=max_new_tokens,
         check=check,
+        untrained=untrained,
     )
 
     # Show the figures, and say where everything is.
@@ -378,8 +410,10 @@ for _command in (
     curves,
     features,
     export,
+    get,
     assemble,
     convert,
+    calibrate,
     classify,
 ):  # after the three above
     app.command()(_command)

@@ -163,7 +163,7 @@ def convert(
             raise ArgumentError(
                 "--to official: expected one model folder and --out FILE.pth, and nothing else"
             )
-        from nanoemox.checkpoints.convert import write_official
+        from nanoemox.checkpoints.official_checkpoint import write_official
 
         counts = write_official(sources[0], out)
         if not write_result({"tensors": counts}, json_file):

@@ -16,7 +16,18 @@ ModelOption = Annotated[
         "--model",
         "-m",
         metavar="NAME_OR_PATH",
-        help="The model: pico (it comes with the package), a model folder, or a Hub id.",
+        help="The model: pico (it comes with the package), one that `nanoemox get` has fetched, a model folder, or a "
+        "Hub id.",
+    ),
+]
+OptionalModelOption = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        "-m",
+        metavar="NAME_OR_PATH",
+        help="The model: pico (it comes with the package), one that `nanoemox get` has fetched, a model folder, or a "
+        "Hub id. Without it, light-mer if it has been fetched, else pico.",
     ),
 ]
 DeviceOption = Annotated[
@@ -36,6 +47,13 @@ LimitOption = Annotated[
         metavar="N",
         min=1,
         help="Cut every answer at N tokens. Without it, the model and the tasks set the limits.",
+    ),
+]
+UntrainedOption = Annotated[
+    bool,
+    typer.Option(
+        "--untrained",
+        help="Ask the tasks that the model was not trained on, too; its answers to them may mean nothing.",
     ),
 ]
 TableOption = Annotated[

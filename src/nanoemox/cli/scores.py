@@ -1,4 +1,4 @@
-"""`nanoemox score` and `compare`: predictions of any system, scored and set side by side."""
+"""`score`, `compare`: predictions of any system, scored and set side by side; `calibrate`: a model's probabilities."""
 
 from __future__ import annotations
 
@@ -7,8 +7,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nanoemox.cli.console import JsonOption, check_json, check_table, console, write_report
-from nanoemox.cli.options import TASK_NAMES, TableOption
+from nanoemox.cli.console import (
+    JsonOption,
+    check_json,
+    check_table,
+    console,
+    note,
+    write_report,
+    write_result,
+)
+from nanoemox.cli.options import TASK_NAMES, DeviceOption, TableOption
 from nanoemox.files.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -141,3 +149,47 @@ def _server(
     from nanoemox.scoring.judge import Judge
 
     return Judge(url, model, cache, prices, only_estimate)
+
+
+def calibrate(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL", help="A model folder, or a model that `nanoemox get` has fetched; it is changed."
+        ),
+    ],
+    manifest: Annotated[
+        Path, typer.Argument(metavar="MANIFEST", help="A JSONL file with one labelled clip per line.")
+    ],
+    task: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--task",
+            "-t",
+            metavar="NAME",
+            help="Calibrate only this task; repeat the option for several. They are sentiment, emotion and intent.",
+        ),
+    ] = None,
+    split: Annotated[
+        str, typer.Option(metavar="NAME", help="Use the clips of this split: val, or train.")
+    ] = "val",
+    batch_size: Annotated[
+        int, typer.Option(metavar="N", min=1, help="How many clips the model reads at once.")
+    ] = 8,
+    device: DeviceOption = "cpu",
+    json_file: JsonOption = None,
+) -> None:
+    """Make probabilities say how often a label is right: fit a temperature on validation clips, store it in MODEL."""
+    check_json(json_file)
+
+    from nanoemox.evaluation.calibrate import calibrate as run
+
+    report = run(model, manifest, task, split, batch_size, device)
+    if not write_result(report.to_dict(), json_file):
+        for name, found in report.tasks.items():
+            typer.echo(
+                f"{name}: temperature {found.temperature:g}, loss {found.loss_before:.3f} -> {found.loss:.3f} "
+                f"({found.n} clips)"
+            )
+    for clip in report.left_out:
+        note(f"{clip}: left out, it cannot be read")

@@ -66,6 +66,7 @@ def origin_of(model: NanoEmoXForConditionalGeneration, processor: Any) -> Origin
     ]
     digest.update(json.dumps(layers).encode())
     prepared: list[Any] = [FRAMES_PER_CLIP, AUDIO_WINDOWS, AUDIO_WINDOW_S, SAMPLE_RATE_HZ, processor.compat]
+    prepared += [processor.pictures] if processor.pictures else []
     for name in ("image_processor", "face_image_processor", "feature_extractor"):
         settings = getattr(processor, name).to_dict().items()
         prepared.append(

@@ -61,6 +61,7 @@ def evaluate(
     workers: int = 2,
     max_new_tokens: int | None = None,
     check: bool = True,
+    untrained: bool = False,
 ) -> EvaluationReport:
     """Score a model on a labelled manifest; the report is also written to `out`/report.json and .html.
 
@@ -68,7 +69,7 @@ def evaluate(
         manifest: The clips and their labels.
         model: What `EmotionAnalyzer.from_pretrained` takes, or an analyzer.
         out: Folder for the predictions and the report.
-        tasks: The names of tasks; None, every task that has labels.
+        tasks: The names of tasks; None, every task that has labels and that the model was trained on.
         batch_size: Clips at a time.
         seed: The seed of the intervals; the answers are greedy.
         modalities: Give the model only these of "text", "video", "audio".
@@ -83,6 +84,7 @@ def evaluate(
         workers: Threads that read clips while the model answers.
         max_new_tokens: Cut every answer at this number of tokens; None, as the model and the tasks have it.
         check: Whether every weight of a model that is loaded here is looked at first.
+        untrained: Ask what the model was not trained on, too.
 
     Returns:
         The report.
@@ -114,6 +116,12 @@ def evaluate(
         if isinstance(model, EmotionAnalyzer)
         else EmotionAnalyzer.from_pretrained(model, device, dtype=dtype, check=check)
     )
+    allowed = analyzer.tasks.chosen(tasks, untrained)
+    if not (chosen := [name for name in chosen if name in allowed]):
+        raise ArgumentError(
+            f"{manifest}: expected labels of {', '.join(allowed)}, on which the model was trained, but no line has "
+            "any; force other tasks with --untrained (in Python, untrained=True)"
+        )
     if isinstance(features, (str, Path)):
         features = FeatureStore(features, origin_of(analyzer.model, analyzer.processor))
         features.check(records)

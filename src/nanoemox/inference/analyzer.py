@@ -22,10 +22,11 @@ from torch import Tensor
 from nanoemox.checkpoints.load import load_model
 from nanoemox.checkpoints.provenance import history, origin_warnings
 from nanoemox.files.errors import ArgumentError
-from nanoemox.files.listed import labels_by_task, one_or_more
+from nanoemox.files.listed import labels_by_task
 from nanoemox.files.text import given_text
 from nanoemox.inference import decoding
 from nanoemox.inference.dialogue import checked_turns
+from nanoemox.inference.model_tasks import ModelTasks
 from nanoemox.inference.results import Analysis, Answers, Dialogue, Request, TaskResult
 from nanoemox.media.clip import PRESENT, Clip, CodedWarning, empty_clip
 from nanoemox.media.load import load_clip
@@ -37,6 +38,12 @@ from nanoemox.tasks.closed import ClosedTask
 from nanoemox.tasks.task import check_candidates, select
 
 LEFT_OUT = "left out on request"
+
+
+WHOLE_FRAMES = CodedWarning(
+    "whole_frames",
+    "this model was trained on pictures of nothing but the face; it was shown whole frames in their place",
+)
 
 
 class EmotionAnalyzer:
@@ -54,7 +61,8 @@ class EmotionAnalyzer:
         self.model = model.eval()
         self.processor = processor
         self.name = name
-        self._ends = processor.end_ids
+        self.tasks = ModelTasks(processor.own_tasks, processor.temperatures or {})
+        self._ends = processor.end_sequences
 
     @classmethod
     def from_pretrained(
@@ -126,18 +134,22 @@ class EmotionAnalyzer:
         end_s: float | None = None,
         candidates: Mapping[str, str | Sequence[str]] | None = None,
         max_new_tokens: int | None = None,
+        untrained: bool = False,
+        sampling: decoding.Sampling | None = None,
     ) -> Analysis:
         """Answer questions about one clip.
 
         Args:
             clip: A media file, a loaded `Clip`, or None when there is only text.
             text: What the person says.
-            tasks: The names of the tasks to ask. None asks all of them.
+            tasks: The names of the tasks to ask. None asks all that the model was trained on.
             dialogue: Earlier turns, oldest first, each {"role", "text"}.
             start_s: Use the file from here on.
             end_s: Use the file up to here.
             candidates: Task -> the labels to choose from, for tasks that are answered by one of a list.
             max_new_tokens: Cut every answer at this number of tokens. None takes the limits of `answer_limit`.
+            untrained: Ask what the model was not trained on, too.
+            sampling: Draw the answers instead of taking the likeliest token each time, such as `published_sampling()`.
 
         Returns:
             The answers, and what they rest on.
@@ -146,8 +158,7 @@ class EmotionAnalyzer:
             NanoEmoXError: If the clip cannot be read, there is nothing to answer from, or a task is unknown.
         """
         # What is misspelt is an error before the file is read.
-        select(tasks)
-        tasks, offered = one_or_more(tasks), labels_by_task(candidates)
+        tasks, offered = self.tasks.chosen(tasks, untrained), labels_by_task(candidates)
         check_candidates(candidates or {}, tasks)
         turns = checked_turns(dialogue)
         text = given_text(text)
@@ -163,23 +174,36 @@ class EmotionAnalyzer:
             raise ArgumentError(
                 f"{media.path or 'no clip'}: expected pictures, sound or words, got none; give the text"
             )
-        request = Request(media, text, turns, tasks, offered, max_new_tokens=max_new_tokens)
+        request = Request(
+            media, text, turns, tasks, offered, max_new_tokens=max_new_tokens, sampling=sampling
+        )
         answers = self.answer_batch([request])[0]
         timing = {"load": load_s, **answers.timing_s}
         timing["total"] = round(sum(timing.values()), 4)
+        notes = [note for note in [self.tasks.warning(tasks)] if note]
         return Analysis(
             clip=media,
             model=self.name,
             tasks=answers.tasks,
             modalities=answers.modalities,
             experts=answers.experts,
-            warnings=tuple(dict.fromkeys([*self.origin_warnings, *answers.warnings])),
+            warnings=tuple(dict.fromkeys([*self.origin_warnings, *notes, *answers.warnings])),
             timing_s=timing,
             provenance=self.provenance,
             text=text,
             dialogue=tuple(turns or ()),
             start_s=start_s or 0.0,
+            not_trained=self.tasks.left_out(tasks),
         )
+
+    def published_sampling(self, seed: int = 0) -> decoding.Sampling:
+        """How the model's own authors let it write, with a seed that they do not set. Errors: ArgumentError."""
+        stated = getattr(self.model.generation_config, "published_sampling", None)
+        if stated is None:
+            raise ArgumentError(
+                f"{self.name}: nothing is published about how this model draws its answers; leave the sampling out"
+            )
+        return decoding.Sampling(**stated, seed=seed)
 
     def answer_batch(self, requests: Sequence[Request]) -> list[Answers]:
         """Answer several requests in one batch; each gets what it would get alone. Errors: NanoEmoXError."""
@@ -190,7 +214,9 @@ class EmotionAnalyzer:
 
     def _answer_batch(self, requests: Sequence[Request]) -> list[Answers]:
         # What each request asks for, and which modalities it gives.
-        asked = [select(request.tasks) for request in requests]
+        asked = [
+            select(self.tasks.trained if request.tasks is None else request.tasks) for request in requests
+        ]
         states = [_modalities(request) for request in requests]
 
         # Encode every clip once.
@@ -205,29 +231,27 @@ class EmotionAnalyzer:
         )
         branches, gate = decoding.read_prompts(self.model, prompts, features)
         flat = [(request, task) for request, tasks in zip(requests, asked, strict=True) for task in tasks]
-        limits = [self.answer_limit(task, request.max_new_tokens) for request, task in flat]
-        written = decoding.greedy(self.model, branches, limits, self._ends)
+        limits = [
+            0 if self.tasks.by_likelihood(task) else self.answer_limit(task, request.max_new_tokens)
+            for request, task in flat
+        ]
+        written = self._written(branches, flat, limits)
 
         # Of closed questions, compute how likely each candidate is.
-        closed = [
-            (row, task, labels)
-            for row, (request, task) in enumerate(flat)
-            if isinstance(task, ClosedTask) and (labels := _candidates(request, task))
-        ]
-        scores = decoding.log_likelihoods(
-            self.model, branches, [(row, self._answer_ids(task, labels)) for row, task, labels in closed]
-        )
-        likely = {
-            row: dict(zip(labels, each.double().softmax(dim=0).tolist(), strict=True))
-            for (row, _, labels), each in zip(closed, scores, strict=True)
-        }
+        likely = {}
+        for row, (question, labels, each) in self._label_scores(branches, flat).items():
+            shares = (each.double() / self.tasks.temperature(question)).softmax(dim=0).tolist()
+            likely[row] = dict(zip(labels, shares, strict=True))
 
         # Read the answers back.
         results: list[TaskResult] = []
         for row, ((request, task), (tokens, ended)) in enumerate(zip(flat, written, strict=True)):
-            text = self.processor.tokenizer.decode(tokens, skip_special_tokens=True).strip()
-            cut_at = None if ended else limits[row]
-            results.append(_result(task, text, cut_at, _candidates(request, task), likely.get(row)))
+            text = self.processor.tokenizer.decode(tokens, skip_special_tokens=True)
+            text = self.processor.response(text + (self.processor.end_of_turn if ended else ""))
+            cut_at = limits[row] if limits[row] and not ended else None
+            notes = self.tasks.warnings_of(task)
+            candidates = _candidates(request, task)
+            results.append(_result(task, text, cut_at, candidates, likely.get(row), notes))
         timing = {"encode": encode_s, "answer": _since(started)}
 
         # Give every request its own answers.
@@ -238,9 +262,70 @@ class EmotionAnalyzer:
             experts = None
             if gate is not None and {"video", "audio"} <= _given(states[i]):
                 experts = tuple(round(float(weight), 6) for weight in gate[i])
-            warnings = (*_media_warnings(request, states[i]), *cuts[i])
+            whole = self.processor.pictures == "opencv" and "video" in _given(states[i])
+            warnings = (*_media_warnings(request, states[i]), *([WHOLE_FRAMES] if whole else []), *cuts[i])
             answers.append(Answers(mine, states[i], experts, warnings, timing))
         return answers
+
+    def label_scores(self, requests: Sequence[Request]) -> list[dict[str, dict[str, float]]]:
+        """How likely each label of the closed tasks is that the requests ask.
+
+        Args:
+            requests: The clips, and the closed tasks to ask.
+
+        Returns:
+            For each request task -> label -> log p of the whole answer with this label, without any temperature.
+
+        Raises:
+            NanoEmoXError: If the model computes numbers that are not finite.
+        """
+        asked = [select(request.tasks) for request in requests]
+        states = [_modalities(request) for request in requests]
+        features = self._features(requests, states)
+        prompts = [self._prompts(r, t, m)[0] for r, t, m in zip(requests, asked, states, strict=True)]
+        branches, _ = decoding.read_prompts(self.model, prompts, features)
+        places = [(i, request, task) for i, request in enumerate(requests) for task in asked[i]]
+        scores = self._label_scores(branches, [(request, task) for _, request, task in places])
+        found: list[dict[str, dict[str, float]]] = [{} for _ in requests]
+        for row, (task, labels, each) in scores.items():
+            found[places[row][0]][task.name] = dict(zip(labels, each.tolist(), strict=True))
+        return found
+
+    def _label_scores(
+        self, branches: decoding.Branches, flat: Sequence[tuple[Request, Task[Any]]]
+    ) -> dict[int, tuple[ClosedTask[Any], list[str], Tensor]]:
+        """Row of a closed question -> its task, its labels, and log p of each of them."""
+        closed = [
+            (row, task, labels)
+            for row, (request, task) in enumerate(flat)
+            if isinstance(task, ClosedTask) and (labels := _candidates(request, task))
+        ]
+        scores = decoding.log_likelihoods(
+            self.model, branches, [(row, self._answer_ids(task, labels)) for row, task, labels in closed]
+        )
+        return {row: (task, labels, each) for (row, task, labels), each in zip(closed, scores, strict=True)}
+
+    def _written(
+        self,
+        branches: decoding.Branches,
+        flat: Sequence[tuple[Request, Task[Any]]],
+        limits: Sequence[int],
+    ) -> list[tuple[list[int], bool]]:
+        """The answers, greedy or drawn, as each request asks."""
+        drawn = [request.sampling for request, _ in flat]
+        if not any(drawn):
+            return decoding.write(self.model, branches, limits, self._ends)
+        choices = {each: each.choice(len(flat)) for each in drawn if each is not None}
+
+        def choose(logits: Tensor, rows: Sequence[int]) -> Tensor:
+            tokens = decoding.likeliest(logits, rows)
+            for sampling, choice in choices.items():
+                mine = [i for i, row in enumerate(rows) if drawn[row] == sampling]
+                if mine:
+                    tokens[mine] = choice(logits[mine], [rows[i] for i in mine])
+            return tokens
+
+        return decoding.write(self.model, branches, limits, self._ends, choose)
 
     @torch.inference_mode()
     def _features(
@@ -273,12 +358,15 @@ class EmotionAnalyzer:
         text = request.text if with_words else None
         dialogue = list(request.dialogue or []) if with_words else []
         room = self.model.config.text_config.max_position_embeddings
-        limits = [self.answer_limit(task, request.max_new_tokens) for task in tasks]
+        limits = [
+            0 if self.tasks.by_likelihood(task) else self.answer_limit(task, request.max_new_tokens)
+            for task in tasks
+        ]
         warnings: list[CodedWarning] = []
         while True:
             prompts = [
                 self.processor.prompt(
-                    task.question(_candidates(request, task)),
+                    self.tasks.question(task, _candidates(request, task)),
                     modalities=_given(modalities) & {"video", "audio"},
                     text=text,
                     dialogue=dialogue or None,
@@ -306,7 +394,7 @@ class EmotionAnalyzer:
         return [row[-n:].tolist() for row, n in zip(ids["input_ids"], lengths, strict=True)], warnings
 
     def _answer_ids(self, task: ClosedTask[Any], labels: Sequence[str]) -> list[list[int]]:
-        answers = [task.answer_for(label, labels) + self.processor.end_of_turn for label in labels]
+        answers = [answer + self.processor.end_of_turn for answer in self.tasks.answers(task, labels)]
         ids: list[list[int]] = self.processor.tokenizer(answers, add_special_tokens=False)["input_ids"]
         return ids
 
@@ -367,9 +455,13 @@ def _result(
     cut_at: int | None,
     candidates: Sequence[str] | None,
     probabilities: Mapping[str, float] | None,
+    notes: Sequence[CodedWarning] = (),
 ) -> TaskResult:
-    """What was written and how likely each candidate is -> one result."""
+    """What was written and how likely each candidate is -> one result, with notes about the task."""
     answer = task.parse(text, candidates)
+    if notes:
+        own = answer.warnings if text else ()
+        answer = answer.model_copy(update={"warnings": (*notes, *own)})
     if cut_at is not None:
         cut = CodedWarning("answer_cut", f"the answer was cut at {cut_at} tokens")
         answer = answer.model_copy(update={"warnings": (*answer.warnings, cut)})

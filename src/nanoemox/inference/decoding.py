@@ -8,7 +8,8 @@ does not drag short ones along. Letters: B clips, R rows (one per clip and quest
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -77,20 +78,78 @@ def read_prompts(
     return _read_on(model, start, *_pad_left(rests, model.device)), output.gate
 
 
+# Logits of the next token [R, V], and which rows they are of -> the tokens [R].
+Choice = Callable[[Tensor, Sequence[int]], Tensor]
+
+
+def likeliest(logits: Tensor, rows: Sequence[int]) -> Tensor:
+    """Always the most likely token."""
+    return logits.argmax(dim=-1)
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a model draws its tokens where it does not take the likeliest; the same seed draws the same.
+
+    Attributes:
+        temperature: What the logits are divided by.
+        top_p: Draw from the likeliest tokens that have this share together.
+        top_k: Draw from so many tokens at most; 0, from all.
+        seed: Of the drawing; each answer to each clip has numbers of its own.
+    """
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    seed: int = 0
+
+    def choice(self, number: int) -> Choice:
+        """How the rows of a batch draw, with a stream of random numbers for each."""
+        streams = [torch.Generator().manual_seed(self.seed) for _ in range(number)]
+
+        def draw(logits: Tensor, rows: Sequence[int]) -> Tensor:
+            shares = self._shares(logits.float()).cpu()  # [R, V]
+            drawn = [
+                torch.multinomial(share, 1, generator=streams[row])
+                for share, row in zip(shares, rows, strict=True)
+            ]
+            return torch.cat(drawn).to(logits.device)
+
+        return draw
+
+    def _shares(self, logits: Tensor) -> Tensor:
+        """Logits [R, V] -> probabilities [R, V]: temperature first, then top_k, then top_p, as transformers has it."""
+        logits = logits / self.temperature
+        if self.top_k:
+            least = logits.topk(min(self.top_k, logits.shape[-1])).values[..., -1:]  # [R, 1]
+            logits = logits.masked_fill(logits < least, -torch.inf)
+        if self.top_p < 1:
+            ordered, places = logits.sort()  # least likely first
+            rare = ordered.softmax(dim=-1).cumsum(dim=-1) <= 1 - self.top_p
+            rare[..., -1] = False
+            logits = logits.masked_fill(rare.scatter(-1, places, rare), -torch.inf)
+        return logits.softmax(dim=-1)
+
+
 @torch.inference_mode()
-def greedy(
-    model: Model, branches: Branches, limits: Sequence[int], ends: Collection[int]
+def write(
+    model: Model,
+    branches: Branches,
+    limits: Sequence[int],
+    ends: Sequence[Tokens],
+    choose: Choice = likeliest,
 ) -> list[tuple[Tokens, bool]]:
-    """The most likely answer of every row, token by token.
+    """The answer of every row, token by token.
 
     Args:
         model: the model.
         branches: the prompts, read to their end.
         limits: how many tokens each row may have; 0 asks for none.
-        ends: the tokens that end an answer.
+        ends: the sequences of tokens that end an answer.
+        choose: how the next token is chosen.
 
     Returns:
-        For each row its tokens without the end token, and whether it ended within its limit.
+        For each row its tokens without those that end it, and whether it ended within its limit.
 
     Raises:
         LogitsError: If the model computes numbers that are not finite.
@@ -102,13 +161,15 @@ def greedy(
     state = branches.take(rows)
     while rows:
         state.logits[:, forbidden] = -torch.inf
-        tokens = state.logits.argmax(dim=-1)  # [R], of the rows that go on
+        tokens = choose(state.logits, rows)  # [R], of the rows that go on
         going = []
         for i, (row, token) in enumerate(zip(rows, tokens.tolist(), strict=True)):
-            if token in ends:
-                ended[row] = True
-                continue
             answers[row].append(token)
+            end = next((end for end in ends if answers[row][-len(end) :] == end), None)
+            if end is not None:
+                ended[row] = True
+                del answers[row][-len(end) :]
+                continue
             if len(answers[row]) < limits[row]:
                 going.append(i)
         if not going:

@@ -12,6 +12,7 @@ from nanoemox.files.errors import ArgumentError
 from nanoemox.files.listed import labels_by_task, one_or_more
 from nanoemox.files.report import Report
 from nanoemox.files.short_repr import ShortRepr
+from nanoemox.inference.decoding import Sampling
 from nanoemox.media.clip import Clip, CodedWarning
 from nanoemox.tasks.base import Task
 from nanoemox.tasks.grammar import Answer
@@ -86,6 +87,7 @@ class Analysis(Mapping[str, TaskResult], Report):
     text: str | None = None  # what was said in the clip, as it was given
     dialogue: Dialogue = ()  # the turns before it, likewise
     start_s: float = 0.0  # where in the file the clip begins
+    not_trained: tuple[str, ...] = ()  # tasks that were not asked, as the model was not trained on them
 
     def __repr__(self) -> str:
         """One line: the clip, and what each task was answered."""
@@ -111,6 +113,7 @@ class Analysis(Mapping[str, TaskResult], Report):
             "provenance": list(self.provenance),
             "modalities": self.modalities,
             "tasks": {name: result.to_dict() for name, result in self.tasks.items()},
+            "not_trained": list(self.not_trained),
             "experts": None if self.experts is None else list(self.experts),
             "warnings": [warning._asdict() for warning in self.warnings],
             "timing_s": self.timing_s,
@@ -133,7 +136,7 @@ class Request(ShortRepr):
     source: Clip | Mapping[str, Tensor]
     text: str | None = None
     dialogue: Dialogue | None = None
-    tasks: str | Sequence[str] | None = None  # None: all of them
+    tasks: str | Sequence[str] | None = None  # None: all that the model was trained on
     candidates: Mapping[str, str | Sequence[str]] = field(
         default_factory=dict
     )  # task -> labels to choose from
@@ -141,6 +144,7 @@ class Request(ShortRepr):
         None  # use only these of "video", "audio", "text", whatever there is
     )
     max_new_tokens: int | None = None  # where every answer is cut; None: EmotionAnalyzer.answer_limit
+    sampling: Sampling | None = None  # None: greedy, the likeliest token each time
 
     def __post_init__(self) -> None:
         """A bare name is a list of one, and what is no dialogue is refused."""

@@ -1,4 +1,6 @@
-"""AffectGPT's adapters and fusion (arXiv 2501.16566), for models converted from its official weights.
+"""AffectGPT's adapters, fusion and pictures (arXiv 2501.16566), for models converted from its official weights.
+
+Light-MER (arXiv 2607.12787) has the same.
 
 They stand apart from adapters.py and fusion.py, and a configuration asks for them by name (`…_type`), so that
 whoever reads or trains the paper's model never meets them. Order of operations as in its official code.
@@ -7,13 +9,16 @@ Letters: B batch, T time steps (frames or audio windows), C audio windows, N tok
 
 from __future__ import annotations
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from nanoemox.model.adapters import QFormerAdapter
 from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
 
 MAX_FUSION_STEPS = 264  # rows of the position embedding over both streams
+_PIXEL_WEIGHT = 1 << 11  # OpenCV weighs pixels in 2048ths
 
 
 class AttentionAdapter(nn.Module):
@@ -80,3 +85,33 @@ class QFormerFusion(QFormerAdapter):
         streams = [self.video_embedding(video_features), self.audio_embedding(audio_features)]
         joined = torch.cat(streams, dim=1)  # [B, T + C, D]
         return super().forward(joined), None
+
+
+# ---------------------------------------------------------------------- pictures
+def opencv_resized(frames: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Frames [T, H, W, 3] -> [T, side, side, 3], as OpenCV resizes bytes (bilinear), whatever shape a frame has."""
+    if frames.shape[1:3] == (side, side):
+        return frames
+    rows, below, of_rows = _neighbours(frames.shape[1], side)
+    columns, right, of_columns = _neighbours(frames.shape[2], side)
+    enlarged = []
+    for frame in frames.astype(np.int32):  # [H, W, 3]
+        wide = frame[:, columns] * of_columns[0][:, None] + frame[:, right] * of_columns[1][:, None]
+        upper, lower = (
+            ((part >> 4) * weight[:, None, None]) >> 16
+            for part, weight in ((wide[rows], of_rows[0]), (wide[below], of_rows[1]))
+        )
+        enlarged.append((upper + lower + 2) >> 2)
+    return np.stack(enlarged).astype(np.uint8)
+
+
+def _neighbours(length: int, side: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int32]]:
+    """For each new pixel of a line: the two old ones it lies between, and their weights [2, side]."""
+    at = ((np.arange(side) + 0.5) * (length / side) - 0.5).astype(np.float32)
+    first = np.floor(at).astype(np.int64)
+    share = at - first.astype(np.float32)
+    share[first < 0] = 0
+    share[first >= length - 1] = 0
+    first = first.clip(0, length - 1)
+    weights = np.rint(np.stack([1 - share, share]) * _PIXEL_WEIGHT).astype(np.int32)
+    return first, (first + 1).clip(max=length - 1), weights

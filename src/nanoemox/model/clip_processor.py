@@ -7,6 +7,7 @@ Letters: B batch, T frames, C audio windows, L samples of one audio window, S te
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -29,6 +30,7 @@ from transformers.image_utils import (
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
 from nanoemox.media.clip import SAMPLE_RATE_HZ, Clip, Compat
+from nanoemox.model.affectgpt import opencv_resized
 from nanoemox.model.configuration_nanoemox import LOG_MEL_STEPS_PER_S, PLACEHOLDERS, NanoEmoXConfig
 
 END_OF_TURN = "<|im_end|>"
@@ -176,6 +178,10 @@ class ClipProcessor(ProcessorMixin):
         end_of_turn: What ends an answer.
         chat_template: The template of the prompt, ours by default.
         compat: "official" where `media` is to do as the official code does unless told otherwise.
+        pictures: "opencv" for a model that has seen crops of faces as OpenCV reads and resizes them, blue first.
+        own_tasks: What a model that was trained on other questions is asked: task -> "trained", "question" and, where
+            labels are compared by their likelihood, "answer" with {label}. None: all of our tasks, as they are.
+        temperatures: Task -> what the log-likelihoods of its labels are divided by (`nanoemox calibrate`).
     """
 
     def __init__(
@@ -188,8 +194,14 @@ class ClipProcessor(ProcessorMixin):
         end_of_turn: str = END_OF_TURN,
         chat_template: str | None = None,
         compat: Compat = None,
+        pictures: Literal["opencv"] | None = None,
+        own_tasks: dict[str, dict[str, Any]] | None = None,
+        temperatures: dict[str, float] | None = None,
     ) -> None:
         self.compat = _known_compat(compat)
+        self.pictures = pictures
+        self.own_tasks = own_tasks
+        self.temperatures = temperatures
         self.placeholder_counts = placeholder_counts or NanoEmoXConfig().placeholder_counts
         self.end_of_turn = end_of_turn
         super().__init__(
@@ -274,7 +286,11 @@ class ClipProcessor(ProcessorMixin):
 
     def _official_media(self, clip: Clip) -> dict[str, Tensor]:
         tensors: dict[str, Tensor] = {}
-        if clip.frames is not None:
+        if clip.frames is not None and self.pictures == "opencv":
+            crops = opencv_resized(clip.frames, self.image_processor.crop_size["height"])[..., ::-1]
+            layout = {"input_data_format": "channels_last", "return_tensors": "pt"}
+            tensors["pixel_values_videos"] = self.image_processor(list(crops), **layout)["pixel_values"]
+        elif clip.frames is not None:
             size = dict(self.image_processor.crop_size)
             side = (size["width"], size["height"])
             frames = [Image.fromarray(frame).resize(side, Image.Resampling.BICUBIC) for frame in clip.frames]
@@ -370,11 +386,43 @@ class ClipProcessor(ProcessorMixin):
         return text
 
     @property
-    def end_ids(self) -> list[int]:
-        """Ids of the tokens that end an answer."""
+    def end_sequences(self) -> list[list[int]]:
+        """Ids that end an answer, one after another: the tokens, and the pairs of them, that write its end.
+
+        Of a tokenizer that joins the end with a blank or a full stop before it, these tokens count, too.
+        """
         tokenizer = self.tokenizer
-        ends = {tokenizer.eos_token_id, tokenizer.get_vocab().get(self.end_of_turn)}
-        return sorted(end for end in ends if end is not None)
+        vocabulary: dict[str, int] = tokenizer.get_vocab()
+        ends = {tokenizer.eos_token_id, vocabulary.get(self.end_of_turn)} - {None}
+        if self.end_of_turn in tokenizer.all_special_tokens:  # written by nothing but its own token
+            return [[end] for end in sorted(ends)]
+        end = re.escape(self.end_of_turn)
+        joined = re.compile(rf"(?![\s\S]*{re.escape(self.end_of_turn[0])}{end})[^\w]*{end}")
+        for token, number in vocabulary.items():
+            if token.endswith(self.end_of_turn):
+                text = tokenizer.decode([number], clean_up_tokenization_spaces=False)
+                ends |= {number} if joined.fullmatch(text) else set()
+        halves = [
+            [vocabulary.get(self.end_of_turn[:cut]), vocabulary.get(self.end_of_turn[cut:])]
+            for cut in range(1, len(self.end_of_turn))
+        ]
+        return [[end] for end in sorted(ends)] + [
+            [first, second] for first, second in halves if first is not None and second is not None
+        ]
+
+    @property
+    def end_ids(self) -> list[int]:
+        """Ids of the tokens that end an answer by themselves."""
+        return [ids[0] for ids in self.end_sequences if len(ids) == 1]
+
+    def response(self, text: str) -> str:
+        """The answer in what a model wrote, by the rule of the official code where the end is no special token."""
+        if self.end_of_turn in self.tokenizer.all_special_tokens:
+            return text.strip()
+        text = text.partition("<|im_start|>")[2] or text
+        text = text.partition(END_OF_TURN)[0]
+        before, end, _ = text.rpartition(self.end_of_turn)
+        return (before if end else text).rpartition("Assistant:")[2].strip()
 
     def training_batch(
         self,

@@ -63,7 +63,7 @@ _LAYERS_OF_NANO = 24
 _VISION_FUSION_LAYERS, _AUDIO_FUSION_LAYERS, _AUDIO_FEATURE_LAYERS = (12, 16, 22), (16, 18, 22), 4
 LOG_MEL_STEPS_PER_S = 50  # of Whisper's encoder, which reads log-mel in place of a waveform
 # The sizes that lie beside this file in presets/, one JSON file each.
-PRESETS = ("nano", "pico", "affectgpt", "nano-s")
+PRESETS = ("nano", "pico", "affectgpt", "light-mer", "nano-s")
 
 # Part name (as everywhere: recipes, `nanoemox info`, docs) -> attribute of NanoEmoXForConditionalGeneration.
 PARTS: dict[str, str] = {

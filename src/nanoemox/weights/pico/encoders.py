@@ -122,7 +122,10 @@ class AudioEncoder(nn.Module):
         self.model = build_encoder(config.audio_config)
 
     def forward(self, input_values: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Normalised sound [B, C, L], or log-mel [B, C, M, S] -> what the scene's encoder gives, [B, C, …]."""
+        """Normalised sound [B, C, L], or log-mel [B, C, M, S] -> features [B, C, D], fusion features [B, C, 3 D].
+
+        The second are None where no expert reads them.
+        """
         batch, windows = input_values.shape[:2]
         window_rows = input_values.flatten(0, 1).to(self.model.dtype)  # [B C, L] or [B C, M, S]
         steps = None  # of the encoder that hear something; None, all

@@ -71,7 +71,12 @@ class NanoEmoXForConditionalGeneration(PreTrainedModel, GenerationMixin):
     input_modalities = ("video", "image", "audio", "text")
     supports_gradient_checkpointing = True
     _supports_sdpa = True
-    _no_split_modules: ClassVar[list[str]] = ["Qwen2DecoderLayer", "CLIPEncoderLayer", "SwinStage"]
+    _no_split_modules: ClassVar[list[str]] = [
+        "Qwen2DecoderLayer",
+        "Qwen3DecoderLayer",
+        "CLIPEncoderLayer",
+        "SwinStage",
+    ]
 
     def __init__(self, config: NanoEmoXConfig) -> None:
         super().__init__(config)

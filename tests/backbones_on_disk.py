@@ -140,7 +140,7 @@ def write_backbones(root: Path) -> dict[str, str]:
     write_hubert(root / "hubert")
     write_qwen(root / "qwen")
     write_facexformer(root / "facexformer" / "ckpts" / "model.pt")
-    names = {"vision": "clip", "audio": "hubert", "lm": "qwen", "face": "facexformer"}
+    names = {"video": "clip", "audio": "hubert", "lm": "qwen", "face": "facexformer"}
     return {part: str(root / name) for part, name in names.items()}
 
 

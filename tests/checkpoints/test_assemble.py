@@ -41,7 +41,7 @@ def tensors(folder):
 
 def test_every_backbone_arrives_bit_for_bit(folder, sources):
     ours = tensors(folder)
-    with open_weights(Path(sources["vision"])) as clip:
+    with open_weights(Path(sources["video"])) as clip:
         name = "encoder.layers.1.mlp.fc1.weight"
         assert torch.equal(ours[f"vision_encoder.model.{name}"], clip[f"vision_model.{name}"].read())
     with open_weights(Path(sources["audio"])) as hubert:
@@ -59,7 +59,7 @@ def test_every_backbone_arrives_bit_for_bit(folder, sources):
 
 def test_scene_features_are_those_of_clip(folder, sources):
     model = EmotionAnalyzer.from_pretrained(folder).model
-    clip = CLIPModel.from_pretrained(sources["vision"], dtype=torch.float32)
+    clip = CLIPModel.from_pretrained(sources["video"], dtype=torch.float32)
     pixels = torch.randn(1, 2, 3, 24, 24)
     with torch.no_grad():
         theirs = clip.vision_model(pixels[0], output_hidden_states=True).hidden_states[-2][:, 0]
@@ -93,7 +93,7 @@ def test_a_clip_folder_may_lack_its_text_tower(sources, tmp_path, folder):
     write_clip(tmp_path / "vision_only", text_tower=False)
     out = assemble(
         tmp_path / "model",
-        **sources | {"vision": str(tmp_path / "vision_only")},
+        **sources | {"video": str(tmp_path / "vision_only")},
         dtype="float32",
         settings=settings(),
     )
@@ -162,8 +162,8 @@ def test_a_wrong_folder(sources, tmp_path):
     refused(
         tmp_path,
         sources,
-        "expected a model of type hubert as audio_encoder, found clip",
-        audio=sources["vision"],
+        "expected a model of type hubert, .*whisper as audio_encoder, found clip",
+        audio=sources["video"],
     )
     refused(tmp_path, sources, "expected config.json", audio=str(tmp_path))
     refused(tmp_path, sources, "no such file or folder .expected a folder, or a Hub id", audio="./nowhere")
@@ -249,10 +249,17 @@ def test_another_checkpoint(sources, tmp_path):
     refused(tmp_path, sources, "noise.pt", face=str(tmp_path / "noise.pt"))
 
 
-def test_no_spare_rows(sources, tmp_path):
-    rows = len(tiny_tokenizer()) - 1
-    write_qwen(tmp_path / "lm", vocabulary=rows)
-    refused(tmp_path, sources, f"its vocabulary table has {rows} rows", lm=str(tmp_path / "lm"))
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_table_without_spare_rows_grows(sources, tmp_path, tied):
+    rows = len(tiny_tokenizer()) - 2
+    state = write_qwen(tmp_path / "lm", vocabulary=rows, tied=tied)
+    changed = {**sources, "lm": str(tmp_path / "lm")}
+    out = assemble(tmp_path / "out", **changed, dtype="float32", settings=settings())
+    for name in ("model.embed_tokens.weight", *(() if tied else ("lm_head.weight",))):
+        table, theirs = tensors(out)[f"language_model.{name}"], state[name].float()
+        assert table.shape[0] == rows + 2 and torch.equal(table[:rows], theirs)
+        torch.testing.assert_close(table[rows:], theirs.mean(dim=0).expand(2, -1), atol=1e-2, rtol=1e-2)
+    assert EmotionAnalyzer.from_pretrained(out).analyze(None, text="Hello", tasks=["emotion"])
 
 
 def test_a_full_disk(sources, tmp_path, monkeypatch):

@@ -59,13 +59,6 @@ FACE: dict[str, dict[str, Any]] = {
     "convnext": {"model_type": "convnext", **_CONVOLUTIONS},
     "convnextv2": {"model_type": "convnextv2", **_CONVOLUTIONS},
     "dinov3_convnext": {"model_type": "dinov3_convnext", **_CONVOLUTIONS},
-    "resnet": {
-        "model_type": "resnet",
-        "embedding_size": 8,
-        "hidden_sizes": [8, 16],
-        "depths": [1, 1],
-        "layer_type": "basic",
-    },
     **SCENE,
 }
 AUDIO: dict[str, dict[str, Any]] = {

@@ -1,9 +1,10 @@
-"""A model folder out of pretrained backbones: CLIP, HuBERT and Qwen2.5 as on the Hub, FaceXFormer's checkpoint.
+"""A model folder out of pretrained backbones as on the Hub: a language model, encoders of the scene, voice and face.
 
+Any of the kinds that the configuration knows will do; widths, layers and the preparation of media follow from theirs.
 Adapters and fusion start untrained; the three phases train them. Every tensor of every source is accounted for:
 used, dropped by name because the model has no use for it, or an error. Parts are read and written tensor by
 tensor, so memory holds the pages of one part and one shard. The placeholders of the prompt take spare rows of the
-language model's table (Qwen2.5: 151,936 rows, the tokenizer ends at 151,664), so nothing is resized.
+language model's table (Qwen2.5: 151,936 rows, the tokenizer ends at 151,664); a table without spare rows grows.
 """
 
 from __future__ import annotations
@@ -20,10 +21,21 @@ import torch
 import transformers
 from torch import nn
 
+from nanoemox.checkpoints.check_folder import check_tokenizer
 from nanoemox.checkpoints.check_shapes import check_shapes
 from nanoemox.checkpoints.hub import complete, find_part, public_name
-from nanoemox.checkpoints.pretrained import FACE_KEY, Part, Source, hub_part, load_tokenizer, plan_part
+from nanoemox.checkpoints.preparation import picture_settings, sound_settings
+from nanoemox.checkpoints.pretrained import (
+    FACE_KEY,
+    Part,
+    Source,
+    hub_part,
+    is_backbone,
+    load_tokenizer,
+    plan_part,
+)
 from nanoemox.checkpoints.provenance import RANDOM, add_steps, assembled
+from nanoemox.checkpoints.turns import Turns, take_turns, template_of, turns_of
 from nanoemox.checkpoints.weight_files import (
     TORCH_DTYPES,
     ShardWriter,
@@ -34,7 +46,7 @@ from nanoemox.checkpoints.weight_files import (
 )
 from nanoemox.files.atomic import check_new_folder, whole_folder, write_json
 from nanoemox.files.errors import ArgumentError
-from nanoemox.model.clip_processor import prepare_tokenizer
+from nanoemox.model.clip_processor import END_OF_TURN, prepare_tokenizer
 from nanoemox.model.configuration_nanoemox import PARTS, PRESETS, NanoEmoXConfig, preset_fields
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.model.parts import parameter_shapes, part_of, skeleton_of
@@ -47,7 +59,7 @@ logger = logging.getLogger(__name__)
 def assemble(
     out: str | Path,
     *,
-    vision: str,
+    video: str,
     audio: str,
     lm: str,
     face: str | None = None,
@@ -61,11 +73,12 @@ def assemble(
 
     Args:
         out: The folder to write; it must not exist yet.
-        vision: CLIP, with or without its text tower: a Hub id, or a folder in the Hub's layout.
-        audio: HuBERT, named in the same way.
-        lm: Qwen2.5, named in the same way.
-        face: FaceXFormer's checkpoint: a file, a folder that holds it, or a Hub id.
-        preset: "nano", or "affectgpt" (no face).
+        video: A picture encoder, with or without a text tower: a Hub id, or a folder in the Hub's layout.
+        audio: An audio encoder, named in the same way.
+        lm: A decoder of text, named in the same way.
+        face: FaceXFormer's checkpoint (a file, a folder that holds it, or a Hub id), a picture encoder, named as
+            `video`, or "none" for a model without a face branch.
+        preset: What stands between the backbones: one of PRESETS.
         dtype: Of all weights: "bfloat16", "float16" or "float32".
         seed: Of the untrained parts.
         revisions: Part -> branch, tag or commit.
@@ -81,53 +94,69 @@ def assemble(
     # Find the backbones, and make the configuration from theirs. They may be gigabytes: look at the output first.
     check_dtype(dtype)
     check_new_folder(out)
-    revisions, sizes = dict(revisions or {}), preset_fields(_known(preset)) | dict(settings or {})
+    revisions, sizes = dict(revisions or {}), _sizes(preset, settings)
     parts = [
-        hub_part("vision_encoder", vision, revisions.get("vision")),
+        hub_part("vision_encoder", video, revisions.get("video")),
         hub_part("audio_encoder", audio, revisions.get("audio")),
         hub_part("lm", lm, revisions.get("lm")),
     ]
-    vision_config, audio_config, text_config = (part.config for part in parts)
-    own = {"vision_config": vision_config, "audio_config": audio_config, "text_config": text_config}
-    try:
-        config = NanoEmoXConfig(**sizes | own)
-        check_shapes(config)
-    except ValueError as error:
-        names = ", ".join(str(part.place / "config.json") for part in parts)
-        raise WeightsError(
-            f"{names}: do not fit preset {preset} ({error}); expected the backbones of the paper"
-        ) from error
-
-    # The face encoder is a single file, not a folder in the Hub's layout. An AffectGPT has none.
-    if config.face_tokens:
+    vision, voice, language = parts
+    own = {"vision_config": vision.config, "audio_config": voice.config, "text_config": language.config}
+    if sizes.get("face_tokens", 1) and face != "none":
         if face is None:
-            raise WeightsError(f"{out}: expected FaceXFormer's checkpoint, got none; name it with --face")
-        place = find_part(face, revisions.get("face"), single_file=True)
-        parts.insert(
-            2, Part("face_encoder", Source(public_name(face), revisions.get("face")), place, FACE_KEY)
-        )
+            raise WeightsError(
+                f"{out}: expected FaceXFormer's checkpoint or another picture encoder, got none; name it with --face, "
+                "or --face none for a model without a face branch"
+            )
+        parts.insert(2, _face_part(face, revisions.get("face")))
+        if parts[2].config is not None:
+            own |= {"face_config": parts[2].config, "face_fused": False}
+    else:
+        own["face_tokens"] = 0
+    pictures, own["video_side_px"] = picture_settings(vision.place)
+    face_pictures: dict[str, Any] = {}
+    if "face_config" in own:
+        face_pictures, own["face_side_px"] = picture_settings(parts[2].place)
 
     # The tokenizer of the language model gets the placeholders.
-    tokenizer = load_tokenizer(parts[-1].place)
-    fit_placeholders(config, tokenizer, lm)
+    tokenizer = load_tokenizer(language.place)
+    turns = turns_of(tokenizer, lm)
+    try:
+        config = NanoEmoXConfig(**sizes | own)
+        language.rows = fit_placeholders(config, tokenizer, turns)
+        check_shapes(config)
+    except ValueError as error:
+        names = ", ".join(str(part.place / "config.json") for part in parts if part.config is not None)
+        raise WeightsError(
+            f"{names}: do not fit preset {preset} ({error}); take other backbones, or change the field"
+        ) from error
+    check_tokenizer(
+        language.place / "tokenizer.json", tokenizer, config, END_OF_TURN if turns is None else turns.end
+    )
 
     # Find a place for every tensor: all parts are looked at before anything is written.
     skeleton = skeleton_of(config)
-    for part in parts:  # all are looked at before anything is written
+    for part in parts:
         with open_weights(part.place, part.key) as weights:
-            plan_part(part, _shapes(skeleton, part.part), weights)
+            plan_part(part, _shapes(skeleton, part.part), weights, _backbone(skeleton, part))
             check_values(weights)
-    processor = NanoEmoXProcessor.from_config(config, tokenizer)
+    sound = sound_settings(voice.place, config.audio_config.model_type == "whisper")
+    processor = NanoEmoXProcessor.from_config(config, tokenizer, pictures, face_pictures, sound)
+    if turns is not None:
+        processor.end_of_turn, processor.chat_template = turns.end, template_of(turns)
+        skeleton.generation_config.eos_token_id = processor.end_ids
 
     # Write part by part, so that no more than one shard is in memory; then the untrained parts.
     def write(writer: ShardWriter) -> None:
         for part in parts:
             logger.info("%s: %s", part.part, part.source.name)
             with open_weights(part.place, part.key) as weights:
-                plan = plan_part(part, _shapes(skeleton, part.part), weights)
+                shapes = _shapes(skeleton, part.part)
+                plan = plan_part(part, shapes, weights, _backbone(skeleton, part))
                 for ours, (theirs, third) in plan.items():
                     tensor = weights[theirs].read()
-                    writer.add(ours, tensor if third is None else tensor.chunk(3)[third], TORCH_DTYPES[dtype])
+                    tensor = tensor if third is None else tensor.chunk(3)[third]
+                    writer.add(ours, _grown(tensor, shapes[ours]), TORCH_DTYPES[dtype])
         _write_fresh(
             skeleton, [p for p in skeleton.parts() if p not in {x.part for x in parts}], writer, dtype, seed
         )
@@ -167,7 +196,7 @@ def assemble_random(
     config = NanoEmoXConfig(**{**preset_fields(_known(preset)), **(settings or {})})
     logger.info("tokenizer: training")
     tokenizer = train_tokenizer(theatre_texts(200, seed), vocabulary=2048)
-    fit_placeholders(config, tokenizer, "the tokenizer trained here")
+    fit_placeholders(config, tokenizer)
     skeleton = skeleton_of(config)
 
     def write(writer: ShardWriter) -> None:
@@ -186,26 +215,57 @@ def _known(preset: str) -> str:
     return preset
 
 
-def fit_placeholders(config: NanoEmoXConfig, tokenizer: Any, name: str) -> None:
-    """Add our special tokens in spare rows of the language model's table, which keeps its size.
+def _sizes(preset: str, settings: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The fields of a preset, without the layers that belong to its own encoders: they follow from those that come."""
+    fields = preset_fields(_known(preset))
+    for name in ("vision_fusion_layers", "audio_fusion_layers", "audio_feature_layers"):
+        fields.pop(name, None)
+    return fields | dict(settings or {})
+
+
+def _face_part(name: str, revision: str | None) -> Part:
+    """The face encoder: a backbone in the Hub's layout, or FaceXFormer's single file."""
+    if is_backbone(find_part(name, revision, weights=False), "face_encoder"):
+        return hub_part("face_encoder", name, revision)
+    place = find_part(name, revision, single_file=True)
+    return Part("face_encoder", Source(public_name(name), revision), place, FACE_KEY)
+
+
+def _backbone(skeleton: NanoEmoXForConditionalGeneration, part: Part) -> Any:
+    """The class of transformers that a part's weights are for; None for FaceXFormer."""
+    if part.key is not None:
+        return None
+    module = skeleton.parts()[part.part]
+    return module if part.part == "lm" else module.model
+
+
+def _grown(tensor: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+    """A table with as many rows as the model needs; new ones are the mean of all, and only placeholders have them."""
+    missing = shape[0] - tensor.shape[0] if tensor.dim() else 0
+    if missing <= 0:
+        return tensor
+    mean = tensor.float().mean(dim=0, keepdim=True).to(tensor.dtype)
+    return torch.cat([tensor, mean.expand(missing, *tensor.shape[1:])])
+
+
+def fit_placeholders(config: NanoEmoXConfig, tokenizer: Any, turns: Turns | None = None) -> int | None:
+    """Add our special tokens in spare rows of the language model's table; it grows if there are too few.
 
     Args:
         config: Gets the ids of the tokens.
         tokenizer: Gets the tokens.
-        name: The language model, for the error.
+        turns: The marks of the language model, if it does not know ChatML.
 
-    Raises:
-        WeightsError: If the table has too few rows.
+    Returns:
+        The rows that the table had before it grew; None if it keeps its size.
     """
-    rows = config.text_config.vocab_size
-    prepare_tokenizer(tokenizer)
-    needed = max(tokenizer.get_vocab().values()) + 1
-    if needed > rows:
-        raise WeightsError(
-            f"{name}: its vocabulary table has {rows} rows, but its tokenizer and our four placeholders need "
-            f"{needed}; use a language model with spare rows"
-        )
+    rows: int = config.text_config.vocab_size
+    if turns is None:
+        prepare_tokenizer(tokenizer)
+    else:
+        take_turns(tokenizer, turns)
     config.fit_tokenizer(tokenizer)
+    return rows if config.text_config.vocab_size > rows else None
 
 
 def _shapes(skeleton: NanoEmoXForConditionalGeneration, part: str) -> dict[str, tuple[int, ...]]:

@@ -304,7 +304,12 @@ def build(
             )
         add_steps(config, [assembled({part.part: part.source.name for part in parts})])
         tokenizer = _tokenizer(sources.backbones["lm"], release)
-        fit_placeholders(config, tokenizer, str(sources.backbones["lm"]))
+        rows = fit_placeholders(config, tokenizer)
+        if rows is not None:
+            raise WeightsError(
+                f"{sources.backbones['lm']}: expected spare rows for our placeholders, but its vocabulary table has {rows} "
+                "rows, all taken; take the language model that the checkpoint was trained on"
+            )
         skeleton = skeleton_of(config)
         shapes = parameter_shapes(skeleton)
         stored: dict[str, Stored] = {}

@@ -76,7 +76,7 @@ def check_template(path: Path, processor: Any) -> None:
     if not isinstance(template, str):
         raise WeightsError(f"{path}: expected one chat template, got {type(template).__name__}; {_AGAIN}")
     if template not in (_text(CHAT_TEMPLATE), _text(OFFICIAL_TEMPLATE)):
-        problem = _tried(template, _variables(processor))
+        problem = render_problem(template, _variables(processor))
         if problem is not None:
             raise WeightsError(f"{path}: the chat template cannot be used ({problem}); {_AGAIN}")
     try:
@@ -119,7 +119,7 @@ def _variables(processor: Any) -> dict[str, Any]:
     }
 
 
-def _tried(template: str, variables: dict[str, Any]) -> str | None:
+def render_problem(template: str, variables: dict[str, Any]) -> str | None:
     """What goes wrong when the template is rendered in a process of its own; None if nothing does."""
     limits = {"memory": _MOST_BYTES, "cpu": _MOST_CPU_S, "characters": _MOST_CHARACTERS}
     try:

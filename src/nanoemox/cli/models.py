@@ -15,29 +15,56 @@ from nanoemox.files.errors import ArgumentError
 if TYPE_CHECKING:
     from nanoemox.checkpoints.convert import Conversion
 
-_CLIP, _HUBERT = "openai/clip-vit-large-patch14", "TencentGameMate/chinese-hubert-large"
+_LARGE = ("openai/clip-vit-large-patch14", "TencentGameMate/chinese-hubert-large")
+_BASE = ("openai/clip-vit-base-patch16", "TencentGameMate/chinese-hubert-base", "Qwen/Qwen3-0.6B")
 _FACEXFORMER = "kartiknarayan/facexformer"
-_QWEN = {"nano": "Qwen/Qwen2.5-1.5B-Instruct", "affectgpt": "Qwen/Qwen2.5-7B-Instruct"}
+# Preset -> its encoders of the scene and the voice, and its language model.
+_BACKBONES = {
+    "nano": (*_LARGE, "Qwen/Qwen2.5-1.5B-Instruct"),
+    "affectgpt": (*_LARGE, "Qwen/Qwen2.5-7B-Instruct"),
+    "nano-s": _BASE,
+    "light-mer": _BASE,
+}
 
 
 def assemble(
     out: Annotated[
         Path, typer.Argument(metavar="OUT", help="The model folder to write; it must not exist yet.")
     ],
-    vision: Annotated[
-        str, typer.Option(metavar="ID_OR_FOLDER", help="The CLIP model, with or without its text tower.")
-    ] = _CLIP,
-    audio: Annotated[str, typer.Option(metavar="ID_OR_FOLDER", help="The HuBERT model.")] = _HUBERT,
-    face: Annotated[
-        str, typer.Option(metavar="FILE_OR_ID", help="The checkpoint of FaceXFormer.")
-    ] = _FACEXFORMER,
     lm: Annotated[
         str | None,
-        typer.Option(metavar="ID_OR_FOLDER", help="The Qwen2.5 model. Without it, the one of the preset."),
+        typer.Option(
+            metavar="ID_OR_FOLDER",
+            help="The language model: any decoder, such as Qwen, SmolLM, Llama or Gemma. Without it, the preset's.",
+        ),
     ] = None,
+    video: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID_OR_FOLDER",
+            help="The encoder of the scene: CLIP, SigLIP, DINOv2, DINOv3 or ViT. Without it, the preset's.",
+        ),
+    ] = None,
+    audio: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ID_OR_FOLDER",
+            help="The encoder of the voice: HuBERT, wav2vec 2.0, WavLM or Whisper. Without it, the preset's.",
+        ),
+    ] = None,
+    face: Annotated[
+        str,
+        typer.Option(
+            metavar="ID_OR_FILE",
+            help="The encoder of the face: the checkpoint of FaceXFormer, any picture encoder, or none.",
+        ),
+    ] = _FACEXFORMER,
     preset: Annotated[
         str,
-        typer.Option(metavar="NAME", help="The architecture: nano, or affectgpt, which has no face encoder."),
+        typer.Option(
+            metavar="NAME",
+            help="What stands between them: nano, nano-s, affectgpt or light-mer, these two without a face encoder.",
+        ),
     ] = "nano",
     random: Annotated[
         str | None,
@@ -59,7 +86,7 @@ def assemble(
         list[str] | None,
         typer.Option(
             metavar="PART=NAME",
-            help="Take this branch, tag or commit of vision, audio, lm or face; repeat the option for several.",
+            help="Take this branch, tag or commit of video, audio, lm or face; repeat the option for several.",
         ),
     ] = None,
 ) -> None:
@@ -70,18 +97,19 @@ def assemble(
     if random is not None:
         assemble_random(random, out, dtype=dtype, seed=seed)
     else:
-        if preset not in _QWEN:
-            raise ArgumentError(f"--preset {preset}: expected one of {', '.join(_QWEN)}")
+        if preset not in _BACKBONES:
+            raise ArgumentError(f"--preset {preset}: expected one of {', '.join(_BACKBONES)}")
+        of_scene, of_voice, of_words = _BACKBONES[preset]
         run(
             out,
-            vision=vision,
-            audio=audio,
-            lm=lm or _QWEN[preset],
-            face=face if preset == "nano" else None,
+            video=video or of_scene,
+            audio=audio or of_voice,
+            lm=lm or of_words,
+            face=face,
             preset=preset,
             dtype=dtype,
             seed=seed,
-            revisions=_pairs("--revision", revision, ("vision", "audio", "lm", "face")),
+            revisions=_pairs("--revision", revision, ("video", "audio", "lm", "face")),
         )
     note(f"wrote {out}")
 

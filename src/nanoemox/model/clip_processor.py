@@ -43,6 +43,9 @@ _QUESTION = (
 
 def prepare_tokenizer(tokenizer: Any) -> Any:
     """Give `tokenizer` the ChatML tokens and the four placeholders it lacks, and return it."""
+    vocabulary = tokenizer.get_vocab()
+    if END_OF_TURN not in vocabulary and all(token in vocabulary for token in PLACEHOLDERS.values()):
+        return tokenizer  # of a model with marks of its own
     special = ["<|endoftext|>", "<|im_start|>", END_OF_TURN, *PLACEHOLDERS.values()]
     known = set(tokenizer.all_special_tokens) & set(tokenizer.get_vocab())
     tokenizer.add_special_tokens(

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 from transformers import initialization as init
+from transformers.pytorch_utils import Conv1D
 
 from nanoemox.model.configuration_nanoemox import PARTS, NanoEmoXConfig
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
@@ -23,9 +24,10 @@ PHASES: dict[str, list[str]] = {
     "3": [*ADAPTERS, "fusion", "lora"],
 }
 
-# The language model's attention and feed-forward projections, and none of the encoders' (same names).
-LORA_TARGETS = r".*language_model\.model\.layers\.\d+\.(self_attn|mlp)\.(q|k|v|o|gate|up|down)_proj"
+_PROJECTIONS = (nn.Linear, Conv1D)  # the second is GPT-2's
 LORA_RANK = 16
+# What the official checkpoints adapt: Qwen's attention and feed-forward, and none of the encoders' (same names).
+LORA_TARGETS = r".*language_model\.model\.layers\.\d+\.(self_attn|mlp)\.(q|k|v|o|gate|up|down)_proj"
 LORA_ALPHA = 32
 LORA_DROPOUT = 0.05
 
@@ -59,11 +61,14 @@ def skeleton_of(config: NanoEmoXConfig) -> NanoEmoXForConditionalGeneration:
 
 def parameter_shapes(skeleton: NanoEmoXForConditionalGeneration) -> dict[str, tuple[int, ...]]:
     """Names and shapes of the parameters that are stored; a tied output table is not."""
-    tied = skeleton.config.text_config.tie_word_embeddings
+    left_out: set[str] = set()
+    if skeleton.config.text_config.tie_word_embeddings:
+        tables = [name for name, each in skeleton.named_modules() if each is skeleton.get_output_embeddings()]
+        left_out = {f"{name}.weight" for name in tables}
     return {
         name: tuple(parameter.shape)
         for name, parameter in skeleton.named_parameters()
-        if not (tied and name == "language_model.lm_head.weight")
+        if name not in left_out
     }
 
 
@@ -75,6 +80,20 @@ def part_of(parameter_name: str) -> str:
         if component in _ATTRIBUTE_TO_PART:
             return _ATTRIBUTE_TO_PART[component]
     raise ValueError(f"{parameter_name} belongs to none of the parts {', '.join(PARTS)}")
+
+
+def lora_targets(model: nn.Module) -> str:
+    """A pattern of the projections that LoRA adapts: all in the layers of the language model, and no encoder's.
+
+    Of Qwen2 these are the seven of attention and feed-forward, as in the paper.
+    """
+    found: dict[str, None] = {}
+    for name, module in model.named_modules():
+        _, inside, within = name.partition("language_model.")
+        # Only in a numbered layer, so that the table that writes words is left alone.
+        if inside and isinstance(module, _PROJECTIONS) and re.search(r"\.\d+\.", within):
+            found[re.sub(r"\\\.\d+\\\.", r"\\.\\d+\\.", re.escape(within))] = None
+    return rf".*language_model\.({'|'.join(sorted(found))})"
 
 
 def _parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, str]]:
@@ -113,10 +132,11 @@ def parameter_counts(model: nn.Module) -> dict[str, int]:
     for _, parameter, part in _parameters(model):
         counts[part] += parameter.numel()
     if not counts["lora"]:
+        targets = lora_targets(model)
         counts["lora"] = sum(
-            LORA_RANK * (module.in_features + module.out_features)
+            LORA_RANK * sum(module.weight.shape)
             for name, module in model.named_modules()
-            if isinstance(module, nn.Linear) and re.fullmatch(LORA_TARGETS, name)
+            if isinstance(module, _PROJECTIONS) and re.fullmatch(targets, name)
         )
     return counts
 

@@ -37,7 +37,7 @@ from nanoemox.data.schema import Record
 from nanoemox.files.atomic import whole_folder, write_json
 from nanoemox.model.configuration_nanoemox import PARTS
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
-from nanoemox.model.parts import LORA_TARGETS, part_of, skeleton_of, trainable_parts
+from nanoemox.model.parts import lora_targets, part_of, skeleton_of, trainable_parts
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 from nanoemox.training.diagnostics import FEW_CLIPS, diagnose
 from nanoemox.training.mixture import Examples, realised, schedule
@@ -423,7 +423,7 @@ def with_lora(model: NanoEmoXForConditionalGeneration, phase: Phase) -> nn.Modul
         r=phase.lora.rank,
         lora_alpha=phase.lora.alpha,
         lora_dropout=phase.lora.dropout,
-        target_modules=LORA_TARGETS,
+        target_modules=lora_targets(model),
         modules_to_save=saved,
     )
     wrapped: nn.Module = get_peft_model(model, config)

@@ -49,14 +49,7 @@ PART_CONFIGS: dict[str, type[PreTrainedConfig]] = {
 # Picture encoders whose pictures may be of any side, and those that have one fixed by their positions.
 _ANY_SIDE = ("dinov2", "dinov2_with_registers", "dinov3_vit", "siglip2_vision_model")
 _FLAT = ("clip_vision_model", "siglip_vision_model", "vit", "deit", "beit", *_ANY_SIDE)
-_STAGED = (
-    "swin",
-    "swinv2",
-    "convnext",
-    "convnextv2",
-    "dinov3_convnext",
-    "resnet",
-)  # maps that get smaller and wider
+_STAGED = ("swin", "swinv2", "convnext", "convnextv2", "dinov3_convnext")  # maps get smaller and wider
 # Which kinds each part may be, by their `model_type`.
 KINDS: dict[str, tuple[str, ...]] = {
     "vision_config": _FLAT,
@@ -107,7 +100,7 @@ _BOUNDS: dict[tuple[float, float], str] = {  # of the fields of the whole
     (0.0, 0.99): "fusion_dropout face_dropout",
 }
 _PART_BOUNDS: dict[tuple[float, float], str] = {  # of the fields of each part, as far as its kind has them
-    (1, 65_536): "hidden_size hidden_sizes embedding_size head_dim projection_dim conv_dim",
+    (1, 65_536): "hidden_size hidden_sizes head_dim projection_dim conv_dim",
     (1, 100_000): "max_source_positions",
     (1, 1_048_576): "intermediate_size encoder_ffn_dim",
     (1, 256): "num_hidden_layers cross_attention_frequency depths",
@@ -457,9 +450,7 @@ def _side_px(config: Any) -> int:
     if hasattr(config, "image_size"):
         side: int = config.image_size
         return side
-    if hasattr(config, "num_patches"):
-        return math.isqrt(config.num_patches) * int(config.patch_size)
-    return 224  # ResNet, which has no positions
+    return math.isqrt(config.num_patches) * int(config.patch_size)
 
 
 def preset_fields(name: str) -> dict[str, Any]:

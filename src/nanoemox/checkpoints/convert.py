@@ -335,7 +335,19 @@ def _configuration(
 
 
 def plan_checkpoint(place: Path, config: NanoEmoXConfig, state: Mapping[str, Stored]) -> CheckpointPlan:
-    """Which tensor goes where; raises unless every tensor of the checkpoints is accounted for."""
+    """Find the place of every tensor.
+
+    Args:
+        place: The checkpoint, for errors.
+        config: Of the model.
+        state: The tensors of the checkpoints, by the names that `common_name` gives them.
+
+    Returns:
+        Which tensor goes where.
+
+    Raises:
+        WeightsError: Unless every tensor of the checkpoints is accounted for.
+    """
     shapes = parameter_shapes(skeleton_of(config))
     plan, problems, used = CheckpointPlan(config, shapes, {}, {}, {}, []), [], set()
     for ours, shape in shapes.items():

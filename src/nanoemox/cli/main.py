@@ -202,15 +202,11 @@ def analyze(
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from nanoemox.inference.analyzer import EmotionAnalyzer
 
-    # Answer. Whoever names no model gets the one that they have fetched, else the bundled one, and is told so.
+    # Answer. Whoever names no model gets the one that they have fetched, else the bundled one.
     if model is None:
-        from nanoemox.checkpoints.load import BUNDLED, default_model
+        from nanoemox.checkpoints.load import default_model
 
         model = default_model()
-        if model in BUNDLED:
-            note(
-                "for answers about real people, fetch a model that was trained on them: nanoemox get light-mer"
-            )
     analyzer = EmotionAnalyzer.from_pretrained(model, device=device, check=check)
     sampling = analyzer.published_sampling(seed) if sample else None
     if clip is not None and analyzer.processor.compat:  # a converted model reads other audio windows

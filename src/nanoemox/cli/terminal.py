@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 LABELS_SHOWN = 3
 INTERVAL = "95 %\ninterval"
+REAL_PEOPLE = "nanoemox get light-mer fetches a model that was trained on real people"
 FEW_CLIPS = 20  # below this a bootstrap interval is too narrow to go by
 EXPERT_NAMES = ("shallow", "middle", "deep")
 
@@ -62,7 +63,10 @@ def show_analysis(console: Console, analysis: Analysis) -> None:
             f"{'model':<8} {_safe(' → '.join(analysis.provenance))}", highlight=False, soft_wrap=True
         )
     shown = {f"no_{modality}" for modality in analysis.modalities}  # as present or absent, above
-    notes = [warning.text for warning in analysis.warnings if warning.code not in shown]
+    notes = []
+    for warning in analysis.warnings:
+        notes += [] if warning.code in shown else [warning.text]
+        notes += [REAL_PEOPLE] if warning.code == "training_domain" else []
     notes += [f"{TASKS[task].title}: {w.text}" for task, result in analysis.items() for w in result.warnings]
     for note in notes:
         console.print(f"[yellow]{'note':<8}[/] {_safe(note)}", highlight=False)

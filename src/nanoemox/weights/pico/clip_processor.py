@@ -418,7 +418,7 @@ class ClipProcessor(ProcessorMixin):
     def response(self, text: str) -> str:
         """The answer in what a model wrote, by the rule of the official code where the end is no special token."""
         if self.end_of_turn in self.tokenizer.all_special_tokens:
-            return text.strip()
+            return text.removesuffix(self.end_of_turn).strip()
         text = text.partition("<|im_start|>")[2] or text
         text = text.partition(END_OF_TURN)[0]
         before, end, _ = text.rpartition(self.end_of_turn)

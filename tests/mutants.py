@@ -116,8 +116,8 @@ def _walk(node: ast.AST) -> Iterator[ast.AST]:
             yield from () if negative else _walk(child)
 
 
-def mutants_of(path: Path) -> list[Mutant]:
-    """Every mutant of a file, in the order of its lines."""
+def mutants_of(path: Path, tree: Path = ROOT) -> list[Mutant]:
+    """Every mutant of a file of a tree, in the order of its lines."""
     source = path.read_bytes()
     starts = [0]
     for line in source.splitlines(keepends=True):
@@ -130,7 +130,7 @@ def mutants_of(path: Path) -> list[Mutant]:
             end = starts[place.end_lineno - 1] + place.end_col_offset
             text = ast.unparse(ast.fix_missing_locations(new))
             text = f"({text})" if isinstance(new, ast.expr) and not isinstance(new, ast.Constant) else text
-            mutant = Mutant(str(path.relative_to(ROOT)), place.lineno, begin, end, what, text)
+            mutant = Mutant(str(path.relative_to(tree)), place.lineno, begin, end, what, text)
             try:
                 ast.parse(changed(source, mutant))
             except SyntaxError:
@@ -302,17 +302,22 @@ def _recorded(tree: Path, out: Path, sources: Sequence[str]) -> dict[str, Any]:
 
 
 def _tests_of(mutant: Mutant, recorded: dict[str, Any]) -> list[str]:
-    """The tests that ran the mutant's line, the fastest first, as many as fit the time."""
-    line = (mutant.path, mutant.line)
-    ran = [name for name, test in recorded.items() if line in test["lines"] and name != AT_IMPORT]
-    if not ran:  # a line that runs at import: whoever uses the file
-        ran = [
-            name
-            for name, test in recorded.items()
-            if name != AT_IMPORT and any(path == mutant.path for path, _ in test["lines"])
-        ]
-    chosen, total = [], 0.0
-    for name in sorted(ran, key=lambda name: recorded[name]["seconds"]):
+    """The tests that ran the mutant's line, then others that ran its file, each the fastest first, while time lasts.
+
+    The others count too: what is cached, or made by a fixture for all tests, runs in the first of them alone.
+    """
+
+    def rank(name: str) -> tuple[bool, float]:
+        return (mutant.path, mutant.line) not in recorded[name]["lines"], recorded[name]["seconds"]
+
+    ran = [
+        name
+        for name, test in recorded.items()
+        if name != AT_IMPORT and any(path == mutant.path for path, _ in test["lines"])
+    ]
+    chosen: list[str] = []
+    total = 0.0
+    for name in sorted(ran, key=rank):
         total += recorded[name]["seconds"]
         if chosen and total > MOST_TEST_S:
             break
@@ -344,8 +349,8 @@ def judge(mutant: Mutant, tree: Path, recorded: dict[str, Any]) -> str:
 # ---------------------------------------------------------------- the command
 
 
-def _files(wanted: Sequence[str]) -> list[Path]:
-    folder = ROOT / "src" / "nanoemox"
+def _files(wanted: Sequence[str], tree: Path) -> list[Path]:
+    folder = tree / "src" / "nanoemox"
     paths = [folder / name for name in wanted]
     return sorted(p for path in paths for p in ([path] if path.is_file() else path.rglob("*.py")))
 
@@ -376,6 +381,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=ROOT / ".cache" / "mutants", help="keeps what is done")
     options = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    options.out = options.out.resolve()
     options.out.mkdir(parents=True, exist_ok=True)
     tree = _copy_tree(options.out / "tree")
     _import_libraries()
@@ -384,13 +390,13 @@ def main() -> int:
     results_path = options.out / "results.json"
 
     # The mutants, and what is known of them.
-    mutants = [mutant for path in _files(options.sources) for mutant in mutants_of(path)]
+    mutants = [mutant for path in _files(options.sources, tree) for mutant in mutants_of(path, tree)]
     if options.sample is not None:
         mutants = random.Random(options.seed).sample(mutants, min(options.sample, len(mutants)))
     results = json.loads(results_path.read_text(encoding="utf-8")) if results_path.is_file() else {}
     judged: dict[str, str] = {}
     for number, mutant in enumerate(mutants, start=1):
-        key = f"{mutant.name} {_digest([ROOT / mutant.path])}"  # a file that has changed is judged anew
+        key = f"{mutant.name} {_digest([tree / mutant.path])}"  # a file that has changed is judged anew
         if key not in results or (options.again and results[key] != "killed"):
             results[key] = judge(mutant, tree, recorded)
             results_path.write_text(json.dumps(results, indent=0), encoding="utf-8")

@@ -218,3 +218,45 @@ RECIPES: dict[str, tuple[str, str]] = {
     "a tab": ("kind: p2e\nphases:\n\t- a", "line 3"),
     "a megabyte": ("kind: p2e\nx: " + "a" * (2 << 20), "longer than"),
 }
+
+
+# ---------------------------------------------------------------- spreadsheets
+
+
+def sheet(path: Path, **replaced: dict[str, str]) -> Path:
+    """A spreadsheet of one row, with text of its parts (by the end of their names) replaced."""
+    from openpyxl import Workbook
+
+    book = Workbook()
+    book.active.append(["text", "emotion"])  # type: ignore[union-attr]
+    book.active.append(["Well.", "joy"])  # type: ignore[union-attr]
+    book.save(path)
+    with zipfile.ZipFile(path) as file:
+        parts = {name: file.read(name) for name in file.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, data in parts.items():
+            for old, new in replaced.get(Path(name).stem, {}).items():
+                assert old.encode() in data
+                data = data.replace(old.encode(), new.encode())
+            file.writestr(name, data)
+    return path
+
+
+_LAUGHS = "<!DOCTYPE x [<!ENTITY a0 'ha'>" + "".join(
+    f"<!ENTITY a{i} '{f'&a{i - 1};' * 10}'>" for i in range(1, 10)
+)
+_ROW = [{"text": "Well.", "emotion": "joy"}]
+
+# Name -> what writes the spreadsheet, and its rows or what the error must say.
+SHEETS: dict[str, tuple[Callable[[Path], Path], Any]] = {
+    "an ordinary one": (sheet, _ROW),
+    "a million columns and rows claimed": (lambda p: sheet(p, sheet1={"A1:B2": "A1:XFD1048576"}), _ROW),
+    "a row far below": (lambda p: sheet(p, sheet1={'row r="2"': 'row r="1048576"'}), _ROW),
+    "parts of 3 GiB": (lambda p: _set_claimed_size(sheet(p), 1 << 30), "unpacks to more than"),
+    "entities that explode": (
+        lambda p: sheet(p, sheet1={"<worksheet ": _LAUGHS + "]><worksheet ", "Well.": "&a9;"}),
+        "not a readable .xlsx",
+    ),
+    "XML that breaks off": (lambda p: sheet(p, sheet1={"</sheetData>": "<"}), "not a readable .xlsx"),
+    "no sheet": (lambda p: npz(p, a=b""), "not a readable .xlsx"),
+}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, features
+from PIL import Image, ImageCms, features
 
 from nanoemox.media.load import load_clip
 from nanoemox.media.untrusted import MediaError
@@ -134,3 +136,24 @@ def test_never_one_tile(tmp_path: Path) -> None:
         except MediaError:
             continue
         assert clip.frames is not None and clip.frames.shape[1:3] != (64, 64)
+
+
+CRASH = """
+import gc, sys
+from nanoemox.media.load import load_clip
+for path in sys.argv[1:]:
+    load_clip(path)
+    gc.collect()
+print("alive")
+"""
+
+
+def test_a_colour_profile_does_not_crash_the_interpreter(tmp_path: Path) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    paths = [animation(tmp_path / "moving.png", [1, 2, 3], icc_profile=profile)]
+    for suffix in ("png", "jpg", "webp", "tif"):
+        paths.append(tmp_path / f"a.{suffix}")
+        Image.fromarray(numbered_frame(9)).save(paths[-1], icc_profile=profile)
+    command = [sys.executable, "-c", CRASH, *map(str, paths)]
+    out = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (out.returncode, out.stdout) == (0, "alive\n"), out.stderr

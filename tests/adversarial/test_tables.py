@@ -13,7 +13,7 @@ import pytest
 
 from nanoemox.corpora.doctor import doctor
 from nanoemox.corpora.prepare import prepare_own
-from nanoemox.corpora.tables import entries
+from nanoemox.corpora.tables import CorpusError, entries, rows
 from nanoemox.data.manifest import ManifestError, read_manifest
 from nanoemox.data.quarantine import read_quarantine
 from nanoemox.data.schema import Record
@@ -176,3 +176,20 @@ def test_an_archive_of_another_form_is_one_line(tmp_path: Path, arrays: dict[str
     with pytest.raises(ArgumentError, match=r"p\.npz") as raised:
         read_rows(tables.written_by_numpy(tmp_path / "p.npz", **arrays))
     one_line(raised.value)
+
+
+# ---------------------------------------------------------------- spreadsheets
+
+
+@pytest.mark.parametrize("kind", tables.SHEETS)
+def test_a_hostile_spreadsheet_is_one_line_or_its_rows_soon(tmp_path: Path, kind: str) -> None:
+    pytest.importorskip("openpyxl")
+    make, expected = tables.SHEETS[kind]
+    path = make(tmp_path / "t.xlsx")
+    started = time.process_time()
+    try:
+        found = [row.values for row in rows(path)]
+        assert found == expected
+    except CorpusError as error:
+        assert isinstance(expected, str) and expected in one_line(error)
+    assert time.process_time() - started < 10

@@ -83,7 +83,7 @@ def film(
             pictures.codec_context.max_b_frames = bframes
             x264 = {"preset": "ultrafast", "bf": str(bframes), "b-adapt": "0", "sc_threshold": "0"}
             pictures.options = x264 if video == "libx264" else {}
-            if video not in ("libx264", "libx265"):
+            if video.startswith("mpeg"):
                 pictures.codec_context.qmax = 2
         if track:
             track.options = audio_options or {}

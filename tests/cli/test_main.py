@@ -296,7 +296,11 @@ def test_every_error_of_ours_is_one_line(
     error: type[NanoEmoXError], refused: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: Any, **__: Any) -> Any:
-        raise error("m.jsonl: cannot be used; use another")
+        raised = error.__new__(error)
+        ValueError.__init__(
+            raised, "m.jsonl: cannot be used; use another"
+        )  # whatever the class asks for beside it
+        raise raised
 
     monkeypatch.setattr("nanoemox.evaluation.evaluate.evaluate", broken)
     line = refused("evaluate", "m.jsonl", "--out", "o")

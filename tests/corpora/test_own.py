@@ -376,3 +376,20 @@ def test_a_spreadsheets_table_is_read_and_it_is_told(tmp_path: Path, encoding: s
     told = " ".join(report.assumptions)
     assert "separated by semicolons" in told
     assert ("gb18030" in told) == (encoding == "gb18030")
+
+
+def test_rows_of_other_splits_are_not_looked_at(tmp_path: Path) -> None:
+    from nanoemox.corpora.prepare import prepare_own
+    from nanoemox.corpora.tables import CorpusError
+
+    (tmp_path / "a.mp4").write_bytes(b"")
+    table = tmp_path / "labels.csv"
+    table.write_text("file,split,emotion\na.mp4,train,angry\nnever-downloaded.mp4,test,happy\n")
+    report = prepare_own(table, tmp_path / "train.jsonl", splits="train")
+    assert report.ok and report.lines == 1
+    assert not prepare_own(table, tmp_path / "all.jsonl").ok
+    test = tmp_path / "test.jsonl"
+    with pytest.raises(CorpusError, match="not one line could be read"):
+        prepare_own(table, test, splits=["test"])
+    with pytest.raises(CorpusError, match="no line is in val; leave --split out"):
+        prepare_own(table, test, splits="val")

@@ -188,3 +188,7 @@ def test_preparing_a_tokenizer_twice_changes_nothing(tokenizer):
     before = tokenizer.get_vocab()
     assert prepare_tokenizer(tokenizer).get_vocab() == before
     assert tokenizer.eos_token == "<|im_end|>" and tokenizer.pad_token == "<|endoftext|>"
+
+
+def test_a_text_alone_gives_what_the_model_reads_of_it_and_nothing_else(processor):
+    assert set(processor(text="Why?")) == {"input_ids", "attention_mask"}

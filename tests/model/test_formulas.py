@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from transformers import SwinConfig
 
+from nanoemox.model.adapters import QFormerAdapter
+from nanoemox.model.affectgpt import AttentionAdapter, AttentionFusion
 from nanoemox.model.encoders import AudioEncoder, FaceEncoder, VisionEncoder
 from nanoemox.model.fusion import FusionEncoder
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
@@ -135,6 +137,45 @@ def test_face_adapter():
         pooled = torch_attention(adapter.query_tokens, features[row], adapter.attention)
         expected = linear(gelu(linear(pooled, first)), second)
         torch.testing.assert_close(tokens[row], expected, atol=1e-5, rtol=1e-4)
+
+
+# ---------------------------------------------------------------- AffectGPT's forms
+
+
+def test_attention_adapter():
+    """One weight for each step, which may be negative; the weighted sum, projected and repeated."""
+    adapter = shaken(AttentionAdapter(tiny_config(), 6, 9, 3))
+    features = torch.randn(2, 4, 6)
+    tokens = adapter(features)
+    for row in range(2):
+        pooled = sum(step * linear(step, adapter.weigh) for step in features[row])
+        assert tokens[row].shape == (3, 32)
+        for token in tokens[row]:
+            torch.testing.assert_close(token, linear(pooled, adapter.projection), atol=1e-5, rtol=1e-4)
+
+
+def test_attention_fusion():
+    """Means over time at one width; two weights from both, video first, without softmax."""
+    fusion = shaken(AttentionFusion(tiny_config(fusion_tokens=2)))
+    video, audio = torch.randn(2, 5, 16), torch.randn(2, 3, 16)
+    tokens, gate = fusion(video, audio)
+    assert gate is None and tokens.shape == (2, 2, 32)
+    for row in range(2):
+        seen = linear(video[row].mean(dim=0), fusion.video_embedding)
+        heard = linear(audio[row].mean(dim=0), fusion.audio_embedding)
+        weights = linear(linear(torch.cat([seen, heard]), fusion.compare), fusion.weigh)
+        expected = linear(weights[0] * seen + weights[1] * heard, fusion.projection)
+        for token in tokens[row]:
+            torch.testing.assert_close(token, expected, atol=1e-5, rtol=1e-4)
+
+
+def test_qformer_fusion_reads_video_and_then_audio_as_one_stream():
+    fusion = NanoEmoXForConditionalGeneration(tiny_config(fusion_type="qformer")).eval().fusion
+    video, audio = torch.randn(2, 5, 16), torch.randn(2, 3, 16)
+    tokens, gate = fusion(video, audio)
+    joined = torch.cat([linear(video, fusion.video_embedding), linear(audio, fusion.audio_embedding)], dim=1)
+    assert gate is None
+    torch.testing.assert_close(tokens, QFormerAdapter.forward(fusion, joined), atol=1e-5, rtol=1e-4)
 
 
 # ---------------------------------------------------------------- encoders

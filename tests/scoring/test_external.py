@@ -330,3 +330,11 @@ def test_readings_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert "answers came in: answer tag 1" in shown
     assert "labels of predictions count as: ANG → anger (1)" in shown
     assert "labels of truth count as: angry → anger (1)" in shown
+
+
+def test_rows_longer_or_shorter_than_the_heading_are_read_as_far_as_they_go(tmp_path: Path) -> None:
+    path = tmp_path / "answers.csv"
+    path.write_text("name,text\na,happy,left over\nb,sad\nc\n", encoding="utf-8")
+    rows, faults = read_rows(path)
+    assert [(row["name"], row.get("text")) for row in rows] == [("a", "happy"), ("b", "sad"), ("c", None)]
+    assert [(fault.kind, fault.name) for fault in faults] == [("more cells than columns", "line 2")]

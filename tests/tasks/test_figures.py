@@ -78,3 +78,18 @@ def test_the_emotion_of_reasons_is_scored_where_the_clip_has_one_and_answers_hav
     assert "emotion_accuracy" not in _figures("reasoning", [({"reasoning": reasoning}, right)])
     free = Answer(text="they look afraid")
     assert "emotion_accuracy" not in _figures("reasoning", [(clip, free)])
+
+
+def test_only_the_emotion_of_a_chain_has_a_hit_rate() -> None:
+    """Hit: a word of the same group. Accuracy: the same word. The other links are compared as names alone."""
+    chain = {"event": "a fall", "emotion": "anger", "cause": "the clock", "goal": "comfort", "reply": "Oh."}
+    said = {"event": "a storm", "emotion": "furious", "cause": "the clock", "goal": "praise"}
+    found = _figures("empathy", [({"empathy": chain}, Answer(thinking=said, reply="Oh."))])
+    rates = {name: value for name, value in found.items() if not name.startswith(("dist", "reply"))}
+    assert rates == {
+        "event_accuracy": 0,
+        "emotion_accuracy": 0,
+        "emotion_hit_rate": 1,
+        "cause_accuracy": 1,
+        "goal_accuracy": 0,
+    }

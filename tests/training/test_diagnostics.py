@@ -23,9 +23,23 @@ def test_a_healthy_model_rings_nothing() -> None:
 )
 def test_tokens_that_are_alike_ring(kind: str, told: str) -> None:
     for value, rings in ((COLLAPSED - 0.01, False), (COLLAPSED + 0.01, True), (1.0, True)):
-        found = alarms({"face": {**GOOD["audio"], kind: value}}, OURS, MAJORITY)
+        found = alarms({"video": {**GOOD["audio"], kind: value}}, OURS, MAJORITY)
         assert bool(found) == rings
-        assert not rings or (len(found) == 1 and "face" in found[0] and told in found[0])
+        assert not rings or (len(found) == 1 and "video" in found[0] and told in found[0])
+        assert not rings or "; " in found[0]  # the remedy
+
+
+def test_tokens_of_a_face_may_be_alike_within_a_clip() -> None:
+    """In the shipped model they are, at every phase, and nothing is wrong with it."""
+    shipped = {"face": {"within_clip": 0.9998, "across_clips": 0.35, "size": 30.0}}
+    assert alarms(shipped, OURS, MAJORITY) == []
+    assert alarms({"face": {**shipped["face"], "across_clips": 0.99}}, OURS, MAJORITY)
+
+
+def test_a_phase_is_told_in_one_line() -> None:
+    ours = {"emotion": {"accuracy": 0.6, "weighted_f1": 0.5}, "reasoning": {"cue_f1": None}}
+    line = Diagnosis(200, ["audio"], GOOD, ours, MAJORITY, []).summary()
+    assert line.startswith("emotion accuracy 0.600 (majority 0.300), on 200 clips") and "\n" not in line
 
 
 @pytest.mark.parametrize(("value", "rings"), [(0.31, False), (0.3, True), (0.1, True), (None, False)])

@@ -248,3 +248,21 @@ def test_training_computes_on_the_processor_where_asked_or_there_is_no_gpu(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
     assert trainer.on_cpu("cpu")
     assert trainer.on_cpu(None) == trainer.on_cpu("cuda") == (not there)
+
+
+def test_steps_are_a_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    from types import SimpleNamespace
+
+    bar = trainer.StepBar("phase 1a")
+    nothing: Any = None
+    state: Any = SimpleNamespace(max_steps=4, global_step=1)  # resumed after the first step
+    bar.on_train_begin(nothing, state, nothing)
+    for step in (2, 3, 4):
+        state.global_step = step
+        bar.on_log(nothing, state, nothing, {"loss": 0.25} if step == 4 else {"eval": 1})
+        bar.on_step_end(nothing, state, nothing)
+    bar.close()
+    bar.close()
+    out, err = capsys.readouterr()
+    assert out == "" and "{" not in err
+    assert "phase 1a" in err and "4/4" in err and "loss 0.250" in err

@@ -29,6 +29,11 @@ TITLES = {
     "face_encoder": "face encoder (FaceXFormer's Swin)",
     "lm": "language model (Qwen2.5)",
 }
+PHASE_0 = (
+    "The encoders were trained with the labels of the same cues that the reasoning task is scored on, and the language "
+    "model had practised all six tasks with noisy vectors of them. So the cue figures are mostly supervised "
+    "classification."
+)
 NOT_FOR = (
     "Nothing here may decide anything about anyone: no hiring, schooling, policing, insurance, borders or care; no "
     "watching of people who have not agreed to it; no diagnosis. The answers are a model's readings of a picture, a "
@@ -54,7 +59,7 @@ def model_card(folder: Path) -> str:
         _use(),
         _parts(folder, config, sources),
         _training(folder, config, sources),
-        _results(folder),
+        _results(folder, config),
         _intended(config),
         f"## What it must not be used for\n{NOT_FOR}",
         "## Limits\nA missing picture, sound or text is stated in the answer, never replaced. Complex reasoning is "
@@ -155,7 +160,7 @@ def _training(folder: Path, config: Mapping[str, Any], sources: Mapping[str, Any
     return f"## Training data\n{text}"
 
 
-def _results(folder: Path) -> str:
+def _results(folder: Path, config: Mapping[str, Any]) -> str:
     report = _read(folder / "report.json")
     if not report:
         return "## Results\nNone have been measured for this folder."
@@ -171,4 +176,7 @@ def _results(folder: Path) -> str:
                 low, high = row.get("low"), row.get("high")
                 interval = "" if low is None or high is None else f"{low:.3f} – {high:.3f}"
                 rows.append(f"| {task}.{name} | {row['value']:.3f} | {interval} | {row.get('n', '')} |")
-    return "\n".join([*rows, "\nAll figures, by class and by modality, are in `report.json`."])
+    rows.append("\nAll figures, by class and by modality, are in `report.json`.")
+    if config.get("training_domain"):  # its encoders come from phase 0
+        rows.append(f"\n{PHASE_0}")
+    return "\n".join(rows)

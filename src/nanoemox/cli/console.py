@@ -87,11 +87,11 @@ def check_json(json_file: str | None, *others: Path | None, source: str | None =
         source: The file that the command reads.
     """
     json_path = Path(json_file) if json_file and json_file != STANDARD_OUTPUT else None
-    if json_path and json_path.suffix and not json_path.is_char_device():
+    check_outputs([path for path in (json_path, *others) if path], source)
+    if json_path and json_path.suffix:
         from nanoemox.files.report import check_ending
 
         check_ending(json_path, {".json": None})
-    check_outputs([path for path in (json_path, *others) if path], source)
 
 
 def check_page(page: Path | None) -> None:

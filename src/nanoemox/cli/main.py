@@ -165,8 +165,8 @@ def analyze(
         raise ArgumentError(
             "CLIP is missing: name a video, audio or image file, or use --text-only --text TEXT"
         )
-    check_page(html)
     check_json(json_file, html, source=clip)
+    check_page(html)
     offered = candidates_of(candidates, task)
     turns = read_turns(dialogue)
 

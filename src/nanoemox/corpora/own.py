@@ -23,7 +23,6 @@ from nanoemox.corpora.corpus import Corpus, split_of
 from nanoemox.corpora.folder import Folder, Line
 from nanoemox.corpora.own_labels import (
     LABEL_COLUMNS,
-    TASK_COLUMNS,
     candidates_in,
     counted,
     labels_of,
@@ -42,7 +41,7 @@ from nanoemox.tasks.task import TASKS
 MEDIA_COLUMNS = ("file", "video", "audio", "image", "frames_dir")
 COLUMNS = (
     *("id", *MEDIA_COLUMNS, "text", "language", "start_s", "end_s", "speaker", "person_box", "split"),
-    *("dialogue", *LABEL_COLUMNS, *TASK_COLUMNS),
+    *("dialogue", *LABEL_COLUMNS),
 )
 EARLIER_TURNS = 3  # of a dialogue, that a line is given
 TEST_SHARE = 5  # one speaker in five is for the test where the table names no splits
@@ -150,7 +149,7 @@ def _about_columns(rows: Sequence[Row], known: Iterable[str]) -> list[CodedWarni
         if near:
             text = f"the column {name!r:.60} is kept under extra; is it {near[0]}? Then: --column {near[0]}={name}"
             asked.append(CodedWarning("near_column", text))
-    if not {*LABEL_COLUMNS, *TASK_COLUMNS} & set(there):
+    if not set(LABEL_COLUMNS) & set(there):
         text = (
             f"no column holds labels (expected {', '.join(LABEL_COLUMNS)}), there are {', '.join(there):.200}; "
             "name one with --column emotion=COLUMN"

@@ -16,10 +16,10 @@ from nanoemox.media.clip import CodedWarning
 from nanoemox.metrics.label_names import WORDS_OF, candidate_of, family
 from nanoemox.tasks.closed import EMOTION, INTENT, ClosedTask
 from nanoemox.tasks.sentiment import POLARITIES
+from nanoemox.tasks.task import TASKS
 
 # The name of a task stands for the column that its label is usually in; `sentiment` holds a polarity or a number.
-LABEL_COLUMNS = ("emotion", "sentiment", "polarity", "valence", "emotions", "intent", "reason", "reply")
-TASK_COLUMNS = {"open_vocabulary": "emotions", "reasoning": "reason", "empathy": "reply"}
+LABEL_COLUMNS = tuple(dict.fromkeys((*TASKS, "polarity", "valence", "emotions", "reason", "reply")))
 LISTED: tuple[ClosedTask[Any], ...] = (EMOTION, INTENT)  # whose labels may be others than the usual ones
 _ENOUGH = 50  # labels of a task from which on a class of one clip is unusual
 _RARE = 500  # a class is rare where it has less than one clip in so many
@@ -35,12 +35,11 @@ def labels_of(row: Row) -> dict[str, Any]:
             labels[task.name] = {"label": _spelt(task, raw)}
     if sentiment := _sentiment(row):
         labels["sentiment"] = sentiment
-    found = {ours: row.get(ours) or row.get(task) for task, ours in TASK_COLUMNS.items()}
-    if words := listed(found["emotions"].replace(";", ",")):
+    if words := listed((row.get("emotions") or row.get("open_vocabulary")).replace(";", ",")):
         labels["open_vocabulary"] = {"labels": words}
-    if reason := plain(found["reason"]):
+    if reason := plain(row.get("reason") or row.get("reasoning")):
         labels["reasoning"] = {"text": reason}
-    if reply := plain(found["reply"]):
+    if reply := plain(row.get("reply") or row.get("empathy")):
         labels["empathy"] = {"reply": reply}
     return labels
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
+import zipfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from nanoemox.files.json_text import Document, JsonError, is_usable, read_docume
 from nanoemox.files.separated import SEPARATORS, Layout, TableError, decoded, layout_of, rows_of
 
 LARGEST_BYTES = 1 << 30  # of a table
+LARGEST_SHEET_BYTES = 256 << 20  # of what a spreadsheet unpacks to
 LONGEST_CELL = 1 << 17  # characters; in a corpus a longer one is a quote that was never closed
 _LEFTOVERS = {code: bytes([code]).decode("cp1252", "ignore") or " " for code in range(0x80, 0xA0)}
 _STRAIGHT = {**dict.fromkeys(map(ord, "‘’‚‛ʼ"), "'"), **dict.fromkeys(map(ord, "“”„‟"), '"'), 0xFEFF: ""}
@@ -176,16 +178,36 @@ def _sheet(path: Path) -> Iterator[tuple[int, list[Any]]]:
         from openpyxl import load_workbook
     except ImportError as error:
         raise CorpusError(f"{path}: reading .xlsx needs openpyxl; pip install openpyxl") from error
+    _check_unpacked(path)
     try:
         book = load_workbook(path, read_only=True, data_only=True)
+        try:
+            sheet = book.worksheets[0]
+            sheet.reset_dimensions()  # a sheet that claims 16,384 columns would be filled up to them
+            for number, cells in enumerate(sheet.iter_rows(values_only=True), 1):
+                if any(cell is not None for cell in cells):
+                    yield number, list(cells)
+        finally:
+            book.close()
+    except CorpusError:
+        raise
     except Exception as error:  # a zip that is none, XML that is none: many kinds
-        raise CorpusError(f"{path}: is not a readable .xlsx file ({type(error).__name__})") from error
+        raise CorpusError(
+            f"{path}: is not a readable .xlsx file ({type(error).__name__}); save it again, or as CSV"
+        ) from error
+
+
+def _check_unpacked(path: Path) -> None:
+    """Refuse a spreadsheet that unpacks to more than any table has."""
     try:
-        for number, cells in enumerate(book.worksheets[0].iter_rows(values_only=True), 1):
-            if any(cell is not None for cell in cells):
-                yield number, list(cells)
-    finally:
-        book.close()
+        with zipfile.ZipFile(path) as archive:
+            size = sum(member.file_size for member in archive.infolist())
+    except (OSError, zipfile.BadZipFile) as error:
+        raise CorpusError(f"{path}: is not a readable .xlsx file ({error}); save it again") from error
+    if size > LARGEST_SHEET_BYTES:
+        raise CorpusError(
+            f"{path}: unpacks to more than {LARGEST_SHEET_BYTES >> 20} MiB, expected a table; save it as CSV"
+        )
 
 
 def text_of(

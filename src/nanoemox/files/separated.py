@@ -138,8 +138,8 @@ def layout_of(text: str, usual: str, known: Collection[str]) -> Layout:
 class TableError(NanoEmoXError):
     """A table that breaks off; `line` says where. The reason alone; the file is for the caller to name."""
 
-    def __init__(self, line: int, reason: str) -> None:
-        """Remember the line, from 1, and the reason."""
+    def __init__(self, reason: str, line: int = 1) -> None:
+        """Remember the reason and the line, from 1."""
         super().__init__(reason)
         self.line = line
 
@@ -171,7 +171,7 @@ def rows_of(text: str, layout: Layout, quoted: bool = True, longest: int = LONGE
     found = []
     for row in _split(body, layout.separator, quoted, layout.first_line):
         if max(map(len, row.cells)) > longest:
-            raise TableError(row.first_line, f"a cell has more than {longest:,} characters")
+            raise TableError(f"a cell has more than {longest:,} characters", row.first_line)
         if any(cell.strip() for cell in row.cells):
             found.append(row)
     return found
@@ -189,7 +189,7 @@ def _split(text: str, separator: str, quoted: bool, before: int = 0) -> Iterator
     while place < len(text) or cells:
         found = cell.match(text, place)
         if found is None or (quoted and found[1] is None and found[2].startswith('"')):
-            raise TableError(line, "a quote is opened and never closed")
+            raise TableError("a quote is opened and never closed", line)
         inside, rest, end = found.groups()
         cells.append((inside or "").replace('""', '"') + rest)
         place = found.end()

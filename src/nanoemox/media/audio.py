@@ -28,6 +28,7 @@ from nanoemox.media.clip import (
     audio_window_starts,
 )
 from nanoemox.media.container import Source, track_end_s
+from nanoemox.media.damage import Watch
 from nanoemox.media.downmix import Downmix
 from nanoemox.media.resample import grid_step, resample
 from nanoemox.media.timeline import GAP_S, SETTLED_S, AudioReader
@@ -46,6 +47,9 @@ Samples = NDArray[np.float32]
 _CANCELLING = CodedWarning(
     "audio_inverted",
     "the audio channels are inverted copies and cancel each other; the official rule takes their mean all the same",
+)
+_DAMAGED = CodedWarning(
+    "audio_damaged", "the audio is damaged or cut off: a part of what was decoded may be wrong"
 )
 _SILENT = CodedWarning("audio_silent", "the audio track is silent: nothing in it but zeros")
 
@@ -99,19 +103,35 @@ def read_audio(
         MediaError: if the samples are not numbers, or their rate is none that occurs.
     """
     # The mean of all channels, or the loudest one where they cancel each other.
-    mix = Downmix()
-    track = _read(source, windows, compat, start_s, end_s, mix)
+    mix, watch = Downmix(), Watch("audio")
+    track = _read(source, windows, compat, start_s, end_s, mix, watch)
+    if watch.faults:  # once more, with what the checksums are against, which is better than nothing
+        source, mix = replace(source, checked=False), Downmix()
+        track = _read(source, windows, compat, start_s, end_s, mix, watch)
+        track = None if track is None else _damaged(track)
     channel = mix.cancelled()
     if track is None or channel is None:
         return track
     if compat:
         return replace(track, warnings=(*track.warnings, _CANCELLING))
-    track = _read(source, windows, compat, start_s, end_s, Downmix(channel))
+    warnings = track.warnings
+    track = _read(source, windows, compat, start_s, end_s, Downmix(channel), watch)
     text = (
         f"the audio channels are inverted copies and cancel each other; only channel {channel + 1} was taken"
     )
     one = CodedWarning("audio_inverted", text)
-    return None if track is None else replace(track, warnings=(*track.warnings, one))
+    return None if track is None else replace(track, warnings=(*_without_silence(warnings), one))
+
+
+def _damaged(track: AudioWindows) -> AudioWindows:
+    """The same audio with the warning that it is damaged, if that is not said already."""
+    if any(warning.code == _DAMAGED.code for warning in track.warnings):
+        return track
+    return replace(track, warnings=(*track.warnings, _DAMAGED))
+
+
+def _without_silence(warnings: tuple[CodedWarning, ...]) -> tuple[CodedWarning, ...]:
+    return tuple(warning for warning in warnings if warning != _SILENT)
 
 
 def _read(
@@ -121,32 +141,31 @@ def _read(
     start_s: float | None,
     end_s: float | None,
     mix: Downmix,
+    watch: Watch,
 ) -> AudioWindows | None:
-    """The audio windows, each frame made mono by `mix`."""
+    """The audio windows, each frame made mono by `mix`; what is found damaged adds to `watch`."""
     lo, hi = start_s or 0.0, math.inf if end_s is None else end_s
     if source.sample_rate_hz == 0:
         return None  # no decoder for it
     if not _RATES_HZ[0] <= source.sample_rate_hz <= _RATES_HZ[1]:
         expected = f"expected {_RATES_HZ[0]} to {_RATES_HZ[1]} Hz"
         refuse(source.path, f"has audio at {source.sample_rate_hz} Hz ({expected})", "export it again")
-    # Decode all of it where it is short: first as the file states it, then as its packets say.
+    # Decode all of it where it is short as the file states it, or else as its packets say.
     stated_s = source.audio_end_s if lo == 0 and end_s is None and not source.estimated else None
-    for track_end in (
-        lambda: source.audio_end_s or source.duration_s,
-        lambda: track_end_s(source, "audio", lo),
-    ):
-        last_s = track_end()
-        if last_s is None or min(last_s, hi) - lo > DECODE_ALL_S:
-            continue
+    last_s = source.audio_end_s or source.duration_s
+    if last_s is None or min(last_s, hi) - lo > DECODE_ALL_S:
+        last_s = track_end_s(source, "audio", lo)
+    if min(last_s, hi) - lo <= DECODE_ALL_S:
         limit_s = min(hi, lo + DECODE_ALL_S + 5.0)
         with AudioReader(source) as reader:
             samples, ended = _decode(reader, lo, limit_s, compat, mix)
+        watch.faults += reader.watch.faults
         if ended or limit_s == hi:
             return _whole(samples, windows, compat, stated_s)
+        last_s = track_end_s(source, "audio", lo)  # longer than stated
 
     # Only the windows of long audio, up to where it really ends.
-    last_s = track_end_s(source, "audio", lo)
-    return _windows(source, windows, compat, lo, min(hi, _end_s(source, lo, last_s)), mix)
+    return _windows(source, windows, compat, lo, min(hi, _end_s(source, lo, last_s)), mix, watch)
 
 
 def _whole(samples: Samples, number: int, compat: Compat, stated_s: float | None) -> AudioWindows | None:
@@ -171,7 +190,7 @@ def _whole(samples: Samples, number: int, compat: Compat, stated_s: float | None
 
 
 def _windows(
-    source: Source, number: int, compat: Compat, lo: float, hi: float, mix: Downmix
+    source: Source, number: int, compat: Compat, lo: float, hi: float, mix: Downmix, watch: Watch
 ) -> AudioWindows | None:
     """Only the windows of long audio in [lo, hi), each found by seeking."""
     n = math.ceil((hi - lo) * SAMPLE_RATE_HZ - 1e-3)
@@ -184,6 +203,7 @@ def _windows(
             at = lo + start / SAMPLE_RATE_HZ
             samples, _ = _decode(reader, at, at + AUDIO_WINDOW_S, compat, mix)
             row[: len(samples)] = samples[:WINDOW]
+    watch.faults += reader.watch.faults
     flat, warnings = _in_range(decoded_windows.reshape(-1), compat)
     windows = flat.reshape(number, WINDOW)
     if float(np.abs(windows).max()) < SILENCE:

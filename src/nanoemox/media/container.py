@@ -25,6 +25,7 @@ from av.stream import Disposition
 
 from nanoemox.files.errors import NanoEmoXError
 from nanoemox.media import old_pyav
+from nanoemox.media.damage import Watch
 from nanoemox.media.limits import STALL_BYTES, Meter, MeteredContainer, MeteredFile
 from nanoemox.media.untrusted import (
     HEAD_BYTES,
@@ -113,6 +114,7 @@ class Source:
     seekable: bool = True  # False: only reading from the beginning finds the right place
     keys_to_settle: int = 1  # key frames to read after a seek until the times are right
     frames: int = 0  # shown ones, as the container states it; 0: it does not
+    codec: str = ""  # of the video
     pixels: int = 0  # of one frame
     frame_rate_hz: float = 25.0
     pixel_aspect: float = 1.0  # width of a pixel over its height
@@ -120,6 +122,7 @@ class Source:
     sample_rate_hz: int = 0
     webp_times_s: tuple[float, ...] = ()  # of an animated WebP: when each picture begins, and the end
     implausible: str = ""  # a stated length that is not believed
+    checked: bool = True  # whether checksums in the audio are compared
     meter: Meter = field(default_factory=Meter)  # what reading the file has cost so far
 
     @contextmanager
@@ -175,10 +178,11 @@ def inspect(path: Path) -> Source:
         if duration_s is not None and name == "matroska,webm" and 0 < start_s < duration_s:
             duration_s -= start_s  # Matroska counts from 0, wherever its first stamp lies
         audio_end_s = _stated_end_s(audio, start_s)
-        if name in _EDITED_FORMATS:  # the index knows what the edit lists leave out, the header does not
+        if all(_index_is_whole(stream) for stream in (video, audio) if stream is not None):
+            # The index knows what edit lists leave out and where AVI has no data; the header does not.
             ends = [_index_end_s(stream, start_s) for stream in (video, audio) if stream is not None]
-            audio_end_s = ends[-1] if audio is not None and ends[-1] is not None else audio_end_s
-            duration_s = max(end for end in ends if end is not None) if None not in ends else duration_s
+            audio_end_s = ends[-1] if audio is not None else None
+            duration_s = max(ends, default=duration_s)
         # A length that no recording has is not believed; then what can be decoded tells.
         implausible = ""
         if max(duration_s or 0.0, audio_end_s or 0.0) > LONGEST_S:
@@ -204,6 +208,7 @@ def inspect(path: Path) -> Source:
             # A program stream stamps some frames only, and FFmpeg guesses the others from those before them.
             keys_to_settle=2 if name == "mpeg" else 1,
             frames=0 if video is None else _frames_shown(video),
+            codec="" if video_context is None else video_context.name,
             pixels=0 if video_context is None else video_context.width * video_context.height,
             frame_rate_hz=_frame_rate_hz(video),
             pixel_aspect=float(getattr(video, "sample_aspect_ratio", None) or 1),
@@ -224,26 +229,34 @@ def _is_estimate(container: InputContainer, duration_s: float | None) -> bool:
     return container.format.name == "aac" or abs(guess_s - duration_s) <= 0.02 * duration_s + 0.1
 
 
+def _index_is_whole(stream: Any) -> bool:
+    """Whether the file has an index of all packets of a track, so that it tells more than the header."""
+    entries, name = old_pyav.index_entries(stream), stream.container.format.name
+    if (
+        not stream.frames
+        or not entries
+        or all(entries[k].is_discard for k in range(len(entries) - 1, -1, -1))
+    ):
+        return False
+    if name == "avi":  # which counts dropped frames; only of video does it tell where they are
+        return stream.type == "audio" or entries[-1].timestamp >= 0.98 * stream.frames - 1
+    return name in _EDITED_FORMATS
+
+
 def _frames_shown(video: Any) -> int:
-    """How many frames the index says are shown: an edit list leaves out some, and AVI counts dropped ones."""
-    entries, name = old_pyav.index_entries(video), video.container.format.name
-    if not video.frames or not entries:
+    """How many frames the file says are shown, without those that edit lists leave out and AVI drops."""
+    if not _index_is_whole(video):
         return int(video.frames)
-    if name in _EDITED_FORMATS or (name == "avi" and entries[-1].timestamp >= 0.98 * video.frames - 1):
-        return sum(not entry.is_discard for entry in entries)
-    return int(video.frames)
+    return sum(not entry.is_discard for entry in old_pyav.index_entries(video))
 
 
-def _index_end_s(stream: Any, start_s: float) -> float | None:
-    """When the last packet that the index shows ends, in seconds from the beginning of the file; None: no index."""
+def _index_end_s(stream: Any, start_s: float) -> float:
+    """When the last packet that the index shows ends, in seconds from the beginning of the file."""
     entries = old_pyav.index_entries(stream)
-    if not stream.frames or not entries:
-        return None
-    shown = [entry.timestamp for entry in entries if not entry.is_discard]
-    if not shown:
-        return None
-    last = max(shown)
-    step = last - max((stamp for stamp in shown if stamp < last), default=last)
+    backwards = (entries[k] for k in range(len(entries) - 1, -1, -1))
+    shown = (entry.timestamp for entry in backwards if not entry.is_discard)
+    last = next(shown)
+    step = last - next((stamp for stamp in shown if stamp < last), last)
     return float((last + step) * stream.time_base) - start_s
 
 
@@ -365,15 +378,19 @@ def packets(container: InputContainer, stream: Any) -> Iterator[Any]:
             coming = container.demux(stream)
 
 
-def decoded_packets(coming: Iterator[Any]) -> Iterator[Any]:
+def decoded_packets(coming: Iterator[Any], watch: Watch) -> Iterator[Any]:
     """Frames of packets; damaged packets are left out, and empty ones, which would end the decoding."""
     for packet in coming:
         if not packet.size and packet.dts is not None:
             continue
+        if packet.size:
+            watch.packet(packet)
         try:
-            yield from packet.decode()
+            for frame in packet.decode():
+                watch.frame(frame)
+                yield frame
         except av.FFmpegError:
-            continue
+            watch.fault(packet.pts)
 
 
 @contextmanager

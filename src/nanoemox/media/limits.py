@@ -2,7 +2,7 @@
 
 FFmpeg collects a picture or a packet until it has found its end, and looks for the next one however far away it
 is. A file of gigabytes of zeros behind a picture would fill the memory and take minutes. Here FFmpeg sees such a file
-end after what no sound file holds: 64 MB without a packet, or 64 MB of zeros. `Meter.stopped` says so.
+end after what no sound file holds: 32 MB without a packet, or 32 MB of zeros. `Meter.stopped` says so.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from nanoemox.media.untrusted import open_file, refuse
 
 TIME_S = 15.0  # for one file, of wall time and of the computer's work, whichever is less
 TOTAL_BYTES = 8_000_000_000  # for one file, all passes over it together
-STALL_BYTES = 64_000_000  # without a packet, where FFmpeg itself looks for the ends of packets; or of zeros
+STALL_BYTES = 32_000_000  # without a packet, where FFmpeg itself looks for the ends of packets; or of zeros
 PNG_NOTES_BYTES = 16_000_000  # text and colour profiles in a PNG, unpacked
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_PACKED = {b"zTXt", b"iTXt", b"iCCP"}

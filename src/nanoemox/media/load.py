@@ -30,8 +30,9 @@ from nanoemox.media.clip import (
 from nanoemox.media.container import Source, inspect, track_end_s
 from nanoemox.media.endings import PICTURE_ENDINGS
 from nanoemox.media.frame_names import are_frame_numbers
+from nanoemox.media.structure import structure_breaks_at
 from nanoemox.media.timeline import frame_times
-from nanoemox.media.untrusted import refuse, shown
+from nanoemox.media.untrusted import MediaError, refuse, shown
 from nanoemox.media.video import VideoFrames, read_folder, read_frames
 
 FOLDER_FPS = 25.0  # of a folder of pictures without audio
@@ -94,7 +95,7 @@ def load_clip(
     if audio is not None:
         track, no_audio = _other_audio(Path(audio), audio_windows, compat, start_s, end_s), ""
     elif source.has_audio:
-        track = read_audio(source, audio_windows, compat, *cut)
+        track = _audio_in_time(source, audio_windows, compat, cut, video is not None)
         no_audio = "the file's audio track holds no audio that can be decoded"
     else:
         no_audio = "a picture has no audio" if source.picture else "the file has no audio track"
@@ -121,6 +122,9 @@ def load_clip(
     if source.implausible:
         long = f"the file states a length of {source.implausible}, which is not believed; what can be decoded counts"
         warnings.append(CodedWarning("duration_implausible", long))
+    if (share := structure_breaks_at(path)) is not None:
+        broken = f"the file is damaged or cut off: its parts do not fit together at {share:.0%} of its bytes"
+        warnings.append(CodedWarning("file_damaged", broken))
     if source.meter.stopped:
         part = f"reading the file was stopped: {source.meter.stopped}; what was decoded until then counts"
         warnings.append(CodedWarning("reading_stopped", part))
@@ -284,6 +288,22 @@ def _between(cut: tuple[float | None, float | None]) -> str:
     if cut == (None, None):
         return ""
     return f" between {cut[0] or 0:g} s and " + ("its end" if cut[1] is None else f"{cut[1]:g} s")
+
+
+def _audio_in_time(
+    source: Source,
+    number: int,
+    compat: Literal["official"] | None,
+    cut: tuple[float | None, float | None],
+    seen: bool,
+) -> AudioWindows | None:
+    """The audio of a file; None where the limits of reading were met and there are frames at least."""
+    try:
+        return read_audio(source, number, compat, *cut)
+    except MediaError:
+        if seen and source.meter.stopped:
+            return None
+        raise
 
 
 def _refuse_nothing(source: Source, cut: tuple[float | None, float | None]) -> None:

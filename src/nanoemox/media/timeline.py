@@ -21,6 +21,7 @@ from av.video.frame import PictureType
 
 from nanoemox.media import old_pyav
 from nanoemox.media.container import Source, decoded_packets, go_to, packets
+from nanoemox.media.damage import CHECKED, CHECKED_CODECS, Watch
 from nanoemox.media.untrusted import MAX_PIXELS
 
 SHOWN_S = 0.042  # what is on the screen for less than a frame's time at 24 a second is not part of a cut
@@ -132,6 +133,7 @@ class _Reader:
 
     def __init__(self, source: Source) -> None:
         self.source, self.stack, self.fresh = source, ExitStack(), False
+        self.watch = Watch(self.kind)
 
     def __enter__(self) -> Self:
         self._open()
@@ -175,6 +177,7 @@ class FrameReader(_Reader):
                 yield at_s, frame
 
     def _in_order(self, sought: bool) -> Iterator[tuple[float, Any]]:
+        self.watch.begin(sought)
         context = self.stream.codec_context
         if context is None:
             return  # no decoder for it
@@ -187,7 +190,7 @@ class FrameReader(_Reader):
             yield from self._renumbered(sought)
             return
         following_s = 0.0
-        for frame in decoded_packets(packets(self.container, self.stream)):
+        for frame in decoded_packets(packets(self.container, self.stream), self.watch):
             at_s = following_s
             if frame.pts is not None and self.source.stamps == "presentation":
                 at_s = float(frame.pts * frame.time_base) - self.source.start_s
@@ -204,7 +207,7 @@ class FrameReader(_Reader):
         stamps: list[float] = []
         held: list[Any] = []  # frames of which the first one's place is not known yet
         place = None if sought else 0
-        for frame in decoded_packets(self._numbered(stamps)):
+        for frame in decoded_packets(self._numbered(stamps), self.watch):
             if place is None:
                 if not held and not frame.key_frame:
                     continue
@@ -242,6 +245,7 @@ class AudioReader(_Reader):
     """
 
     kind = "audio"
+    at_beginning = True
 
     def frames_from(self, at_s: float) -> Iterator[tuple[float, Any]]:
         """(time, frame) in order, from so early on that decoder and resampler have settled at `at_s`."""
@@ -254,20 +258,25 @@ class AudioReader(_Reader):
                     break
                 self.fresh = False
                 go_to(self.container, self.stream, self.source, from_s - earlier_s)
+                self.at_beginning = False
                 frames = self._placed(0.0)
                 first = next(frames, None)
                 if first is not None and first[0] <= from_s + EPSILON_S:
                     return chain([first], frames)
         if not self.fresh:
             self._open()
-        self.fresh = False
+        self.fresh, self.at_beginning = False, True
         return self._placed(from_s)
 
     def _placed(self, skip_s: float) -> Iterator[tuple[float, Any]]:
         """Frames with their times; what ends before `skip_s` need not be decoded."""
         following_s: float | None = None
+        self.watch.begin(sought=skip_s > 0 or not self.at_beginning)
+        context = self.stream.codec_context
+        if self.source.checked and context.name in CHECKED_CODECS and not context.is_open:
+            context.options = CHECKED
         shift_s = 0.0  # where stamps fall back, as in recordings that were joined, what comes then follows
-        for frame in decoded_packets(self._packets_from(skip_s)):
+        for frame in decoded_packets(self._packets_from(skip_s), self.watch):
             at_s = following_s or 0.0
             if frame.pts is not None and (following_s is None or self.source.stamped_audio):
                 at_s = float(frame.pts * frame.time_base) - self.source.start_s + shift_s

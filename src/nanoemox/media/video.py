@@ -26,6 +26,7 @@ from nanoemox.files.short_repr import ShortRepr
 from nanoemox.media import old_pyav
 from nanoemox.media.clip import CodedWarning, frame_indices
 from nanoemox.media.container import Source, go_to, packets, track_end_s
+from nanoemox.media.damage import picture_ends_early, video_damaged
 from nanoemox.media.stills import read_tiles
 from nanoemox.media.tiles import grid_of
 from nanoemox.media.timeline import (
@@ -47,6 +48,7 @@ FRAMES_PER_SEEK = 3000  # how far to decode towards a target when key frames lie
 _NEAR_S = 1.0  # what is no further ahead is found by decoding on
 _ROUNDING_S = 0.001  # of the times in many files
 _TILE = 1 << 19  # AV_DISPOSITION_DEPENDENT, which PyAV has no name for
+_NAMED_PROFILES = {"png", "apng"}
 _SIDE_DATA_KINDS = 48  # more than FFmpeg has
 
 
@@ -96,7 +98,7 @@ def read_frames(source: Source, n: int, start_s: float | None, end_s: float | No
         if not vlen:
             return None
     if 0 < vlen <= through or not source.seekable:
-        return _decode_through(source, n, lo, hi, vlen)
+        return _decode_through(source, n, lo, hi, vlen, (source.frames if whole else 0) or vlen)
     return _seek_through(source, n, lo, hi, times)
 
 
@@ -122,7 +124,11 @@ def _still(source: Source, n: int) -> VideoFrames | None:
             )
         for _, frame in reader.frames_from(0.0):
             picture = _shown(frame, source)
-            return VideoFrames(np.repeat(picture[None], n, axis=0), (0.0,) * n, 0.0)
+            warnings: tuple[CodedWarning, ...] = ()
+            if reader.watch.faults or picture_ends_early(source.path):
+                damage = "the picture is damaged or cut off: a part of it may be wrong"
+                warnings = (CodedWarning("video_damaged", damage),)
+            return VideoFrames(np.repeat(picture[None], n, axis=0), (0.0,) * n, 0.0, warnings)
     return None
 
 
@@ -164,10 +170,12 @@ def _shown(frame: Any, source: Source) -> NDArray[np.uint8]:
 
 def _turned(rgb: NDArray[np.uint8], frame: Any, source: Source) -> NDArray[np.uint8]:
     """Apply the display matrix: x' = a x + c y, y' = b x + d y, in quarter turns and mirrors."""
+    if source.picture or source.codec in _NAMED_PROFILES:
+        frame = _bare(frame)
     try:
         data = frame.side_data.get("DISPLAYMATRIX")
     except ValueError:  # side data of a kind PyAV has no name for, such as EXIF
-        data = _without_unnamed(frame).side_data.get("DISPLAYMATRIX")
+        data = _bare(frame).side_data.get("DISPLAYMATRIX")
     if data is not None:
         a, b, _, c, d = struct.unpack("=5i", bytes(data)[:20])
     elif source.picture and (turn := old_pyav.turn_of_picture(source.path)):
@@ -179,13 +187,16 @@ def _turned(rgb: NDArray[np.uint8], frame: Any, source: Source) -> NDArray[np.ui
     return rgb.transpose(1, 0, 2)[:: -1 if b < 0 else 1, :: -1 if c < 0 else 1]
 
 
-def _without_unnamed(frame: Any) -> Any:
-    """The frame without side data that PyAV cannot name, since one such piece hides all the others."""
+def _bare(frame: Any) -> Any:
+    """The frame without side data that PyAV cannot name, which hides all the others, and without colour profiles.
+
+    A profile in a PNG has a name, which PyAV frees although the frame owns it: the interpreter then crashes.
+    """
     graph = av.filter.Graph()
     last = graph.add_buffer(
         width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 25)
     )
-    named = {kind.value for kind in SideDataType}
+    named = {kind.value for kind in SideDataType} - {SideDataType.ICC_PROFILE.value}
     for number in (n for n in range(_SIDE_DATA_KINDS) if n not in named):
         following = graph.add("sidedata", f"mode=delete:type={number}")
         last.link_to(following)
@@ -210,16 +221,19 @@ def _stack(frames: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
 # ---------------------------------------------------------------- short: decode through
 
 
-def _decode_through(source: Source, n: int, lo: float, hi: float, expected: int) -> VideoFrames | None:
+def _decode_through(
+    source: Source, n: int, lo: float, hi: float, expected: int, stated: int
+) -> VideoFrames | None:
     """Decode all of [lo, hi), keeping the frames wanted if there are `expected`; again if there are not."""
-    stated = expected
     for _ in range(3):
         wanted = set(frame_indices(max(expected, 1), n))
         kept: dict[int, tuple[float, NDArray[np.uint8]]] = {}
         count, end_s = 0, 0.0
+        doubtful: set[int] = set()
         with FrameReader(source) as reader:
             for at_s, until_s, frame in _within(reader, lo, hi):
                 if count in wanted:
+                    doubtful |= {count} if reader.watch.doubtful else set()
                     kept[count] = (at_s, _shown(frame, source))
                 count, end_s = count + 1, until_s
         if count == 0:
@@ -229,10 +243,8 @@ def _decode_through(source: Source, n: int, lo: float, hi: float, expected: int)
         expected = count
     indices = [i for i in frame_indices(count, n) if i in kept] or sorted(kept)
     indices += [indices[-1]] * (n - len(indices))
-    warnings = []
-    if stated - count > max(2, 0.02 * stated):
-        damage = f"the video is damaged or cut off: {count} of {stated} frames could be decoded"
-        warnings.append(CodedWarning("video_damaged", damage))
+    doubts = sum(i in doubtful for i in indices)
+    warnings = video_damaged(count, stated, doubts, n, reader.watch.faults)
     frames = _stack([kept[i][1] for i in indices])
     times = tuple(round(kept[i][0], 6) for i in indices)
     return VideoFrames(frames, times, end_s - max(lo, 0.0), tuple(warnings))
@@ -327,6 +339,7 @@ class _Walker:
         self.ahead: tuple[float, Any] | None = None
         self.seeks_pay = True
         self.stuck = False
+        self.doubts = 0  # how many of the frames found may be wrong
         self.pixels: tuple[float, NDArray[np.uint8]] | None = None
 
     def find(self, target_s: float) -> tuple[float, NDArray[np.uint8]] | None:
@@ -345,6 +358,7 @@ class _Walker:
             self.stuck = True
         if self.here is None:
             return None
+        self.doubts += self.reader.watch.doubtful
         if self.pixels is None or self.pixels[0] != self.here[0]:
             self.pixels = (self.here[0], _shown(self.here[1], self.reader.source))
         return self.pixels
@@ -375,9 +389,8 @@ def _seek_through(
     shown = [one for one in found if one is not None]
     if len(shown) < n:
         return None
-    if lo < 0 and hi == math.inf and source.frames - vlen > max(2, 0.02 * source.frames):
-        damage = f"the video is damaged or cut off: {vlen} of {source.frames} frames are there"
-        warnings.append(CodedWarning("video_damaged", damage))
+    stated = source.frames if lo < 0 and hi == math.inf else 0
+    warnings += video_damaged(vlen, stated, walker.doubts, n, reader.watch.faults)
     if walker.stuck:
         early = "key frames lie far apart, so some frames are earlier than asked for"
         warnings.append(CodedWarning("frames_early", early))

@@ -28,8 +28,13 @@ from nanoemox.scoring.score import Scores, constant_predictions, majority, score
 from nanoemox.tasks.task import TASKS
 
 Values = dict[str, dict[str, float | None]]  # task -> figure -> value
-FEW_CLIPS = 20  # below this a figure beside the majority's says nothing
+FEW_CLIPS = (
+    20  # below this neither a figure beside the majority's nor a mean over pairs of clips says anything
+)
 PART_OF = {"audio": "audio_adapter", "video": "video_adapter", "face": "face_adapter", "fusion": "fusion"}
+# Whose tokens should differ within a clip, and what `diversity` acts on. Those of a face do not in the shipped model
+# either (cosine 1.00, and 0.35 across clips), which reads faces with a cue F1 of 0.94.
+TOLD_APART = ("audio", "video")
 REMEDY = {
     "within_clip": "set `diversity: 0.05` in this phase, or lower its learning rate",
     "across_clips": "train for more steps on clips that differ, or lower the learning rate",
@@ -171,7 +176,7 @@ def diagnose(
         majority=theirs,
         alarms=alarms(
             {name: kinds for name, kinds in cosines.items() if trained is None or PART_OF[name] in trained},
-            ours if len(records) >= FEW_CLIPS else {},
+            ours,
             theirs,
         ),
     )
@@ -191,7 +196,7 @@ def alarms(cosines: Mapping[str, Mapping[str, float]], ours: Values, theirs: Val
     found = []
     for adapter, kinds in cosines.items():
         for kind, where in (("within_clip", "of one clip"), ("across_clips", "of different clips")):
-            if kinds[kind] > COLLAPSED:
+            if kinds[kind] > COLLAPSED and not (kind == "within_clip" and adapter not in TOLD_APART):
                 found.append(
                     f"{adapter}: the tokens {where} are alike (cosine {kinds[kind]:.2f}), so they tell the language "
                     f"model little; {REMEDY[kind]}"

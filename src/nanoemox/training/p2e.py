@@ -39,7 +39,7 @@ from nanoemox.model.configuration_nanoemox import PARTS
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.model.parts import LORA_TARGETS, part_of, skeleton_of, trainable_parts
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
-from nanoemox.training.diagnostics import diagnose
+from nanoemox.training.diagnostics import FEW_CLIPS, diagnose
 from nanoemox.training.mixture import Examples, realised, schedule
 from nanoemox.training.recipe import P2ERecipe, Phase, RecipeError
 from nanoemox.training.remedies import missing_manifest, missing_model
@@ -332,7 +332,7 @@ def _run_phase(run: _Run, phase: Phase, records: Sequence[Record], folder: Path)
                 trained=phase.train,
             )
             logger.info("phase %s: %s", phase.name, report.summary())
-            for alarm in report.alarms:
+            for alarm in report.alarms if report.clips >= FEW_CLIPS else ():
                 logger.warning("phase %s: %s", phase.name, alarm)
             write_json(new / "diagnostics.json", report.to_dict())
         write_json(

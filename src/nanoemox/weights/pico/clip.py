@@ -7,13 +7,14 @@ The warnings of a clip have codes, so that no program has to look for words in a
 | code | when |
 |---|---|
 | `video_unreadable` | the file has a video track, but not one frame of it can be decoded |
-| `video_damaged` | fewer frames can be decoded than the file states |
+| `video_damaged` | fewer frames can be decoded than the file states, or the decoder found damage |
 | `frames_early` | key frames lie so far apart that some frames come from before the time that was wanted |
 | `audio_unreadable` | the file has an audio track, but no sample of it can be decoded |
-| `audio_damaged` | less audio can be decoded than the file states |
+| `audio_damaged` | less audio can be decoded than the file states, or the decoder found damage |
 | `audio_silent` | the audio windows hold nothing but zeros |
 | `audio_scaled` | the audio was too loud for [-1, 1] and was scaled down |
 | `audio_inverted` | the channels are inverted copies of each other, so that their mean is silent |
+| `file_damaged` | the parts of the file do not fit together |
 | `file_cut_off` | the file is shorter than it states |
 | `duration_implausible` | the file states a length of more than a year |
 | `reading_stopped` | reading took too long, or found nothing for too long, so only a part was read |

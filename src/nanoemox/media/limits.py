@@ -74,6 +74,13 @@ class MeteredFile:
     """What FFmpeg sees of a file: bytes within the limits, and no name to guess or follow anything by."""
 
     def __init__(self, path: Path, file: IO[bytes], meter: Meter) -> None:
+        """Begin to read a file.
+
+        Args:
+            path: the file, to open it once more where a PNG has to be looked at.
+            file: the same file, open.
+            meter: what reading it has cost so far.
+        """
         self.path, self.file, self.meter = path, file, meter
         self.seek, self.tell = file.seek, file.tell
         self.tail = b""

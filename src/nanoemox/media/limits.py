@@ -74,12 +74,12 @@ class MeteredFile:
     """What FFmpeg sees of a file: bytes within the limits, and no name to guess or follow anything by."""
 
     def __init__(self, path: Path, file: IO[bytes], meter: Meter) -> None:
-        """Begin to read a file.
+        """Read a file within limits.
 
         Args:
-            path: the file, to open it once more where a PNG has to be looked at.
-            file: the same file, open.
-            meter: what reading it has cost so far.
+            path: What the file is called in errors.
+            file: The open file.
+            meter: Counts what reading it costs.
         """
         self.path, self.file, self.meter = path, file, meter
         self.seek, self.tell = file.seek, file.tell

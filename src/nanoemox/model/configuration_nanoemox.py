@@ -279,6 +279,8 @@ class NanoEmoXConfig(PreTrainedConfig):
             _check_number(name, getattr(self, name), bounds)
         _check_shares("", self)
         _check_dtype("the model", self)
+        if not isinstance(self.face_fused, bool):
+            raise ValueError(f"face_fused: expected true or false, got {self.face_fused!r}")
         for name, types in TYPES.items():
             if getattr(self, name) not in types:
                 raise ValueError(f"{name}: expected one of {', '.join(types)}, got {getattr(self, name)!r}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ import peft
 import pytest
 import torch
 from transformers import AutoModel, WhisperFeatureExtractor, WhisperModel
+from typer.testing import CliRunner
 
 from nanoemox.checkpoints.assemble import assemble
-from nanoemox.checkpoints.load import load_model
+from nanoemox.checkpoints.load import load_config, load_model
 from nanoemox.checkpoints.weight_files import WeightsError
+from nanoemox.cli.main import app
 from nanoemox.inference.analyzer import EmotionAnalyzer
 from nanoemox.model.clip_processor import normalised_sound, sound_processor
 from nanoemox.model.parts import lora_targets, parameter_report
@@ -243,3 +246,20 @@ def test_a_preparation_that_makes_no_sense_is_refused(tmp_path):
     (tmp_path / "video" / "preprocessor_config.json").write_text('{"size": 24, "image_std": [0, 1, 1]}')
     with pytest.raises(WeightsError, match=r"preprocessor_config\.json: image_std"):
         assemble(tmp_path / "model", **sources, settings=SIZES)
+
+
+def test_the_command_takes_folders_alone(tmp_path, monkeypatch):
+    """With nothing but folders the network is not asked; whoever leaves out a part is told how to do without."""
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: pytest.fail("the network was asked"))
+    sources = write_all(tmp_path, "qwen3", "siglip", "wavlm", "vit")
+    options = [text for part, place in sources.items() for text in (f"--{part}", place)]
+    out = tmp_path / "mine"
+    assert CliRunner().invoke(app, ["assemble", str(out), *options]).exit_code == 0
+    config = load_config(str(out))
+    assert (config.vision_fusion_layers, config.audio_fusion_layers) == ([2, 2, 3], [1, 2, 2])
+    assert (config.text_config.model_type, config.face_width) == ("qwen3", 16)
+    card = (out / "README.md").read_text(encoding="utf-8")
+    assert "`video` (a local folder or file)" in card and "CLIP" not in card
+    left_out = [*options[:-1], "none"]
+    assert CliRunner().invoke(app, ["assemble", str(tmp_path / "faceless"), *left_out]).exit_code == 0
+    assert load_config(str(tmp_path / "faceless")).face_tokens == 0

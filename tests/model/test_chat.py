@@ -19,7 +19,7 @@ import pytest
 import torch
 from PIL import Image
 
-from nanoemox.checkpoints.convert import OFFICIAL_TEMPLATE
+from nanoemox.checkpoints.template_trial import OFFICIAL_TEMPLATE
 from nanoemox.inference.analyzer import EmotionAnalyzer
 from nanoemox.media.clip import Clip, clip_of_arrays
 from nanoemox.media.load import load_clip

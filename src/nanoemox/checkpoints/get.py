@@ -307,8 +307,8 @@ def build(
         rows = fit_placeholders(config, tokenizer)
         if rows is not None:
             raise WeightsError(
-                f"{sources.backbones['lm']}: expected spare rows for our placeholders, but all {rows} rows of its "
-                "vocabulary table are taken; take the language model that the checkpoint was trained on"
+                f"{sources.backbones['lm']}: expected spare rows for our placeholders, but its table of {rows} rows "
+                "has none; take the language model that the checkpoint was trained on"
             )
         skeleton = skeleton_of(config)
         shapes = parameter_shapes(skeleton)

@@ -18,9 +18,9 @@ from nanoemox.model.configuration_nanoemox import PARTS
 from nanoemox.tasks.task import TASKS
 
 TITLES = {
-    "vision_encoder": "scene encoder (CLIP)",
-    "audio_encoder": "voice encoder (HuBERT)",
-    "face_encoder": "face encoder (FaceXFormer's Swin)",
+    "vision_encoder": "scene encoder",
+    "audio_encoder": "voice encoder",
+    "face_encoder": "face encoder",
     "lm": "language model",
 }
 PHASE_0 = (

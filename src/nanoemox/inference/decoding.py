@@ -36,7 +36,7 @@ class Branches(NamedTuple):
 
     def take(self, rows: Sequence[int] | Tensor) -> Branches:
         """A copy of some rows, in any order and number; these branches stay as they are."""
-        index = torch.as_tensor(rows, device=self.mask.device)
+        index = torch.as_tensor(rows, dtype=torch.long, device=self.mask.device)  # of no rows, too
         # Keys and values of each layer of the language model: [R, heads, S, D of a head].
         layers = [(keys[index], values[index]) for keys, values, *_ in self.cache]
         return Branches(DynamicCache(layers), self.mask[index], self.logits[index])

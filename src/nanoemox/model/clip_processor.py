@@ -144,7 +144,8 @@ def normalised_sound(audio_windows: NDArray[np.float32], feature_extractor: Any)
         prepared = feature_extractor(list(rows), sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt")
         steps = -(-rows.shape[1] // feature_extractor.hop_length) + 2
         log_mel: Tensor = prepared["input_features"][..., :steps]  # [windows, M, S]
-        return log_mel.unflatten(0, audio_windows.shape[:-1])
+        by_window: Tensor = log_mel.unflatten(0, audio_windows.shape[:-1])
+        return by_window
     whole = np.asarray(audio_windows, dtype=np.float32).reshape(-1)
     prepared = feature_extractor(whole, sampling_rate=SAMPLE_RATE_HZ, return_tensors="pt")
     values: Tensor = prepared["input_values"]  # [1, all samples]
@@ -235,10 +236,10 @@ class ClipProcessor(ProcessorMixin):
         """
         return cls(
             image_processor=picture_processor_of(
-                config.vision_config.model_type, config.video_side_px or 0, pictures
+                config.vision_config.model_type, config.video_side_px, pictures
             ),
             face_image_processor=picture_processor_of(
-                config.face_config.model_type, config.face_side_px or 0, face_pictures
+                config.face_config.model_type, config.face_side_px, face_pictures
             ),
             feature_extractor=sound_processor(config, sound),
             tokenizer=prepare_tokenizer(tokenizer),

@@ -197,16 +197,16 @@ class NanoEmoXConfig(PreTrainedConfig):
     face_tokens: int = 4
     fusion_tokens: int = 1
     vision_feature_layer: int = -2
-    audio_feature_layers: int | None = None
-    vision_fusion_layers: list[int] | tuple[int, ...] | None = None
-    audio_fusion_layers: list[int] | tuple[int, ...] | None = None
-    video_side_px: int | None = None
-    face_side_px: int | None = None
+    audio_feature_layers: int = None  # type: ignore[assignment]  # after construction no field is None
+    vision_fusion_layers: list[int] | tuple[int, ...] = None  # type: ignore[assignment]
+    audio_fusion_layers: list[int] | tuple[int, ...] = None  # type: ignore[assignment]
+    video_side_px: int = None  # type: ignore[assignment]
+    face_side_px: int = None  # type: ignore[assignment]
     fusion_width: int = 512
     fusion_heads: int = 8
     fusion_experts: int = 3
     fusion_dropout: float = 0.1
-    face_fused: bool | None = None
+    face_fused: bool = None  # type: ignore[assignment]
     face_feature_width: int = 256
     face_heads: int = 4
     face_hidden_width: int = 768
@@ -279,6 +279,8 @@ class NanoEmoXConfig(PreTrainedConfig):
             _check_number(name, getattr(self, name), bounds)
         _check_shares("", self)
         _check_dtype("the model", self)
+        if not isinstance(self.face_fused, bool):
+            raise ValueError(f"face_fused: expected true or false, got {self.face_fused!r}")
         for name, types in TYPES.items():
             if getattr(self, name) not in types:
                 raise ValueError(f"{name}: expected one of {', '.join(types)}, got {getattr(self, name)!r}")
@@ -329,7 +331,7 @@ class NanoEmoXConfig(PreTrainedConfig):
         """The hidden states of video and audio encoder that the fusion reads; only its experts read any."""
         if self.fusion_type != "experts":
             return (), ()
-        return tuple(self.vision_fusion_layers or ()), tuple(self.audio_fusion_layers or ())
+        return tuple(self.vision_fusion_layers), tuple(self.audio_fusion_layers)
 
     @property
     def video_width(self) -> int:

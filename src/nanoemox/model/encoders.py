@@ -70,7 +70,7 @@ class PictureEncoder(nn.Module):
 
     def patches(self, height: int, width: int) -> int:
         """How many patches a picture of this size in pixels has."""
-        side = self.model.config.patch_size
+        side = int(self.model.config.patch_size)
         return (height // side) * (width // side)
 
 
@@ -117,7 +117,7 @@ class AudioEncoder(nn.Module):
 
     def __init__(self, config: NanoEmoXConfig) -> None:
         super().__init__()
-        self.feature_layers = config.audio_feature_layers or 1
+        self.feature_layers = config.audio_feature_layers
         self.fusion_layers = config.read_fusion_layers[1]
         self.model = build_encoder(config.audio_config)
 

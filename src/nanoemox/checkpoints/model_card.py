@@ -115,7 +115,7 @@ def _front_matter(config: Mapping[str, Any], sources: Mapping[str, Any], release
 
 
 def _use(trained: Sequence[str]) -> str:
-    answer = '["emotion"].label' if not trained or "emotion" in trained else f'["{trained[0]}"].labels'
+    answer = '["emotion"].label' if not trained else f'["{trained[0]}"].answer'
     return (
         "## Use\n```python\nfrom nanoemox import EmotionAnalyzer\n\n"
         'analyzer = EmotionAnalyzer.from_pretrained("this folder or Hub id")\n'

@@ -254,7 +254,7 @@ CASES: list[Case] = [
             ("video_token_id", -1),
             ("save_pretrained", 1),
             ("text_config.model_type", "os.system"),
-            ("text_config.model_type", "mamba"),
+            ("text_config.model_type", "t5"),
             ("text_config.model_type", ["qwen2"]),
             ("vision_config.model_type", "swin"),
             ("audio_config.model_type", "bert"),

@@ -13,7 +13,7 @@ PYTHON   ?= $(shell for p in python3 python3.11 python3.12 python3.13 python; do
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo $$p; break; }; done)
 
 
-.PHONY: help setup setup-dev setup-docs demo test test-slow mutants lint format docs pico picture clean distclean
+.PHONY: help setup setup-dev setup-docs demo test test-slow mutants fuzz lint format docs pico picture clean distclean
 
 help:
 	@echo "make demo    set up, then analyse the bundled sample clip (table, demo/result.json, demo/report.html)"
@@ -21,6 +21,7 @@ help:
 	@echo "make test-oldest  all tests with the lowest versions that pyproject.toml allows, in $(OLDEST)"
 	@echo "make test-slow  the tests that make test leaves out, as they take minutes and install packages"
 	@echo "make mutants break the source in small ways and see which breaks no test notices: hours; goes on where it stopped"
+	@echo "make fuzz    feed random and damaged files to every reader for 10 minutes, and count crashes, hangs and tracebacks"
 	@echo "make docs    set up, then build the documentation into site/; a broken link or another warning fails"
 	@echo "make setup   only set up $(VENV) (PIP_ARGS= goes to pip)"
 	@echo "make pico    stage Affect Theatre and train the bundled model from nothing: about 1.5 h; replaces the bundled one"
@@ -86,6 +87,12 @@ MUTANTS ?=
 mutants: export OMP_NUM_THREADS := 1
 mutants: setup-dev
 	$(BIN)/python -m tests.mutants $(MUTANTS)
+
+# For example  make fuzz FUZZ="--minutes 60 --only media npz"
+FUZZ ?=
+fuzz: export OMP_NUM_THREADS := 1
+fuzz: setup-dev
+	$(BIN)/python -m tests.adversarial.fuzz $(FUZZ)
 
 lint: setup-dev
 	$(BIN)/ruff check .

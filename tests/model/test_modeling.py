@@ -272,3 +272,7 @@ def test_report_of_a_configuration_needs_no_model():
     assert parameter_report(tiny_config()) == parameter_report(
         NanoEmoXForConditionalGeneration(tiny_config())
     )
+
+
+def test_attention_is_torchs_fast_one_where_nothing_else_is_said(model):
+    assert model.language_model.config._attn_implementation == "sdpa"

@@ -7,6 +7,7 @@ looked for anywhere below the table's folder. A column that nobody knows is kept
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -116,16 +117,34 @@ def _read(table: Table, folder: Folder) -> Iterator[Line]:
 
     # Make all lines first: who is tested, and what is a candidate, hangs on the rows that can be used.
     splits = any(row.get("split") for row in rows)
-    lines = list(folder.each(found, partial(_line, folder, known, _histories(rows), splits)))
+    make = partial(_line, folder, known, _histories(rows), splits)
+    lines = list(folder.each(found, make, _split if splits else None))
     used = _usable(lines)
     if not splits:
         _deal(lines, used, {row.where: _who(row) for row in rows}, folder)
-    for task, candidates in candidates_in(used).items():
+    # Rows of splits that are not asked for give candidates too, so that every split has the same ones.
+    others = [row for row in rows if splits and not folder.reads(_split(row))]
+    for task, candidates in candidates_in([*used, *_labels_alone(others)]).items():
         for line in lines:
             if label := line.values["labels"].get(task):
                 label["candidates"] = candidates
     folder.ask([*questions(counted(used)), *only_in_test(used), *_about_test(used)])
     yield from lines
+
+
+def _split(row: Row) -> str | None:
+    """The split that a row names; None where that is no split, which is told when its line is made."""
+    try:
+        return split_of(row["split"])
+    except RowError:
+        return None
+
+
+def _labels_alone(rows: Iterable[Row]) -> Iterator[dict[str, Any]]:
+    """The labels of rows whose clips are not looked at."""
+    for row in rows:
+        with contextlib.suppress(RowError):
+            yield {"labels": labels_of(row)}
 
 
 def _usable(lines: Iterable[Line]) -> list[dict[str, Any]]:
@@ -249,16 +268,6 @@ def _line(
     line["labels"] = labels_of(row)
     extra = {k: value for k, value in row.values.items() if k not in known and value not in ("", None)}
     return {**line, **({"extra": extra} if extra else {})}
-
-
-def _split(tested: set[str] | None, row: Row) -> str | None:
-    """The split of a row: as the table names it (None where that is no split), or by who speaks."""
-    if tested is not None:
-        return "test" if _who(row) in tested else "train"
-    try:
-        return split_of(row.get("split"))
-    except RowError:
-        return None
 
 
 def _media(folder: Folder, row: Row) -> dict[str, Path]:

@@ -115,6 +115,7 @@ class Source:
     keys_to_settle: int = 1  # key frames to read after a seek until the times are right
     frames: int = 0  # shown ones, as the container states it; 0: it does not
     codec: str = ""  # of the video
+    transfer: int = 0  # from light to its code values, as in H.273
     pixels: int = 0  # of one frame
     frame_rate_hz: float = 25.0
     pixel_aspect: float = 1.0  # width of a pixel over its height
@@ -209,6 +210,7 @@ def inspect(path: Path) -> Source:
             keys_to_settle=2 if name == "mpeg" else 1,
             frames=0 if video is None else _frames_shown(video),
             codec="" if video_context is None else video_context.name,
+            transfer=getattr(video_context, "color_trc", 0) or 0,
             pixels=0 if video_context is None else video_context.width * video_context.height,
             frame_rate_hz=_frame_rate_hz(video),
             pixel_aspect=float(getattr(video, "sample_aspect_ratio", None) or 1),

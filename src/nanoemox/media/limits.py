@@ -74,6 +74,13 @@ class MeteredFile:
     """What FFmpeg sees of a file: bytes within the limits, and no name to guess or follow anything by."""
 
     def __init__(self, path: Path, file: IO[bytes], meter: Meter) -> None:
+        """Read a file within limits.
+
+        Args:
+            path: What the file is called in errors.
+            file: The open file.
+            meter: Counts what reading it costs.
+        """
         self.path, self.file, self.meter = path, file, meter
         self.seek, self.tell = file.seek, file.tell
         self.tail = b""

@@ -209,10 +209,12 @@ def load_frames_dir(
 
     # Decode only the frames that are taken.
     sources = [_lazy_source(path / name) for name in names[first:last]]
+    pictures, warnings = read_folder(sources, frames)
     video = VideoFrames(
-        frames=read_folder(sources, frames),
+        frames=pictures,
         times_s=tuple(round((first + i) / fps, 6) for i in frame_indices(last - first, frames)),
         length_s=(last - first) / fps,
+        warnings=warnings,
     )
     return _clip(path, video, track, "", "a folder of pictures has no audio", [])
 

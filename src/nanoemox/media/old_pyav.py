@@ -28,6 +28,8 @@ _TURNS = {
 
 # From 17.0 PyAV scales with many threads unless one is asked for; before, it has no choice but one.
 ONE_THREAD: dict[str, Any] = {"threads": 1} if _VERSION >= (17, 0) else {}
+# From 17.0 a frame tells its transfer and primaries, and scaling can keep them.
+TELLS_COLOURS = _VERSION >= (17, 0) and hasattr(av.VideoFrame, "color_trc")
 # Before 17.1 PyAV must get no options of codecs on opening: it frees memory that is not its own when a stream
 # turns up after the header, as in FLV. So a picture that is too large is refused there only after the probing.
 PROBING = {"max_pixels": str(MAX_PIXELS)} if _VERSION >= (17, 1) else {}

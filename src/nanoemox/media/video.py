@@ -9,17 +9,14 @@ says, a count of its packets or, in a large file without an index, its length ti
 from __future__ import annotations
 
 import math
-import struct
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from typing import Any
 
 import av
 import av.filter
 import numpy as np
-from av.sidedata.sidedata import Type as SideDataType
 from numpy.typing import NDArray
 
 from nanoemox.files.short_repr import ShortRepr
@@ -27,6 +24,8 @@ from nanoemox.media import old_pyav
 from nanoemox.media.clip import CodedWarning, frame_indices
 from nanoemox.media.container import Source, go_to, packets, track_end_s
 from nanoemox.media.damage import picture_ends_early, video_damaged
+from nanoemox.media.hdr import TRANSFERS
+from nanoemox.media.shown import shown_frame, size_warning, stacked
 from nanoemox.media.stills import read_tiles
 from nanoemox.media.tiles import grid_of
 from nanoemox.media.timeline import (
@@ -40,7 +39,6 @@ from nanoemox.media.timeline import (
 from nanoemox.media.untrusted import open_file, refuse
 from nanoemox.media.webp import webp_pictures, webp_times_s
 
-LONGEST_SIDE_PX = 1280  # frames are kept at their own size up to this
 DECODE_THROUGH_FRAMES = 1000  # up to here a video is decoded from end to end (40 s at 25 fps)
 DECODE_THROUGH_PIXELS = 2_100_000_000  # and up to here: as many frames at 1080p, fewer of larger ones
 COUNT_BYTES = 64_000_000  # files up to here have their frames counted where the container does not tell
@@ -48,8 +46,6 @@ FRAMES_PER_SEEK = 3000  # how far to decode towards a target when key frames lie
 _NEAR_S = 1.0  # what is no further ahead is found by decoding on
 _ROUNDING_S = 0.001  # of the times in many files
 _TILE = 1 << 19  # AV_DISPOSITION_DEPENDENT, which PyAV has no name for
-_NAMED_PROFILES = {"png", "apng"}
-_SIDE_DATA_KINDS = 48  # more than FFmpeg has
 
 
 @dataclass(frozen=True, repr=False)
@@ -74,6 +70,19 @@ def read_frames(source: Source, n: int, start_s: float | None, end_s: float | No
     Returns:
         The frames, or None where not one of them can be decoded.
     """
+    video = _read(source, n, start_s, end_s)
+    if video is None or source.transfer not in TRANSFERS:
+        return video
+    kind = f"the video is HDR ({TRANSFERS[source.transfer]})"
+    hdr = CodedWarning(
+        "hdr_unmapped", f"{kind}, which PyAV before 17 does not tell; its frames look too grey"
+    )
+    if old_pyav.TELLS_COLOURS:
+        hdr = CodedWarning("hdr_mapped", f"{kind}; its frames were mapped to the ordinary range")
+    return replace(video, warnings=(*video.warnings, hdr))
+
+
+def _read(source: Source, n: int, start_s: float | None, end_s: float | None) -> VideoFrames | None:
     if source.picture:
         return _still(source, n)
     if source.webp_times_s:
@@ -115,7 +124,7 @@ def _still(source: Source, n: int) -> VideoFrames | None:
     elif webp_times_s(source.path):
         whole = next(iter(webp_pictures(source.path, [0])), None)
     if whole is not None:
-        picture = _shown(av.VideoFrame.from_ndarray(whole, format="rgb24"), source)
+        picture = shown_frame(av.VideoFrame.from_ndarray(whole, format="rgb24"), source)
         return VideoFrames(np.repeat(picture[None], n, axis=0), (0.0,) * n, 0.0)
     with FrameReader(source) as reader:
         if reader.stream.disposition & _TILE:
@@ -123,7 +132,7 @@ def _still(source: Source, n: int) -> VideoFrames | None:
                 source.path, "is a picture in tiles, whose order cannot be read", "convert it to JPEG or PNG"
             )
         for _, frame in reader.frames_from(0.0):
-            picture = _shown(frame, source)
+            picture = shown_frame(frame, source)
             warnings: tuple[CodedWarning, ...] = ()
             if reader.watch.faults or picture_ends_early(source.path):
                 damage = "the picture is damaged or cut off: a part of it may be wrong"
@@ -143,7 +152,7 @@ def _webp(source: Source, n: int, lo: float, hi: float) -> VideoFrames | None:
     pictures = webp_pictures(source.path, indices)
     if not pictures:
         return None
-    shown = [_shown(av.VideoFrame.from_ndarray(each, format="rgb24"), source) for each in pictures]
+    shown = [shown_frame(av.VideoFrame.from_ndarray(each, format="rgb24"), source) for each in pictures]
     warnings: list[CodedWarning] = []
     if len(shown) < n:  # the last one that can be decoded stands for those after it
         there, wanted = len(set(indices[: len(shown)])), len(set(indices))
@@ -152,70 +161,7 @@ def _webp(source: Source, n: int, lo: float, hi: float) -> VideoFrames | None:
         indices = indices[: len(shown)] + [indices[len(shown) - 1]] * (n - len(shown))
         shown += [shown[-1]] * (n - len(shown))
     shown_at_s = tuple(round(max(times[i], lo), 6) for i in indices)
-    return VideoFrames(_stack(shown), shown_at_s, min(times[last], hi) - lo, tuple(warnings))
-
-
-def _shown(frame: Any, source: Source) -> NDArray[np.uint8]:
-    """A frame as it is meant to be seen, RGB [H, W, 3]: square pixels, turned, its longest side capped."""
-    width, height = float(frame.width), float(frame.height)
-    if 1 < source.pixel_aspect <= 8:
-        width *= source.pixel_aspect
-    elif 1 / 8 <= source.pixel_aspect < 1:
-        height /= source.pixel_aspect
-    scale = min(1.0, LONGEST_SIDE_PX / max(width, height))
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    rgb = frame.reformat(*size, format="rgb24", interpolation="BICUBIC", **old_pyav.ONE_THREAD).to_ndarray()
-    return np.ascontiguousarray(_turned(rgb, frame, source))
-
-
-def _turned(rgb: NDArray[np.uint8], frame: Any, source: Source) -> NDArray[np.uint8]:
-    """Apply the display matrix: x' = a x + c y, y' = b x + d y, in quarter turns and mirrors."""
-    if source.picture or source.codec in _NAMED_PROFILES:
-        frame = _bare(frame)
-    try:
-        data = frame.side_data.get("DISPLAYMATRIX")
-    except ValueError:  # side data of a kind PyAV has no name for, such as EXIF
-        data = _bare(frame).side_data.get("DISPLAYMATRIX")
-    if data is not None:
-        a, b, _, c, d = struct.unpack("=5i", bytes(data)[:20])
-    elif source.picture and (turn := old_pyav.turn_of_picture(source.path)):
-        a, b, c, d = turn
-    else:
-        return rgb
-    if max(abs(a), abs(d)) >= max(abs(b), abs(c)):
-        return rgb[:: -1 if d < 0 else 1, :: -1 if a < 0 else 1]
-    return rgb.transpose(1, 0, 2)[:: -1 if b < 0 else 1, :: -1 if c < 0 else 1]
-
-
-def _bare(frame: Any) -> Any:
-    """The frame without side data that PyAV cannot name, which hides all the others, and without colour profiles.
-
-    A profile in a PNG has a name, which PyAV frees although the frame owns it: the interpreter then crashes.
-    """
-    graph = av.filter.Graph()
-    last = graph.add_buffer(
-        width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1, 25)
-    )
-    named = {kind.value for kind in SideDataType} - {SideDataType.ICC_PROFILE.value}
-    for number in (n for n in range(_SIDE_DATA_KINDS) if n not in named):
-        following = graph.add("sidedata", f"mode=delete:type={number}")
-        last.link_to(following)
-        last = following
-    last.link_to(graph.add("buffersink"))
-    graph.configure()
-    graph.push(frame)
-    return graph.pull()
-
-
-def _stack(frames: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Frames -> uint8 [T, H, W, 3], all of the first one's size."""
-    height, width = frames[0].shape[:2]
-    for i, frame in enumerate(frames):
-        if frame.shape != frames[0].shape:  # the video changes its size
-            own_size = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-            resized = own_size.reformat(width, height, **old_pyav.ONE_THREAD).to_ndarray()
-            frames[i] = resized.astype(np.uint8, copy=False)
-    return np.stack(frames)
+    return VideoFrames(stacked(shown), shown_at_s, min(times[last], hi) - lo, tuple(warnings))
 
 
 # ---------------------------------------------------------------- short: decode through
@@ -234,7 +180,7 @@ def _decode_through(
             for at_s, until_s, frame in _within(reader, lo, hi):
                 if count in wanted:
                     doubtful |= {count} if reader.watch.doubtful else set()
-                    kept[count] = (at_s, _shown(frame, source))
+                    kept[count] = (at_s, shown_frame(frame, source))
                 count, end_s = count + 1, until_s
         if count == 0:
             return None
@@ -245,7 +191,9 @@ def _decode_through(
     indices += [indices[-1]] * (n - len(indices))
     doubts = sum(i in doubtful for i in indices)
     warnings = video_damaged(count, stated, doubts, n, reader.watch.faults)
-    frames = _stack([kept[i][1] for i in indices])
+    shown = [kept[i][1] for i in indices]
+    warnings += size_warning(shown)
+    frames = stacked(shown)
     times = tuple(round(kept[i][0], 6) for i in indices)
     return VideoFrames(frames, times, end_s - max(lo, 0.0), tuple(warnings))
 
@@ -360,7 +308,7 @@ class _Walker:
             return None
         self.doubts += self.reader.watch.doubtful
         if self.pixels is None or self.pixels[0] != self.here[0]:
-            self.pixels = (self.here[0], _shown(self.here[1], self.reader.source))
+            self.pixels = (self.here[0], shown_frame(self.here[1], self.reader.source))
         return self.pixels
 
     def _jump(self, target_s: float) -> None:
@@ -395,16 +343,22 @@ def _seek_through(
         early = "key frames lie far apart, so some frames are earlier than asked for"
         warnings.append(CodedWarning("frames_early", early))
     times_s = tuple(round(max(at_s, lo), 6) for at_s, _ in shown)
-    return VideoFrames(_stack([frame for _, frame in shown]), times_s, end_s - max(lo, 0.0), tuple(warnings))
+    pictures = [frame for _, frame in shown]
+    warnings += size_warning(pictures)
+    return VideoFrames(stacked(pictures), times_s, end_s - max(lo, 0.0), tuple(warnings))
 
 
-def read_folder(sources: list[Source], n: int) -> NDArray[np.uint8]:
-    """n of the pictures of a folder, by the same rule, all of the first one's size."""
+def read_folder(sources: list[Source], n: int) -> tuple[NDArray[np.uint8], tuple[CodedWarning, ...]]:
+    """n of the pictures of a folder, by the same rule, all of the first one's size; and what is to be said of them."""
     pictures: dict[int, NDArray[np.uint8]] = {}
+    warnings: dict[str, CodedWarning] = {}  # the first one of each kind
     indices = frame_indices(len(sources), n)
     for i in dict.fromkeys(indices):
         picture = read_frames(sources[i], 1, None, None)
         if picture is None:
             refuse(sources[i].path, "holds no picture that can be decoded", "remove it or export it again")
         pictures[i] = picture.frames[0]
-    return _stack([pictures[i] for i in indices])
+        for code, text in picture.warnings:
+            warnings.setdefault(code, CodedWarning(code, f"{sources[i].path.name}: {text}"))
+    chosen = [pictures[i] for i in indices]
+    return stacked(chosen), (*warnings.values(), *size_warning(chosen))

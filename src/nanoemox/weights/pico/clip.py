@@ -8,6 +8,9 @@ The warnings of a clip have codes, so that no program has to look for words in a
 |---|---|
 | `video_unreadable` | the file has a video track, but not one frame of it can be decoded |
 | `video_damaged` | fewer frames can be decoded than the file states, or the decoder found damage |
+| `hdr_mapped` | the video is HDR; its frames were mapped to the ordinary range |
+| `hdr_unmapped` | the video is HDR, and the installed PyAV is too old to map it |
+| `size_changes` | the video changes its size; frames of other sizes were fitted into that of the first |
 | `frames_early` | key frames lie so far apart that some frames come from before the time that was wanted |
 | `audio_unreadable` | the file has an audio track, but no sample of it can be decoded |
 | `audio_damaged` | less audio can be decoded than the file states, or the decoder found damage |

@@ -40,7 +40,17 @@ def answer_states(hidden: Tensor, labels: Tensor) -> AnswerStates:
 
 
 def random_directions(number: int, width: int, seed: int, step: int) -> Tensor:
-    """Directions [K, D] of length 1 that depend on the seed and the step alone, so a resumed run draws the same."""
+    """Directions that depend on the seed and the step alone, so that a resumed run draws the same.
+
+    Args:
+        number: K, how many.
+        width: D.
+        seed: Of the training.
+        step: Counted from 0.
+
+    Returns:
+        [K, D], of length 1.
+    """
     generator = torch.Generator().manual_seed(random.Random(f"{seed}/{step}").getrandbits(63))
     return nn.functional.normalize(torch.randn(number, width, generator=generator), dim=-1)
 
@@ -189,7 +199,19 @@ class Distilled(nn.Module):
         return {**trained, "teacher_projection": self.teacher_projection, "step": self.step}
 
     def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> Any:
-        """Take in what `state_dict` gave. Raises KeyError where it is that of another training."""
+        """Take in what `state_dict` gave.
+
+        Args:
+            state_dict: All of it, by name.
+            strict: Is always so.
+            assign: Is never so: the numbers are copied.
+
+        Returns:
+            That nothing was missing, as torch says it.
+
+        Raises:
+            KeyError: If it is the state of another training.
+        """
         own = self.state_dict()
         if own.keys() != state_dict.keys():
             names = sorted(own.keys() ^ state_dict.keys())

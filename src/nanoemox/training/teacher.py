@@ -116,6 +116,30 @@ def _check_same_tokens(student: Tensor, teacher: Tensor) -> None:
             )
 
 
+def open_teacher(
+    phase: Phase, records: Sequence[Record], processor: NanoEmoXProcessor, device: str | None
+) -> tuple[Path, NanoEmoXForConditionalGeneration, NanoEmoXProcessor]:
+    """Load the teacher of a phase, and look whether it fits.
+
+    Args:
+        phase: Names its teacher under `distillation`.
+        records: The clips of the phase.
+        processor: The student's.
+        device: As in `train_p2e`.
+
+    Returns:
+        Its folder, the model, its processor.
+
+    Raises:
+        NanoEmoXError: If there is no such model, it is not whole, or it cuts answers into other tokens (RecipeError).
+    """
+    assert phase.distillation is not None
+    folder = check_teacher(phase.distillation.teacher)
+    model, own = load_model(folder, "cpu" if on_cpu(device) else "cuda", dtype="auto")
+    _check_answers(processor, own, records, phase.tasks)
+    return folder, model, own
+
+
 def load_teacher(
     recipe: P2ERecipe,
     phase: Phase,
@@ -140,12 +164,9 @@ def load_teacher(
         The teacher. Its store lacks the clips that cannot be read.
 
     Raises:
-        NanoEmoXError: If there is no such model, it is not whole, or it cuts answers into other tokens (RecipeError).
+        NanoEmoXError: As `open_teacher`.
     """
-    assert phase.distillation is not None
-    folder = check_teacher(phase.distillation.teacher)
-    model, own = load_model(folder, "cpu" if on_cpu(device) else "cuda", dtype="auto")
-    _check_answers(processor, own, records, phase.tasks)
+    folder, model, own = open_teacher(phase, records, processor, device)
     if recipe.features is None:
         return Teacher(model, own, LiveMedia(records, own))
     if isinstance(store, FeatureStore) and store.origin == origin_of(model, own):

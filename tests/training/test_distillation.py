@@ -161,6 +161,8 @@ def test_the_loss_is_cross_entropy_and_the_weighted_distance(
         parts = output["parts"]
         torch.testing.assert_close(output["loss"], parts["cross_entropy"] + weight * parts["distillation"])
     assert found[1]["parts"]["distillation"] != found[2]["parts"]["distillation"]  # other directions
+    pulled = torch.autograd.grad(found[1]["parts"]["distillation"], model.language_model.model.norm.weight)
+    assert pulled[0].any()  # the distance alone moves the student, not the head only
     found[2]["loss"].backward()
     assert distilled.head.linear.weight.grad.any() and distilled.head.norm.weight.grad.any()
     assert all(p.grad is None for p in teacher.parameters())
@@ -168,6 +170,29 @@ def test_the_loss_is_cross_entropy_and_the_weighted_distance(
     projection = distilled.teacher_projection
     assert projection.shape == (32, 48)
     torch.testing.assert_close(projection @ projection.T, torch.eye(32), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_a_taught_student_comes_nearer_to_its_teacher(
+    tokenizer: Any, processor: Any, teacher: Any, seed: int
+) -> None:
+    """And learns the answers beside it. (`benchmarks/distillation.py` measures whether it learns them faster.)"""
+    torch.manual_seed(seed)
+    student = NanoEmoXForConditionalGeneration(tiny_config(tokenizer))
+    trainable_parts(student, ["fusion", "lm"])
+    distilled = Distilled(student, teacher, Distillation(teacher="t", ramp_steps=1), seed).train()
+    both = _pair(_batch_of, processor, teacher)
+    learned = [parameter for parameter in distilled.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(learned, lr=3e-3)
+    losses = []
+    for _ in range(20):
+        output = distilled(**both)
+        optimizer.zero_grad()
+        output["loss"].backward()
+        optimizer.step()
+        losses.append({name: value.item() for name, value in output["parts"].items()})
+    assert losses[-1]["distillation"] < 0.7 * losses[1]["distillation"]
+    assert losses[-1]["cross_entropy"] < 0.5 * losses[0]["cross_entropy"]
 
 
 def test_the_state_holds_what_is_trained_and_no_teacher(model: Any, processor: Any, teacher: Any) -> None:

@@ -275,4 +275,4 @@ def test_report_of_a_configuration_needs_no_model():
 
 
 def test_attention_is_torchs_fast_one_where_nothing_else_is_said(model):
-    assert model.language_model.config._attn_implementation == "sdpa"
+    assert model.config._attn_implementation == model.language_model.config._attn_implementation == "sdpa"

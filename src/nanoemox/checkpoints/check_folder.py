@@ -10,17 +10,24 @@ import math
 from collections.abc import Mapping
 from dataclasses import fields as fields_of
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 from transformers import GenerationConfig, Wav2Vec2FeatureExtractor
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
+from nanoemox.checkpoints.folder_forms import (
+    FileForm,
+    GenerationForm,
+    ProcessorForm,
+    SizeForm,
+    TokenizerForm,
+    TokenizerSettingsForm,
+)
 from nanoemox.checkpoints.json_files import keys_within, shown
 from nanoemox.checkpoints.weight_files import WeightsError, check_values, listed, open_weights, read_object
 from nanoemox.files.validation import first_wrong
-from nanoemox.media.clip import SAMPLE_RATE_HZ
-from nanoemox.model.configuration_nanoemox import LARGEST_SIDE_PX, PART_CONFIGS, PLACEHOLDERS, NanoEmoXConfig
+from nanoemox.model.configuration_nanoemox import PART_CONFIGS, PLACEHOLDERS, NanoEmoXConfig
 from nanoemox.model.parts import parameter_shapes, skeleton_of
 from nanoemox.model.remote_code import AUTO_MAP
 
@@ -50,127 +57,6 @@ _NOT_HERE = (
 )
 _COUNTERS = ("position_ids", "relative_position_index", "num_batches_tracked")  # what may be whole numbers
 _SENTENCE = "What does the person feel? I am 12 years old, really!"
-
-
-# ---------------------------------------------------------------------- the forms of the small files
-class _Form(BaseModel):
-    """Keys that are unknown here do nothing."""
-
-    model_config = ConfigDict(strict=True, allow_inf_nan=False, extra="ignore")
-
-
-Count = Annotated[int, Field(ge=1, le=1_000_000)]
-Side = Annotated[int, Field(ge=1, le=LARGEST_SIDE_PX)]
-Colour = Annotated[float, Field(ge=-1000, le=1000)]
-Spread = Annotated[float, Field(ge=1e-4, le=1000)]
-Ids = Annotated[list[Annotated[int, Field(ge=0)]], Field(max_length=1_000_000)]
-
-
-class _Square(_Form):
-    height: Side
-    width: Side
-
-
-class _Size(_Form):
-    shortest_edge: Side
-
-
-class _Images(_Form):
-    """What CLIP's image processor reads; frames have to come out in one size."""
-
-    size: _Size | _Square
-    crop_size: _Square
-    image_mean: list[Colour] = Field(min_length=3, max_length=3)
-    image_std: list[Spread] = Field(min_length=3, max_length=3)
-    rescale_factor: Annotated[float, Field(gt=0, le=1000)]
-    resample: Annotated[int, Field(ge=0, le=5)]
-    do_resize: Literal[True]
-    do_center_crop: Literal[True]
-    do_rescale: bool
-    do_normalize: bool
-    do_convert_rgb: bool = True
-
-
-class _Audio(_Form):
-    sampling_rate: Literal[SAMPLE_RATE_HZ]  # type: ignore[valid-type]
-    feature_size: Literal[1]
-    padding_value: float = 0.0
-    do_normalize: bool
-    return_attention_mask: bool = False
-
-
-class _Processor(_Form):
-    """processor_config.json."""
-
-    image_processor: _Images
-    face_image_processor: _Images
-    feature_extractor: _Audio
-    placeholder_counts: dict[str, int]
-    end_of_turn: Annotated[str, Field(min_length=1, max_length=100)]
-    compat: Literal["official"] | None = None
-
-
-class _Generation(_Form):
-    """generation_config.json, as far as it can do harm."""
-
-    eos_token_id: Annotated[int, Field(ge=0)] | Ids | None = None
-    pad_token_id: Annotated[int, Field(ge=0)] | None = None
-    bos_token_id: Annotated[int, Field(ge=0)] | None = None
-    suppress_tokens: Ids | None = None
-    begin_suppress_tokens: Ids | None = None
-    max_new_tokens: Count | None = None
-    max_length: Count | None = None
-    min_length: Annotated[int, Field(ge=0)] | None = None
-    min_new_tokens: Annotated[int, Field(ge=0)] | None = None
-    num_beams: Annotated[int, Field(ge=1, le=1000)] | None = None
-    num_return_sequences: Annotated[int, Field(ge=1, le=1000)] | None = None
-    temperature: Annotated[float, Field(gt=0)] | None = None
-    top_k: Annotated[int, Field(ge=0)] | None = None
-    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
-    repetition_penalty: Annotated[float, Field(gt=0)] | None = None
-    do_sample: bool | None = None
-    use_cache: bool | None = None
-
-
-class _SpecialToken(_Form):
-    content: Annotated[str, Field(min_length=1, max_length=1000)]
-
-
-Token = Annotated[str, Field(min_length=1, max_length=1000)] | _SpecialToken
-
-
-class _TokenizerSettings(_Form):
-    """tokenizer_config.json."""
-
-    tokenizer_class: str | None = None
-    model_max_length: Annotated[float, Field(ge=1)] | None = None
-    padding_side: Literal["left", "right"] = "left"
-    truncation_side: Literal["left", "right"] = "right"
-    bos_token: Token | None = None
-    eos_token: Token
-    pad_token: Token
-    unk_token: Token | None = None
-    extra_special_tokens: list[Token] | dict[str, Token] | None = None
-    additional_special_tokens: list[Token] | None = None
-    added_tokens_decoder: dict[str, _SpecialToken] | None = None
-
-
-class _Vocabulary(_Form):
-    type: Literal["BPE"]
-    vocab: Annotated[dict[str, Annotated[int, Field(ge=0)]], Field(min_length=1)]
-    merges: list[Any]
-    dropout: Literal[0] | None = None  # with it, a text would be another one each time
-
-
-class _AddedToken(_SpecialToken):
-    id: Annotated[int, Field(ge=0)]
-
-
-class _Tokenizer(_Form):
-    """tokenizer.json; what is left is checked by the library that reads it."""
-
-    model: _Vocabulary
-    added_tokens: list[_AddedToken]
 
 
 # ---------------------------------------------------------------------- the folder
@@ -290,7 +176,7 @@ def check_files(folder: Path, config: NanoEmoXConfig) -> None:
     _check_language_model(folder / "config.json", config)
     _check_processor(folder / "processor_config.json", config)
     rows = config.text_config.vocab_size
-    tokenizer = _filled(folder / "tokenizer.json", _Tokenizer)
+    tokenizer = _filled(folder / "tokenizer.json", TokenizerForm)
     ids = {**tokenizer.model.vocab, **{token.content: token.id for token in tokenizer.added_tokens}}
     token, highest = max(ids.items(), key=lambda item: item[1])
     if highest >= rows:
@@ -301,7 +187,7 @@ def check_files(folder: Path, config: NanoEmoXConfig) -> None:
     if len(set(tokenizer.model.vocab.values())) < len(tokenizer.model.vocab):
         raise WeightsError(f"{folder / 'tokenizer.json'}: expected an id of its own for each token; {AGAIN}")
     if (folder / "tokenizer_config.json").is_file():
-        _filled(folder / "tokenizer_config.json", _TokenizerSettings)
+        _filled(folder / "tokenizer_config.json", TokenizerSettingsForm)
     if (folder / "generation_config.json").is_file():
         _check_generation(folder / "generation_config.json", rows)
     template = folder / "chat_template.jinja"
@@ -314,7 +200,7 @@ def check_files(folder: Path, config: NanoEmoXConfig) -> None:
         )
 
 
-Form = TypeVar("Form", bound=_Form)
+Form = TypeVar("Form", bound=FileForm)
 
 
 def _filled(path: Path, form: type[Form]) -> Form:
@@ -348,7 +234,7 @@ def _check_language_model(path: Path, config: NanoEmoXConfig) -> None:
 
 
 def _check_processor(path: Path, config: NanoEmoXConfig) -> None:
-    processor = _filled(path, _Processor)
+    processor = _filled(path, ProcessorForm)
     values = read_object(path)
     for name, kind in (
         ("image_processor", CLIPImageProcessorPil),
@@ -367,7 +253,7 @@ def _check_processor(path: Path, config: NanoEmoXConfig) -> None:
                 f"{path}: {name}.crop_size: expected {side} x {side}, as in config.json, got {crop.height} x "
                 f"{crop.width}; {AGAIN}"
             )
-        shortest = size.shortest_edge if isinstance(size, _Size) else min(size.height, size.width)
+        shortest = size.shortest_edge if isinstance(size, SizeForm) else min(size.height, size.width)
         if not side <= shortest <= 2 * side:  # of a larger image, only a small piece would be left
             raise WeightsError(
                 f"{path}: {name}.size: expected from crop_size, {side}, to twice as much, got {shortest}; {AGAIN}"
@@ -380,7 +266,7 @@ def _check_processor(path: Path, config: NanoEmoXConfig) -> None:
 
 
 def _check_generation(path: Path, rows: int) -> None:
-    settings = _filled(path, _Generation)
+    settings = _filled(path, GenerationForm)
     _check_names(path, "", read_object(path), GenerationConfig)
     try:
         GenerationConfig.from_dict(read_object(path))

@@ -51,6 +51,10 @@ _CANCELLING = CodedWarning(
 _DAMAGED = CodedWarning(
     "audio_damaged", "the audio is damaged or cut off: a part of what was decoded may be wrong"
 )
+_SILENT_WINDOWS = CodedWarning(
+    "audio_silent",
+    "the audio windows are silent: nothing in them but zeros, though there may be between them",
+)
 _SILENT = CodedWarning("audio_silent", "the audio track is silent: nothing in it but zeros")
 
 
@@ -131,7 +135,7 @@ def _damaged(track: AudioWindows) -> AudioWindows:
 
 
 def _without_silence(warnings: tuple[CodedWarning, ...]) -> tuple[CodedWarning, ...]:
-    return tuple(warning for warning in warnings if warning != _SILENT)
+    return tuple(warning for warning in warnings if warning.code != _SILENT.code)
 
 
 def _read(
@@ -207,7 +211,7 @@ def _windows(
     flat, warnings = _in_range(decoded_windows.reshape(-1), compat)
     windows = flat.reshape(number, WINDOW)
     if float(np.abs(windows).max()) < SILENCE:
-        warnings.append(_SILENT)
+        warnings.append(_SILENT_WINDOWS)
     points = np.zeros(ENVELOPE_POINTS // 2 * 2, dtype=np.float32)  # zero between the windows
     for row, start in zip(windows, starts, strict=True):
         first, last = (x * (len(points) // 2) // n for x in (start, min(start + WINDOW, n) - 1))

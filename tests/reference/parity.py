@@ -18,8 +18,9 @@ from pathlib import Path
 
 import torch
 
-from tests.reference import distillation_checks, metric_checks, model_checks, table_checks
+from tests.reference import metric_checks, model_checks, table_checks
 from tests.reference.common import Result
+from tests.reference.distillation_checks import check_schedules, check_swdh
 
 CHECKS: dict[str, Callable[[Path], Result]] = {
     "fusion_*.safetensors": model_checks.check_fusion,
@@ -30,8 +31,6 @@ CHECKS: dict[str, Callable[[Path], Result]] = {
     "clip_encoder_*.safetensors": model_checks.check_clip_encoder,
     "hubert_encoder_*.safetensors": model_checks.check_hubert_encoder,
     "affectgpt_attention_*.safetensors": model_checks.check_affectgpt_attention,
-    "lightmer_swdh_*.safetensors": distillation_checks.check_swdh,
-    "lightmer_schedules.json": distillation_checks.check_schedules,
     "param_counts.json": table_checks.check_param_counts,
     "nanoemox_param_table.json": table_checks.check_nanoemox_param_table,
     "facial_param_table.json": table_checks.check_facial_param_table,
@@ -45,6 +44,8 @@ CHECKS: dict[str, Callable[[Path], Result]] = {
     "metrics_sentiment*.json": metric_checks.check_sentiment,
     "metrics_mintrec*.json": metric_checks.check_intent,
     "metrics_avamerg*.json": metric_checks.check_avamerg,
+    "lightmer_swdh_*.safetensors": check_swdh,
+    "lightmer_schedules.json": check_schedules,
 }
 
 

@@ -223,6 +223,11 @@ class Distilled(nn.Module):
         return _IncompatibleKeys([], [])
 
 
+def is_head(parameter_name: str) -> bool:
+    """Whether a parameter that is trained belongs to the comparison, and so to none of the model's parts."""
+    return parameter_name.startswith("head.")
+
+
 def _text_width(model: Any) -> int:
     """D of a model's language model."""
     return int(model.get_input_embeddings().embedding_dim)

@@ -37,9 +37,10 @@ from nanoemox.data.schema import Record
 from nanoemox.files.atomic import whole_folder, write_json
 from nanoemox.model.configuration_nanoemox import PARTS
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
-from nanoemox.model.parts import LORA_TARGETS, skeleton_of, trainable_parts
+from nanoemox.model.parts import LORA_TARGETS, part_of, skeleton_of, trainable_parts
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 from nanoemox.training.diagnostics import FEW_CLIPS, diagnose
+from nanoemox.training.distillation import is_head
 from nanoemox.training.mixture import Examples, realised, schedule
 from nanoemox.training.recipe import P2ERecipe, Phase, RecipeError
 from nanoemox.training.remedies import missing_manifest, missing_model
@@ -271,7 +272,7 @@ def plan_phase(
     batches = 8 if phase.mixture == "share" else 1  # the other makes each batch of one corpus
 
     def rate_of(name: str) -> float | None:
-        return lora.learning_rate if lora and ".lora_" in name else None
+        return lora.learning_rate if lora and not is_head(name) and part_of(name) == "lora" else None
 
     return TrainingPlan(
         model,

@@ -20,6 +20,7 @@ import torch
 
 from tests.reference import lightmer_checks, metric_checks, model_checks, table_checks
 from tests.reference.common import Result
+from tests.reference.distillation_checks import check_schedules, check_swdh
 
 CHECKS: dict[str, Callable[[Path], Result]] = {
     "fusion_*.safetensors": model_checks.check_fusion,
@@ -51,6 +52,8 @@ CHECKS: dict[str, Callable[[Path], Result]] = {
     "metrics_sentiment*.json": metric_checks.check_sentiment,
     "metrics_mintrec*.json": metric_checks.check_intent,
     "metrics_avamerg*.json": metric_checks.check_avamerg,
+    "lightmer_swdh_*.safetensors": check_swdh,
+    "lightmer_schedules.json": check_schedules,
 }
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
 from nanoemox.cli import main as cli
@@ -14,9 +15,13 @@ from nanoemox.data.quarantine import quarantine_path, write_quarantine
 from nanoemox.data.schema import Record
 from nanoemox.files.atomic import write_jsonl
 from nanoemox.files.errors import NanoEmoXError
+from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
+from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 from nanoemox.training import trainer
+from nanoemox.training.distillation import Distilled
 from nanoemox.training.dry_run import TIMED_STEPS, dry_run
 from tests.media_files import make_media
+from tests.tiny import tiny_config
 
 
 @pytest.fixture
@@ -93,6 +98,31 @@ def test_what_is_timed_is_what_is_trained(recipe: Path, monkeypatch: pytest.Monk
     report = dry_run(recipe, "3")
     assert taken == [2] * TIMED_STEPS  # steps of the recipe's batch size, by the trainer
     assert report.phases[0].step_s is not None and report.phases[0].step_s > 0
+
+
+def test_a_teacher_is_timed_and_its_faults_are_problems(
+    recipe: Path, tokenizer: Any, processor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(7)
+    teacher = NanoEmoXForConditionalGeneration(tiny_config(tokenizer, video_tokens=7))
+    place = recipe.parent / "large"
+    teacher.save_pretrained(place)
+    NanoEmoXProcessor.from_config(teacher.config, tokenizer).save_pretrained(place)
+    taught, distance = [f"phases.3.distillation={{teacher: {place}}}"], Distilled.distance
+    asked = []
+
+    def noted(self: Any, *arguments: Any) -> Any:
+        asked.append(self.teacher.config.video_tokens)
+        return distance(self, *arguments)
+
+    monkeypatch.setattr(Distilled, "distance", noted)
+    report = dry_run(recipe, "3", taught)
+    assert report.ok and report.phases[0].step_s
+    assert set(asked) == {7} and "kB a clip" in report.facts["disk, features of large"]
+    (place / "tokenizer.json").unlink()
+    report = dry_run(recipe, "3", taught)
+    assert not report.ok and "phase 3" in report.problems[0] and "tokenizer" in report.problems[0]
+    assert report.phases[0].step_s is None and not (recipe.parent / "features").exists()
 
 
 def test_a_bug_is_no_problem_of_the_recipe(recipe: Path, monkeypatch: pytest.MonkeyPatch) -> None:

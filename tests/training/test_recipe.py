@@ -112,8 +112,10 @@ def test_usual_values() -> None:
     phase = Phase(**PHASE).model_dump()
     assert {key: value for key, value in phase.items() if key not in schedule and key not in PHASE} == {
         "corpora": None, "mixture": "share", "modalities": ["video", "audio", "text"], "after": [],
-        "modality_dropout": {}, "diversity": 0.0, "lora": None, "manifests": None,
+        "modality_dropout": {}, "diversity": 0.0, "lora": None, "distillation": None, "manifests": None,
     }  # fmt: skip
+    taught = Phase(**PHASE, distillation={"teacher": "t"}).model_dump()["distillation"]
+    assert taught == {"teacher": "t", "weight": 1.0, "ramp_steps": 20, "directions": 100}
     recipe = P2ERecipe(**P2E).model_dump()
     assert {key: value for key, value in recipe.items() if key not in P2E} == {
         "validation": None, "quarantine": None, "features_dtype": None, "features_bf16": False, "clips": None,

@@ -34,7 +34,9 @@ def converted(checkpoints: Sequence[str], parts: Collection[str]) -> Step:
     return {"step": "converted", "parts": _with_lm(parts), "checkpoints": list(checkpoints)}
 
 
-def tuned(recipe: str, phase: str, parts: Collection[str], corpora: Mapping[str, int]) -> Step:
+def tuned(
+    recipe: str, phase: str, parts: Collection[str], corpora: Mapping[str, int], teacher: str | None = None
+) -> Step:
     """Parts were trained on clips.
 
     Args:
@@ -42,6 +44,7 @@ def tuned(recipe: str, phase: str, parts: Collection[str], corpora: Mapping[str,
         phase: The phase of it.
         parts: What was trained.
         corpora: Source of the clips -> how many different clips of it.
+        teacher: The model whose hidden states were learned, where there was one.
 
     Returns:
         The step.
@@ -54,6 +57,7 @@ def tuned(recipe: str, phase: str, parts: Collection[str], corpora: Mapping[str,
         "parts": _with_lm(parts),
         "clips": sum(counts.values()),
         "corpora": counts,
+        **({"teacher": teacher} if teacher else {}),
     }
 
 
@@ -78,7 +82,7 @@ def history(provenance: Sequence[Step] | None) -> tuple[str, ...]:
     phases: list[str] = []
     before: Step = {}
     for step in provenance or ():
-        same = ("step", "recipe", "corpora")
+        same = ("step", "recipe", "corpora", "teacher")
         if step.get("recipe") and all(step.get(key) == before.get(key) for key in same):
             phases.append(str(step.get("phase")))
             lines.pop()
@@ -96,7 +100,8 @@ def _line(step: Step, phases: Sequence[str]) -> str:
     if kind == "converted":
         return f"converted from {', '.join(step['checkpoints'])}"
     if kind == "tuned":
-        return f"tuned on {clips_of(step['corpora'])} ({step['recipe']}: {', '.join(phases)})"
+        taught = f", taught by {step['teacher']}" if step.get("teacher") else ""
+        return f"tuned on {clips_of(step['corpora'])} ({step['recipe']}: {', '.join(phases)}){taught}"
     return kind
 
 

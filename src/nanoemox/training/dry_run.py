@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from nanoemox.checkpoints.load import load_model
+from nanoemox.data.decoded_clips import Tensors
 from nanoemox.data.extract_features import encoders_in_float32
 from nanoemox.data.feature_store import FeatureStore, clip_bytes, origin_of
 from nanoemox.data.filtering import distinct, read_usable, to_train_on
@@ -41,6 +42,7 @@ from nanoemox.training.mixture import Examples, realised, schedule
 from nanoemox.training.p2e import check_parts, plan_phase, start_model, with_bundled, with_lora
 from nanoemox.training.recipe import BackboneRecipe, P2ERecipe, Phase, RecipeError, load_recipe
 from nanoemox.training.remedies import missing_manifest, missing_model
+from nanoemox.training.teacher import Teacher, check_teacher, open_teacher, taught
 from nanoemox.training.trainer import on_cpu, time_steps
 
 Loaded: TypeAlias = tuple[NanoEmoXForConditionalGeneration, NanoEmoXProcessor]
@@ -277,15 +279,56 @@ def _phase(
     whole: Any = start_model(recipe, phase.model_copy(update={"after": []}))
     whole = with_lora(whole, phase) if phase.lora else whole
     trained = sum(trainable_parts(whole, phase.train).values())
-    examples = Examples(records, readable[: steps * phase.batch_size], stored, processor)
+    examples: Any = Examples(records, readable[: steps * phase.batch_size], stored, processor)
     device = model.device.type
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
+    if phase.distillation is not None:
+        clips_read = [record for name, record in of_first.items() if name in stored]
+        try:
+            teacher, facts, teacher_s = _teacher(recipe, phase, loaded, clips_read, stored)
+        except NanoEmoXError as error:
+            found += _Found((f"phase {phase.name}: {error}",))
+            return _CheckedPhase(row._replace(trained=trained), encode_s, tried, found)
+        at_once = phase.distillation.model_copy(
+            update={"ramp_steps": 0}
+        )  # its first step asks the teacher, too
+        whole, examples = taught(whole, examples, teacher, at_once, seed)
+        found, encode_s = found + facts, encode_s + teacher_s
     short = phase.model_copy(update={"steps": steps})
     seconds = time_steps(plan_phase(whole, examples, short, seed, device)).seconds
     step_s = statistics.median_high(seconds[1:] or seconds)  # the first one warms up
     found += _memory(recipe, phase, trained, _most_memory_bytes(device), device)
     return _CheckedPhase(row._replace(trained=trained, step_s=step_s), encode_s, tried, found)
+
+
+def _teacher(
+    recipe: P2ERecipe, phase: Phase, loaded: Loaded, records: Sequence[Record], stored: Tensors
+) -> tuple[Teacher, _Found, float]:
+    """The teacher of a phase, what its features take on disk, and the seconds that a clip takes to encode.
+
+    Args:
+        recipe: What is to be trained.
+        phase: Names its teacher under `distillation`.
+        loaded: The student.
+        records: The clips of its first steps.
+        stored: What the student reads of them.
+
+    Returns:
+        The teacher, what was found, and the seconds; no seconds where it has the student's encoders.
+
+    Raises:
+        NanoEmoXError: If it cannot teach this student.
+    """
+    student, processor = loaded
+    folder, model, own = open_teacher(phase, records, processor, student.device.type)
+    if origin_of(model, own) == origin_of(student, processor):
+        return Teacher(model, own, stored), _Found(), 0.0
+    new, teacher_s = _encode(records, model, own, recipe)
+    read = {name: value for name, value in new.items() if not isinstance(value, str)}
+    each = clip_bytes(cast(NanoEmoXConfig, model.config), recipe.features_dtype or "float32")
+    size = f"{each / 1000:.0f} kB a clip beside those of the model" if recipe.features else "none"
+    return Teacher(model, own, read), _Found(facts={f"disk, features of {folder.name}": size}), teacher_s
 
 
 def _encode(
@@ -359,6 +402,8 @@ def _corpora(
 
 def _memory(recipe: P2ERecipe, phase: Phase, trained: int, measured: int, device: str) -> _Found:
     weights = _weights_bytes(Path(recipe.model))
+    if phase.distillation is not None:
+        weights += _weights_bytes(check_teacher(phase.distillation.teacher))
     least = weights + trained * ADAM_BYTES
     there = (
         torch.cuda.get_device_properties(0).total_memory

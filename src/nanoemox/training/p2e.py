@@ -40,9 +40,11 @@ from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.model.parts import lora_targets, part_of, skeleton_of, trainable_parts
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 from nanoemox.training.diagnostics import FEW_CLIPS, diagnose
+from nanoemox.training.distillation import is_head
 from nanoemox.training.mixture import Examples, realised, schedule
 from nanoemox.training.recipe import P2ERecipe, Phase, RecipeError
 from nanoemox.training.remedies import missing_manifest, missing_model
+from nanoemox.training.teacher import TaughtExamples, check_teacher, load_teacher, taught, teacher_name
 from nanoemox.training.trainer import (
     ByLength,
     TrainingPlan,
@@ -106,6 +108,9 @@ def train_p2e(
     for phase in running:
         check_not_there(Path(recipe.output) / phase.name, resume)
     check_parts(recipe.model, running, skeleton_of(load_config(recipe.model)).parts())
+    for phase in running:
+        if phase.distillation is not None:
+            check_teacher(phase.distillation.teacher)
 
     # Read everything that the phases need: the records, and what each of them looks and sounds like.
     processor = load_processor(recipe.model)
@@ -244,12 +249,17 @@ def decoded_clips(
 
 
 def plan_phase(
-    model: nn.Module, examples: Examples, phase: Phase, seed: int, device: str | None = None
+    model: nn.Module,
+    examples: Examples | TaughtExamples,
+    phase: Phase,
+    seed: int,
+    device: str | None = None,
 ) -> TrainingPlan:
     """How a phase trains: its examples in batches of similar length, its learning rates, its penalty.
 
     Args:
-        model: From `start_model`, wrapped by `with_lora` where the phase has LoRA.
+        model: From `start_model`, wrapped by `with_lora` where the phase has LoRA, and by `taught` where it has a
+            teacher.
         examples: steps * batch_size of them.
         phase: The settings.
         seed: The seed of the order of the examples, and of everything random in a step.
@@ -262,7 +272,7 @@ def plan_phase(
     batches = 8 if phase.mixture == "share" else 1  # the other makes each batch of one corpus
 
     def rate_of(name: str) -> float | None:
-        return lora.learning_rate if lora and part_of(name) == "lora" else None
+        return lora.learning_rate if lora and not is_head(name) and part_of(name) == "lora" else None
 
     return TrainingPlan(
         model,
@@ -294,13 +304,21 @@ def _run_phase(run: _Run, phase: Phase, records: Sequence[Record], folder: Path)
         model = with_lora(model, phase)
     trained = trainable_parts(model, phase.train)
 
-    # The examples in their order, and the training.
+    # The examples in their order, the teacher where there is one, and the training.
+    learner, settings, teacher = model, phase.distillation, None
+    if settings is not None:
+        teacher = load_teacher(recipe, phase, records, processor, run.store, run.device)
+        records = [record for record in records if record.id in teacher.store]
     scheduled = schedule(records, phase, seed)
-    plan = plan_phase(model, Examples(records, scheduled, run.store, processor), phase, seed, run.device)
+    examples: Any = Examples(records, scheduled, run.store, processor)
+    if settings is not None and teacher is not None:
+        learner, examples = taught(model, examples, teacher, settings, seed)
+    plan = plan_phase(learner, examples, phase, seed, run.device)
     ordered = cast(ByLength, plan.examples)
 
-    def counts(step: int) -> dict[str, dict[str, int]]:
-        return realised([scheduled[i] for i in ordered.first(step * phase.batch_size)], records)
+    def counts(step: int) -> dict[str, Any]:
+        seen = realised([scheduled[i] for i in ordered.first(step * phase.batch_size)], records)
+        return seen if settings is None else {**seen, "distillation": settings.model_dump()}
 
     parts = ", ".join(f"{part} ({number:,})" for part, number in trained.items())
     logger.info(
@@ -316,7 +334,8 @@ def _run_phase(run: _Run, phase: Phase, records: Sequence[Record], folder: Path)
             model = model.merge_and_unload()
         used = {example.record for example in scheduled}
         corpora = Counter(records[number].source or "clips without a source" for number in used)
-        add_steps(model.config, [tuned(recipe.name, phase.name, phase.train, corpora)])
+        name = None if settings is None else teacher_name(settings.teacher)
+        add_steps(model.config, [tuned(recipe.name, phase.name, phase.train, corpora, name)])
         model.eval().save_pretrained(new)
         processor.save_pretrained(new)
         shutil.copy(work / "log.jsonl", new / "log.jsonl")

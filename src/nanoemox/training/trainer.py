@@ -94,7 +94,8 @@ class Notes(TrainerCallback):
         path, step = checkpoint / _NOTE, int(checkpoint.name.rpartition("-")[2])
         if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != self.note(step):
             raise RecipeError(
-                f"{path}: was trained on another mixture (the manifests or what is left out of them have changed); "
+                f"{path}: was trained on another mixture or by another teacher (the manifests, what is left out of "
+                "them or `distillation` have changed); "
                 f"remove {checkpoint.parent.parent}, or write to another folder with --set output=NEW"
             )
 

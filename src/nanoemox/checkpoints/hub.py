@@ -102,7 +102,9 @@ def told_in_one_line(name: str, revision: str | None) -> Iterator[None]:
 
     try:
         yield
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+    # The parents of HfHubHTTPError are the errors of the HTTP library that this version of huggingface_hub uses (no
+    # network, a broken connection) and OSError. A RuntimeError comes from its library for large files, hf_xet.
+    except (*HfHubHTTPError.__bases__, LocalEntryNotFoundError, RuntimeError) as error:
         if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
             raise
         at = f" at {revision}" if revision else ""

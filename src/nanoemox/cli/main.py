@@ -50,6 +50,7 @@ from nanoemox.cli.options import (
 )
 from nanoemox.cli.questions import CandidatesOption, DialogueOption, candidates_of, read_turns
 from nanoemox.cli.recipes import recipes
+from nanoemox.cli.reproduce import reproduce
 from nanoemox.cli.scores import calibrate, compare, score
 from nanoemox.cli.training import curves, features, train
 from nanoemox.files.errors import ArgumentError, NanoEmoXError
@@ -402,6 +403,7 @@ def info(model: ModelOption = "pico", json_file: JsonOption = None) -> None:
 for _command in (
     score,
     compare,
+    reproduce,
     train,
     curves,
     features,

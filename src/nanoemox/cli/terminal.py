@@ -14,6 +14,7 @@ from rich.table import Table
 from nanoemox.checkpoints.provenance import ORIGIN_CODES
 from nanoemox.cli.console import printable
 from nanoemox.evaluation.report import EvaluationReport
+from nanoemox.evaluation.reproduce import ReproductionReport
 from nanoemox.inference.results import Analysis, TaskResult
 from nanoemox.media.clip import PRESENT
 from nanoemox.metrics.bootstrap import Figure
@@ -201,6 +202,53 @@ def show_comparison(console: Console, report: ComparisonReport) -> None:
     )
     for side, faults in report.faults.items():
         _show_faults(console, faults, f"{side.upper()}: ")
+
+
+def show_reproduction(console: Console, report: ReproductionReport) -> None:
+    """A benchmark's cells beside the published figures, in percent, and what the figures hide."""
+    _heading(console, f"{report.title}, in percent · model {report.model}")
+    table = _narrow()
+    papers = [paper["model"].replace(", ", "\n") for paper in report.published]
+    _columns(table, "set", ["this\nmodel", INTERVAL, "official\nscorer", "n", *map(_safe, papers)])
+    for i, cell in enumerate(report.cells):
+        interval = "" if cell.low is None or cell.high is None else f"{cell.low:.1f}–{cell.high:.1f}"
+        theirs = [_points(paper["values"][i]) for paper in report.published]
+        table.add_row(
+            _safe(cell.name),
+            _points(cell.value),
+            interval,
+            _points(cell.official),
+            str(cell.n or ""),
+            *theirs,
+        )
+    if any(paper["mean"] is not None for paper in report.published):
+        means = [_points(paper["mean"]) for paper in report.published]
+        table.add_row("mean", _points(report.mean), "", _points(report.official_mean), "", *means)
+    console.print(table)
+
+    # What a reader has to know about the cells.
+    lines = [report.about]
+    lines += [f"{name} is missing: {why}" for name, why in report.missing.items()]
+    for corpus in report.corpora:
+        if corpus.published_clips not in (None, corpus.clips):
+            lines.append(
+                f"{corpus.corpus}: {corpus.clips} of the {corpus.published_clips} test clips published"
+            )
+        if corpus.skipped:
+            lines.append(f"{corpus.corpus}: {corpus.skipped} lines could not be used and are left out")
+        if corpus.quarantined:
+            lines.append(
+                f"{corpus.corpus}: {corpus.quarantined} clips are left out, as they are on the quarantine list"
+            )
+        if corpus.broken:
+            lines.append(f"{corpus.corpus}: {len(corpus.broken)} clips could not be read and count as wrong")
+        lines += [f"{corpus.corpus}: {note}" for note in corpus.notes]
+    for line in lines:
+        console.print(_safe(line), highlight=False, soft_wrap=True)
+
+
+def _points(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
 
 
 def show_systems(console: Console, report: ClassifierReport) -> None:

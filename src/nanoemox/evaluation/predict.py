@@ -60,6 +60,7 @@ def predict(
     manifest_sha256: str = "",
     workers: int = 2,
     max_new_tokens: int | None = None,
+    ask_all: bool = False,
 ) -> list[Prediction]:
     """Answer what the records have labels for, into `out`/predictions.jsonl; what is there already is kept.
 
@@ -77,6 +78,7 @@ def predict(
         manifest_sha256: Which manifest the records are of.
         workers: Threads that read the clips of the next batch while the model answers.
         max_new_tokens: Cut every answer at this number of tokens; None, as the model and the tasks have it.
+        ask_all: Ask every task about every clip, also where the clip has no label for it.
 
     Returns:
         The predictions about these records, in the order of the finished file.
@@ -101,7 +103,8 @@ def predict(
     # Collect what is still open.
     todo = []
     for record in records:
-        open_tasks = [t for t in tasks if TASKS[t].has_label(record.labels) and (record.id, t) not in done]
+        asked = [t for t in tasks if ask_all or TASKS[t].has_label(record.labels)]
+        open_tasks = [t for t in asked if (record.id, t) not in done]
         if open_tasks:
             todo.append((record, open_tasks))
     batches = [todo[first : first + batch_size] for first in range(0, len(todo), batch_size)]

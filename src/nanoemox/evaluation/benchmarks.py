@@ -112,7 +112,7 @@ def find_corpora(
         if places:
             found[name] = places[0]
         else:
-            missing[name] = f"no folder {name} in {root}" if root is not None else "no folder was named"
+            missing[name] = f"no folder of that name in {root}" if root is not None else "no folder was named"
     return found, missing
 
 

@@ -29,7 +29,13 @@ _PIECE = 1 << 16
 class Meter:
     """What reading one file has cost so far, over all passes."""
 
-    def __init__(self) -> None:
+    def __init__(self, endless: bool = False) -> None:
+        """Begin to count.
+
+        Args:
+            endless: Let reading take as long as it takes, for who reads hours on purpose and can be stopped.
+        """
+        self.time_s, self.total_bytes = (math.inf, math.inf) if endless else (TIME_S, TOTAL_BYTES)
         self.wall_s, self.work_s = time.monotonic(), time.process_time()
         self.bytes = self.zeros = self.since_packet = 0
         self.stall_bytes = self.zero_bytes = STALL_BYTES
@@ -43,16 +49,16 @@ class Meter:
     def spent(self) -> bool:
         """Whether the time for this file is over."""
         taken_s = min(time.monotonic() - self.wall_s, time.process_time() - self.work_s)
-        if taken_s > TIME_S:
-            self.stopped = f"reading it took more than {TIME_S:g} s"
-        return taken_s > TIME_S
+        if taken_s > self.time_s:
+            self.stopped = f"reading it took more than {self.time_s:g} s"
+        return taken_s > self.time_s
 
     def allows(self, at: int) -> bool:
         """Whether more may be read from `at` on."""
         if at >= self.end or self.spent():
             return False
-        if self.bytes > TOTAL_BYTES:
-            self.stopped = f"more than {TOTAL_BYTES // 1_000_000} MB were read"
+        if self.bytes > self.total_bytes:
+            self.stopped = f"more than {self.total_bytes / 1e6:.0f} MB were read"
         elif self.zeros > self.zero_bytes:
             self.stopped = f"{self.zero_bytes // 1_000_000} MB of zeros were found"
         elif self.since_packet > self.stall_bytes:

@@ -106,14 +106,19 @@ def _split(text: str, speaker: str | None) -> list[Line]:
 def _line(text: str, speaker: str | None) -> Line | None:
     """One person's words, without notes of music; None where nothing is said."""
     text = _cleaned(_NOTES.sub(" ", text))
-    if _SOUND.fullmatch(text) or not any(c.isalnum() for c in text):
+    if describes_sound(text):
         return None
     name = _NAME.match(text)
     prefix = name[1].strip() if name else None
     if speaker is None and name and _capital_name(text):
         rest = text[name.end() :]
-        return None if _SOUND.fullmatch(rest) else Line(rest, prefix)
+        return None if describes_sound(rest) else Line(rest, prefix)
     return Line(text, speaker, None if speaker else prefix)
+
+
+def describes_sound(text: str) -> bool:
+    """Whether a text is no more than signs of music and words in brackets, such as [laughs]."""
+    return not any(c.isalnum() for c in text) or bool(_SOUND.fullmatch(text.strip()[:LONGEST_LINE]))
 
 
 def _capital_name(row: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import shutil
+import socket
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -247,6 +248,21 @@ def test_a_hub_that_fails_or_lacks_the_file_is_told_in_one_line(copy, monkeypatc
     assert run("get", "light-mer") == 2
     assert "fetching it from the Hub failed (503 Server Error)" in one_line(capsys)
     assert not (models_folder() / "light-mer").exists() and not hub.fetched
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [socket.gaierror(-2, "Name or service not known"), ConnectionResetError(104, "Connection reset")],
+)
+def test_a_machine_without_network_is_told_in_one_line(failure, monkeypatch, capsys):
+    def no_network(*arguments, **options):
+        raise failure
+
+    monkeypatch.setattr(socket, "getaddrinfo", no_network)
+    assert run("get", "light-mer") == 2
+    assert (
+        "kevin233333/Light-MER" in (line := one_line(capsys)) and "check the name and the connection" in line
+    )
 
 
 def one_line(capsys):

@@ -98,11 +98,14 @@ def find_checkpoint(name: str, revision: str | None = None) -> Path:
 @contextmanager
 def told_in_one_line(name: str, revision: str | None) -> Iterator[None]:
     """Raise what the Hub's library raises as a WeightsError; a full disk stays what it is."""
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError
 
+    # The parents of HfHubHTTPError are the errors of the HTTP library that this version of huggingface_hub uses (no
+    # network, a broken connection) and OSError. A RuntimeError comes from its library for large files, hf_xet.
+    failures: tuple[type[BaseException], ...] = (*HfHubHTTPError.__bases__, OSError, RuntimeError)
     try:
         yield
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+    except failures as error:
         if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
             raise
         at = f" at {revision}" if revision else ""

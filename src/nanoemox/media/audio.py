@@ -288,8 +288,8 @@ def _decode(reader: AudioReader, lo: float, hi: float, compat: Compat, mix: Down
     first_s: float | None = None  # when the samples in `blocks` begin
     position_s = lo
     ended = True
-    resampler = _OfficialResampler() if compat else _Resampler()
-    for at_s, mono, rate_hz in _mono(reader, lo, mix):
+    resampler = _OfficialResampler() if compat else Resampler()
+    for at_s, mono, rate_hz in mono_frames(reader, lo, mix):
         if at_s + len(mono) / rate_hz < lo - SETTLED_S:
             continue
         ended = at_s < hi + SETTLED_S
@@ -326,7 +326,7 @@ def _decode(reader: AudioReader, lo: float, hi: float, compat: Compat, mix: Down
     return samples, ended
 
 
-def _mono(reader: AudioReader, from_s: float, mix: Downmix) -> Iterator[tuple[float, Samples, int]]:
+def mono_frames(reader: AudioReader, from_s: float, mix: Downmix) -> Iterator[tuple[float, Samples, int]]:
     """Decoded frames as (time, mono samples at the file's own rate, that rate)."""
     for at_s, frame in reader.frames_from(from_s):
         mono = mix.mono(frame)
@@ -339,7 +339,7 @@ def _mono(reader: AudioReader, from_s: float, mix: Downmix) -> Iterator[tuple[fl
         yield at_s, mono, frame.sample_rate
 
 
-class _Resampler:
+class Resampler:
     """FFmpeg's resampler, fed in blocks; a change of rate in the middle begins a new one."""
 
     def __init__(self) -> None:

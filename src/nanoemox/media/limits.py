@@ -39,6 +39,7 @@ class Meter:
         self.wall_s, self.work_s = time.monotonic(), time.process_time()
         self.bytes = self.zeros = self.since_packet = 0
         self.stall_bytes = self.zero_bytes = STALL_BYTES
+        self.time_s, self.total_bytes = TIME_S, float(TOTAL_BYTES)
         self.end: float = math.inf  # where the file ends for us, in bytes
         self.stopped = ""  # why reading was stopped; empty while it was not
 

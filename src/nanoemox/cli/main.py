@@ -51,6 +51,7 @@ from nanoemox.cli.options import (
 from nanoemox.cli.questions import CandidatesOption, DialogueOption, candidates_of, read_turns
 from nanoemox.cli.recipes import recipes
 from nanoemox.cli.scores import calibrate, compare, score
+from nanoemox.cli.timeline import timeline
 from nanoemox.cli.training import curves, features, train
 from nanoemox.files.errors import ArgumentError, NanoEmoXError
 from nanoemox.files.text import given_text
@@ -400,6 +401,7 @@ def info(model: ModelOption = "pico", json_file: JsonOption = None) -> None:
 
 # ---------------------------------------------------------------------- errors
 for _command in (
+    timeline,
     score,
     compare,
     train,

@@ -26,6 +26,7 @@ from nanoemox.tasks.task import TASKS
 
 if TYPE_CHECKING:
     from nanoemox.baselines.classify import ClassifierReport
+    from nanoemox.timeline.report import TimelineReport
 
 LABELS_SHOWN = 3
 INTERVAL = "95 %\ninterval"
@@ -219,6 +220,39 @@ def show_systems(console: Console, report: ClassifierReport) -> None:
         console.print(f"[yellow]left out[/] {_safe(f'{name}: {why}')}", highlight=False, soft_wrap=True)
     if left_out:
         console.print(f"left out in all: {len(left_out)}", highlight=False)
+
+
+SEGMENTS_SHOWN = 30
+
+
+def show_timeline(console: Console, report: TimelineReport) -> None:
+    """The segments of a recording: when which emotion holds."""
+    from nanoemox.timeline.read import clock
+
+    heading = (
+        f"{report.file.name} · {clock(report.length_s)} · model {report.model} · {len(report.rows)} rows"
+    )
+    table = _table(heading)
+    people = any(segment.person for segment in report.segments)
+    for name in ("from", "to", *(("person",) if people else ()), "emotion", "probability", "valence"):
+        table.add_column(
+            name, justify="right" if name in ("from", "to", "probability", "valence") else "left"
+        )
+    for each in report.segments[:SEGMENTS_SHOWN]:
+        who = [_safe(each.person or "")] if people else []
+        numbers = [_percent(each.probability), f"{each.valence:+.2f}"]
+        table.add_row(
+            clock(each.start_s, tenths=True),
+            clock(each.end_s, tenths=True),
+            *who,
+            _safe(each.emotion),
+            *numbers,
+        )
+    console.print(table)
+    if len(report.segments) > SEGMENTS_SHOWN:
+        console.print(f"and {len(report.segments) - SEGMENTS_SHOWN} more segments", highlight=False)
+    for warning in report.warnings:
+        console.print(f"[yellow]note[/] {_safe(warning.text)}", highlight=False)
 
 
 def show_sizes(console: Console, model: str, sizes: Mapping[str, Any]) -> None:

@@ -35,7 +35,8 @@ class Meter:
         Args:
             endless: Let reading take as long as it takes, for who reads hours on purpose and can be stopped.
         """
-        self.time_s, self.total_bytes = (math.inf, math.inf) if endless else (TIME_S, TOTAL_BYTES)
+        self.time_s = math.inf if endless else TIME_S
+        self.total_bytes = math.inf if endless else TOTAL_BYTES
         self.wall_s, self.work_s = time.monotonic(), time.process_time()
         self.bytes = self.zeros = self.since_packet = 0
         self.stall_bytes = self.zero_bytes = STALL_BYTES

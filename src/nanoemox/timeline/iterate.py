@@ -25,9 +25,10 @@ from nanoemox.media.clip import (
     clip_of_arrays,
 )
 from nanoemox.media.shown import stacked
+from nanoemox.timeline.ask import Asked, answered, tasks_of
 from nanoemox.timeline.read import SECTION_S, Recording, Sound, open_recording, pictures_at
 from nanoemox.timeline.ring import FeatureRing
-from nanoemox.timeline.rows import Asked, Row, answered, tasks_of
+from nanoemox.timeline.rows import Row
 from nanoemox.timeline.windows import Grid, Window, grid_of, places
 
 WINDOWS_AT_ONCE = 16  # that the model answers in one batch

@@ -159,8 +159,10 @@ class Sound:
         return self.samples[first:last]
 
 
-def clock(at_s: float) -> str:
-    """A moment as people read it, such as 1:02:03."""
-    seconds = int(at_s)
+def clock(at_s: float, tenths: bool = False) -> str:
+    """A moment as people read it, such as 1:02:03, or 1:02:03.4 with tenths."""
+    units = round(10 * at_s) if tenths else 10 * int(at_s)
+    seconds, rest = divmod(units, 10)
     hours, minutes = seconds // 3600, seconds % 3600 // 60
-    return f"{hours}:{minutes:02}:{seconds % 60:02}" if hours else f"{minutes}:{seconds % 60:02}"
+    text = f"{hours}:{minutes:02}:{seconds % 60:02}" if hours else f"{minutes}:{seconds % 60:02}"
+    return f"{text}.{rest}" if tenths else text

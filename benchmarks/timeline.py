@@ -2,9 +2,9 @@
 
     python benchmarks/timeline.py [--model pico] [--minutes 3] [--threads 2] [--repeats 3] [--memory-minutes 30]
 
-The recording is made of Theatre clips, one after another, at 25 frames a second. The two ways take turns, so their
-ratio means something on a machine that does other things too; `processor_ratio` compares the seconds of computing, which
-does not depend on others. `agreement` compares each window's answer with `analyze(start_s, end_s)`, which
+The recording is made of Theatre clips, one after another, at 25 frames a second. The ways take turns, so their ratio
+means something on a machine that does other things too; `processor_ratio` compares the seconds of computing, which do
+not depend on others. `agreement` compares each window's answer with `analyze(start_s, end_s)`, which
 encodes the window's own frames and audio. Memory is the peak of a process of its own, for a short recording and for a
 long one. Prints one JSON line.
 """

@@ -71,7 +71,8 @@ def spans(rows: Sequence[Row]) -> list[tuple[float, float]]:
     """
     borders: list[tuple[float, float]] = []
     begin = rows[0].start_s if rows else 0.0
-    for here, following in zip(rows, [*rows[1:], None], strict=True):
+    for i, here in enumerate(rows):
+        following = rows[i + 1] if i + 1 < len(rows) else None
         end = here.end_s
         after = 0.0
         if following is not None:

@@ -18,6 +18,7 @@ PIECE_EVERY_S = 1.0  # a piece of audio of 2 s begins so often, or less often in
 SHORTEST_WINDOW_S = 0.2
 LONGEST_WINDOW_S = 3600.0
 REST_S = 0.1  # what is left at the end gets a window of its own if it is longer
+ENOUGH_S = 0.05  # a window that lacks no more at the end is whole: lengths in files are rounded
 _ROUNDING = 1e-6
 
 
@@ -66,7 +67,9 @@ class Grid:
     def window(self, number: int, end_s: float = math.inf) -> Window:
         """The window with this number, cut where the recording ends."""
         start_s = number * self.hop_s
-        until_s = min(start_s + self.window_s, end_s)
+        until_s = start_s + self.window_s
+        cut_short = until_s - end_s > ENOUGH_S
+        until_s = end_s if cut_short else until_s
         length_s = until_s - start_s
         # Of each eighth the frame that is on the screen when it begins.
         frames = [
@@ -86,12 +89,12 @@ class Grid:
             frames=tuple(number * self.frames_a_hop + place for place in frames),
             pieces=tuple(number * self.pieces_a_hop + place for place in pieces),
             piece_s=min(AUDIO_WINDOW_S, length_s),
-            cut_short=until_s < start_s + self.window_s - _ROUNDING,
+            cut_short=cut_short,
         )
 
     def number(self, length_s: float) -> int:
         """How many windows a recording of this length has; a rest at its end gets one more."""
-        whole = max(0, math.floor((length_s - self.window_s) / self.hop_s + _ROUNDING) + 1)
+        whole = max(0, math.floor((length_s + ENOUGH_S - self.window_s) / self.hop_s) + 1)
         covered_s = (whole - 1) * self.hop_s + self.window_s if whole else 0.0
         return whole + (length_s - covered_s > REST_S)
 

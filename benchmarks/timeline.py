@@ -115,8 +115,9 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     analyzer = EmotionAnalyzer.from_pretrained(args.model)
     with tempfile.TemporaryDirectory() as folder:
-        make_theatre(Path(folder) / "clips", args.clips, 0, "test", 1)
-        clips = sorted((Path(folder) / "clips").rglob("*.mp4"))
+        theatre = args.theatre or Path(folder) / "clips"
+        make_theatre(theatre, args.clips, 0, "test", 1)
+        clips = sorted(theatre.rglob("*.mp4"))
         path = Path(folder) / "recording.mp4"
         join(list(clips), path, 60 * args.minutes)
         recording = open_recording(path)

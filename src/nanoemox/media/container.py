@@ -150,11 +150,11 @@ class Source:
         return max(track_end_s(self, kind) for kind in kinds)
 
 
-def inspect(path: Path, meter: Meter | None = None) -> Source:
+def inspect(path: Path) -> Source:
     """Open `path` once and say what is in it; raise `MediaError` where that is nothing."""
     if os.fspath(path) in ("", "."):
         refuse(path, "is not a file (no name was given)", "name a media file")
-    meter = meter or Meter()
+    meter = Meter()
     with opened(path, meter) as container:
         video, audio = video_stream(container), audio_stream(container)
         name, brand = container.format.name, container.metadata.get("major_brand")

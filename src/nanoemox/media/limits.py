@@ -29,14 +29,7 @@ _PIECE = 1 << 16
 class Meter:
     """What reading one file has cost so far, over all passes."""
 
-    def __init__(self, endless: bool = False) -> None:
-        """Begin to count.
-
-        Args:
-            endless: Let reading take as long as it takes, for who reads hours on purpose and can be stopped.
-        """
-        self.time_s = math.inf if endless else TIME_S
-        self.total_bytes = math.inf if endless else TOTAL_BYTES
+    def __init__(self) -> None:
         self.wall_s, self.work_s = time.monotonic(), time.process_time()
         self.bytes = self.zeros = self.since_packet = 0
         self.stall_bytes = self.zero_bytes = STALL_BYTES

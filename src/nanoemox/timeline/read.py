@@ -20,7 +20,6 @@ from nanoemox.files.errors import NanoEmoXError
 from nanoemox.media.audio import read_samples
 from nanoemox.media.clip import SAMPLE_RATE_HZ, CodedWarning, Compat
 from nanoemox.media.container import Source, inspect
-from nanoemox.media.limits import Meter
 from nanoemox.media.shown import shown_frame
 from nanoemox.media.timeline import EPSILON_S, FrameReader
 from nanoemox.media.untrusted import refuse
@@ -78,7 +77,8 @@ def open_recording(path: str | os.PathLike[str]) -> Recording:
     path = Path(path)
     if path.is_dir():
         refuse(path, "is a folder (expected a video or an audio file)", "name a file in it")
-    source = inspect(path, Meter(endless=True))
+    source = inspect(path)
+    source.meter.time_s = source.meter.total_bytes = math.inf  # hours take long, and can be stopped
     if source.picture or source.webp_times_s:
         refuse(path, "is a picture (expected a video or an audio file)", "analyse it with nanoemox analyze")
     state, length_s = _state(path), source.end_s

@@ -107,6 +107,7 @@ def main() -> None:
     parser.add_argument(
         "--clips", type=int, default=40, help="how many Theatre clips the recording is made of"
     )
+    parser.add_argument("--theatre", type=Path, help="a folder for the Theatre clips, to use them again")
     parser.add_argument(
         "--memory-minutes", type=float, default=0.0, help="length of the long recording; 0: none"
     )
@@ -115,6 +116,7 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     analyzer = EmotionAnalyzer.from_pretrained(args.model)
     with tempfile.TemporaryDirectory() as folder:
+        theatre = args.theatre or Path(folder) / "clips"
         theatre = args.theatre or Path(folder) / "clips"
         make_theatre(theatre, args.clips, 0, "test", 1)
         clips = sorted(theatre.rglob("*.mp4"))

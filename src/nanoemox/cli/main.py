@@ -36,6 +36,7 @@ from nanoemox.cli.console import (
 )
 from nanoemox.cli.corpora import corpora
 from nanoemox.cli.get import get
+from nanoemox.cli.live import live
 from nanoemox.cli.models import assemble, classify, convert, export
 from nanoemox.cli.options import (
     TASK_NAMES,
@@ -402,6 +403,7 @@ def info(model: ModelOption = "pico", json_file: JsonOption = None) -> None:
 # ---------------------------------------------------------------------- errors
 for _command in (
     timeline,
+    live,
     score,
     compare,
     train,

@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nanoemox.inference.analyzer import EmotionAnalyzer
 from nanoemox.inference.results import Request
@@ -54,6 +55,13 @@ class Said(Protocol):
     @property
     def speaker(self) -> str | None:
         """Who says it, where that is known."""
+
+
+class Heard(Protocol):
+    """Audio of which any stretch can be asked for."""
+
+    def between(self, from_s: float, to_s: float) -> NDArray[np.float32]:
+        """The samples of a stretch, mono at 16 kHz."""
 
 
 def timeline(
@@ -220,7 +228,7 @@ class Sections:
             )
 
 
-def add_pieces(ring: FeatureRing, grid: Grid, window: Window, sound: Sound) -> None:
+def add_pieces(ring: FeatureRing, grid: Grid, window: Window, sound: Heard) -> None:
     """Give the ring the pieces of audio of a window that it does not have yet.
 
     Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,6 +21,7 @@ from nanoemox.timeline.rows import Row
 from nanoemox.timeline.segments import MARGIN, check_margin
 from nanoemox.timeline.windows import grid_of
 
+logger = logging.getLogger(__name__)
 _BAR = "{desc} {percentage:3.0f} %|{bar}| {n:.0f} of {total:.0f} s, {remaining} left"
 
 
@@ -100,6 +102,7 @@ def make_timeline(
         where = f"stopped at {clock(at_s)} of {clock(recording.length_s)}"
         report(rows, f"{where}: {why}").save(folder)
         if isinstance(error, KeyboardInterrupt):
+            logger.info("%s; %s holds what was done, and the same command goes on", where, folder)
             raise
         raise StoppedError(
             f"{where} ({why}); {folder} holds what was done, and the same command goes on"

@@ -95,7 +95,7 @@ def live(
             takers.append(page.show)
         if jsonl is not None:
             file = stack.enter_context(jsonl.open("x", encoding="utf-8", newline="\n", buffering=1))
-            takers.append(lambda answer: file.write(json_text(answer, jsonl, indent=None)) and None)
+            takers.append(lambda answer: file.writelines([json_text(answer, jsonl, indent=None)]))
         if sys.stdout.isatty():
             from nanoemox.cli.terminal import LiveView
 

@@ -125,9 +125,11 @@ class _Running:
 
     def take(self, event: Event) -> None:
         end_s = event.at_s
-        if event.kind == "frame" and event.data is not None:
-            self.ring.add_frame(event.place, event.data)
-            self.seen_s = event.at_s + self.grid.frame_step_s
+        if event.kind == "frame":
+            if event.data is not None:
+                self.ring.add_frame(event.place, event.data)
+                return
+            self.seen_s = max(self.seen_s, event.at_s)
         elif event.data is not None:
             self.sound.add(event.at_s, event.data)
             end_s = self.sound.until_s

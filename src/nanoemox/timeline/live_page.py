@@ -122,7 +122,7 @@ def _handler(live: LivePage, page: bytes) -> type[BaseHTTPRequestHandler]:
             with suppress(OSError):  # the page was closed
                 while True:
                     news, closed = live.after(number)
-                    for number, text in news:  # noqa: B020, the last one is where the next round begins
+                    for number, text in news:  # the last one is where the next round begins
                         self.wfile.write(f"id: {number}\ndata: {text}\n\n".encode())
                     if closed:
                         self.wfile.write(b"event: end\ndata: {}\n\n")

@@ -109,7 +109,8 @@ class GrowingFile:
 class Event:
     """Something that was seen or heard.
 
-    kind: "frame" with the frame [H, W, 3] at a place of the grid, "audio" with mono samples at 16 kHz, or "end".
+    kind: "frame" with the frame [H, W, 3] at a place of the grid, or without it to say how far the video has come;
+        "audio" with mono samples at 16 kHz; or "end".
     at_s: when it begins, in seconds from the beginning of the source. arrived_s: when it came, by the monotonic clock.
     """
 
@@ -168,7 +169,8 @@ class LiveReader:
         return self._events.qsize()
 
     # ------------------------------------------------------------ in the thread
-    def _put(self, event: Event) -> None:
+    def put(self, event: Event) -> None:
+        """Hand on an event; of what happens now the oldest goes where nobody takes it in time."""
         while not self._stop.is_set():
             try:
                 self._events.put(event, timeout=0.1)
@@ -194,7 +196,7 @@ class LiveReader:
             error = f"{self.source.shown}: cannot be read ({str(reason).casefold()})"
         if not error and self.source.kind in ("camera", "stream"):
             error = f"{self.source.shown}: gives nothing any more"
-        self._put(Event("end", at_s, time.monotonic(), error=error))
+        self.put(Event("end", at_s, time.monotonic(), error=error))
 
     @contextmanager
     def _opened(self) -> Iterator[Any]:
@@ -264,26 +266,34 @@ class _Pictures:
     def __init__(self, reader: LiveReader, facts: Source) -> None:
         self.reader, self.facts = reader, facts
         self.here: Any = None
+        self.here_s = self.before_s = 0.0
         self.place = 0
 
     def take(self, at_s: float, frame: Any) -> None:
-        step_s = self.reader.step_s
         if self.here is None:
-            self.place = max(0, math.ceil(at_s / step_s - 1e-6))
-        elif at_s > self.place * step_s + 1e-6:
-            pixels = shown_frame(self.here, self.facts)
-            while at_s > self.place * step_s + 1e-6:
-                self._hand_on(pixels)
-        self.here = frame
+            self.place = max(0, math.ceil(at_s / self.reader.step_s - 1e-6))
+        else:
+            self._hand_on(at_s)
+        self.here, self.here_s, self.before_s = frame, at_s, self.here_s
+        self._tell(at_s)
 
     def end(self) -> None:
         if self.here is not None:
-            self._hand_on(shown_frame(self.here, self.facts))
+            end_s = self.here_s + min(max(self.here_s - self.before_s, 0.0), 1.0)
+            self._hand_on(end_s)
+            self._tell(end_s)
 
-    def _hand_on(self, pixels: NDArray[np.uint8]) -> None:
-        at_s = self.place * self.reader.step_s
-        self.reader._put(Event("frame", at_s, time.monotonic(), self.place, pixels))
-        self.place += 1
+    def _hand_on(self, until_s: float) -> None:
+        """The frame that was on the screen until now, if a step of the grid lies in its time."""
+        step_s, pixels = self.reader.step_s, None
+        while until_s > self.place * step_s + 1e-6:
+            pixels = shown_frame(self.here, self.facts) if pixels is None else pixels
+            self.reader.put(Event("frame", self.place * step_s, time.monotonic(), self.place, pixels))
+            self.place += 1
+
+    def _tell(self, at_s: float) -> None:
+        """How far the video has come."""
+        self.reader.put(Event("frame", at_s, time.monotonic()))
 
 
 class _Audio:
@@ -319,7 +329,7 @@ class _Audio:
     def _hand_on(self, samples: NDArray[np.float32]) -> None:
         at_s = self.next_s or 0.0
         self.next_s = at_s + len(samples) / SAMPLE_RATE_HZ
-        self.reader._put(Event("audio", at_s, time.monotonic(), data=np.clip(samples, -1.0, 1.0)))
+        self.reader.put(Event("audio", at_s, time.monotonic(), data=np.clip(samples, -1.0, 1.0)))
 
 
 def _facts(source: LiveSource, video: Any) -> Source:

@@ -78,13 +78,14 @@ def live(
     from nanoemox.checkpoints.load import default_model
     from nanoemox.files.atomic import json_text
     from nanoemox.inference.analyzer import EmotionAnalyzer
-    from nanoemox.timeline.live import moments
+    from nanoemox.timeline.live import moments, warm_up
     from nanoemox.timeline.report import NOTICE
 
     analyzer = EmotionAnalyzer.from_pretrained(model or default_model(), device=device, check=check)
     notes = [warning.text for warning in analyzer.origin_warnings]
     for line in (NOTICE, *notes):
         note(line)
+    warm_up(analyzer, grid)
     with ExitStack() as stack:
         takers: list[Taker] = []
         if browser:

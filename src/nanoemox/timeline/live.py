@@ -74,6 +74,17 @@ class SoundRing:
         return self.samples[first:last]
 
 
+def warm_up(analyzer: EmotionAnalyzer, grid: Grid) -> None:
+    """Answer one window of nothing, so that the first one that counts does not wait for what a library builds."""
+    ring, window = FeatureRing(analyzer), grid.window(0)
+    silence = np.zeros(round(grid.window_s * SAMPLE_RATE_HZ), dtype=np.float32)
+    ring.add_frame(window.frames[0], np.zeros((64, 64, 3), dtype=np.uint8))
+    ring.add_piece(window.pieces[0], silence, silence)
+    ring.encode()
+    if asked := asked_of(ring, window, tasks_of(analyzer), None, silent=True):
+        answered(analyzer, [asked])
+
+
 def moments(analyzer: EmotionAnalyzer, reader: LiveReader, grid: Grid) -> Iterator[Moment]:
     """Answer window after window, for as long as the source gives something.
 

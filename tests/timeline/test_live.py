@@ -47,20 +47,20 @@ def agree(rows: list[Row], others: list[Row]) -> None:
 def test_a_file_is_played_at_its_own_speed_and_answered_as_a_timeline(
     analyzer: EmotionAnalyzer, tmp_path: Path
 ) -> None:
-    path = make_media(tmp_path / "a.mkv", 4.0, audio="pcm_s16le")
+    path = make_media(tmp_path / "a.mkv", 3.0, audio="pcm_s16le")
     started = time.monotonic()
     found = watch(analyzer, live_source(str(path)))
-    assert time.monotonic() - started > 3.5
+    assert time.monotonic() - started > 2.5
     agree([moment.row for moment in found], list(timeline(analyzer, path, 1.0, 0.5)))
-    assert found[-1].row.end_s == 4.0 and sum(1 + moment.skipped for moment in found) == 7
+    assert found[-1].row.end_s == 3.0 and sum(1 + moment.skipped for moment in found) == 5
     assert min(moment.behind_s for moment in found) < 1.0
 
 
 def test_a_file_that_grows_is_followed_to_where_it_stops_growing(
     analyzer: EmotionAnalyzer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nanoemox.timeline.sources.GROWS_WITHIN_S", 1.5)
-    whole = make_media(tmp_path / "whole.ts", 6.0, audio="mp2", container="mpegts")
+    monkeypatch.setattr("nanoemox.timeline.sources.GROWS_WITHIN_S", 1.0)
+    whole = make_media(tmp_path / "whole.ts", 4.0, audio="mp2", container="mpegts")
     data, path = whole.read_bytes(), tmp_path / "a.ts"
     path.write_bytes(data[: len(data) // 4])
 
@@ -68,13 +68,13 @@ def test_a_file_that_grows_is_followed_to_where_it_stops_growing(
         for i in range(25, 100):
             with path.open("ab") as file:
                 file.write(data[len(data) * i // 100 : len(data) * (i + 1) // 100])
-            time.sleep(0.02)
+            time.sleep(0.01)
 
     writer = threading.Thread(target=grow)
     writer.start()
     found = watch(analyzer, live_source(str(path), follow=True))
     writer.join()
-    assert [moment.row.start_s for moment in found][:9] == [0.5 * i for i in range(9)]
+    assert [moment.row.start_s for moment in found][:5] == [0.5 * i for i in range(5)]
     assert not any(moment.skipped for moment in found)  # all of it was there to be read
 
 
@@ -103,10 +103,13 @@ def test_a_camera_that_vanishes_says_until_when_it_was_seen(
     assert found[-1].row.end_s == 2.0  # the last one counts, however fast the camera was
 
 
-def test_a_camera_that_is_not_there_is_told_in_one_line(analyzer: EmotionAnalyzer) -> None:
-    with pytest.raises(StoppedError, match="/dev/video77: cannot be read") as told:
-        watch(analyzer, live_source("/dev/video77"))
-    assert "\n" not in str(told.value)
+@pytest.mark.parametrize("name", ["/dev/video77", "rtsp://ann:secret@127.0.0.1:9/1"])
+def test_a_camera_that_is_not_there_is_told_in_one_line(analyzer: EmotionAnalyzer, name: str) -> None:
+    with pytest.raises(
+        StoppedError, match=r"^(/dev/video77|rtsp://127\.0\.0\.1:9/1): cannot be read"
+    ) as told:
+        watch(analyzer, live_source(name))
+    assert "\n" not in str(told.value) and "secret" not in str(told.value)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +134,7 @@ def test_frames_are_not_kept(
 
     monkeypatch.setattr("nanoemox.timeline.sources.GROWS_WITHIN_S", 0.2)
     grid = grid_of(1.0, 0.5)
-    path = make_media(tmp_path / "a.mkv", 6.0)
+    path = make_media(tmp_path / "a.mkv", 3.0)
     reader = LiveReader(LiveSource(str(path), "growing"), grid.frame_step_s)
     running = _Running(analyzer, reader, grid)
     with reader:

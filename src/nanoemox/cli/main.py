@@ -36,6 +36,7 @@ from nanoemox.cli.console import (
 )
 from nanoemox.cli.corpora import corpora
 from nanoemox.cli.get import get
+from nanoemox.cli.live import live
 from nanoemox.cli.models import assemble, classify, convert, export
 from nanoemox.cli.options import (
     TASK_NAMES,
@@ -52,6 +53,7 @@ from nanoemox.cli.questions import CandidatesOption, DialogueOption, candidates_
 from nanoemox.cli.recipes import recipes
 from nanoemox.cli.reproduce import reproduce
 from nanoemox.cli.scores import calibrate, compare, score
+from nanoemox.cli.timeline import timeline
 from nanoemox.cli.training import curves, features, train
 from nanoemox.files.errors import ArgumentError, NanoEmoXError
 from nanoemox.files.text import given_text
@@ -401,6 +403,8 @@ def info(model: ModelOption = "pico", json_file: JsonOption = None) -> None:
 
 # ---------------------------------------------------------------------- errors
 for _command in (
+    timeline,
+    live,
     score,
     compare,
     reproduce,

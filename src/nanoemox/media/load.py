@@ -84,7 +84,7 @@ def load_clip(
         )
 
     # Look into the file without decoding it. A picture has no time to cut.
-    _check_cut(path, start_s, end_s)
+    check_cut(path, start_s, end_s)
     source = inspect(path)
     cut = (None, None) if source.picture else (start_s, end_s)
 
@@ -174,7 +174,7 @@ def load_frames_dir(
     # Check the arguments.
     check_compat(compat)
     path = Path(path)
-    _check_cut(path, start_s, end_s)
+    check_cut(path, start_s, end_s)
     if not _is_folder(path):
         refuse(
             path, "is not a folder (expected a folder of pictures)", "give its folder, or use it as a video"
@@ -327,7 +327,8 @@ def _refuse_nothing(source: Source, cut: tuple[float | None, float | None]) -> N
     )
 
 
-def _check_cut(path: Path, start_s: float | None, end_s: float | None) -> None:
+def check_cut(path: Path, start_s: float | None, end_s: float | None) -> None:
+    """Refuse a cut that is none. Errors: MediaError."""
     for name, value in (("start_s", start_s), ("end_s", end_s)):
         if value is not None and not (np.isfinite(value) and value >= 0):
             refuse(path, f"cannot be cut at {name} = {value} (expected seconds from 0)", "correct the cut")

@@ -39,6 +39,9 @@ class LivePage:
             model: The model, likewise.
             notes: What has to be known about the model.
             port: Where to listen; 0 takes one that is free.
+
+        Raises:
+            ArgumentError: If something else listens there.
         """
         self._news = threading.Condition()
         self._answers: deque[tuple[int, str]] = deque(maxlen=KEPT)

@@ -192,7 +192,7 @@ def test_tracks_inside_a_video_are_listed_and_read(tmp_path: Path) -> None:
     assert german.source == TextSource("subtitles", "a.mkv track:1", "deu")
     assert list(read_subtitles(path, 2)) == [Sentence(1.0, 3.0, "Hello & you", "Anna")]
     assert read_subtitles(path, 0, start_s=1.9, end_s=3.5).text == "A. B."
-    with pytest.raises(ArgumentError, match=r"no subtitles track:9.*track:0 eng, track:1 deu, track:2 fra"):
+    with pytest.raises(ArgumentError, match="choose one of track:0 eng, track:1 deu, track:2 fra"):
         read_subtitles(path, 9)
     with pytest.raises(MediaError, match="name the video and the track"):
         read_subtitles(path)
@@ -206,7 +206,7 @@ def test_a_track_of_an_mp4_is_read(tmp_path: Path) -> None:
 def test_a_file_without_tracks_says_so(tmp_path: Path) -> None:
     path = silent_mkv(tmp_path / "a.mkv", [], seconds=1)
     assert subtitle_tracks(path) == ()
-    with pytest.raises(ArgumentError, match="found none"):
+    with pytest.raises(ArgumentError, match="there are none; give subtitles as a file"):
         read_subtitles(path, 0)
 
 

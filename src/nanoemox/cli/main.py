@@ -52,6 +52,15 @@ from nanoemox.cli.questions import CandidatesOption, DialogueOption, candidates_
 from nanoemox.cli.recipes import recipes
 from nanoemox.cli.scores import calibrate, compare, score
 from nanoemox.cli.training import curves, features, train
+from nanoemox.cli.words import (
+    LanguageOption,
+    SpeechModelOption,
+    SubtitlesOption,
+    TranscribeOption,
+    check_words,
+    offer_tracks,
+    spoken_in,
+)
 from nanoemox.files.errors import ArgumentError, NanoEmoXError
 from nanoemox.files.text import given_text
 
@@ -115,6 +124,10 @@ def analyze(
         ),
     ] = None,
     text: Annotated[str | None, typer.Option(metavar="TEXT", help="What is said in the clip.")] = None,
+    subtitles: SubtitlesOption = None,
+    transcribe: TranscribeOption = False,
+    speech_model: SpeechModelOption = None,
+    language: LanguageOption = None,
     dialogue: DialogueOption = None,
     task: Annotated[
         list[str] | None,
@@ -179,6 +192,7 @@ def analyze(
         raise ArgumentError(
             "CLIP is missing: name a video, audio or image file, or use --text-only --text TEXT"
         )
+    check_words(clip, text, subtitles, transcribe, speech_model, language)
     check_json(json_file, html, source=clip)
     check_page(html)
     offered = candidates_of(candidates, task)
@@ -196,6 +210,12 @@ def analyze(
         else read(clip, start_s=start, end_s=end)  # before the model: a bad file fails at once
     )
 
+    # Read or hear what is said.
+    spoken = None
+    if clip is not None:
+        spoken = spoken_in(clip, subtitles, transcribe, speech_model, language, start, end, device)
+        if spoken is None and not text:
+            offer_tracks(clip)
     load_s = time.perf_counter() - started
 
     # Threads that wait sleep: beside other work, spinning ones cost ten times the answer's own time. Before torch.
@@ -213,7 +233,7 @@ def analyze(
         loaded = read(clip, start_s=start, end_s=end, compat=analyzer.processor.compat)
     analysis = analyzer.analyze(
         loaded,
-        text=text,
+        text=text if spoken is None else spoken,
         dialogue=turns,
         tasks=task,
         candidates=offered,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from nanoemox.baselines.classify import ClassifierReport
 
 LABELS_SHOWN = 3
+WORDS_SHOWN = 300  # characters of what was read or heard
 INTERVAL = "95 %\ninterval"
 REAL_PEOPLE = "nanoemox get light-mer fetches a model that was trained on real people"
 FEW_CLIPS = 20  # below this a bootstrap interval is too narrow to go by
@@ -50,6 +52,11 @@ def show_analysis(console: Console, analysis: Analysis) -> None:
     for modality, state in analysis.modalities.items():
         there = "[green]present[/]" if state == PRESENT else f"[yellow]absent[/], {_safe(state)}"
         console.print(f"{modality:<8} {there}", highlight=False)
+    if analysis.spoken:
+        said = _safe(shorten(f"{analysis.spoken.text}", WORDS_SHOWN, placeholder=" …"))
+        console.print(
+            f"{'words':<8} {said} ({_safe(str(analysis.text_source))})", highlight=False, soft_wrap=True
+        )
     if analysis.experts:
         names = EXPERT_NAMES if len(analysis.experts) == len(EXPERT_NAMES) else range(len(analysis.experts))
         weights = (

@@ -23,13 +23,15 @@ from nanoemox.checkpoints.load import load_model
 from nanoemox.checkpoints.provenance import history, origin_warnings
 from nanoemox.files.errors import ArgumentError
 from nanoemox.files.listed import labels_by_task
-from nanoemox.files.text import given_text
 from nanoemox.inference import decoding
 from nanoemox.inference.dialogue import checked_turns
 from nanoemox.inference.model_tasks import ModelTasks
 from nanoemox.inference.results import Analysis, Answers, Dialogue, Request, TaskResult
+from nanoemox.inference.words import check_words, words_of
 from nanoemox.media.clip import PRESENT, Clip, CodedWarning, empty_clip
 from nanoemox.media.load import load_clip
+from nanoemox.media.subtitles import Spoken
+from nanoemox.media.transcribe import SpeechModel
 from nanoemox.model.clip_processor import modality_of, stack_media
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
@@ -127,11 +129,12 @@ class EmotionAnalyzer:
     def analyze(
         self,
         clip: str | Path | Clip | None,
-        text: str | None = None,
+        text: str | Spoken | None = None,
         tasks: str | Sequence[str] | None = None,
         dialogue: Dialogue | None = None,
         start_s: float | None = None,
         end_s: float | None = None,
+        transcribe: bool | str | Path | SpeechModel = False,
         candidates: Mapping[str, str | Sequence[str]] | None = None,
         max_new_tokens: int | None = None,
         untrained: bool = False,
@@ -141,11 +144,13 @@ class EmotionAnalyzer:
 
         Args:
             clip: A media file, a loaded `Clip`, or None when there is only text.
-            text: What the person says.
+            text: What the person says, typed or as `read_subtitles` or `transcribe` give it.
             tasks: The names of the tasks to ask. None asks all that the model was trained on.
             dialogue: Earlier turns, oldest first, each {"role", "text"}.
             start_s: Use the file from here on.
             end_s: Use the file up to here.
+            transcribe: Hear what is said: the name or folder of a Whisper model or a `SpeechModel`; True takes "base"
+                if it is on this machine.
             candidates: Task -> the labels to choose from, for tasks that are answered by one of a list.
             max_new_tokens: Cut every answer at this number of tokens. None takes the limits of `answer_limit`.
             untrained: Ask what the model was not trained on, too.
@@ -161,7 +166,7 @@ class EmotionAnalyzer:
         tasks, offered = self.tasks.chosen(tasks, untrained), labels_by_task(candidates)
         check_candidates(candidates or {}, tasks)
         turns = checked_turns(dialogue)
-        text = given_text(text)
+        check_words(clip, text, transcribe)
         started = time.perf_counter()
         if clip is None:
             media = empty_clip("only words were given")
@@ -169,28 +174,41 @@ class EmotionAnalyzer:
             media = clip
         else:
             media = load_clip(clip, start_s=start_s, end_s=end_s, compat=self.processor.compat)
-        load_s = _since(started)
-        if media.frames is None and media.audio_windows is None and not (text or turns):
+        timing = {"load": _since(started)}
+        started = time.perf_counter()
+        words, spoken, no_text = words_of(clip, text, transcribe, start_s, end_s)
+        if transcribe:
+            timing["transcribe"] = _since(started)
+        if media.frames is None and media.audio_windows is None and not (words or turns):
             raise ArgumentError(
                 f"{media.path or 'no clip'}: expected pictures, sound or words, got none; give the text"
             )
         request = Request(
-            media, text, turns, tasks, offered, max_new_tokens=max_new_tokens, sampling=sampling
+            media,
+            words,
+            turns,
+            tasks,
+            offered,
+            max_new_tokens=max_new_tokens,
+            sampling=sampling,
+            no_text=no_text,
         )
         answers = self.answer_batch([request])[0]
-        timing = {"load": load_s, **answers.timing_s}
+        timing |= answers.timing_s
         timing["total"] = round(sum(timing.values()), 4)
         notes = [note for note in [self.tasks.warning(tasks)] if note]
+        heard = () if spoken is None else spoken.warnings
         return Analysis(
             clip=media,
             model=self.name,
             tasks=answers.tasks,
             modalities=answers.modalities,
             experts=answers.experts,
-            warnings=tuple(dict.fromkeys([*self.origin_warnings, *notes, *answers.warnings])),
+            warnings=tuple(dict.fromkeys([*self.origin_warnings, *notes, *answers.warnings, *heard])),
             timing_s=timing,
             provenance=self.provenance,
-            text=text,
+            text=words,
+            spoken=spoken,
             dialogue=tuple(turns or ()),
             start_s=start_s or 0.0,
             not_trained=self.tasks.left_out(tasks),
@@ -413,7 +431,7 @@ def _modalities(request: Request) -> dict[str, str]:
     else:
         names = {modality_of(name) for name in request.source}
         found = {m: PRESENT if m in names else "no features were given" for m in ("video", "audio")}
-    found["text"] = PRESENT if request.text or request.dialogue else "no words were given"
+    found["text"] = PRESENT if request.text or request.dialogue else request.no_text
     if request.modalities is not None:
         found |= {m: LEFT_OUT for m in found if m not in request.modalities}
     return found

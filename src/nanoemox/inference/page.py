@@ -39,6 +39,7 @@ JPEG_QUALITY = 84
 WAVE_BINS = 360  # columns of the drawn waveform
 WAVE_WIDTH, WAVE_HEIGHT = 1000, 120  # user units of its SVG, stretched to the page's width
 WINDOW_ROW_PX = 5  # height of a row of audio windows below the waveform
+SENTENCES_SHOWN = 200
 BARS_SHOWN = 7  # of a long list of labels; the others are folded away
 GAUGE_RADIUS = 84  # user units
 
@@ -98,6 +99,8 @@ def render_report(analysis: Analysis) -> str:
         warnings=[*warnings, *own],
         modalities=analysis.modalities,
         text=analysis.text,
+        text_source=None if analysis.spoken is None else str(analysis.spoken.source),
+        sentences=_sentences(analysis),
         dialogue=analysis.dialogue,
         hue=tint[0],
         saturation=tint[1],
@@ -139,6 +142,17 @@ def bars(result: TaskResult) -> list[Bar]:
     """Probabilities as bars, the likeliest first; empty when the task has none."""
     ranked = sorted(result.probabilities.items(), key=lambda pair: -pair[1])
     return [Bar(label, share, leads=label == result.label) for label, share in ranked]
+
+
+def _sentences(analysis: Analysis) -> list[dict[str, str]]:
+    """Sentences with their times, where there are several: the first ones."""
+    sentences = (analysis.spoken or ())[:SENTENCES_SHOWN]
+    if len(sentences) < 2:
+        return []
+    return [
+        {"time": f"{each.start_s:.1f} s", "speaker": each.speaker or "", "text": each.text}
+        for each in sentences
+    ]
 
 
 # ---------------------------------------------------------------------- pictures and sound

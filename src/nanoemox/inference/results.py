@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from torch import Tensor
@@ -14,6 +14,7 @@ from nanoemox.files.report import Report
 from nanoemox.files.short_repr import ShortRepr
 from nanoemox.inference.decoding import Sampling
 from nanoemox.media.clip import Clip, CodedWarning
+from nanoemox.media.subtitles import Spoken, TextSource
 from nanoemox.tasks.base import Task
 from nanoemox.tasks.grammar import Answer
 
@@ -84,7 +85,8 @@ class Analysis(Mapping[str, TaskResult], Report):
     warnings: tuple[CodedWarning, ...]
     timing_s: dict[str, float]
     provenance: tuple[str, ...] = ()  # the steps by which the model's weights came about, oldest first
-    text: str | None = None  # what was said in the clip, as it was given
+    text: str | None = None  # what was said in the clip, as it was given, read or heard
+    spoken: Spoken | None = None  # its sentences, and where they come from, where it was not simply given
     dialogue: Dialogue = ()  # the turns before it, likewise
     start_s: float = 0.0  # where in the file the clip begins
     not_trained: tuple[str, ...] = ()  # tasks that were not asked, as the model was not trained on them
@@ -105,13 +107,24 @@ class Analysis(Mapping[str, TaskResult], Report):
     def __len__(self) -> int:
         return len(self.tasks)
 
+    @property
+    def text_source(self) -> TextSource | None:
+        """Where the text comes from: given, read from subtitles, or heard by a model; None where nothing was asked."""
+        if self.spoken is not None:
+            return self.spoken.source
+        return TextSource("given") if self.text else None
+
     def to_dict(self) -> dict[str, Any]:
         """The object that `--json` writes."""
+        source = self.text_source
         return {
             "clip": self.clip.path,
             "model": self.model,
             "provenance": list(self.provenance),
             "modalities": self.modalities,
+            "text": self.text,
+            "text_source": None if source is None else source._asdict(),
+            "sentences": [asdict(sentence) for sentence in self.spoken or ()],
             "tasks": {name: result.to_dict() for name, result in self.tasks.items()},
             "not_trained": list(self.not_trained),
             "experts": None if self.experts is None else list(self.experts),
@@ -145,6 +158,7 @@ class Request(ShortRepr):
     )
     max_new_tokens: int | None = None  # where every answer is cut; None: EmotionAnalyzer.answer_limit
     sampling: Sampling | None = None  # None: greedy, the likeliest token each time
+    no_text: str = "no words were given"  # why there is no text, where there is none
 
     def __post_init__(self) -> None:
         """A bare name is a list of one, and what is no dialogue is refused."""

@@ -328,7 +328,16 @@ def _refuse_nothing(source: Source, cut: tuple[float | None, float | None]) -> N
 
 
 def check_cut(path: Path, start_s: float | None, end_s: float | None) -> None:
-    """Refuse a cut that is none. Errors: MediaError."""
+    """Refuse a cut that is none.
+
+    Args:
+        path: The file, for the error.
+        start_s: Where the cut begins, in seconds from the beginning of the file.
+        end_s: Where it ends.
+
+    Raises:
+        MediaError: If one of them is no number from 0 on, or the end is not behind the beginning.
+    """
     for name, value in (("start_s", start_s), ("end_s", end_s)):
         if value is not None and not (np.isfinite(value) and value >= 0):
             refuse(path, f"cannot be cut at {name} = {value} (expected seconds from 0)", "correct the cut")

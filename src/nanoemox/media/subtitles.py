@@ -231,7 +231,7 @@ def _tracks(container: Any) -> tuple[SubtitleTrack, ...]:
 
 
 def _chosen(path: Path, tracks: Sequence[SubtitleTrack], wanted: int | str) -> SubtitleTrack:
-    there = ", ".join(f"track:{t.number} {t.language}" for t in tracks) or "none"
+    there = ", ".join(f"track:{t.number} {t.language}" for t in tracks)
     number = int(wanted) if isinstance(wanted, int) or wanted.isdecimal() else None
     for each in tracks:
         if each.number == number or each.language == wanted:
@@ -239,12 +239,11 @@ def _chosen(path: Path, tracks: Sequence[SubtitleTrack], wanted: int | str) -> S
                 refuse(
                     path,
                     f"has pictures of text in track:{each.number} ({each.codec}), which cannot be read",
-                    f"give subtitles as a file; found {there}",
+                    f"give subtitles as a file, or choose another of {there}",
                 )
             return each
-    raise ArgumentError(
-        f"{shown(path)}: no subtitles track:{wanted} in it; found {there}; choose one of them"
-    )
+    remedy = f"choose one of {there}" if tracks else "there are none; give subtitles as a file"
+    raise ArgumentError(f"{shown(path)}: no subtitles track:{wanted} in it; {remedy}")
 
 
 def _timed(

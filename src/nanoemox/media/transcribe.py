@@ -149,7 +149,8 @@ def load_speech_model(name: str | Path | None = None, device: str = "cpu") -> Sp
         raise ArgumentError(
             f"{shown(wanted)}: cannot be loaded as a Whisper model ({reason}); fetch it again, or name another"
         ) from error
-    return SpeechModel(shown(wanted), whisper)
+    name_in_reports = "/".join(folder.absolute().parts[-2:]) if Path(wanted).is_dir() else wanted
+    return SpeechModel(shown(name_in_reports), whisper)
 
 
 def _fetched(name: str, ask: bool) -> Path:

@@ -50,9 +50,9 @@ _SHORTEST_S = 0.05
 UNSURE = 0.5  # a language that is heard with less probability is looked for again
 _ENDS = tuple(".?!。？！…")
 _CLOSING = "\"'”’»)]」』"
-_TITLES = {"mr.", "mrs.", "ms.", "dr.", "st.", "prof.", "vs.", "no."}
+_TITLES = {"mr.", "mrs.", "ms.", "dr.", "st.", "prof.", "vs."}
 _MISSING = (
-    'hearing speech needs the extra "speech", which is not installed; run: pip install "nanoemox[speech]"'
+    "hearing speech needs the extra nanoemox[speech], which is not installed; run: pip install faster-whisper"
 )
 
 Samples = NDArray[np.float32]

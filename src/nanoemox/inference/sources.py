@@ -73,6 +73,10 @@ def found_in(
             names_found = glob.glob(name, recursive=True)  # noqa: PTH207 (a pattern may be absolute)
             paths = [Path(found) for found in sorted(names_found, key=natural_order)]
         single = len(names) == 1 and not matched
+        if (
+            single and not Path(name).exists()
+        ):  # of several names, one that is missing does not stop the others
+            raise ArgumentError(f"{name}: no such file or folder; check the path")
         for path in paths:
             if path.is_dir():
                 for folder, files in _folders(path, without):
@@ -121,7 +125,7 @@ def with_text_files(items: Iterable[Item]) -> list[Item]:
         if beside.stat().st_size > _LONGEST_TEXT_BYTES:
             raise ArgumentError(f"{beside}: expected what is said in a clip, got more than 1 MiB; remove it")
         try:
-            text = given_text(beside.read_text("utf-8-sig"), str(beside))
+            text = given_text(beside.read_text("utf-8-sig").strip(), str(beside))
         except UnicodeDecodeError as error:
             raise ArgumentError(
                 f"{beside}: expected text in UTF-8, got other bytes; save it again"

@@ -188,7 +188,11 @@ def load_frames_dir(
     except OSError as error:
         refuse(path, f"is a folder that cannot be listed ({error.strerror})", "change its permissions")
     if not names:
-        refuse(path, "is a folder without pictures (expected a media file)", "name a file in it")
+        refuse(
+            path,
+            "is a folder without pictures (expected a media file)",
+            "name a file in it, or answer every file in it with --out DIR (in Python, analyze_many)",
+        )
     names.sort(key=natural_order)
 
     # The audio first: its length gives the time between two pictures where `fps` does not.
@@ -257,7 +261,8 @@ def _check_is_video(path: Path) -> None:
             path,
             f"is a folder with {len(names)} images, and their names ({shown} …) are no numbers of frames; "
             "expected one clip",
-            "name one image, or read them as the frames of one video with --as-video (in Python, load_frames_dir)",
+            "name one image, answer each of them with --out DIR (in Python, analyze_many), or read them as the frames "
+            "of one video with --as-video (load_frames_dir)",
         )
 
 

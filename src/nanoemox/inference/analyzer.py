@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +40,7 @@ from nanoemox.tasks.task import check_candidates, select
 
 if TYPE_CHECKING:
     from nanoemox.data.schema import Record
-    from nanoemox.inference.many import FileResult
+    from nanoemox.inference.many import FileResults
 
 LEFT_OUT = "left out on request"
 
@@ -212,7 +212,7 @@ class EmotionAnalyzer:
         explain: bool = False,
         batch_size: int | None = None,
         workers: int | None = None,
-    ) -> Iterator[FileResult]:
+    ) -> FileResults:
         """Answer questions about many clips, and yield each as soon as it is answered, in their order.
 
         Processes read files ahead while the model answers. A file that cannot be read, or whose reading kills a
@@ -251,7 +251,20 @@ class EmotionAnalyzer:
     def analyses(
         self, requests: Sequence[Request], load_s: Sequence[float], start_s: Sequence[float], explain: bool
     ) -> list[Analysis]:
-        """The answers to requests about clips, with everything that a report of them says."""
+        """The answers to requests about clips in one batch, with everything that a report of them says.
+
+        Args:
+            requests: What is asked; their sources are clips.
+            load_s: How long it took to read each clip.
+            start_s: Where in its file each clip begins.
+            explain: Mute each modality in turn, too.
+
+        Returns:
+            One analysis for each request.
+
+        Raises:
+            NanoEmoXError: If a request cannot be answered.
+        """
         states = [_modalities(request) for request in requests]
         started = time.perf_counter()
         features = self._features(requests, states)

@@ -63,6 +63,9 @@ class FileResult(ShortRepr):
         return self.source.path if isinstance(self.source, Clip) else os.fspath(self.source)
 
 
+FileResults: TypeAlias = Iterator[FileResult]
+
+
 @dataclass(frozen=True, repr=False)
 class Question(ShortRepr):
     """What each of many clips is asked."""
@@ -140,7 +143,7 @@ def analyze_many(
     question: Question,
     batch_size: int | None = None,
     workers: int | None = None,
-) -> Iterator[FileResult]:
+) -> FileResults:
     """Answer a question about many clips, and yield each as soon as it is answered, in their order.
 
     Args:

@@ -63,6 +63,12 @@ def show_analysis(console: Console, analysis: Analysis) -> None:
             f"{name} {_percent(weight).strip()}" for name, weight in zip(names, analysis.experts, strict=True)
         )
         console.print(f"{'experts':<8} {' · '.join(weights)}", highlight=False)
+    if analysis.explanation is not None:
+        for task in analysis.tasks:
+            if most := analysis.explanation.matters_most(task):
+                moved = _percent(analysis.explanation.moved(task, most)).strip()
+                line = f"{TASKS[task].title}: without {most}, {moved} of the probability moves"
+                console.print(f"{'rests on':<8} {line}", highlight=False)
     if analysis.provenance and not {w.code for w in analysis.warnings} & {
         *ORIGIN_CODES
     }:  # the notes say it else

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
@@ -17,6 +17,9 @@ from nanoemox.media.clip import Clip, CodedWarning
 from nanoemox.media.subtitles import Spoken, TextSource
 from nanoemox.tasks.base import Task
 from nanoemox.tasks.grammar import Answer
+
+if TYPE_CHECKING:
+    from nanoemox.inference.explain import Explanation
 
 
 def _cut(text: str, most: int) -> str:
@@ -90,6 +93,7 @@ class Analysis(Mapping[str, TaskResult], Report):
     dialogue: Dialogue = ()  # the turns before it, likewise
     start_s: float = 0.0  # where in the file the clip begins
     not_trained: tuple[str, ...] = ()  # tasks that were not asked, as the model was not trained on them
+    explanation: Explanation | None = None  # what changes without each modality, if it was asked for
 
     def __repr__(self) -> str:
         """One line: the clip, and what each task was answered."""
@@ -130,6 +134,7 @@ class Analysis(Mapping[str, TaskResult], Report):
             "experts": None if self.experts is None else list(self.experts),
             "warnings": [warning._asdict() for warning in self.warnings],
             "timing_s": self.timing_s,
+            **({} if self.explanation is None else {"explanation": self.explanation.to_dict()}),
         }
 
     def forms(self) -> Mapping[str, Callable[[], str]]:
@@ -158,7 +163,11 @@ class Request(ShortRepr):
     )
     max_new_tokens: int | None = None  # where every answer is cut; None: EmotionAnalyzer.answer_limit
     sampling: Sampling | None = None  # None: greedy, the likeliest token each time
+    write: bool = (
+        True  # False: the answer to a closed question is its likeliest label, and no token is written
+    )
     no_text: str = "no words were given"  # why there is no text, where there is none
+    spoken: Spoken | None = None  # the sentences of the text, where it was read or heard
 
     def __post_init__(self) -> None:
         """A bare name is a list of one, and what is no dialogue is refused."""

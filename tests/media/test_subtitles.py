@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,15 @@ from pathlib import Path
 import pytest
 
 from nanoemox.files.errors import ArgumentError
-from nanoemox.media.subtitles import Sentence, Spoken, TextSource, read_subtitles, subtitle_tracks
+from nanoemox.media.subtitles import (
+    Sentence,
+    Spoken,
+    SubtitleTrack,
+    TextSource,
+    _chosen,
+    read_subtitles,
+    subtitle_tracks,
+)
 from nanoemox.media.untrusted import MediaError
 from tests.subtitle_files import ass, black_mp4, silent_mkv, srt
 
@@ -61,12 +70,46 @@ def test_the_form_is_told_by_the_content_and_not_by_the_name(write: Write) -> No
     assert spoken_by(write("a.txt", srt("Hello"))) == [(None, "Hello")]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text.replace("\n", "\r\n"),
+        lambda text: text.replace("\n", "\r"),
+        lambda text: text.replace(" --> ", "-->"),
+        lambda text: text.replace(",", "."),
+        lambda text: text.replace("00:00:0", "00:0"),  # no hours
+        lambda text: text.replace("\n\n", "\n"),
+        lambda text: "\n\n\ufeff" + text,
+        lambda text: re.sub(r"(?m)^\d\n", "", text),
+    ],
+    ids=["crlf", "cr", "no spaces", "full stops", "no hours", "no blank lines", "late mark", "no numbers"],
+)
+def test_srt_as_people_write_it_is_read(write: Write, change: Callable[[str], str]) -> None:
+    spoken = read_subtitles(write("a.srt", change(srt("Hello", "Bye"))))
+    assert list(spoken) == [Sentence(0.0, 1.5, "Hello"), Sentence(2.0, 3.5, "Bye")]
+
+
+def test_webvtt_without_a_blank_line_and_ass_behind_a_comment_are_read(write: Write) -> None:
+    assert spoken_by(write("a.vtt", "WEBVTT\n00:00:01.000 --> 00:00:02.000\nHi\n")) == [(None, "Hi")]
+    text = "; made by hand\n" + ass("Dialogue: 0,0:00:03.00,0:00:04.00,Default,Anna,0,0,0,,Hi")
+    assert spoken_by(write("a.ass", text)) == [("Anna", "Hi")]
+
+
+def test_signs_that_are_no_markup_stay(write: Write) -> None:
+    text = srt('<font color="#ff0000">3</font> < 5 & 7 > 2 &amp; so on', "-5 degrees")
+    assert [text for _, text in spoken_by(write("a.srt", text))] == ["3 < 5 & 7 > 2 & so on", "-5 degrees"]
+
+
 # ---------------------------------------------------------------- speakers
 def test_dashes_part_two_people_who_share_the_time_by_what_they_say(write: Write) -> None:
     found = list(read_subtitles(write("a.srt", srt("- Yes?\n- I do not know."))))
     assert [each.text for each in found] == ["Yes?", "I do not know."]
     assert found[0].end_s == found[1].start_s == pytest.approx(1.5 * 4 / 18, abs=1e-3)
     assert found[1].end_s == 1.5
+
+
+def test_arrows_part_people_too(write: Write) -> None:
+    assert spoken_by(write("a.srt", srt(">> Hello.\n>> ANNA: Hi."))) == [(None, "Hello."), ("ANNA", "Hi.")]
 
 
 def test_names_in_capitals_are_speakers(write: Write) -> None:
@@ -192,7 +235,7 @@ def test_tracks_inside_a_video_are_listed_and_read(tmp_path: Path) -> None:
     assert german.source == TextSource("subtitles", "a.mkv track:1", "deu")
     assert list(read_subtitles(path, 2)) == [Sentence(1.0, 3.0, "Hello & you", "Anna")]
     assert read_subtitles(path, 0, start_s=1.9, end_s=3.5).text == "A. B."
-    with pytest.raises(ArgumentError, match=r"no subtitles track:9.*track:0 eng, track:1 deu, track:2 fra"):
+    with pytest.raises(ArgumentError, match="choose one of track:0 eng, track:1 deu, track:2 fra"):
         read_subtitles(path, 9)
     with pytest.raises(MediaError, match="name the video and the track"):
         read_subtitles(path)
@@ -203,10 +246,17 @@ def test_a_track_of_an_mp4_is_read(tmp_path: Path) -> None:
     assert list(read_subtitles(path, "eng")) == [Sentence(1.0, 2.0, "Hello"), Sentence(5.0, 6.0, "Grüße")]
 
 
+def test_a_track_of_pictures_is_no_text(tmp_path: Path) -> None:
+    tracks = [SubtitleTrack(0, "eng", "", "dvd_subtitle"), SubtitleTrack(1, "deu", "", "subrip")]
+    with pytest.raises(MediaError, match="pictures of text in track:0"):
+        _chosen(tmp_path / "a.mkv", tracks, "eng")
+    assert _chosen(tmp_path / "a.mkv", tracks, 1) == tracks[1]
+
+
 def test_a_file_without_tracks_says_so(tmp_path: Path) -> None:
     path = silent_mkv(tmp_path / "a.mkv", [], seconds=1)
     assert subtitle_tracks(path) == ()
-    with pytest.raises(ArgumentError, match="found none"):
+    with pytest.raises(ArgumentError, match="there are none; give subtitles as a file"):
         read_subtitles(path, 0)
 
 
@@ -244,6 +294,28 @@ def test_text_that_was_made_to_take_long_takes_no_time(write: Write, text: str) 
     started = time.process_time()
     assert read_subtitles(path)[-1].text == "ok"
     assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[Events]\n" * 200_000,
+        " " * 3_000_000 + "-->",
+        "WEBVTT\n" + "0" * 3_000_000,
+        "00:01,000 --> x\n" * 100_000,
+    ],
+)
+def test_headings_that_were_made_to_take_long_take_no_time(write: Write, text: str) -> None:
+    started = time.process_time()
+    with pytest.raises(MediaError, match="no line with times"):
+        read_subtitles(write("a.srt", text))
+    assert time.process_time() - started < 5
+
+
+def test_a_stray_zero_is_told_and_harms_nothing(write: Write) -> None:
+    spoken = read_subtitles(write("a.srt", srt("He\0llo", "you")))
+    assert spoken.text == "Hello you"
+    assert [warning.code for warning in spoken.warnings] == ["subtitles_damaged"]
 
 
 def test_a_spoken_text_shows_itself_in_one_line() -> None:

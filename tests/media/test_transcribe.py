@@ -61,16 +61,16 @@ def test_channels_that_cancel_each_other_are_heard(model: SpeechModel, tmp_path:
 def test_a_talk_without_a_pause_is_heard_to_its_end(
     model: SpeechModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nanoemox.media.transcribe.HELD_S", 20.0)
-    monkeypatch.setattr("nanoemox.media.transcribe.STRETCH_S", 9.0)
-    colours = ["red", "green", "yellow", "white", "black", "brown", "blue", "grey", "pink", "orange"]
+    monkeypatch.setattr("nanoemox.media.transcribe.HELD_S", 12.0)
+    monkeypatch.setattr("nanoemox.media.transcribe.STRETCH_S", 7.0)
+    colours = ["red", "green", "yellow", "white", "black", "brown"]
     sound = np.concatenate(
         [said(f"The {colour} house stands behind the garden")[:-6000] for colour in colours]
     )
     spoken = transcribe(write_wav(tmp_path / "a.wav", sound), model)
     assert spoken[-1].end_s == pytest.approx(len(sound) / 22_050, abs=1)
-    assert sum(colour in spoken.text.casefold() for colour in colours) >= 8
-    assert 9 <= spoken.text.casefold().count("garden") <= 11  # a word that is cut may be heard twice
+    assert sum(colour in spoken.text.casefold() for colour in colours) >= 5
+    assert 5 <= spoken.text.casefold().count("garden") <= 7  # a word that is cut may be heard twice
 
 
 @pytest.mark.parametrize("kind", ["silence", "music", "noise"])
@@ -144,7 +144,7 @@ def test_times_beyond_the_stretch_are_brought_back_into_it() -> None:
 # ---------------------------------------------------------------- models
 def test_without_the_extra_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "faster_whisper", None)
-    with pytest.raises(ArgumentError, match=r'pip install "nanoemox\[speech\]"'):
+    with pytest.raises(ArgumentError, match=r"nanoemox\[speech\].*pip install faster-whisper"):
         load_speech_model("tiny.en")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from nanoemox.timeline.report import TimelineReport
 
 LABELS_SHOWN = 3
+WORDS_SHOWN = 300  # characters of what was read or heard
 INTERVAL = "95 %\ninterval"
 REAL_PEOPLE = "nanoemox get light-mer fetches a model that was trained on real people"
 FEW_CLIPS = 20  # below this a bootstrap interval is too narrow to go by
@@ -52,12 +54,23 @@ def show_analysis(console: Console, analysis: Analysis) -> None:
     for modality, state in analysis.modalities.items():
         there = "[green]present[/]" if state == PRESENT else f"[yellow]absent[/], {_safe(state)}"
         console.print(f"{modality:<8} {there}", highlight=False)
+    if analysis.spoken:
+        said = _safe(shorten(f"{analysis.spoken.text}", WORDS_SHOWN, placeholder=" …"))
+        console.print(
+            f"{'words':<8} {said} ({_safe(str(analysis.text_source))})", highlight=False, soft_wrap=True
+        )
     if analysis.experts:
         names = EXPERT_NAMES if len(analysis.experts) == len(EXPERT_NAMES) else range(len(analysis.experts))
         weights = (
             f"{name} {_percent(weight).strip()}" for name, weight in zip(names, analysis.experts, strict=True)
         )
         console.print(f"{'experts':<8} {' · '.join(weights)}", highlight=False)
+    if analysis.explanation is not None:
+        for task in analysis.tasks:
+            if most := analysis.explanation.matters_most(task):
+                moved = _percent(analysis.explanation.moved(task, most)).strip()
+                line = f"{TASKS[task].title}: without {most}, {moved} of the probability moves"
+                console.print(f"{'rests on':<8} {line}", highlight=False)
     if analysis.provenance and not {w.code for w in analysis.warnings} & {
         *ORIGIN_CODES
     }:  # the notes say it else

@@ -327,7 +327,19 @@ def _decode(reader: AudioReader, lo: float, hi: float, compat: Compat, mix: Down
 
 
 def mono_frames(reader: AudioReader, from_s: float, mix: Downmix) -> Iterator[tuple[float, Samples, int]]:
-    """Decoded frames as (time, mono samples at the file's own rate, that rate)."""
+    """Decode audio frame by frame.
+
+    Args:
+        reader: The open file.
+        from_s: Begin shortly before this second.
+        mix: Makes each frame mono.
+
+    Yields:
+        (time in seconds, mono samples float32 [L] at the file's own rate, that rate in Hz).
+
+    Raises:
+        MediaError: If samples are not numbers.
+    """
     for at_s, frame in reader.frames_from(from_s):
         mono = mix.mono(frame)
         if not np.isfinite(mono).all():
@@ -340,7 +352,10 @@ def mono_frames(reader: AudioReader, from_s: float, mix: Downmix) -> Iterator[tu
 
 
 class Resampler:
-    """FFmpeg's resampler, fed in blocks; a change of rate in the middle begins a new one."""
+    """FFmpeg's resampler, fed in blocks; a change of rate in the middle begins a new one.
+
+    `push` and `flush` return the blocks of 16 kHz that are ready.
+    """
 
     def __init__(self) -> None:
         self.rate_hz, self.waiting, self.held = 0, [], 0  # type: int, list[Samples], int

@@ -1,7 +1,8 @@
 """What stands in one subtitle: its markup is removed, and who speaks is found.
 
-`- ` at the beginning of lines tells that several people speak; `ANNA: `, WebVTT's `<v Anna>` and the name field of ASS
-say who. `Anna: ` in small letters is a name where it occurs at least twice in the file: "Remember: never" is none.
+`- ` or `>>` at the beginning of lines tells that several people speak; `ANNA: `, WebVTT's `<v Anna>` and the name field
+of ASS say who. `Anna: ` in small letters is a name where it occurs at least twice in the file: "Remember: never" is
+none.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _TAG = re.compile(r"<[/a-zA-Z0-9][^<>]{0,500}>")  # with bounds: thousands of "<
 _OVERRIDE = re.compile(r"\{[\\=*][^{}]{0,2000}\}")  # of ASS, which SRT files hold, too
 _VOICE = re.compile(r"<v(?:\.[^\s<>]{0,200})?[ \t]+([^<>]{1,200})>")
 _DRAWING = re.compile(r"\\p\s*[1-9]")
-_DASH = re.compile(r"[-‐‑–—−]\s?(?=[^\s\-‐‑–—−])")
+_DASH = re.compile(r"(?:[-‐‑–—−](?:\s|(?!\d))|>>>?)\s?(?=[^\s\-‐‑–—−>])")  # -5 is a number
 _NAME = re.compile(rf"([^\W\d_][^:：\n!?…]{{0,{_LONGEST_NAME - 1}}})\s?(?::\s|：)\s*(?=\S)")
 _SOUND = re.compile(
     r"(?:\[[^\[\]]{0,200}\]|\([^()]{0,200}\)|（[^（）]{0,200}）|【[^【】]{0,200}】|[♪♫#*\s\-–—.])+"
@@ -62,7 +63,8 @@ def lines_of(data: bytes, codec: str) -> list[Line]:
             return []
     if codec == "webvtt":
         return [line for name, part in _voices(text) for line in _split(html.unescape(_plain(part)), name)]
-    return _split(_plain(text), speaker)
+    text = _plain(text)
+    return _split(text if codec in ("ass", "ssa") else html.unescape(text), speaker)
 
 
 def _voices(text: str) -> list[tuple[str | None, str]]:

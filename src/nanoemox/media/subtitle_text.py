@@ -20,6 +20,7 @@ _FREQUENT = set("的一是不了在人有我他这个们你来到说就么好没
 _FREQUENT_SHARE = 0.05  # of the characters of any Chinese talk, at least
 _FEW = 20  # characters, too few to count
 _ARROW = "-->"
+_FEW_ZEROS = 0.05  # of the characters
 
 
 def read_text(path: Path, expected: str) -> tuple[str, list[CodedWarning]]:
@@ -45,6 +46,12 @@ def read_text(path: Path, expected: str) -> tuple[str, list[CodedWarning]]:
 
     # Unicode, perhaps with gaps. UTF-16 without a mark is told by the arrow between two times.
     if "\0" in found.text:
+        if (
+            found.encoding == "UTF-8"
+            and not found.damaged_lines
+            and found.text.count("\0") <= _FEW_ZEROS * len(found.text)
+        ):
+            return found.text.replace("\0", ""), _gaps(_lines_with(found.text, "\0"))
         wide = [name for name in ("utf-16-le", "utf-16-be") if _ARROW.encode(name) in data]
         if not wide:
             refuse(path, no_text, track)
@@ -69,6 +76,10 @@ def read_text(path: Path, expected: str) -> tuple[str, list[CodedWarning]]:
             "save it as UTF-8, such as with: iconv -f ENCODING -t UTF-8 FILE > NEW",
         )
     return western, [_guess("Western European (Windows-1252)")]
+
+
+def _lines_with(text: str, sign: str) -> tuple[int, ...]:
+    return tuple(number for number, line in enumerate(text.split("\n"), 1) if sign in line)
 
 
 def _gaps(lines: tuple[int, ...]) -> list[CodedWarning]:

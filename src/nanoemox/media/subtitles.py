@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -41,6 +42,11 @@ _LONGEST_TIME_S = 366 * 86_400.0
 _BEFORE_S = 30.0  # lines that begin so long before a cut are looked at, too
 _SHORTEST_S = 0.05
 _READING_S = 0.06  # for a letter, where the end of a line is not known
+_ASS = (re.compile(r"^\[Events\]", re.MULTILINE), re.compile(r"^Dialogue:", re.MULTILINE))
+_NO_HOURS = re.compile(
+    r"(^|\n)([ \t]*)(\d{1,2}:\d{2}[.,]\d{1,3})[ \t]*-->[ \t]*(\d{1,2}:\d{2}[.,]\d{1,3})(?![\d:])"
+)
+_NO_BLANK = re.compile(r"\A(WEBVTT[^\n]*)\n(?=[\d:.]+[ \t]*-->)")
 _EXPECTED = "SRT, WebVTT or ASS subtitles"
 
 
@@ -169,6 +175,7 @@ def subtitle_tracks(path: str | os.PathLike[str]) -> tuple[SubtitleTrack, ...]:
 # ---------------------------------------------------------------- reading
 def _from_file(path: Path) -> Spoken:
     text, warnings = read_text(path, _EXPECTED)
+    text = _usual(text)
     kind = _kind(text)
     if kind is None:
         refuse(path, f"holds no {_EXPECTED} (no line with times was found)", "convert it to SRT")
@@ -185,12 +192,18 @@ def _from_file(path: Path) -> Spoken:
 
 def _kind(text: str) -> str | None:
     """FFmpeg's name for a form of subtitles."""
-    head = text.lstrip("\ufeff\r\n\t ")
-    if head.startswith("WEBVTT"):
+    if text.startswith("WEBVTT"):
         return "webvtt"
-    if head.startswith("[") and "\nDialogue:" in text.replace("\r", "\n"):
+    if all(part.search(text) for part in _ASS):
         return "ass"
     return "srt" if "-->" in text else None
+
+
+def _usual(text: str) -> str:
+    """Text in which each time has hours, and the heading of WebVTT a blank line below it, as FFmpeg wants it."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n").lstrip("\ufeff\n\t ")
+    text = _NO_HOURS.sub(r"\1\g<2>00:\3 --> 00:\4", text)
+    return _NO_BLANK.sub(r"\1\n\n", text)
 
 
 def _from_track(path: Path, track: int | str, start_s: float | None, end_s: float | None) -> Spoken:
@@ -231,7 +244,7 @@ def _tracks(container: Any) -> tuple[SubtitleTrack, ...]:
 
 
 def _chosen(path: Path, tracks: Sequence[SubtitleTrack], wanted: int | str) -> SubtitleTrack:
-    there = ", ".join(f"track:{t.number} {t.language}" for t in tracks) or "none"
+    there = ", ".join(f"track:{t.number} {t.language}" for t in tracks)
     number = int(wanted) if isinstance(wanted, int) or wanted.isdecimal() else None
     for each in tracks:
         if each.number == number or each.language == wanted:
@@ -239,12 +252,11 @@ def _chosen(path: Path, tracks: Sequence[SubtitleTrack], wanted: int | str) -> S
                 refuse(
                     path,
                     f"has pictures of text in track:{each.number} ({each.codec}), which cannot be read",
-                    f"give subtitles as a file; found {there}",
+                    f"give subtitles as a file, or choose another of {there}",
                 )
             return each
-    raise ArgumentError(
-        f"{shown(path)}: no subtitles track:{wanted} in it; found {there}; choose one of them"
-    )
+    remedy = f"choose one of {there}" if tracks else "there are none; give subtitles as a file"
+    raise ArgumentError(f"{shown(path)}: no subtitles track:{wanted} in it; {remedy}")
 
 
 def _timed(

@@ -50,9 +50,9 @@ _SHORTEST_S = 0.05
 UNSURE = 0.5  # a language that is heard with less probability is looked for again
 _ENDS = tuple(".?!。？！…")
 _CLOSING = "\"'”’»)]」』"
-_TITLES = {"mr.", "mrs.", "ms.", "dr.", "st.", "prof.", "vs.", "no."}
+_TITLES = {"mr.", "mrs.", "ms.", "dr.", "st.", "prof.", "vs."}
 _MISSING = (
-    'hearing speech needs the extra "speech", which is not installed; run: pip install "nanoemox[speech]"'
+    "hearing speech needs the extra nanoemox[speech], which is not installed; run: pip install faster-whisper"
 )
 
 Samples = NDArray[np.float32]
@@ -149,7 +149,8 @@ def load_speech_model(name: str | Path | None = None, device: str = "cpu") -> Sp
         raise ArgumentError(
             f"{shown(wanted)}: cannot be loaded as a Whisper model ({reason}); fetch it again, or name another"
         ) from error
-    return SpeechModel(shown(wanted), whisper)
+    name_in_reports = "/".join(folder.absolute().parts[-2:]) if Path(wanted).is_dir() else wanted
+    return SpeechModel(shown(name_in_reports), whisper)
 
 
 def _fetched(name: str, ask: bool) -> Path:

@@ -150,4 +150,4 @@ def test_the_terminal_says_what_an_answer_rests_on(toy: EmotionAnalyzer, tmp_pat
     Image.new("RGB", (40, 40), "red").save(tmp_path / "a.png")
     assert run("analyze", tmp_path / "a.png", "-t", "emotion", "--text", "Oh!", "--explain") == 0
     shown = capsys.readouterr().out
-    assert "rests on" in shown and "of the probability moves" in shown
+    assert "rests on Emotion: " in shown and "moves" in shown

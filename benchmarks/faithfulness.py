@@ -110,9 +110,9 @@ def main() -> None:
             else ""
         )
         truth = {
-            "emotion": record.labels["emotion"].label,
-            "sentiment": record.labels["sentiment"].polarity,
-            "intent": record.labels["intent"].label,
+            "emotion": getattr(record.labels.get("emotion"), "label", None),
+            "sentiment": getattr(record.labels.get("sentiment"), "polarity", None),
+            "intent": getattr(record.labels.get("intent"), "label", None),
         }
         for task in TASKS:
             if (known := carrier(observer.moved(task, factors))) is not None:

@@ -144,3 +144,10 @@ def test_a_page_without_frames_and_one_to_share(toy: EmotionAnalyzer, tmp_path: 
     assert run("analyze", tmp_path / "stripes.png", "--share") == 2
     assert run("analyze", "--out", tmp_path / "out") == 2
     assert "CLIP is missing" in capsys.readouterr().err
+
+
+def test_the_terminal_says_what_an_answer_rests_on(toy: EmotionAnalyzer, tmp_path: Path, capsys: Any) -> None:
+    Image.new("RGB", (40, 40), "red").save(tmp_path / "a.png")
+    assert run("analyze", tmp_path / "a.png", "-t", "emotion", "--text", "Oh!", "--explain") == 0
+    shown = capsys.readouterr().out
+    assert "rests on Emotion: " in shown and "moves" in shown

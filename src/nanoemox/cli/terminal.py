@@ -65,12 +65,14 @@ def show_analysis(console: Console, analysis: Analysis) -> None:
             f"{name} {_percent(weight).strip()}" for name, weight in zip(names, analysis.experts, strict=True)
         )
         console.print(f"{'experts':<8} {' · '.join(weights)}", highlight=False)
-    if analysis.explanation is not None:
-        for task in analysis.tasks:
-            if most := analysis.explanation.matters_most(task):
+    if analysis.explanation is not None and analysis.explanation.without:
+        for task in (task for task, result in analysis.items() if result.probabilities):
+            most = analysis.explanation.matters_most(task)
+            line = "hardly anything moves without any one modality"
+            if most is not None:
                 moved = _percent(analysis.explanation.moved(task, most)).strip()
-                line = f"{TASKS[task].title}: without {most}, {moved} of the probability moves"
-                console.print(f"{'rests on':<8} {line}", highlight=False)
+                line = f"without {most}, {moved} of the probability moves"
+            console.print(f"{'rests on':<8} {TASKS[task].title}: {line}", highlight=False)
     if analysis.provenance and not {w.code for w in analysis.warnings} & {
         *ORIGIN_CODES
     }:  # the notes say it else

@@ -51,6 +51,7 @@ from nanoemox.cli.options import (
 from nanoemox.cli.questions import CandidatesOption, DialogueOption, candidates_of, read_turns
 from nanoemox.cli.recipes import recipes
 from nanoemox.cli.scores import calibrate, compare, score
+from nanoemox.cli.serve import serve
 from nanoemox.cli.training import curves, features, train
 from nanoemox.files.errors import ArgumentError, NanoEmoXError
 from nanoemox.files.text import given_text
@@ -411,6 +412,7 @@ for _command in (
     convert,
     calibrate,
     classify,
+    serve,
 ):  # after the three above
     app.command()(_command)
 

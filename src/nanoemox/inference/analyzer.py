@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,21 @@ WHOLE_FRAMES = CodedWarning(
     "whole_frames",
     "this model was trained on pictures of nothing but the face; it was shown whole frames in their place",
 )
+
+
+def checked_content(request: Request) -> Request:
+    """The request itself. Errors: ArgumentError, where it has neither pictures nor sound nor words."""
+    media = request.source
+    if (
+        isinstance(media, Clip)
+        and media.frames is None
+        and media.audio_windows is None
+        and not (request.text or request.dialogue)
+    ):
+        raise ArgumentError(
+            f"{media.path or 'no clip'}: expected pictures, sound or words, got none; give the text"
+        )
+    return request
 
 
 class EmotionAnalyzer:
@@ -158,10 +174,7 @@ class EmotionAnalyzer:
             NanoEmoXError: If the clip cannot be read, there is nothing to answer from, or a task is unknown.
         """
         # What is misspelt is an error before the file is read.
-        tasks, offered = self.tasks.chosen(tasks, untrained), labels_by_task(candidates)
-        check_candidates(candidates or {}, tasks)
-        turns = checked_turns(dialogue)
-        text = given_text(text)
+        words = self.request(None, text, tasks, dialogue, candidates, max_new_tokens, untrained, sampling)
         started = time.perf_counter()
         if clip is None:
             media = empty_clip("only words were given")
@@ -170,19 +183,72 @@ class EmotionAnalyzer:
         else:
             media = load_clip(clip, start_s=start_s, end_s=end_s, compat=self.processor.compat)
         load_s = _since(started)
-        if media.frames is None and media.audio_windows is None and not (text or turns):
-            raise ArgumentError(
-                f"{media.path or 'no clip'}: expected pictures, sound or words, got none; give the text"
-            )
-        request = Request(
-            media, text, turns, tasks, offered, max_new_tokens=max_new_tokens, sampling=sampling
+        request = checked_content(replace(words, source=media))
+        return self.analysis(request, self.answer_batch([request])[0], load_s, start_s)
+
+    def request(
+        self,
+        clip: Clip | None,
+        text: str | None = None,
+        tasks: str | Sequence[str] | None = None,
+        dialogue: Dialogue | None = None,
+        candidates: Mapping[str, str | Sequence[str]] | None = None,
+        max_new_tokens: int | None = None,
+        untrained: bool = False,
+        sampling: decoding.Sampling | None = None,
+    ) -> Request:
+        """What `analyze` asks of `answer_batch`, for those who fill batches themselves.
+
+        Args:
+            clip: The clip, or None where there is none, or none yet.
+            text: What the person says.
+            tasks: As in `analyze`.
+            dialogue: As in `analyze`.
+            candidates: As in `analyze`.
+            max_new_tokens: As in `analyze`.
+            untrained: As in `analyze`.
+            sampling: As in `analyze`.
+
+        Returns:
+            The request, its words and tasks checked.
+
+        Raises:
+            NanoEmoXError: If a task or a label is unknown, or the words have another form.
+        """
+        tasks, offered = self.tasks.chosen(tasks, untrained), labels_by_task(candidates)
+        check_candidates(candidates or {}, tasks)
+        turns = checked_turns(dialogue)
+        media = empty_clip("only words were given") if clip is None else clip
+        return Request(
+            media,
+            given_text(text),
+            turns,
+            tasks,
+            offered,
+            max_new_tokens=max_new_tokens,
+            sampling=sampling,
         )
-        answers = self.answer_batch([request])[0]
+
+    def analysis(
+        self, request: Request, answers: Answers, load_s: float = 0.0, start_s: float | None = None
+    ) -> Analysis:
+        """The answers to one request about a clip, with what they rest on.
+
+        Args:
+            request: As `request` makes it.
+            answers: What `answer_batch` answered.
+            load_s: How long reading the file took.
+            start_s: Where in the file the clip begins.
+
+        Returns:
+            What `analyze` returns.
+        """
         timing = {"load": load_s, **answers.timing_s}
         timing["total"] = round(sum(timing.values()), 4)
-        notes = [note for note in [self.tasks.warning(tasks)] if note]
+        assert isinstance(request.source, Clip) and request.tasks is not None
+        notes = [note for note in [self.tasks.warning(request.tasks)] if note]
         return Analysis(
-            clip=media,
+            clip=request.source,
             model=self.name,
             tasks=answers.tasks,
             modalities=answers.modalities,
@@ -190,10 +256,10 @@ class EmotionAnalyzer:
             warnings=tuple(dict.fromkeys([*self.origin_warnings, *notes, *answers.warnings])),
             timing_s=timing,
             provenance=self.provenance,
-            text=text,
-            dialogue=tuple(turns or ()),
+            text=request.text,
+            dialogue=tuple(request.dialogue or ()),
             start_s=start_s or 0.0,
-            not_trained=self.tasks.left_out(tasks),
+            not_trained=self.tasks.left_out(request.tasks),
         )
 
     def published_sampling(self, seed: int = 0) -> decoding.Sampling:

@@ -10,7 +10,7 @@ import asyncio
 import json
 import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, Literal
@@ -337,7 +337,7 @@ def _check_has(clip: Clip, medium: str, where: str) -> None:
         raise Fault(422, "unreadable_clip", f"{where}: expected {wanted}, found none in the file")
 
 
-async def _ended(pieces: AsyncIterator[Any]) -> AsyncIterator[Any]:
+async def _ended(pieces: AsyncIterable[Any]) -> AsyncIterator[Any]:
     """A stream with the end that OpenAI writes; what failed is told in valid JSON, and in the log."""
     async for piece in pieces:
         if isinstance(piece, str) and 'data: {"error": "' in piece:

@@ -131,6 +131,10 @@ def test_one_file_a_request_and_only_forms(served: Running) -> None:
     cut = form([("file", "a.mp4", "video/mp4", SAMPLE.read_bytes()[:2000])], {})[:1000]
     assert served.send("/v1/analyze", cut, content_type=kind).status == 400
     assert served.send("/v1/analyze", b"{}", content_type="application/json").status == 415
+    plain = served.send(
+        "/v1/analyze", b"text=Hello&tasks=emotion", content_type="application/x-www-form-urlencoded"
+    )
+    assert plain.status == 200 and set(plain.body["tasks"]) == {"emotion"}
     assert served.send("/v1/analyze").status == 405 and served.send("/v2").status == 404
     assert not served.kept
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from typing import Any
 
@@ -44,7 +45,9 @@ def test_the_tool_answers_as_the_analyzer(analyzer: EmotionAnalyzer) -> None:
 @pytest.mark.slow
 def test_the_command_speaks_over_standard_input_and_output() -> None:
     server = StdioServerParameters(
-        command=sys.executable, args=["-m", "nanoemox", "serve", "pico", "--mcp", "--readers", "1"]
+        command=sys.executable,
+        args=["-m", "nanoemox", "serve", "pico", "--mcp", "--readers", "1"],
+        env={"PYTHONPATH": os.pathsep.join(sys.path), "NANOEMOX_HOME": os.environ["NANOEMOX_HOME"]},
     )
     tools, (result,) = asyncio.run(call(server, CALL))
     assert tools == ["analyze_clip"] and not result.is_error

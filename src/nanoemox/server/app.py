@@ -63,7 +63,7 @@ def build_app(analyzer: EmotionAnalyzer, settings: Settings) -> Guard:
 
     @app.post("/v1/analyze")
     async def analyze(request: Request) -> Response:
-        """Six answers about one clip: multipart/form-data with `file` or `url`, and any of the other fields."""
+        """Six answers about one clip: a form with `file` or `url`, and any of the other fields."""
         _check_is_form(request)
         limits = {"max_files": 1, "max_fields": MAX_FIELDS, "max_part_size": settings.max_body_bytes}
         async with request.form(**limits) as form:
@@ -116,7 +116,7 @@ def build_app(analyzer: EmotionAnalyzer, settings: Settings) -> Guard:
 
 def _check_is_form(request: Request) -> None:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "multipart/form-data":
+    if kind not in ("multipart/form-data", "application/x-www-form-urlencoded"):
         raise Fault(
             415, "bad_type", f"expected multipart/form-data with a part `file`, got {kind or 'no type'!r:.60}"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import json
 import threading
 from collections.abc import Iterator
@@ -219,6 +220,31 @@ def test_models_are_listed_with_their_warnings(served: Running) -> None:
         (model,) = opened.models.list().data
     assert model.id == "pico" and "emotion" in str(model.model_extra)
     assert "Affect Theatre" in json.dumps(model.model_extra)
+
+
+def test_another_model_with_another_tokenizer(model: Any, processor: Any) -> None:
+    check_equal(EmotionAnalyzer(model, processor, "tiny"))
+
+
+def test_a_model_whose_answers_end_with_letters(analyzer: EmotionAnalyzer) -> None:
+    """As those of the official code do; here a full stop, which the bundled model really writes."""
+    own = copy.copy(analyzer.processor)
+    own.end_of_turn = "."
+    assert check_equal(EmotionAnalyzer(analyzer.model, own, "dots")).startswith("The most likely label is")
+
+
+def check_equal(analyzer: EmotionAnalyzer) -> str:
+    """The answer of a model, which has to be the same in every way to ask."""
+    expected = analyzer.analyze(SAMPLE, tasks="emotion", max_new_tokens=12)["emotion"].text
+    with running(analyzer, Settings(port=0, readers=1)) as server, client(server) as opened:
+        create: Any = opened.chat.completions.create
+        asked_so = {"model": analyzer.name, "messages": asked(video(), EMOTION), "max_tokens": 12}
+        whole, pieces = create(**asked_so), create(**asked_so, stream=True)
+        streamed = "".join(piece.choices[0].delta.content or "" for piece in pieces)
+        found = server.analyze(SAMPLE.read_bytes(), tasks="emotion", max_new_tokens="12").body
+    assert found["tasks"]["emotion"]["text"] == expected
+    assert whole.choices[0].message.content.strip() == streamed.strip() == expected
+    return expected
 
 
 # ---------------------------------------------------------------- decisions

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import torch
 from fastapi.responses import JSONResponse, StreamingResponse
+from openai.types.completion_usage import CompletionUsage
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from transformers.cli.serving.chat_completion import ChatCompletionHandler
 from transformers.cli.serving.model_manager import ModelManager
@@ -159,6 +160,9 @@ class Chat(ChatCompletionHandler):
         """Serve chats of a service's model."""
         self.service = service
         self.analyzer = service.analyzer
+        processor = service.analyzer.processor
+        # Models of the official code end an answer with letters (###), which are no token of their own.
+        self.ends_in_text = processor.end_of_turn not in processor.tokenizer.all_special_tokens
         super().__init__(_OwnModel(service), _State(service))
 
     async def answer(self, body: Any, request_id: str) -> JSONResponse | StreamingResponse:
@@ -187,14 +191,31 @@ class Chat(ChatCompletionHandler):
         common = (request_id, model, tokenizer, self.analyzer.name, inputs.to(model.device), config)
         manager = _OnModelThread(self.service, asked.seed)
         headers = self._warnings()
-        if asked.stream:
+        if asked.stream and not self.ends_in_text:
             streamed: StreamingResponse = self._streaming(*common, gen_manager=manager)
             streamed.body_iterator = _ended(streamed.body_iterator)
             streamed.headers.update(headers)
             return streamed
         whole: JSONResponse = await self._non_streaming(*common, gen_manager=manager)
+        if asked.stream:  # in one piece: only the whole answer shows where its last words are an end
+            pieces = self._as_stream(json.loads(bytes(whole.body)))
+            return StreamingResponse(pieces, media_type="text/event-stream", headers=headers)
         whole.headers.update(headers)
         return whole
+
+    async def _as_stream(self, whole: Mapping[str, Any]) -> AsyncIterator[str]:
+        """An answer that is there already, as a stream."""
+        choice, named = whole["choices"][0], {"request_id": whole["id"], "model": whole["model"]}
+        yield self._build_chunk_sse(role="assistant", content=choice["message"]["content"], **named)
+        usage = CompletionUsage(**whole["usage"])
+        yield self._build_chunk_sse(finish_reason=choice["finish_reason"], usage=usage, **named)
+        yield "data: [DONE]\n\n"
+
+    def _build_completion(self, request_id: str, content: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        if self.ends_in_text:
+            content = self.analyzer.processor.response(content)
+        completion: dict[str, Any] = super()._build_completion(request_id, content, *args, **kwargs)
+        return completion
 
     def _warnings(self) -> dict[str, str]:
         codes = ", ".join(warning.code for warning in self.analyzer.origin_warnings)
@@ -230,6 +251,12 @@ class Chat(ChatCompletionHandler):
         config.do_sample = bool(body.get("temperature")) or (
             body.get("temperature") is None and bool(model_generation_config.do_sample)
         )
+        if self.ends_in_text:
+            stops = config.stop_strings or []
+            config.stop_strings = [
+                *([stops] if isinstance(stops, str) else stops),
+                self.analyzer.processor.end_of_turn,
+            ]
         if not config.do_sample:  # the model takes the likeliest token; these would only draw a warning
             config.temperature = config.top_p = config.top_k = None
         return config

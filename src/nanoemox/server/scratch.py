@@ -151,7 +151,7 @@ def _download(url: str, path: Path, settings: Settings) -> None:
                 if size > settings.max_body_bytes:
                     raise too_large(settings)
                 if time.monotonic() > ends:
-                    raise Fault(504, "fetch_timeout", f"{_name_of(url)}: its host took too long to send it")
+                    raise Fault(422, "fetch_failed", f"{_name_of(url)}: its host took too long to send it")
                 file.write(piece)
     except URLError as error:
         raise Fault(422, "fetch_failed", f"{_name_of(url)}: fetching it failed ({error.reason})") from error

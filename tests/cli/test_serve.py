@@ -21,7 +21,7 @@ def test_a_missing_extra_is_named(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(serve, "find_spec", lambda name: None)
-    assert "pip install 'nanoemox[serve]'" in told(capsys, "pico")
+    assert "pip install '.[serve]'" in told(capsys, "pico")
 
 
 def test_no_address_beyond_this_machine_without_a_key(

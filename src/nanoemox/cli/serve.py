@@ -111,5 +111,6 @@ def _check_installed() -> None:
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
         raise ArgumentError(
-            f"serve: expected the extra `serve`, found no {', '.join(missing)}; pip install 'nanoemox[serve]'"
+            f"serve: expected the extra `serve`, found no {', '.join(missing)}; run pip install '.[serve]' in the "
+            "folder of the source"
         )

@@ -44,7 +44,16 @@ BUG = Fault(500, "bug", "something in the server failed; its log says what")
 
 
 def error_body(status: int, code: str, message: str) -> dict[str, Any]:
-    """The JSON of an error."""
+    """The JSON of an error.
+
+    Args:
+        status: The HTTP status.
+        code: A short code for programs.
+        message: A sentence for people.
+
+    Returns:
+        What OpenAI's clients read.
+    """
     kinds = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
     kind = kinds.get(status, "invalid_request_error" if status < 500 else "server_error")
     return {"error": {"message": message, "type": kind, "param": None, "code": code}}

@@ -185,7 +185,19 @@ def candidates_of(text: str | None) -> dict[str, list[str]]:
 
 
 def number_of(name: str, text: str | None, kind: Callable[[str], Any]) -> Any:
-    """A number out of a text. Errors: ArgumentError."""
+    """A number out of a text.
+
+    Args:
+        name: Of the field, for the error.
+        text: What was given.
+        kind: float or int.
+
+    Returns:
+        The number; None where nothing was given.
+
+    Raises:
+        ArgumentError: If it is none.
+    """
     if text is None or not text.strip():
         return None
     try:

@@ -29,6 +29,6 @@ def served(analyzer: EmotionAnalyzer) -> Iterator[Running]:
     from tests.server.running import running
 
     with running(
-        analyzer, Settings(port=0, readers=1, max_body_bytes=1_000_000, idle_s=1.0, max_clip_s=30.0)
+        analyzer, Settings(port=0, readers=1, max_body_bytes=1_000_000, idle_s=1.5, max_clip_s=30.0)
     ) as server:
         yield server

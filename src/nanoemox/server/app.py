@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -27,6 +28,8 @@ from nanoemox.server.settings import MAX_FIELDS, Settings
 
 _FIELDS = ["file", "url", "text", "dialogue", "tasks", "candidates", "start_s", "end_s", "max_new_tokens"]
 
+_THREADS = 8
+
 
 def build_app(analyzer: EmotionAnalyzer, settings: Settings) -> Guard:
     """The application of one model.
@@ -43,6 +46,9 @@ def build_app(analyzer: EmotionAnalyzer, settings: Settings) -> Guard:
 
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
+        # Threads that wait for readers are not in the way of those that write uploads.
+        threads = ThreadPoolExecutor(settings.readers + _THREADS, thread_name_prefix="files")
+        asyncio.get_running_loop().set_default_executor(threads)
         service = Service(analyzer, settings, counted)
         parts.update(service=service, chat=Chat(service), decisions=Decisions(service))
         counted.watch(

@@ -14,6 +14,7 @@ from nanoemox.server.connection import connection_type
 from nanoemox.server.settings import Settings
 
 logger = logging.getLogger(__name__)
+_KEEP_ALIVE_S = 30  # between two requests; clients give a connection up after 5, and have to be the first to do so
 _BACKLOG = 2048  # connections that come at once wait here instead of being refused
 
 
@@ -39,7 +40,7 @@ def build_server(analyzer: EmotionAnalyzer, settings: Settings) -> uvicorn.Serve
         access_log=False,  # who asked is nobody's business
         server_header=False,
         proxy_headers=False,
-        timeout_keep_alive=int(min(5, settings.idle_s)) or 1,
+        timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=30,
     )
     return uvicorn.Server(config)

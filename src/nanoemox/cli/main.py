@@ -66,6 +66,7 @@ from nanoemox.cli.questions import CandidatesOption, DialogueOption, candidates_
 from nanoemox.cli.recipes import recipes
 from nanoemox.cli.reproduce import reproduce
 from nanoemox.cli.scores import calibrate, compare, score
+from nanoemox.cli.serve import serve
 from nanoemox.cli.timeline import timeline
 from nanoemox.cli.training import curves, features, train
 from nanoemox.cli.words import (
@@ -512,6 +513,7 @@ for _command in (
     convert,
     calibrate,
     classify,
+    serve,
 ):  # after the three above
     app.command()(_command)
 

@@ -25,6 +25,7 @@ from nanoemox.checkpoints.load import load_model
 from nanoemox.checkpoints.provenance import history, origin_warnings
 from nanoemox.files.errors import ArgumentError
 from nanoemox.files.listed import labels_by_task
+from nanoemox.files.text import given_text
 from nanoemox.inference import decoding
 from nanoemox.inference.dialogue import checked_turns
 from nanoemox.inference.model_tasks import ModelTasks
@@ -52,6 +53,21 @@ WHOLE_FRAMES = CodedWarning(
     "whole_frames",
     "this model was trained on pictures of nothing but the face; it was shown whole frames in their place",
 )
+
+
+def checked_content(request: Request) -> Request:
+    """The request itself. Errors: ArgumentError, where it has neither pictures nor sound nor words."""
+    media = request.source
+    if (
+        isinstance(media, Clip)
+        and media.frames is None
+        and media.audio_windows is None
+        and not (request.text or request.dialogue)
+    ):
+        raise ArgumentError(
+            f"{media.path or 'no clip'}: expected pictures, sound or words, got none; give the text"
+        )
+    return request
 
 
 class EmotionAnalyzer:
@@ -182,9 +198,7 @@ class EmotionAnalyzer:
             NanoEmoXError: If the clip cannot be read, there is nothing to answer from, or a task is unknown.
         """
         # What is misspelt is an error before the file is read.
-        tasks, offered = self.tasks.chosen(tasks, untrained), labels_by_task(candidates)
-        check_candidates(candidates or {}, tasks)
-        turns = checked_turns(dialogue)
+        asked = self.request(None, None, tasks, dialogue, candidates, max_new_tokens, untrained, sampling)
         check_words(clip, text, transcribe)
         started = time.perf_counter()
         if clip is None:
@@ -197,21 +211,8 @@ class EmotionAnalyzer:
         started = time.perf_counter()
         words, spoken, no_text = words_of(clip, text, transcribe, start_s, end_s)
         heard_s = _since(started)
-        if media.frames is None and media.audio_windows is None and not (words or turns):
-            raise ArgumentError(
-                f"{media.path or 'no clip'}: expected pictures, sound or words, got none; give the text"
-            )
-        request = Request(
-            media,
-            words,
-            turns,
-            tasks,
-            offered,
-            max_new_tokens=max_new_tokens,
-            sampling=sampling,
-            write=write,
-            no_text=no_text,
-            spoken=spoken,
+        request = checked_content(
+            replace(asked, source=media, text=words, write=write, no_text=no_text, spoken=spoken)
         )
         [analysis] = self.analyses([request], [load_s], [start_s or 0.0], explain)
         if transcribe is False:
@@ -219,6 +220,49 @@ class EmotionAnalyzer:
         timing = {"load": load_s, "transcribe": heard_s, **analysis.timing_s}
         timing["total"] = round(timing["total"] + heard_s, 4)
         return replace(analysis, timing_s=timing)
+
+    def request(
+        self,
+        clip: Clip | None,
+        text: str | None = None,
+        tasks: str | Sequence[str] | None = None,
+        dialogue: Dialogue | None = None,
+        candidates: Mapping[str, str | Sequence[str]] | None = None,
+        max_new_tokens: int | None = None,
+        untrained: bool = False,
+        sampling: decoding.Sampling | None = None,
+    ) -> Request:
+        """What `analyze` asks of `answer_batch`, for those who fill batches themselves.
+
+        Args:
+            clip: The clip, or None where there is none, or none yet.
+            text: What the person says.
+            tasks: As in `analyze`.
+            dialogue: As in `analyze`.
+            candidates: As in `analyze`.
+            max_new_tokens: As in `analyze`.
+            untrained: As in `analyze`.
+            sampling: As in `analyze`.
+
+        Returns:
+            The request, its words and tasks checked.
+
+        Raises:
+            NanoEmoXError: If a task or a label is unknown, or the words have another form.
+        """
+        tasks, offered = self.tasks.chosen(tasks, untrained), labels_by_task(candidates)
+        check_candidates(candidates or {}, tasks)
+        turns = checked_turns(dialogue)
+        media = empty_clip("only words were given") if clip is None else clip
+        return Request(
+            media,
+            given_text(text),
+            turns,
+            tasks,
+            offered,
+            max_new_tokens=max_new_tokens,
+            sampling=sampling,
+        )
 
     def analyze_many(
         self,
@@ -295,10 +339,7 @@ class EmotionAnalyzer:
         for row, (request, answers) in enumerate(
             zip(requests, self.answer_batch(requests, features), strict=True)
         ):
-            clip, tasks = request.source, list(request.tasks or self.tasks.trained)
-            if not isinstance(clip, Clip):
-                raise TypeError(f"expected a clip, got {type(clip).__name__}")
-            timing = {"load": load_s[row], **answers.timing_s, "encode": encode_s}
+            timing = {"encode": encode_s}
             explanation = None
             if explain:
                 from nanoemox.inference.explain import explain_answers
@@ -307,28 +348,52 @@ class EmotionAnalyzer:
                 mine = {name: value[row : row + 1] for name, value in features.items()}
                 explanation = explain_answers(self, request, answers, mine)
                 timing["explain"] = _since(started)
-            timing["total"] = round(sum(timing.values()), 4)
-            notes = [note for note in [self.tasks.warning(tasks)] if note]
-            heard = () if request.spoken is None else request.spoken.warnings
-            analyses.append(
-                Analysis(
-                    clip=clip,
-                    model=self.name,
-                    tasks=answers.tasks,
-                    modalities=answers.modalities,
-                    experts=answers.experts,
-                    warnings=tuple(dict.fromkeys([*self.origin_warnings, *notes, *answers.warnings, *heard])),
-                    timing_s=timing,
-                    provenance=self.provenance,
-                    text=request.text,
-                    spoken=request.spoken,
-                    dialogue=tuple(request.dialogue or ()),
-                    start_s=start_s[row],
-                    not_trained=self.tasks.left_out(tasks),
-                    explanation=explanation,
-                )
-            )
+            analysis = self.analysis(request, answers, load_s[row], start_s[row], timing)
+            analyses.append(replace(analysis, explanation=explanation))
         return analyses
+
+    def analysis(
+        self,
+        request: Request,
+        answers: Answers,
+        load_s: float = 0.0,
+        start_s: float | None = None,
+        others_s: Mapping[str, float] | None = None,
+    ) -> Analysis:
+        """The answers to one request about a clip, with what they rest on.
+
+        Args:
+            request: As `request` makes it.
+            answers: What `answer_batch` answered.
+            load_s: How long reading the file took.
+            start_s: Where in the file the clip begins.
+            others_s: Name -> how long another step took.
+
+        Returns:
+            What `analyze` returns.
+        """
+        clip, tasks = request.source, list(request.tasks or self.tasks.trained)
+        if not isinstance(clip, Clip):
+            raise TypeError(f"expected a clip, got {type(clip).__name__}")
+        timing = {"load": load_s, **answers.timing_s, **(others_s or {})}
+        timing["total"] = round(sum(timing.values()), 4)
+        notes = [note for note in [self.tasks.warning(tasks)] if note]
+        heard = () if request.spoken is None else request.spoken.warnings
+        return Analysis(
+            clip=clip,
+            model=self.name,
+            tasks=answers.tasks,
+            modalities=answers.modalities,
+            experts=answers.experts,
+            warnings=tuple(dict.fromkeys([*self.origin_warnings, *notes, *answers.warnings, *heard])),
+            timing_s=timing,
+            provenance=self.provenance,
+            text=request.text,
+            spoken=request.spoken,
+            dialogue=tuple(request.dialogue or ()),
+            start_s=start_s or 0.0,
+            not_trained=self.tasks.left_out(tasks),
+        )
 
     def published_sampling(self, seed: int = 0) -> decoding.Sampling:
         """How the model's own authors let it write, with a seed that they do not set. Errors: ArgumentError."""

@@ -186,21 +186,29 @@ def test_clock() -> None:
     assert [clock(at, tenths=True) for at in (0.04, 59.96, 3723.4)] == ["0:00.0", "1:00.0", "1:02:03.4"]
 
 
+PROGRAM = """
+import sys
+from nanoemox.timeline import iterate, read
+read.SECTION_S = iterate.SECTION_S = 5.0
+from tests.timeline.test_memory import PROGRAM
+exec(PROGRAM)
+"""
+
+
 @pytest.mark.slow
 def test_a_killed_process_goes_on(tmp_path: Path) -> None:
     """The real thing: `kill -9` in the middle, then the same command again."""
-    path = make_media(tmp_path / "a.mkv", 640.0, fps=2, rate_hz=16_000, gop=20)
-    command = [sys.executable, "-m", "nanoemox", "timeline", str(path), "--hop", "4", "--model", "pico"]
+    path = make_media(tmp_path / "a.mkv", 60.0, fps=4, gop=20)
 
     def run(out: Path, kill: bool) -> None:
-        process = subprocess.Popen(
-            [*command, "--out", str(out)], stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
-        )
+        command = [sys.executable, "-c", PROGRAM, str(path), str(out)]
+        process = subprocess.Popen(command, cwd=Path(__file__).parents[2], stdout=subprocess.DEVNULL)
         while kill and process.poll() is None:
-            done = (out / FILE).read_bytes().count(b"\n") if (out / FILE).is_file() else 0
-            if done >= 2:  # one section
+            lines = (out / FILE).read_bytes().count(b"\n") if (out / FILE).is_file() else 0
+            if lines >= 3:  # the head and two sections
                 process.send_signal(signal.SIGKILL)
-            time.sleep(0.05)
+                break
+            time.sleep(0.01)
         assert process.wait() == (-signal.SIGKILL if kill else 0)
 
     run(tmp_path / "killed", kill=True)

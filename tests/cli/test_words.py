@@ -41,7 +41,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
 
 def test_tracks_are_offered_where_no_words_are_given(video: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result, notes = answered(capsys, video)
-    assert notes == "subtitle tracks: 2 (eng, deu); --subtitles track:0 takes one as the text\n"
+    assert notes.strip() == "subtitle tracks: 2 (eng, deu); --subtitles track:0 takes one as the text"
     assert result["text"] is None and result["text_source"] is None
     _, notes = answered(capsys, video, "--text", "Hello.")
     assert notes == ""

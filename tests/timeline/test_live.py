@@ -207,4 +207,4 @@ def test_the_page_shows_answers_in_a_browser(tmp_path: Path) -> None:
         command = [str(CHROMIUM), *options, "--virtual-time-budget=6000", page.url]
         dom = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
         closing.join()
-    assert '<h1 id="emotion">joy</h1>' in dom and "0.2 s behind" in dom and "<rect" in dom
+    assert '<h1 id="now">joy</h1>' in dom and "0.2 s behind" in dom and "<rect" in dom

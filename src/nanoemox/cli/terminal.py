@@ -340,11 +340,12 @@ class LiveView:
     def show(self, answer: Mapping[str, Any]) -> None:
         """Show one answer in place of the one before."""
         row = answer["row"]
+        named = row["emotion"]
         table = _table(f"{self.source} · {row['end_s']:.1f} s")
         for name in ("emotion", "", "probability"):
             table.add_column(name, no_wrap=True)
         for label, share in row["probabilities"].items():
-            bold = "[bold]" if label == row["emotion"] else ""
+            bold = "[bold]" if label == named else ""
             table.add_row(f"{bold}{_safe(label)}", "█" * round(30 * share), _percent(share))
         self.trail = (self.trail + _LEVELS[round((row["valence"] + 1) / 2 * (len(_LEVELS) - 1))])[-60:]
         facts = f"valence {row['valence']:+.2f} · {answer['behind_s']:.1f} s behind"

@@ -15,7 +15,7 @@ from nanoemox.inference.decoding import LogitsError
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-class Fault(HTTPException):
+class Fault(HTTPException, NanoEmoXError):
     """A request that is refused. An HTTPException, so that FastAPI passes it on wherever it is raised."""
 
     def __init__(self, status: int, code: str, message: str, retry_after_s: float | None = None) -> None:

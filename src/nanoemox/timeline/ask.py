@@ -11,10 +11,11 @@ from nanoemox.files.errors import ArgumentError
 from nanoemox.inference.analyzer import EmotionAnalyzer
 from nanoemox.inference.results import Request
 from nanoemox.metrics.emotion_lexicon import polarity
+from nanoemox.tasks.closed import EMOTION
+from nanoemox.tasks.sentiment import SENTIMENT
 from nanoemox.tasks.task import TASKS
 from nanoemox.timeline.rows import DIGITS, Row
 
-EMOTION, SENTIMENT = "emotion", "sentiment"
 SIGNS = {"negative": -1.0, "neutral": 0.0, "positive": 1.0}
 
 
@@ -34,12 +35,12 @@ class Asked:
 def tasks_of(analyzer: EmotionAnalyzer) -> list[str]:
     """The closed tasks that a timeline asks: emotion, and sentiment where the model has learnt it."""
     trained = analyzer.tasks.trained
-    if EMOTION not in trained:
+    if EMOTION.name not in trained:
         raise ArgumentError(
             f"{analyzer.name}: a timeline asks for the emotion, and this model was not trained on it (its tasks are "
             f"{', '.join(trained) or 'none'}); choose another model"
         )
-    return [EMOTION, SENTIMENT] if SENTIMENT in trained else [EMOTION]
+    return [task.name for task in (EMOTION, SENTIMENT) if task.name in trained]
 
 
 def answered(analyzer: EmotionAnalyzer, asked: Sequence[Asked]) -> list[Row]:
@@ -52,7 +53,7 @@ def answered(analyzer: EmotionAnalyzer, asked: Sequence[Asked]) -> list[Row]:
             task: shares_of(labels, analyzer.tasks.temperature(TASKS[task]))
             for task, labels in scores.items()
         }
-        emotions, sentiment = shares[EMOTION], shares.get(SENTIMENT, {})
+        emotions, sentiment = shares[EMOTION.name], shares.get(SENTIMENT.name, {})
         rows.append(
             Row(
                 start_s=each.start_s,

@@ -39,18 +39,7 @@ class Row:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types, without what is absent."""
-        entries = {
-            "start_s": self.start_s,
-            "end_s": self.end_s,
-            "person": self.person,
-            "speaker": self.speaker,
-            "text": self.text,
-            "emotion": self.emotion,
-            "probabilities": dict(self.probabilities),
-            "valence": self.valence,
-            "sentiment": dict(self.sentiment),
-            "warnings": list(self.warnings),
-        }
+        entries = vars(self) | {"warnings": list(self.warnings)}
         return {key: value for key, value in entries.items() if value not in (None, [], {})}
 
     @classmethod

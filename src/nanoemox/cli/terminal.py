@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
@@ -208,8 +209,8 @@ def show_reproduction(console: Console, report: ReproductionReport) -> None:
     """A benchmark's cells beside the published figures, in percent, and what the figures hide."""
     _heading(console, f"{report.title}, in percent · model {report.model}")
     table = _narrow()
-    papers = [paper["model"].replace(", ", "\n") for paper in report.published]
-    _columns(table, "set", ["this\nmodel", INTERVAL, "official\nscorer", "n", *map(_safe, papers)])
+    papers = [_safe(fill(paper["model"], 7, break_long_words=False)) for paper in report.published]
+    _columns(table, "set", ["this\nmodel", INTERVAL.replace(" % ", " %\n"), "official\nscorer", "n", *papers])
     for i, cell in enumerate(report.cells):
         interval = "" if cell.low is None or cell.high is None else f"{cell.low:.1f}–{cell.high:.1f}"
         theirs = [_points(paper["values"][i]) for paper in report.published]

@@ -92,7 +92,7 @@ def predict(
     path = out / FILE
     run = {
         "model": analyzer.name,
-        "weights": _fingerprint(analyzer),
+        "weights": fingerprint(analyzer),
         "manifest": manifest_sha256,
         "modalities": sorted(modalities) if modalities is not None else None,
         "dtype": str(analyzer.model.dtype).removeprefix("torch."),
@@ -276,7 +276,7 @@ def _resume(path: Path, run: Mapping[str, Any]) -> dict[tuple[str, str], Predict
     return {(p.id, p.task): p for p in good}
 
 
-def _fingerprint(analyzer: EmotionAnalyzer) -> str:
+def fingerprint(analyzer: EmotionAnalyzer) -> str:
     """Tells weights apart: a digest of every tensor's size and sum."""
     sums = [
         f"{name} {p.numel()} {p.double().sum().item()!r}" for name, p in analyzer.model.named_parameters()

@@ -228,8 +228,10 @@ def show_reproduction(console: Console, report: ReproductionReport) -> None:
     console.print(table)
 
     # What a reader has to know about the cells.
-    lines = [report.about]
-    lines += [f"{name} is missing: {why}" for name, why in report.missing.items()]
+    lines = [report.about, *report.warnings]
+    for why in dict.fromkeys(report.missing.values()):
+        names = ", ".join(name for name, reason in report.missing.items() if reason == why)
+        lines.append(f"missing: {names} ({why})")
     for corpus in report.corpora:
         if corpus.published_clips not in (None, corpus.clips):
             lines.append(

@@ -121,7 +121,7 @@ def find_corpora(
         elif root is not None and len(names) == 1:
             found[name] = Path(root)
         elif root is not None:
-            missing[name] = f"no folder {name} in {root}; name it with --corpus {name}=FOLDER"
+            missing[name] = f"no folder of that name in {root}; --corpus NAME=FOLDER names another"
         else:
             missing[name] = "no folder was named"
     return found, missing

@@ -88,6 +88,7 @@ class ReproductionReport(TableReport):
     corpora: list[CorpusResult]
     missing: dict[str, str]  # corpus -> why its cells are empty
     protocol: dict[str, Any] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)  # what has to be known about where the model comes from
     provenance: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
@@ -111,7 +112,10 @@ class ReproductionReport(TableReport):
         return Table(
             [*columns, *(paper["model"] for paper in self.published)],
             rows,
-            f"{self.title}, in percent, model {self.model}. The columns after n are published figures",
+            "; ".join(
+                [f"{self.title}, in percent, model {self.model}", "the columns after n are published figures"]
+                + self.warnings
+            ),
         )
 
 
@@ -243,6 +247,7 @@ def reproduce(
             "commit": commit(),
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
         },
+        warnings=[warning.text for warning in analyzer.origin_warnings],
         provenance=list(analyzer.provenance),
     )
     write_texts(

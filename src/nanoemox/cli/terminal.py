@@ -209,8 +209,11 @@ def show_reproduction(console: Console, report: ReproductionReport) -> None:
     """A benchmark's cells beside the published figures, in percent, and what the figures hide."""
     _heading(console, f"{report.title}, in percent · model {report.model}")
     table = _narrow()
+    table.padding = 0  # up to nine columns
     papers = [_safe(fill(paper["model"], 7, break_long_words=False)) for paper in report.published]
-    _columns(table, "set", ["this\nmodel", INTERVAL.replace(" % ", " %\n"), "official\nscorer", "n", *papers])
+    _columns(
+        table, "set", ["this\nmodel", INTERVAL.replace(" % ", " %\n"), "official\nscorer", "n", *papers], 8
+    )
     for i, cell in enumerate(report.cells):
         interval = "" if cell.low is None or cell.high is None else f"{cell.low:.1f}–{cell.high:.1f}"
         theirs = [_points(paper["values"][i]) for paper in report.published]
@@ -344,9 +347,9 @@ def _narrow() -> Table:
     return Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
 
 
-def _columns(table: Table, first: str, numbers: Sequence[str]) -> None:
-    """Names that may take two lines, and numbers that may not."""
-    table.add_column(first, min_width=12, vertical="bottom")
+def _columns(table: Table, first: str, numbers: Sequence[str], width: int = 12) -> None:
+    """Names that may take two lines, of at least `width` letters, and numbers that may not."""
+    table.add_column(first, min_width=width, vertical="bottom")
     for heading in numbers:
         table.add_column(heading, justify="right", no_wrap=True, vertical="bottom")
 

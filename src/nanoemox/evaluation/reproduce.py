@@ -109,13 +109,11 @@ class ReproductionReport(TableReport):
         if any(paper["mean"] is not None for paper in self.published):
             means: list[Cell] = ["mean", "", self.mean, (None, None), self.official_mean, None]
             rows.append(means + [paper["mean"] for paper in self.published])
+        about = f"{self.title}, in percent, model {self.model}"
         return Table(
             [*columns, *(paper["model"] for paper in self.published)],
             rows,
-            "; ".join(
-                [f"{self.title}, in percent, model {self.model}", "the columns after n are published figures"]
-                + self.warnings
-            ),
+            "; ".join([about, "the columns after n are published figures", *self.warnings]),
         )
 
 

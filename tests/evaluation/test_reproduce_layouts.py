@@ -17,6 +17,7 @@ from nanoemox.evaluation.reproduce import reproduce
 from nanoemox.files.errors import ArgumentError, NanoEmoXError
 from nanoemox.inference.analyzer import EmotionAnalyzer
 from tests.evaluation import toy_benchmarks as toy
+from tests.test_docs import DOCS, blocks, plain
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +120,8 @@ def test_a_corpus_that_is_half_there_is_measured_and_told(
     report = reproduce("merunibench", analyzer, data, tmp_path / "out", max_new_tokens=4)
     by_name = {corpus.corpus: corpus for corpus in report.corpora}
     assert (by_name["cmu_mosi"].clips, by_name["cmu_mosi"].skipped) == (1, 1)
-    assert by_name["cmu_mosi"].published_clips == 686
+    assert by_name["cmu_mosi"].published_clips == 686 and by_name["cmu_mosi"].without_media == 0
+    assert (by_name["meld"].clips, by_name["meld"].without_media) == (2, 2)
     assert set(report.missing) == {
         "mer2023",
         "mer2024",
@@ -207,5 +209,19 @@ def test_a_model_is_calibrated_on_the_other_clips_of_a_prepared_corpus(
     assert found["sentiment"]["n"] == 12
     stored = json.loads((folder / "processor_config.json").read_text())["temperatures"]
     assert stored == {"sentiment": found["sentiment"]["temperature"]}
-    report = reproduce("merunibench", folder, root, tmp_path / "out", max_new_tokens=24)
-    assert [corpus.corpus for corpus in report.corpora] == ["cmu_mosi"] and report.corpora[0].clips == 2
+    report = reproduce("merunibench", folder, root, tmp_path / "out", limit=1)
+    assert [corpus.corpus for corpus in report.corpora] == ["cmu_mosi"] and report.corpora[0].clips == 1
+
+
+def test_the_page_shows_what_the_command_prints(
+    downloads: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.copytree(downloads, tmp_path / "toy", ignore=shutil.ignore_patterns("SIMS"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+    found = dict(blocks(DOCS / "reproduce.md"))
+    command = next(line for line in found["sh"].splitlines() if line.startswith("nanoemox"))
+    with pytest.raises(SystemExit):
+        cli.main(command.split()[1:])
+    assert plain(capsys.readouterr().out) == plain(found["text"])
+    assert json.loads((tmp_path / "results" / "report.json").read_text())["model"] == "pico"

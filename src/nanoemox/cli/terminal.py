@@ -248,7 +248,17 @@ def show_reproduction(console: Console, report: ReproductionReport) -> None:
             )
         if corpus.broken:
             lines.append(f"{corpus.corpus}: {len(corpus.broken)} clips could not be read and count as wrong")
-        lines += [f"{corpus.corpus}: {note}" for note in corpus.notes]
+        if corpus.without_media:
+            lines.append(
+                f"{corpus.corpus}: {corpus.without_media} clips have no files and were asked by their text alone"
+            )
+        if corpus.without_text:
+            lines.append(f"{corpus.corpus}: clips without text: {corpus.without_text}")
+    for note in dict.fromkeys(note for corpus in report.corpora for note in corpus.notes):
+        names = ", ".join(corpus.corpus for corpus in report.corpora if note in corpus.notes)
+        lines.append(f"{names}: {note}")
+    if few := [cell.name for cell in report.cells if 0 < cell.n < FEW_CLIPS]:
+        lines.append(f"{', '.join(few)}: so few clips make the interval too narrow")
     for line in lines:
         console.print(_safe(line), highlight=False, soft_wrap=True)
 

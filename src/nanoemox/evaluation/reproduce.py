@@ -22,7 +22,7 @@ from nanoemox.corpora.prepare import PrepareReport, prepare
 from nanoemox.corpora.tables import CorpusError
 from nanoemox.data.manifest import read_manifest
 from nanoemox.data.quarantine import without_quarantined
-from nanoemox.data.schema import Prediction, Record
+from nanoemox.data.schema import MEDIA, Prediction, Record
 from nanoemox.evaluation.benchmarks import Benchmark, BenchmarkCell, benchmarks, find_corpora
 from nanoemox.evaluation.evaluate import DTYPES, commit, versions
 from nanoemox.evaluation.predict import fingerprint, predict
@@ -68,6 +68,9 @@ class CorpusResult:
     skipped: int
     broken: dict[str, str]
     quarantined: int
+    without_media: int
+    without_text: int
+    assumptions: list[str]
     labels_per_answer: float | None
     routes: dict[str, int]
     notes: list[str]
@@ -333,6 +336,9 @@ def _of_corpus(
         skipped=len(report.skipped),
         broken={answer.id: answer.error for answer in answers if answer.error is not None},
         quarantined=quarantined,
+        without_media=sum(not any(getattr(record, kind) for kind in MEDIA) for record in records),
+        without_text=sum(not record.text for record in records),
+        assumptions=list(report.assumptions),
         labels_per_answer=sum(counted) / len(counted) if any(counted) else None,
         routes=dict(Counter(TASKS[answer.task].route(answer) for answer in answers if answer.text)),
         notes=list(dict.fromkeys(notes)),

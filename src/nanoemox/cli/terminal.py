@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from textwrap import fill
+from textwrap import fill, shorten
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
@@ -28,8 +28,10 @@ from nanoemox.tasks.task import TASKS
 
 if TYPE_CHECKING:
     from nanoemox.baselines.classify import ClassifierReport
+    from nanoemox.timeline.report import TimelineReport
 
 LABELS_SHOWN = 3
+WORDS_SHOWN = 300  # characters of what was read or heard
 INTERVAL = "95 %\ninterval"
 REAL_PEOPLE = "nanoemox get light-mer fetches a model that was trained on real people"
 FEW_CLIPS = 20  # below this a bootstrap interval is too narrow to go by
@@ -52,12 +54,25 @@ def show_analysis(console: Console, analysis: Analysis) -> None:
     for modality, state in analysis.modalities.items():
         there = "[green]present[/]" if state == PRESENT else f"[yellow]absent[/], {_safe(state)}"
         console.print(f"{modality:<8} {there}", highlight=False)
+    if analysis.spoken:
+        said = _safe(shorten(f"{analysis.spoken.text}", WORDS_SHOWN, placeholder=" …"))
+        console.print(
+            f"{'words':<8} {said} ({_safe(str(analysis.text_source))})", highlight=False, soft_wrap=True
+        )
     if analysis.experts:
         names = EXPERT_NAMES if len(analysis.experts) == len(EXPERT_NAMES) else range(len(analysis.experts))
         weights = (
             f"{name} {_percent(weight).strip()}" for name, weight in zip(names, analysis.experts, strict=True)
         )
         console.print(f"{'experts':<8} {' · '.join(weights)}", highlight=False)
+    if analysis.explanation is not None and analysis.explanation.without:
+        for task in (task for task, result in analysis.items() if result.probabilities):
+            most = analysis.explanation.matters_most(task)
+            line = "hardly anything moves without any one modality"
+            if most is not None:
+                moved = _percent(analysis.explanation.moved(task, most)).strip()
+                line = f"without {most}, {moved} of the probability moves"
+            console.print(f"{'rests on':<8} {TASKS[task].title}: {line}", highlight=False)
     if analysis.provenance and not {w.code for w in analysis.warnings} & {
         *ORIGIN_CODES
     }:  # the notes say it else
@@ -283,6 +298,73 @@ def show_systems(console: Console, report: ClassifierReport) -> None:
         console.print(f"[yellow]left out[/] {_safe(f'{name}: {why}')}", highlight=False, soft_wrap=True)
     if left_out:
         console.print(f"left out in all: {len(left_out)}", highlight=False)
+
+
+SEGMENTS_SHOWN = 30
+_LEVELS = "▁▂▃▄▅▆▇█"
+
+
+def show_timeline(console: Console, report: TimelineReport) -> None:
+    """The segments of a recording: when which emotion holds."""
+    from nanoemox.timeline.read import clock
+
+    heading = (
+        f"{report.file.name} · {clock(report.length_s)} · model {report.model} · {len(report.rows)} rows"
+    )
+    table = _table(heading)
+    people = any(segment.person for segment in report.segments)
+    for name in ("from", "to", *(("person",) if people else ()), "emotion", "probability", "valence"):
+        table.add_column(
+            name, justify="right" if name in ("from", "to", "probability", "valence") else "left"
+        )
+    for each in report.segments[:SEGMENTS_SHOWN]:
+        who = [_safe(each.person or "")] if people else []
+        numbers = [_percent(each.probability), f"{each.valence:+.2f}"]
+        table.add_row(
+            clock(each.start_s, tenths=True),
+            clock(each.end_s, tenths=True),
+            *who,
+            _safe(each.emotion),
+            *numbers,
+        )
+    console.print(table)
+    if len(report.segments) > SEGMENTS_SHOWN:
+        console.print(f"and {len(report.segments) - SEGMENTS_SHOWN} more segments", highlight=False)
+    for warning in report.warnings:
+        console.print(f"[yellow]note[/] {_safe(warning.text)}", highlight=False)
+
+
+class LiveView:
+    """What is read live, in place: bars, and a line of the last minute. Use it in a `with` statement."""
+
+    def __init__(self, console: Console, source: str) -> None:
+        from rich.live import Live
+
+        self.source, self.trail = source, ""
+        self._live = Live(console=console, auto_refresh=False, transient=False)
+
+    def __enter__(self) -> LiveView:
+        self._live.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._live.stop()
+
+    def show(self, answer: Mapping[str, Any]) -> None:
+        """Show one answer in place of the one before."""
+        row = answer["row"]
+        table = _table(f"{self.source} · {row['end_s']:.1f} s")
+        for name in ("emotion", "", "probability"):
+            table.add_column(name, no_wrap=True)
+        for label, share in row["probabilities"].items():
+            bold = "[bold]" if label == row["emotion"] else ""
+            table.add_row(f"{bold}{_safe(label)}", "█" * round(30 * share), _percent(share))
+        self.trail = (self.trail + _LEVELS[round((row["valence"] + 1) / 2 * (len(_LEVELS) - 1))])[-60:]
+        facts = f"valence {row['valence']:+.2f} · {answer['behind_s']:.1f} s behind"
+        facts += f" · {answer['skipped']} windows left out" if answer["skipped"] else ""
+        warned = f"\n{', '.join(row['warnings']).replace('_', ' ')}" if row.get("warnings") else ""
+        table.caption = f"{facts}\n{self.trail}{_safe(warned)}"
+        self._live.update(table, refresh=True)
 
 
 def show_sizes(console: Console, model: str, sizes: Mapping[str, Any]) -> None:

@@ -25,7 +25,7 @@ from nanoemox.data.quarantine import without_quarantined
 from nanoemox.data.schema import MEDIA, Prediction, Record
 from nanoemox.evaluation.benchmarks import Benchmark, BenchmarkCell, benchmarks, find_corpora
 from nanoemox.evaluation.evaluate import DTYPES, commit, versions
-from nanoemox.evaluation.predict import fingerprint, predict
+from nanoemox.evaluation.predict import predict
 from nanoemox.files.atomic import json_text, write_json, write_texts
 from nanoemox.files.errors import ArgumentError
 from nanoemox.files.report import TableReport
@@ -264,7 +264,7 @@ def _protocol(plan: Benchmark, analyzer: EmotionAnalyzer, max_new_tokens: int | 
     return {
         "benchmark": plan.name,
         "model": analyzer.name,
-        "weights": fingerprint(analyzer),
+        "weights": analyzer.fingerprint,
         "questions": {task.name: analyzer.tasks.question(task, task.candidates()) for task in asked},
         "task_versions": {task.name: task.version for task in asked},
         "decoding": "greedy",

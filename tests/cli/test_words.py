@@ -28,7 +28,7 @@ def answered(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tupl
     assert exit_.value.code == 0, err
     return json.loads(out), "".join(
         line for line in err.splitlines(True) if "Loading weights" not in line
-    ).lstrip("\n")
+    ).lstrip("\r\n")  # a bar may leave a carriage return
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:

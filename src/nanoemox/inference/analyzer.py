@@ -371,6 +371,9 @@ class EmotionAnalyzer:
 
         Returns:
             What `analyze` returns.
+
+        Raises:
+            TypeError: If the request is about stored features, not about a clip.
         """
         clip, tasks = request.source, list(request.tasks or self.tasks.trained)
         if not isinstance(clip, Clip):

@@ -1,7 +1,11 @@
-"""Toy corpora in the layouts in which the benchmarks' corpora are distributed: a few clips each, of one small film."""
+"""Toy corpora in the layouts in which the benchmarks' corpora are distributed: a few clips each, of one small film.
+
+`python -m tests.evaluation.toy_benchmarks FOLDER` writes those of every benchmark.
+"""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -151,3 +155,8 @@ def _plant(folder: Path, tables: dict[str, object], clips: Sequence[str]) -> Non
         path = folder / clip
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(small)
+
+
+if __name__ == "__main__":
+    for write in (merunibench, mintrec, mintrec2, avamerg, emer):
+        write(Path(sys.argv[1]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from textwrap import shorten
+from textwrap import fill, shorten
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
@@ -224,8 +224,11 @@ def show_reproduction(console: Console, report: ReproductionReport) -> None:
     """A benchmark's cells beside the published figures, in percent, and what the figures hide."""
     _heading(console, f"{report.title}, in percent · model {report.model}")
     table = _narrow()
-    papers = [paper["model"].replace(", ", "\n") for paper in report.published]
-    _columns(table, "set", ["this\nmodel", INTERVAL, "official\nscorer", "n", *map(_safe, papers)])
+    table.padding = 0  # up to nine columns
+    papers = [_safe(fill(paper["model"], 7, break_long_words=False)) for paper in report.published]
+    _columns(
+        table, "set", ["this\nmodel", INTERVAL.replace(" % ", " %\n"), "official\nscorer", "n", *papers], 8
+    )
     for i, cell in enumerate(report.cells):
         interval = "" if cell.low is None or cell.high is None else f"{cell.low:.1f}–{cell.high:.1f}"
         theirs = [_points(paper["values"][i]) for paper in report.published]
@@ -260,7 +263,17 @@ def show_reproduction(console: Console, report: ReproductionReport) -> None:
             )
         if corpus.broken:
             lines.append(f"{corpus.corpus}: {len(corpus.broken)} clips could not be read and count as wrong")
-        lines += [f"{corpus.corpus}: {note}" for note in corpus.notes]
+        if corpus.without_media:
+            lines.append(
+                f"{corpus.corpus}: {corpus.without_media} clips have no files and were asked by their text alone"
+            )
+        if corpus.without_text:
+            lines.append(f"{corpus.corpus}: clips without text: {corpus.without_text}")
+    for note in dict.fromkeys(note for corpus in report.corpora for note in corpus.notes):
+        names = ", ".join(corpus.corpus for corpus in report.corpora if note in corpus.notes)
+        lines.append(f"{names}: {note}")
+    if few := [cell.name for cell in report.cells if 0 < cell.n < FEW_CLIPS]:
+        lines.append(f"{', '.join(few)}: so few clips make the interval too narrow")
     for line in lines:
         console.print(_safe(line), highlight=False, soft_wrap=True)
 
@@ -427,9 +440,9 @@ def _narrow() -> Table:
     return Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
 
 
-def _columns(table: Table, first: str, numbers: Sequence[str]) -> None:
-    """Names that may take two lines, and numbers that may not."""
-    table.add_column(first, min_width=12, vertical="bottom")
+def _columns(table: Table, first: str, numbers: Sequence[str], width: int = 12) -> None:
+    """Names that may take two lines, of at least `width` letters, and numbers that may not."""
+    table.add_column(first, min_width=width, vertical="bottom")
     for heading in numbers:
         table.add_column(heading, justify="right", no_wrap=True, vertical="bottom")
 

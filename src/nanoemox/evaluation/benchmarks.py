@@ -13,19 +13,24 @@ import yaml
 from nanoemox.files.errors import ArgumentError
 
 _FILE = resources.files("nanoemox") / "evaluation" / "benchmarks.yaml"
-# What distributors add to the name of a corpus in the name of its folder.
+# Folders that a corpus is unpacked into whose names are none of its own, and what distributors add to others.
+_FOLDERS = {"ch_sims_v2": "chsimsv2s", "mintrec2": "mintrec20"}
 _SUFFIXES = re.compile(r"(datasetprocess|dataset|process|plus|fullrelease|release|raw)+$")
 
 
 @dataclass(frozen=True)
 class BenchmarkCell:
-    """One figure of a benchmark: of which corpus and task, in our scoring and in the official one."""
+    """One figure of a benchmark: of which corpus and task, in our scoring and in the official one.
+
+    `clips`: how many clips the published figures are of, where that is known.
+    """
 
     name: str
     corpus: str
     task: str
     figure: str
     official: str | None = None
+    clips: int | None = None
 
 
 @dataclass(frozen=True)
@@ -73,6 +78,8 @@ def find_corpora(
 ) -> tuple[dict[str, Path], dict[str, str]]:
     """The folder of each corpus: the one that was named, else a folder of the corpus' name in `root`.
 
+    Of a single corpus, `root` itself may be the folder.
+
     Args:
         names: The corpora.
         root: The folder that holds one folder for each corpus; upper case, `-`, `_` and endings such as `-process`
@@ -101,9 +108,9 @@ def find_corpora(
     for name in names:
         if name in found:
             continue
-        places = inside.get(_bare(name), []) or inside.get(
-            _bare(name).removeprefix("cmu").removeprefix("ch"), []
-        )
+        bare = _bare(name)
+        spellings = (bare, bare.removeprefix("cmu").removeprefix("ch"), _FOLDERS.get(name, bare))
+        places = next((inside[spelling] for spelling in spellings if spelling in inside), [])
         if len(places) > 1:
             listed = ", ".join(place.name for place in places)
             raise ArgumentError(
@@ -111,8 +118,12 @@ def find_corpora(
             )
         if places:
             found[name] = places[0]
+        elif root is not None and len(names) == 1:
+            found[name] = Path(root)
+        elif root is not None:
+            missing[name] = f"no folder of that name in {root}; --corpus NAME=FOLDER names another"
         else:
-            missing[name] = f"no folder of that name in {root}" if root is not None else "no folder was named"
+            missing[name] = "no folder was named"
     return found, missing
 
 

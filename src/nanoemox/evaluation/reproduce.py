@@ -17,15 +17,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from nanoemox.checkpoints.weight_files import read_object
 from nanoemox.corpora.prepare import PrepareReport, prepare
 from nanoemox.corpora.tables import CorpusError
 from nanoemox.data.manifest import read_manifest
 from nanoemox.data.quarantine import without_quarantined
-from nanoemox.data.schema import Prediction, Record
-from nanoemox.evaluation.benchmarks import BenchmarkCell, benchmarks, find_corpora
+from nanoemox.data.schema import MEDIA, Prediction, Record
+from nanoemox.evaluation.benchmarks import Benchmark, BenchmarkCell, benchmarks, find_corpora
 from nanoemox.evaluation.evaluate import DTYPES, commit, versions
 from nanoemox.evaluation.predict import predict
-from nanoemox.files.atomic import json_text, write_texts
+from nanoemox.files.atomic import json_text, write_json, write_texts
 from nanoemox.files.errors import ArgumentError
 from nanoemox.files.report import TableReport
 from nanoemox.files.table_text import INTERVAL, Cell, Table
@@ -35,6 +36,8 @@ from nanoemox.scoring.score import by_clip, sample, score
 from nanoemox.tasks.task import TASKS, select
 
 logger = logging.getLogger(__name__)
+
+PROTOCOL = "protocol.json"  # under which the answers in a folder were given
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,9 @@ class CorpusResult:
     skipped: int
     broken: dict[str, str]
     quarantined: int
+    without_media: int
+    without_text: int
+    assumptions: list[str]
     labels_per_answer: float | None
     routes: dict[str, int]
     notes: list[str]
@@ -188,6 +194,8 @@ def reproduce(
         else EmotionAnalyzer.from_pretrained(model, device, dtype=dtype, check=check)
     )
     analyzer.tasks.chosen(plan.asks, untrained)
+    protocol = _protocol(plan, analyzer, max_new_tokens)
+    _go_on_with(out / PROTOCOL, protocol)
 
     # Ask and score corpus by corpus.
     results: dict[str, tuple[CorpusResult, dict[str, CellResult]]] = {}
@@ -229,19 +237,13 @@ def reproduce(
         corpora=[about for about, _ in results.values()],
         missing=missing,
         protocol={
-            "questions": {
-                task.name: analyzer.tasks.question(task, task.candidates()) for task in select(plan.asks)
-            },
-            "decoding": "greedy",
-            "max_new_tokens": {t.name: analyzer.answer_limit(t, max_new_tokens) for t in select(plan.asks)},
+            **protocol,
             "labels": "read by rules and the package's lexicon; no language model reads them",
             "word_lists": str(tables) if tables is not None else None,
             "limit": limit,
             "seed": seed,
             "batch_size": batch_size,
-            "dtype": str(analyzer.model.dtype).removeprefix("torch."),
             "device": str(analyzer.model.device),
-            "compat": analyzer.processor.compat,
             "versions": versions(plan.asks),
             "commit": commit(),
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -254,6 +256,33 @@ def reproduce(
         | {out / "report.json": json_text(result.to_dict(), out / "report.json")}
     )
     return result
+
+
+def _protocol(plan: Benchmark, analyzer: EmotionAnalyzer, max_new_tokens: int | None) -> dict[str, Any]:
+    """All that an answer depends on, apart from its clip."""
+    asked = select(plan.asks)
+    return {
+        "benchmark": plan.name,
+        "model": analyzer.name,
+        "weights": analyzer.fingerprint,
+        "questions": {task.name: analyzer.tasks.question(task, task.candidates()) for task in asked},
+        "task_versions": {task.name: task.version for task in asked},
+        "decoding": "greedy",
+        "max_new_tokens": {task.name: analyzer.answer_limit(task, max_new_tokens) for task in asked},
+        "dtype": str(analyzer.model.dtype).removeprefix("torch."),
+        "compat": analyzer.processor.compat,
+    }
+
+
+def _go_on_with(path: Path, protocol: Mapping[str, Any]) -> None:
+    """Keep the protocol beside the answers. Errors: ArgumentError if those that are there were given under another."""
+    if path.exists():
+        before = read_object(path, "protocol")
+        if differ := [name for name, value in protocol.items() if before.get(name) != value]:
+            raise ArgumentError(
+                f"{path.parent}: answers of another run are there ({', '.join(differ)}); choose a new folder"
+            )
+    write_json(path, protocol)
 
 
 def _of_corpus(
@@ -303,10 +332,13 @@ def _of_corpus(
         manifest=str(report.manifest),
         manifest_sha256=digest,
         clips=len(records),
-        published_clips=report.expected.get("test"),
+        published_clips=next((cell.clips for cell in cells), None) or report.expected.get("test"),
         skipped=len(report.skipped),
         broken={answer.id: answer.error for answer in answers if answer.error is not None},
         quarantined=quarantined,
+        without_media=sum(not any(getattr(record, kind) for kind in MEDIA) for record in records),
+        without_text=sum(not record.text for record in records),
+        assumptions=list(report.assumptions),
         labels_per_answer=sum(counted) / len(counted) if any(counted) else None,
         routes=dict(Counter(TASKS[answer.task].route(answer) for answer in answers if answer.text)),
         notes=list(dict.fromkeys(notes)),

@@ -269,7 +269,9 @@ class Chat(ChatCompletionHandler):
             given = message.content
             parts = [{"type": "text", "text": given}] if isinstance(given, str) else given
             if len(parts) > MAX_MESSAGES:
-                raise FaultError(400, "bad_messages", f"messages[{row}]: expected at most {MAX_MESSAGES} parts")
+                raise FaultError(
+                    400, "bad_messages", f"messages[{row}]: expected at most {MAX_MESSAGES} parts"
+                )
             content = []
             for number, part in enumerate(parts):
                 where = f"messages[{row}].content[{number}]"

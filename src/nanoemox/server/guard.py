@@ -105,7 +105,9 @@ class Guard:
         name = host.rpartition(":")[0] if re.search(r":\d*$", host) else host
         names = ("localhost", "127.0.0.1", "[::1]", self.settings.host, f"[{self.settings.host}]")
         if self.settings.loopback and name.lower() not in names:
-            raise FaultError(403, "host_refused", "expected the name of this machine as Host, got another one")
+            raise FaultError(
+                403, "host_refused", "expected the name of this machine as Host, got another one"
+            )
         origin = headers.get("origin")
         if origin is not None and urlsplit(origin).netloc != host:
             raise FaultError(403, "origin_refused", "web pages of other hosts may not ask this server")

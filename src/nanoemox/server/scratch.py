@@ -151,10 +151,14 @@ def _download(url: str, path: Path, settings: Settings) -> None:
                 if size > settings.max_body_bytes:
                     raise too_large(settings)
                 if time.monotonic() > ends:
-                    raise FaultError(422, "fetch_failed", f"{_name_of(url)}: its host took too long to send it")
+                    raise FaultError(
+                        422, "fetch_failed", f"{_name_of(url)}: its host took too long to send it"
+                    )
                 file.write(piece)
     except URLError as error:
-        raise FaultError(422, "fetch_failed", f"{_name_of(url)}: fetching it failed ({error.reason})") from error
+        raise FaultError(
+            422, "fetch_failed", f"{_name_of(url)}: fetching it failed ({error.reason})"
+        ) from error
     except TimeoutError as error:
         raise FaultError(422, "fetch_failed", f"{_name_of(url)}: its host did not answer in time") from error
 

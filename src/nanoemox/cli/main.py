@@ -48,6 +48,7 @@ from nanoemox.cli.options import (
     TableOption,
     UntrainedOption,
 )
+from nanoemox.cli.people import FaceDetectorOption, PeopleOption, detector_of
 from nanoemox.cli.questions import CandidatesOption, DialogueOption, candidates_of, read_turns
 from nanoemox.cli.recipes import recipes
 from nanoemox.cli.scores import calibrate, compare, score
@@ -160,6 +161,8 @@ def analyze(
     seed: Annotated[
         int, typer.Option(metavar="S", min=0, help="With --sample, the same seed draws the same answers.")
     ] = 0,
+    people: PeopleOption = False,
+    face_detector: FaceDetectorOption = None,
     check: CheckOption = True,
     device: DeviceOption = "cpu",
 ) -> None:
@@ -179,6 +182,7 @@ def analyze(
         raise ArgumentError(
             "CLIP is missing: name a video, audio or image file, or use --text-only --text TEXT"
         )
+    detector = detector_of(people, face_detector, clip)
     check_json(json_file, html, source=clip)
     check_page(html)
     offered = candidates_of(candidates, task)
@@ -220,6 +224,10 @@ def analyze(
         max_new_tokens=max_new_tokens,
         untrained=untrained,
         sampling=sampling,
+        people=people,
+        face_detector=detector,
+        start_s=start,
+        end_s=end,
     )
     timing = {**analysis.timing_s, "load": round(load_s, 4)}
     timing["total"] = round(sum(timing.values()) - timing.get("total", 0.0), 4)

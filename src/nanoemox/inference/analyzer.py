@@ -27,12 +27,14 @@ from nanoemox.files.text import given_text
 from nanoemox.inference import decoding
 from nanoemox.inference.dialogue import checked_turns
 from nanoemox.inference.model_tasks import ModelTasks
+from nanoemox.inference.of_people import analyze_people
 from nanoemox.inference.results import Analysis, Answers, Dialogue, Request, TaskResult
 from nanoemox.media.clip import PRESENT, Clip, CodedWarning, empty_clip
 from nanoemox.media.load import load_clip
 from nanoemox.model.clip_processor import modality_of, stack_media
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
+from nanoemox.people.detector import Detector
 from nanoemox.tasks.base import Task
 from nanoemox.tasks.closed import ClosedTask
 from nanoemox.tasks.task import check_candidates, select
@@ -136,6 +138,8 @@ class EmotionAnalyzer:
         max_new_tokens: int | None = None,
         untrained: bool = False,
         sampling: decoding.Sampling | None = None,
+        people: bool = False,
+        face_detector: Detector | str | Path | None = None,
     ) -> Analysis:
         """Answer questions about one clip.
 
@@ -150,6 +154,8 @@ class EmotionAnalyzer:
             max_new_tokens: Cut every answer at this number of tokens. None takes the limits of `answer_limit`.
             untrained: Ask what the model was not trained on, too.
             sampling: Draw the answers instead of taking the likeliest token each time, such as `published_sampling()`.
+            people: Find the people in the pictures and answer for each of them (`Analysis.people`).
+            face_detector: With `people`, a loaded detector, or YuNet's file; None takes the one that comes along.
 
         Returns:
             The answers, and what they rest on.
@@ -157,6 +163,20 @@ class EmotionAnalyzer:
         Raises:
             NanoEmoXError: If the clip cannot be read, there is nothing to answer from, or a task is unknown.
         """
+        if people:
+            return analyze_people(
+                self,
+                clip,
+                text,
+                (start_s, end_s),
+                face_detector,
+                tasks=tasks,
+                dialogue=dialogue,
+                candidates=candidates,
+                max_new_tokens=max_new_tokens,
+                untrained=untrained,
+                sampling=sampling,
+            )
         # What is misspelt is an error before the file is read.
         tasks, offered = self.tasks.chosen(tasks, untrained), labels_by_task(candidates)
         check_candidates(candidates or {}, tasks)
@@ -263,6 +283,8 @@ class EmotionAnalyzer:
             if gate is not None and {"video", "audio"} <= _given(states[i]):
                 experts = tuple(round(float(weight), 6) for weight in gate[i])
             whole = self.processor.pictures == "opencv" and "video" in _given(states[i])
+            if isinstance(request.source, Clip) and request.source.face_frames is not None:
+                whole = False
             warnings = (*_media_warnings(request, states[i]), *([WHOLE_FRAMES] if whole else []), *cuts[i])
             answers.append(Answers(mine, states[i], experts, warnings, timing))
         return answers

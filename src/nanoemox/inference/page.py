@@ -105,6 +105,7 @@ def render_report(analysis: Analysis) -> str:
         lead=_lead(analysis, heading),
         first=next(iter(analysis.values()), None),
         frames=_film_strip(clip),
+        people=people_shown(analysis),
         wave=_waveform(clip, analysis.start_s),
         readings=_readings(analysis, heading),
         bars_shown=BARS_SHOWN,
@@ -142,6 +143,33 @@ def bars(result: TaskResult) -> list[Bar]:
 
 
 # ---------------------------------------------------------------------- pictures and sound
+def people_shown(analysis: Analysis) -> list[dict[str, Any]] | None:
+    """Each person's crops, as the model saw them, and answers; None where people were not looked for."""
+    if analysis.people is None:
+        return None
+    return [
+        {
+            "name": each.person.name,
+            "speech": each.person.speech,
+            "seen": f"{each.person.boxes[0][0]:.1f} to {each.person.boxes[-1][0]:.1f} s",
+            "speaks": ", ".join(f"{a:.1f} to {b:.1f} s" for a, b in each.person.speaks_s),
+            "crops": [
+                {"source": _data_uri(crop), "time": f"{at_s:.1f} s"}
+                for crop, at_s in zip(
+                    each.person.crops if each.shown is None else each.shown,
+                    each.person.crop_times_s,
+                    strict=True,
+                )
+            ],
+            "answers": [
+                {"title": TASKS[task].title, "answer": result.answer, "bars": bars(result)[:BARS_SHOWN]}
+                for task, result in each.tasks.items()
+            ],
+        }
+        for each in analysis.people
+    ]
+
+
 def _film_strip(clip: Clip) -> list[dict[str, str]]:
     if clip.frames is None:
         return []

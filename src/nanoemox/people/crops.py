@@ -59,9 +59,7 @@ def similarity(points: NDArray[np.float64], wanted: NDArray[np.float64]) -> NDAr
     return np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
 
 
-def _taken(
-    cv2: Any, frame: NDArray[np.uint8], turn: NDArray[np.float64], side: int
-) -> NDArray[np.uint8]:
+def _taken(cv2: Any, frame: NDArray[np.uint8], turn: NDArray[np.float64], side: int) -> NDArray[np.uint8]:
     """The part of a frame that `turn` brings into a square. What is made smaller is smoothed before."""
     scale = float(np.hypot(turn[0, 0], turn[1, 0]))
     if scale < 0.5:

@@ -1,7 +1,7 @@
 """Where the faces of a picture are: BlazeFace out of this package, or YuNet from a file that the user names.
 
-Both run in OpenCV (`pip install "nanoemox[people]"`). BlazeFace sees 128 x 128 pixels, so a picture is looked at several
-times: whole, in squares along its longer side and, where it is large and asked for, in squares of half that size.
+Both run in OpenCV (`pip install "nanoemox[people]"`). BlazeFace sees 128 x 128 pixels, so a picture is looked at
+several times: whole, in squares along its longer side and, where it is large and asked for, in squares of half that size.
 `docs/people.md` says by which measurements it was chosen.
 """
 
@@ -43,7 +43,9 @@ class Face(NamedTuple):
 
     box: Box
     score: float
-    landmarks: NDArray[np.float64]  # [4, 2], in pixels: the eyes from left to right, the nose's tip, the mouth's middle
+    landmarks: NDArray[
+        np.float64
+    ]  # [4, 2], in pixels: the eyes from left to right, the nose's tip, the mouth's middle
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,7 @@ class Detector:
     name: str
     look: Callable[[NDArray[np.uint8]], list[Face]]
 
-    def faces(
-        self, frame: NDArray[np.uint8], near: Sequence[Box] = (), closely: bool = False
-    ) -> list[Face]:
+    def faces(self, frame: NDArray[np.uint8], near: Sequence[Box] = (), closely: bool = False) -> list[Face]:
         """The faces of one frame, the surest first.
 
         Args:
@@ -95,7 +95,7 @@ class Detector:
                     or (bottom < height and d > bottom - top - near_px)
                 )
                 if not cut:
-                    found.append(Face(box, face.score, face.landmarks + (left, top)))
+                    found.append(Face(box, face.score, face.landmarks + np.array([left, top])))
         return found
 
 
@@ -120,7 +120,9 @@ def load_detector(path: str | Path | None = None) -> Detector:
             f"{path}: no such file; expected YuNet's, face_detection_yunet_….onnx; name it, or leave the detector out"
         )
     if path.suffix.lower() != ".onnx":
-        raise PeopleError(f"{path}: expected YuNet's file, whose name ends in .onnx; name it, or leave it out")
+        raise PeopleError(
+            f"{path}: expected YuNet's file, whose name ends in .onnx; name it, or leave it out"
+        )
     return Detector(f"YuNet ({path.name})", _yunet(cv2, path))
 
 

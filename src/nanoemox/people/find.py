@@ -37,7 +37,8 @@ class Person:
     """One person of a clip.
 
     boxes: (seconds, box) of every look at the face; boxes are left, top, right, bottom in shares of the frame.
-    crops, aligned: uint8 [T, S, S, 3], RGB, the face at the moments `crop_times_s`, the nearest to the clip's own frames.
+    crops, aligned: uint8 [T, S, S, 3], RGB: the face at `crop_times_s`, the looks nearest to the clip's own frames.
+    crop_boxes: where the face is there.
     speech: share of what is heard that this person speaks; None without audio.
     """
 
@@ -177,7 +178,7 @@ def find_people(
 def _frames(
     clip: Clip, start_s: float | None, end_s: float | None
 ) -> Iterator[tuple[float, NDArray[np.uint8]]]:
-    """(seconds from the beginning of the file, frame) at RATE_HZ; the clip's own frames where there is no video file."""
+    """(seconds in the file, frame) at RATE_HZ; the clip's own frames where there is no video file."""
     assert clip.frames is not None
     path = Path(clip.path) if clip.path else None
     moving = len(set(clip.frame_times_s)) > 1

@@ -1,8 +1,8 @@
 """Who speaks: whose mouth moves while something is heard.
 
-The motion of a mouth is how much its picture, aligned by eyes, nose and mouth, changes from one frame to the next; what
-is heard is the envelope of the audio. This is simple, and measured in `docs/people.md`: a person who is heard from outside the
-picture counts as whoever moves the mouth most, and nobody speaks while all mouths rest.
+The motion of a mouth is how much its picture, aligned by eyes, nose and mouth, changes from one frame to the next;
+what is heard is the envelope of the audio. This is simple, and `docs/people.md` has its measurements. Who is heard from
+outside the picture counts as whoever moves the mouth most, and nobody speaks while all mouths rest.
 
 Letters: n frames that were looked at, P people.
 """
@@ -34,11 +34,15 @@ def motion_between(before: NDArray[np.float32], now: NDArray[np.float32]) -> flo
     inner = now[1:-1, 1:-1]
     height, width = inner.shape
     return min(
-        float(np.abs(inner - before[y : y + height, x : x + width]).mean()) for y in range(3) for x in range(3)
+        float(np.abs(inner - before[y : y + height, x : x + width]).mean())
+        for y in range(3)
+        for x in range(3)
     )
 
 
-def heard(waveform: NDArray[np.float32] | None, duration_s: float, times_s: Sequence[float]) -> NDArray[np.bool_]:
+def heard(
+    waveform: NDArray[np.float32] | None, duration_s: float, times_s: Sequence[float]
+) -> NDArray[np.bool_]:
     """Whether something is heard at each moment [n].
 
     Args:
@@ -95,7 +99,9 @@ def who_speaks(
     return speaking
 
 
-def stretches(active: NDArray[np.bool_], times_s: Sequence[float], until_s: float) -> list[tuple[float, float]]:
+def stretches(
+    active: NDArray[np.bool_], times_s: Sequence[float], until_s: float
+) -> list[tuple[float, float]]:
     """From when to when something holds.
 
     Args:

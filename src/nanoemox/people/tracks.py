@@ -34,7 +34,9 @@ class Track:
     times_s: list[float] = field(default_factory=list)
     faces: list[Face] = field(default_factory=list)
     looks: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
-    speed: NDArray[np.float64] = field(default_factory=lambda: np.zeros(2))  # of the middle, in pixels a second
+    speed: NDArray[np.float64] = field(
+        default_factory=lambda: np.zeros(2)
+    )  # of the middle, in pixels a second
 
     def expected(self, at_s: float) -> Box:
         """Where the face should be now."""
@@ -90,7 +92,10 @@ def follow(
     going_on = [track for track in tracks if at_s - track.times_s[-1] <= FOLLOWED_S]
     if going_on and faces:
         cost = np.array(
-            [[_cost(track, at_s, face, look) for face, look in zip(faces, looks, strict=True)] for track in going_on]
+            [
+                [_cost(track, at_s, face, look) for face, look in zip(faces, looks, strict=True)]
+                for track in going_on
+            ]
         )
         for row, column in zip(*linear_sum_assignment(cost), strict=True):
             if cost[row, column] <= _MOST:

@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from nanoemox.media.clip import Clip, CodedWarning
 from nanoemox.media.container import inspect
-from nanoemox.media.shown import shown_frame
+from nanoemox.media.shown import shown_frame, stacked
 from nanoemox.media.timeline import FrameReader
 from nanoemox.people.crops import aligned, around
 from nanoemox.people.detector import Box, Detector, PeopleError, load_detector, opencv
 from nanoemox.people.speaker import heard, motion_between, mouth_of, stretches, who_speaks
-from nanoemox.people.tracks import FOLLOWED_S, Track, follow, looks_of
+from nanoemox.people.tracks import Track, follow, going_on, looks_of
 
 RATE_HZ = 12.5  # frames that are looked at, a second
 LONGEST_S = 120.0  # of a clip whose people are followed
@@ -39,7 +39,8 @@ class Person:
     boxes: (seconds, box) of every look at the face; boxes are left, top, right, bottom in shares of the frame.
     crops, aligned: uint8 [T, S, S, 3], RGB: the face at `crop_times_s`, the looks nearest to the clip's own frames.
     crop_boxes: where the face is there.
-    speech: share of what is heard that this person speaks; None without audio.
+    speech: share of what is heard that this person speaks; None without audio, or where the
+        looks lie too far apart to tell.
     """
 
     name: str
@@ -129,16 +130,25 @@ def find_people(
     tracks: list[Track] = []
     seen: dict[int, _Seen] = {}
     times_s: list[float] = []
+    first: NDArray[np.uint8] | None = None
     close_s = -np.inf
     for at_s, frame in _frames(clip, start_s, end_s):
         closely = at_s - close_s >= CLOSE_LOOK_S
         close_s = at_s if closely else close_s
-        near = [track.expected(at_s) for track in tracks if at_s - track.times_s[-1] <= FOLLOWED_S]
+        if first is None:
+            first = frame
+        elif frame.shape != first.shape:  # fitted in as the clip's own frames are, so that all boxes agree
+            frame = stacked([first, frame])[1]
+        before_s = times_s[-1] if times_s else at_s
+        near = [track.expected(at_s) for track in going_on(tracks, at_s, before_s)]
         faces = loaded.faces(frame, near, closely)
         squares = [around(cv2, frame, face) for face in faces]
         height, width = frame.shape[:2]
         for track, face, square in zip(
-            follow(tracks, at_s, faces, [looks_of(each) for each in squares]), faces, squares, strict=True
+            follow(tracks, at_s, faces, [looks_of(each) for each in squares], before_s),
+            faces,
+            squares,
+            strict=True,
         ):
             box = _in_shares(face.box, width, height)
             upright = aligned(cv2, frame, face)
@@ -159,13 +169,14 @@ def find_people(
     lasting.sort(key=lambda track: -seen[track.number].size)
     warnings = []
     if not lasting:
-        text = "no face was found, so the whole frames were shown to the model"
+        seen_briefly = "no face was found" if not tracks else "faces were seen for a moment only"
+        text = f"{seen_briefly}, so the whole frames were shown to the model"
         warnings.append(CodedWarning("no_face", text))
     if len(lasting) > MOST_PEOPLE:
         text = f"{len(lasting)} people were found; the {MOST_PEOPLE} who are seen largest and longest are answered for"
         warnings.append(CodedWarning("people_left_out", text))
         lasting = lasting[:MOST_PEOPLE]
-    persons = [_person(track, seen[track.number], times_s, clip) for track in lasting]
+    persons = [_person(track, seen[track.number], first) for track in lasting]
     speaking = _speech(persons, [seen[track.number] for track in lasting], times_s, clip, start_s or 0.0)
     speaking.sort(key=lambda person: -(person.speech or 0.0))
     named = tuple(replace(person, name=f"person {i + 1}") for i, person in enumerate(speaking))
@@ -206,9 +217,9 @@ def _in_shares(box: Box, width: int, height: int) -> Box:
     return box[0] / width, box[1] / height, box[2] / width, box[3] / height
 
 
-def _person(track: Track, kept: _Seen, times_s: Sequence[float], clip: Clip) -> Person:
-    assert clip.frames is not None
-    height, width = clip.frames.shape[1:3]
+def _person(track: Track, kept: _Seen, first: NDArray[np.uint8] | None) -> Person:
+    assert first is not None  # somebody was seen
+    height, width = first.shape[:2]
     at, boxes, squares, upright = zip(*kept.crops, strict=True)
     return Person(
         name="",
@@ -234,7 +245,9 @@ def _speech(
         for look, value in kept.motion.items():
             motion[look, who] = value
     loud = heard(clip.waveform, clip.duration_s, [at_s - start_s for at_s in times_s])
-    if not loud.any() or not np.isfinite(motion).any():
+    if not np.isfinite(motion).any():  # the looks lie too far apart: who speaks cannot be told
+        return list(persons)
+    if not loud.any():
         return [replace(person, speech=0.0) for person in persons]
     speaking = who_speaks(motion, loud, times_s)
     until_s = start_s + clip.duration_s

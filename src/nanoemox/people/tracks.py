@@ -72,8 +72,27 @@ def alike(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
     return float(a @ b / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-6))
 
 
+def going_on(tracks: Sequence[Track], at_s: float, before_s: float) -> list[Track]:
+    """Who is expected to be where they were: seen within FOLLOWED_S, or at the look before this one if looks are rare.
+
+    Args:
+        tracks: Everybody seen so far.
+        at_s: When the frame is shown.
+        before_s: When the frame before it was shown.
+
+    Returns:
+        Their tracks.
+    """
+    since_s = min(at_s - FOLLOWED_S, before_s)
+    return [track for track in tracks if track.times_s[-1] >= since_s]
+
+
 def follow(
-    tracks: list[Track], at_s: float, faces: Sequence[Face], looks: Sequence[NDArray[np.float32]]
+    tracks: list[Track],
+    at_s: float,
+    faces: Sequence[Face],
+    looks: Sequence[NDArray[np.float32]],
+    before_s: float | None = None,
 ) -> list[Track]:
     """Give the faces of one frame to the people seen before, or to new ones.
 
@@ -82,6 +101,7 @@ def follow(
         at_s: When the frame is shown.
         faces: The faces in it.
         looks: What each of them looks like, from `looks_of`.
+        before_s: When the frame before was shown; None for the first.
 
     Returns:
         The track of each face, in order.
@@ -89,17 +109,17 @@ def follow(
     given: dict[int, Track] = {}
 
     # Faces that go on where they are expected.
-    going_on = [track for track in tracks if at_s - track.times_s[-1] <= FOLLOWED_S]
-    if going_on and faces:
+    expected = going_on(tracks, at_s, at_s if before_s is None else before_s)
+    if expected and faces:
         cost = np.array(
             [
                 [_cost(track, at_s, face, look) for face, look in zip(faces, looks, strict=True)]
-                for track in going_on
+                for track in expected
             ]
         )
         for row, column in zip(*linear_sum_assignment(cost), strict=True):
             if cost[row, column] <= _MOST:
-                given[int(column)] = going_on[row]
+                given[int(column)] = expected[row]
 
     # Somebody who comes back is known by the looks, if nobody else is as much alike.
     for index, look in enumerate(looks):

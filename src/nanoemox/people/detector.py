@@ -1,7 +1,7 @@
 """Where the faces of a picture are: BlazeFace out of this package, or YuNet from a file that the user names.
 
-Both run in OpenCV (`pip install "nanoemox[people]"`). BlazeFace sees 128 x 128 pixels, so a picture is looked at
-several times: whole, in squares along its longer side and, where it is large and asked for, in squares of half that size.
+Both run in OpenCV (`pip install "nanoemox[people]"`). BlazeFace sees 128 x 128 pixels, so a picture is looked at more
+than once: whole, in squares along its longer side and, where it is large and asked for, in squares of half that size.
 `docs/people.md` says by which measurements it was chosen.
 """
 
@@ -154,7 +154,7 @@ def _blazeface(cv2: Any, data: bytes | None = None) -> Callable[[NDArray[np.uint
         outputs = net.getUnconnectedOutLayersNames()
     except (cv2.error, AttributeError) as error:
         raise PeopleError(
-            f"OpenCV {cv2.__version__} cannot read BlazeFace; expected 4.10 to 4.13: pip install 'nanoemox[people]'"
+            f"OpenCV {cv2.__version__} cannot read BlazeFace; expected 4.11 to 4.13: pip install 'nanoemox[people]'"
         ) from error
     anchors = np.array(
         [

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 LOUD = 0.12  # of the loudest stretches: what is above is heard
 SPAN_S = 0.5  # the time over which a mouth's motion is averaged
-STILL = 0.6  # a mouth whose motion is below this, in spreads of the mean over all mouths, does not speak
+STILL = 0.6  # a mouth whose motion is below this share of the mean over all mouths and moments does not speak
 LEAST_MOTION = 1.5  # grey levels; below it a mouth is at rest whatever the others do
 GAP_S = 0.3  # pauses up to here do not end what somebody says
 _MOUTH = (slice(62, 104), slice(32, 80))  # of an aligned face, 112 x 112
@@ -94,7 +94,8 @@ def who_speaks(
         total = np.convolve(np.where(seen[:, who], motion[:, who], 0.0), kernel, "same")[:n]
         smooth[:, who] = np.where(weight > 0, total / np.maximum(weight, 1), 0.0)
     most = smooth.argmax(axis=1)
-    moves = smooth.max(axis=1) >= max(LEAST_MOTION, STILL * float(np.nanmean(np.where(seen, motion, np.nan))))
+    usual = float(motion[seen].mean()) if seen.any() else 0.0
+    moves = smooth.max(axis=1) >= max(LEAST_MOTION, STILL * usual)
     speaking[loud & moves & seen.any(axis=1)] = most[loud & moves & seen.any(axis=1)]
     return speaking
 

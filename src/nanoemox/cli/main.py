@@ -62,6 +62,7 @@ from nanoemox.cli.options import (
     TableOption,
     UntrainedOption,
 )
+from nanoemox.cli.people import FaceDetectorOption, PeopleOption, detector_of
 from nanoemox.cli.questions import CandidatesOption, DialogueOption, candidates_of, read_turns
 from nanoemox.cli.recipes import recipes
 from nanoemox.cli.reproduce import reproduce
@@ -197,6 +198,8 @@ def analyze(
     seed: Annotated[
         int, typer.Option(metavar="S", min=0, help="With --sample, the same seed draws the same answers.")
     ] = 0,
+    people: PeopleOption = False,
+    face_detector: FaceDetectorOption = None,
     check: CheckOption = True,
     device: DeviceOption = "cpu",
     out: OutOption = None,
@@ -228,6 +231,7 @@ def analyze(
             "CLIP is missing: name a video, audio or image file, or use --text-only --text TEXT"
         )
     check_words(clip, text, subtitles, transcribe, speech_model, language)
+    detector = detector_of(people, face_detector, clip)
     check_json(json_file, html, source=clip)
     check_page(html)
     offered = candidates_of(candidates, task)
@@ -315,6 +319,10 @@ def analyze(
         untrained=untrained,
         sampling=sampling,
         explain=explain,
+        people=people,
+        face_detector=detector,
+        start_s=start,
+        end_s=end,
     )
     timing = {**analysis.timing_s, "load": round(load_s, 4)}
     timing["total"] = round(sum(timing.values()) - timing.get("total", 0.0), 4)

@@ -51,6 +51,8 @@ def show_analysis(console: Console, analysis: Analysis) -> None:
         shares = "\n".join(f"{_percent(share)} {label}" for label, share in ranked)
         table.add_row(TASKS[task].title, _safe(_answer(result)), _safe(shares))
     console.print(table)
+    if analysis.people is not None:
+        console.print(_people(analysis))
     for modality, state in analysis.modalities.items():
         there = "[green]present[/]" if state == PRESENT else f"[yellow]absent[/], {_safe(state)}"
         console.print(f"{modality:<8} {there}", highlight=False)
@@ -87,6 +89,21 @@ def show_analysis(console: Console, analysis: Analysis) -> None:
     notes += [f"{TASKS[task].title}: {w.text}" for task, result in analysis.items() for w in result.warnings]
     for note in notes:
         console.print(f"[yellow]{'note':<8}[/] {_safe(note)}", highlight=False)
+
+
+def _people(analysis: Analysis) -> Table:
+    """Who was seen, who speaks, and the answers for each that fit a line."""
+    table = _table(f"people · {analysis.face_detector}", show_lines=True)
+    table.add_column("Person", style="bold", no_wrap=True)
+    table.add_column("Speaks", no_wrap=True)
+    closed = [task for task in analysis if TASKS[task].candidates() is not None]
+    for task in closed:
+        table.add_column(TASKS[task].title, overflow="fold")
+    for each in analysis.people or ():
+        speech = "—" if each.person.speech is None else _percent(each.person.speech)
+        answers = (_safe(each.tasks[task].answer) if task in each.tasks else "—" for task in closed)
+        table.add_row(each.person.name, speech, *answers)
+    return table
 
 
 def _percent(share: float) -> str:

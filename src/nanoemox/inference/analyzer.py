@@ -29,6 +29,7 @@ from nanoemox.files.text import given_text
 from nanoemox.inference import decoding
 from nanoemox.inference.dialogue import checked_turns
 from nanoemox.inference.model_tasks import ModelTasks
+from nanoemox.inference.of_people import analyze_people
 from nanoemox.inference.results import Analysis, Answers, Dialogue, Request, TaskResult
 from nanoemox.inference.words import check_words, words_of
 from nanoemox.media.clip import PRESENT, Clip, CodedWarning, empty_clip
@@ -38,6 +39,7 @@ from nanoemox.media.transcribe import SpeechModel
 from nanoemox.model.clip_processor import modality_of, stack_media
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
+from nanoemox.people.detector import Detector
 from nanoemox.tasks.base import Task
 from nanoemox.tasks.closed import ClosedTask
 from nanoemox.tasks.task import check_candidates, select
@@ -171,6 +173,8 @@ class EmotionAnalyzer:
         sampling: decoding.Sampling | None = None,
         write: bool = True,
         explain: bool = False,
+        people: bool = False,
+        face_detector: Detector | str | Path | None = None,
     ) -> Analysis:
         """Answer questions about one clip.
 
@@ -190,6 +194,8 @@ class EmotionAnalyzer:
             write: Let the model write its answers to closed questions, too. Their labels and probabilities are the
                 same without.
             explain: Mute each modality in turn and say what changes (`Analysis.explanation`).
+            people: Find the people in the pictures and answer for each of them (`Analysis.people`).
+            face_detector: With `people`, a loaded detector, or YuNet's file; None takes the one that comes along.
 
         Returns:
             The answers, and what they rest on.
@@ -200,6 +206,23 @@ class EmotionAnalyzer:
         # What is misspelt is an error before the file is read.
         asked = self.request(None, None, tasks, dialogue, candidates, max_new_tokens, untrained, sampling)
         check_words(clip, text, transcribe)
+        if people:
+            words, spoken, _ = words_of(clip, text, transcribe, start_s, end_s)
+            return analyze_people(
+                self,
+                clip,
+                words if spoken is None else spoken,
+                (start_s, end_s),
+                face_detector,
+                tasks=tasks,
+                dialogue=dialogue,
+                candidates=candidates,
+                max_new_tokens=max_new_tokens,
+                untrained=untrained,
+                sampling=sampling,
+                write=write,
+                explain=explain,
+            )
         started = time.perf_counter()
         if clip is None:
             media = empty_clip("only words were given")
@@ -481,6 +504,8 @@ class EmotionAnalyzer:
             if gate is not None and {"video", "audio"} <= _given(states[i]):
                 experts = tuple(round(float(weight), 6) for weight in gate[i])
             whole = self.processor.pictures == "opencv" and "video" in _given(states[i])
+            if isinstance(request.source, Clip) and request.source.face_frames is not None:
+                whole = False
             warnings = (*_media_warnings(request, states[i]), *([WHOLE_FRAMES] if whole else []), *cuts[i])
             answers.append(Answers(mine, states[i], experts, warnings, timing))
         return answers

@@ -120,6 +120,7 @@ def render_report(analysis: Analysis, pictures: Pictures = "shown") -> str:
         blurred=pictures == "blurred",
         notice=NOTICE,
         explained=explained(analysis.explanation),
+        people=people_shown(analysis, pictures),
         wave=_waveform(clip, analysis.start_s),
         readings=_readings(analysis, heading),
         bars_shown=BARS_SHOWN,
@@ -168,6 +169,41 @@ def _sentences(analysis: Analysis) -> list[dict[str, str]]:
 
 
 # ---------------------------------------------------------------------- pictures and sound
+def people_shown(analysis: Analysis, pictures: str) -> list[dict[str, Any]] | None:
+    """Each person's crops, as the model saw them, and answers; None where people were not looked for.
+
+    `pictures` says whether crops are shown, blurred, or left out ("none").
+    """
+    if analysis.people is None:
+        return None
+
+    def source(crop: NDArray[np.uint8]) -> str:
+        return _data_uri(unrecognisable(crop) if pictures == "blurred" else crop)
+
+    return [
+        {
+            "name": each.person.name,
+            "speech": each.person.speech,
+            "seen": f"{each.person.boxes[0][0]:.1f} to {each.person.boxes[-1][0]:.1f} s",
+            "speaks": ", ".join(f"{a:.1f} to {b:.1f} s" for a, b in each.person.speaks_s),
+            "crops": [
+                {"source": source(crop), "time": f"{at_s:.1f} s"}
+                for crop, at_s in zip(
+                    each.person.crops if each.shown is None else each.shown,
+                    each.person.crop_times_s,
+                    strict=True,
+                )
+                if pictures != "none"
+            ],
+            "answers": [
+                {"title": TASKS[task].title, "answer": result.answer, "bars": bars(result)[:BARS_SHOWN]}
+                for task, result in each.tasks.items()
+            ],
+        }
+        for each in analysis.people
+    ]
+
+
 def _film_strip(clip: Clip, blurred: bool) -> list[dict[str, str]]:
     if clip.frames is None:
         return []

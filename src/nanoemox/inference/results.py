@@ -6,6 +6,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from nanoemox.files.errors import ArgumentError
@@ -15,6 +17,7 @@ from nanoemox.files.short_repr import ShortRepr
 from nanoemox.inference.decoding import Sampling
 from nanoemox.media.clip import Clip, CodedWarning
 from nanoemox.media.subtitles import Spoken, TextSource
+from nanoemox.people.find import Person
 from nanoemox.tasks.base import Task
 from nanoemox.tasks.grammar import Answer
 
@@ -74,6 +77,29 @@ class TaskResult(Answer):
 
 
 @dataclass(frozen=True, repr=False)
+class PersonAnalysis(ShortRepr):
+    """One person of a clip, and the answers for this person; no answers where the model reads whole frames only."""
+
+    person: Person
+    tasks: dict[str, TaskResult]
+    modalities: dict[str, str]  # as in `Analysis`
+    warnings: tuple[CodedWarning, ...]
+    shown: (
+        NDArray[np.uint8] | None
+    )  # [T, S, S, 3]: the crops that the model saw; None where it saw whole frames
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types, without pictures."""
+        return {
+            **self.person.to_dict(),
+            "crop_side_px": None if self.shown is None else self.shown.shape[1],
+            "modalities": self.modalities,
+            "tasks": {name: result.to_dict() for name, result in self.tasks.items()},
+            "warnings": [warning._asdict() for warning in self.warnings],
+        }
+
+
+@dataclass(frozen=True, repr=False)
 class Analysis(Mapping[str, TaskResult], Report):
     """All answers about one clip: a mapping from task name to `TaskResult`, and what they rest on.
 
@@ -94,6 +120,10 @@ class Analysis(Mapping[str, TaskResult], Report):
     start_s: float = 0.0  # where in the file the clip begins
     not_trained: tuple[str, ...] = ()  # tasks that were not asked, as the model was not trained on them
     explanation: Explanation | None = None  # what changes without each modality, if it was asked for
+    people: tuple[PersonAnalysis, ...] | None = (
+        None  # answers for each person; None where people were not looked for
+    )
+    face_detector: str | None = None  # what found them
 
     def __repr__(self) -> str:
         """One line: the clip, and what each task was answered."""
@@ -121,7 +151,7 @@ class Analysis(Mapping[str, TaskResult], Report):
     def to_dict(self) -> dict[str, Any]:
         """The object that `--json` writes."""
         source = self.text_source
-        return {
+        entries: dict[str, Any] = {
             "clip": self.clip.path,
             "model": self.model,
             "provenance": list(self.provenance),
@@ -136,6 +166,10 @@ class Analysis(Mapping[str, TaskResult], Report):
             "timing_s": self.timing_s,
             **({} if self.explanation is None else {"explanation": self.explanation.to_dict()}),
         }
+        if self.people is not None:
+            entries["face_detector"] = self.face_detector
+            entries["people"] = [each.to_dict() for each in self.people]
+        return entries
 
     def forms(self) -> Mapping[str, Callable[[], str]]:
         """Ending of a file -> the function that makes its text: JSON, or the page that `--html` writes."""

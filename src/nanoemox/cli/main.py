@@ -258,6 +258,7 @@ def analyze(
                 "--text-only": text_only,
                 "--dialogue": dialogue,
                 "--html": html,
+                "--people": people,
             },
             json_file,
             text_files,

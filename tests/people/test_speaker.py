@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nanoemox.people.speaker import heard, motion_between, stretches, who_speaks
+from nanoemox.people.detector import load_detector
+from nanoemox.people.speaker import heard, mouth_motion, stretches, who_speaks
+from tests.people.pictures import drawn
 
 TIMES = [i / 12.5 for i in range(50)]
 
@@ -43,10 +45,17 @@ def test_silence_is_not_heard(wave: np.ndarray | None) -> None:
     assert not heard(wave, 4.0, TIMES).any()
 
 
-def test_a_shift_by_a_pixel_is_no_motion() -> None:
-    picture = np.random.default_rng(0).normal(size=(20, 24)).astype(np.float32) * 30
-    assert motion_between(picture[1:, :-1], picture[:-1, 1:]) == 0.0
-    assert motion_between(picture[1:, :-1], -picture[1:, :-1]) > 10
+@pytest.mark.parametrize(("dx", "dy"), [(0, 0), (3, -2), (0.8, 1.4)])
+def test_a_head_that_moves_and_landmarks_that_tremble_are_no_motion(dx: float, dy: float) -> None:
+    cv2 = pytest.importorskip("cv2", reason="needs nanoemox[people]")
+    rest, speaks = (drawn(["a"], [(40, 10, 200)], (300, 220), [open_]) for open_ in (0.0, 0.9))
+    face = load_detector().faces(rest)[0]
+    moved = np.roll(rest, (2, 5), axis=(0, 1))
+    trembling = face._replace(
+        landmarks=face.landmarks + np.array([(5 + dx, 2 + dy), (5, 2), (5 - dx, 2 + dy), (5, 2 - dy)])
+    )
+    still = mouth_motion(cv2, (rest, moved), (face, trembling))
+    assert mouth_motion(cv2, (rest, speaks), (face, face)) > 3 * still
 
 
 def test_pauses_are_bridged() -> None:

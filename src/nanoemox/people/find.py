@@ -1,7 +1,7 @@
 """The people of a clip: who is seen when and where, what to show of each face, and who speaks.
 
-The video is read once, RATE_HZ frames a second, and no frame is kept: of every person only the crops that lie
-nearest to the eight moments of the clip's own frames. Letters: T frames of the clip, S pixels a side.
+The video is read once, RATE_HZ frames a second, and only the last frame is kept: of every person only the crops that
+lie nearest to the eight moments of the clip's own frames. Letters: T frames of the clip, S pixels a side.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from nanoemox.media.container import inspect
 from nanoemox.media.shown import shown_frame, stacked
 from nanoemox.media.timeline import FrameReader
 from nanoemox.people.crops import aligned, around
-from nanoemox.people.detector import Box, Detector, PeopleError, load_detector, opencv
-from nanoemox.people.speaker import heard, motion_between, mouth_of, stretches, who_speaks
+from nanoemox.people.detector import Box, Detector, Face, PeopleError, load_detector, opencv
+from nanoemox.people.speaker import heard, mouth_motion, stretches, who_speaks
 from nanoemox.people.tracks import Track, follow, going_on, looks_of
 
 RATE_HZ = 12.5  # frames that are looked at, a second
@@ -89,7 +89,7 @@ class _Seen:
 
     nearest: list[float]  # seconds from each wanted moment to the crop that is kept for it
     crops: list[Any] = field(default_factory=list)  # (time, box, crop, aligned) for each wanted moment
-    mouth: tuple[float, NDArray[np.float32]] | None = None
+    last: tuple[int, Face] | None = None  # the look at which the face was last seen, and where it was
     motion: dict[int, float] = field(default_factory=dict)  # look -> motion of the mouth
     size: float = 0.0  # sum over looks of the box's share of the frame
 
@@ -131,6 +131,7 @@ def find_people(
     seen: dict[int, _Seen] = {}
     times_s: list[float] = []
     first: NDArray[np.uint8] | None = None
+    before: NDArray[np.uint8] | None = None
     close_s = -np.inf
     for at_s, frame in _frames(clip, start_s, end_s):
         closely = at_s - close_s >= CLOSE_LOOK_S
@@ -157,11 +158,12 @@ def find_people(
             for i, moment in enumerate(wanted):
                 if abs(at_s - moment) < kept.nearest[i]:
                     kept.nearest[i], kept.crops[i] = abs(at_s - moment), (at_s, box, square, upright)
-            mouth = mouth_of(upright)
-            if kept.mouth is not None and at_s - kept.mouth[0] <= _NEXT_S:
-                kept.motion[len(times_s)] = motion_between(kept.mouth[1], mouth)
-            kept.mouth = (at_s, mouth)
+            look = len(times_s)
+            if before is not None and kept.last and kept.last[0] == look - 1 and at_s - before_s <= _NEXT_S:
+                kept.motion[look] = mouth_motion(cv2, (before, frame), (kept.last[1], face))
+            kept.last = (look, face)
         times_s.append(at_s)
+        before = frame
 
     # Who was seen by chance goes; who is seen largest and longest comes first.
     least = min(_LEAST_SEEN, len(times_s))

@@ -1,6 +1,6 @@
 """Who speaks: whose mouth moves while something is heard.
 
-The motion of a mouth is how much its picture, aligned by eyes, nose and mouth, changes from one frame to the next;
+The motion of a mouth is how much its picture changes from one frame to the next, laid over by the eyes and the nose;
 what is heard is the envelope of the audio. This is simple, and `docs/people.md` has its measurements. Who is heard from
 outside the picture counts as whoever moves the mouth most, and nobody speaks while all mouths rest.
 
@@ -10,34 +10,57 @@ Letters: n frames that were looked at, P people.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from nanoemox.people.crops import aligned
+from nanoemox.people.detector import Face
 
 LOUD = 0.12  # of the loudest stretches: what is above is heard
 SPAN_S = 0.5  # the time over which a mouth's motion is averaged
 STILL = 0.6  # a mouth whose motion is below this share of the mean over all mouths and moments does not speak
 LEAST_MOTION = 1.5  # grey levels; below it a mouth is at rest whatever the others do
 GAP_S = 0.3  # pauses up to here do not end what somebody says
-_MOUTH = (slice(62, 104), slice(32, 80))  # of an aligned face, 112 x 112
+_MOUTH = (slice(62, 102), slice(34, 78))  # of an aligned face, 112 x 112
+_UPPER = (slice(18, 56), slice(20, 92))  # eyes and nose
+_FAR, _NEAR = 6, 2  # pixels: how far eyes and nose are looked for, and then the mouth around where they say
 
 
-def mouth_of(aligned: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The mouth's part of an aligned face, grey, at half its size, without its mean brightness."""
-    grey = aligned[_MOUTH].astype(np.float32).mean(axis=2)
-    small = grey.reshape(grey.shape[0] // 2, 2, grey.shape[1] // 2, 2).mean(axis=(1, 3))
-    return np.asarray(small - small.mean(), np.float32)
+def mouth_motion(cv2: Any, frames: Sequence[NDArray[np.uint8]], faces: Sequence[Face]) -> float:
+    """How much a mouth changed from one frame to the next, in grey levels.
 
+    Landmarks tremble from frame to frame by more than a mouth moves. So both faces are brought to one scale and turn,
+    and the second is laid over the first by the eyes and the nose, which speech does not move.
 
-def motion_between(before: NDArray[np.float32], now: NDArray[np.float32]) -> float:
-    """How much a mouth changed, in grey levels: the least over shifts by a pixel, which the alignment may be off by."""
-    inner = now[1:-1, 1:-1]
-    height, width = inner.shape
-    return min(
-        float(np.abs(inner - before[y : y + height, x : x + width]).mean())
-        for y in range(3)
-        for x in range(3)
+    Args:
+        cv2: The module, from `detector.opencv`.
+        frames: Both frames, RGB [H, W, 3].
+        faces: The face in each of them.
+
+    Returns:
+        The mean change of the mouth's part, without that of its brightness.
+    """
+    middles = [face.landmarks.mean(axis=0) for face in faces]
+    shape = np.mean([face.landmarks - at for face, at in zip(faces, middles, strict=True)], axis=0)
+    before, now = (
+        aligned(cv2, frame, face._replace(landmarks=shape + at)).mean(axis=2).astype(np.float32)
+        for frame, face, at in zip(frames, faces, middles, strict=True)
     )
+    rows, columns = _UPPER
+    around = before[rows.start - _FAR : rows.stop + _FAR, columns.start - _FAR : columns.stop + _FAR]
+    x, y = cv2.minMaxLoc(cv2.matchTemplate(around, now[_UPPER], cv2.TM_CCOEFF_NORMED))[3]
+    mouth, changes = now[_MOUTH] - now[_MOUTH].mean(), []
+    for down in range(y - _FAR - _NEAR, y - _FAR + _NEAR + 1):
+        for right in range(x - _FAR - _NEAR, x - _FAR + _NEAR + 1):
+            shifted = before[_moved(_MOUTH[0], down), _moved(_MOUTH[1], right)]
+            changes.append(float(np.abs(mouth - (shifted - shifted.mean())).mean()))
+    return min(changes)
+
+
+def _moved(part: slice, by: int) -> slice:
+    return slice(part.start + by, part.stop + by)
 
 
 def heard(

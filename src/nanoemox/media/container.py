@@ -65,6 +65,7 @@ _STAMPED_FORMATS = {
 _EDITED_FORMATS = {"mov,mp4,m4a,3gp,3g2,mj2"}
 _SOUGHT_FORMATS = _STAMPED_FORMATS | {"avi"}
 _PICTURE_FORMATS = {"gif", "apng", "ico", "jpegxl_anim", "webp"}
+_JPEG_ENDINGS = {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"}
 READ_THROUGH_BYTES = 64_000_000  # files up to here are read to their end to know where that is
 _PICTURE_BRANDS = {  # pictures in an MP4 box; some are films with a still for their cover
     *("avif", "avis", "mif1", "mif2", "msf1", "miaf"),
@@ -119,6 +120,7 @@ class Source:
     seekable: bool = True  # False: only reading from the beginning finds the right place
     keys_to_settle: int = 1  # key frames to read after a seek until the times are right
     frames: int = 0  # shown ones, as the container states it; 0: it does not
+    format: str = ""  # as FFmpeg names it
     codec: str = ""  # of the video
     transfer: int = 0  # from light to its code values, as in H.273
     pixels: int = 0  # of one frame
@@ -170,6 +172,9 @@ def inspect(path: Path) -> Source:
         name, brand = container.format.name, container.metadata.get("major_brand")
         picture = name.endswith("_pipe") or name in _PICTURE_FORMATS or brand in _PICTURE_BRANDS
         webp = tuple(webp_times_s(path)) if name.startswith("webp") else ()
+        picture |= (
+            name == "mjpeg" and path.suffix.lower() in _JPEG_ENDINGS
+        )  # several JPEGs in one, as in an MPO
         if picture and (len(webp) > 2 or (video is not None and _moves(container, video))):
             picture = False
         if video is None and audio is None:
@@ -218,6 +223,7 @@ def inspect(path: Path) -> Source:
         return Source(
             path=path,
             size=container.size,
+            format=name,
             picture=picture,
             has_video=video is not None,
             has_audio=audio is not None,
@@ -344,6 +350,8 @@ def video_stream(container: InputContainer) -> Any:
         for stream in container.streams.video
         if not stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails)
     ]
+    if container.format.name == "ico":  # one picture in several sizes
+        streams.sort(key=lambda stream: -stream.codec_context.width * stream.codec_context.height)
     if container.metadata.get("major_brand") in _PICTURE_BRANDS:
         streams.sort(key=lambda stream: (stream.frames < 2, not stream.disposition & Disposition.default))
     return streams[0] if streams else None

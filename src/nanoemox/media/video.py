@@ -24,7 +24,10 @@ from nanoemox.media import old_pyav
 from nanoemox.media.clip import CodedWarning, frame_indices
 from nanoemox.media.container import Source, go_to, packets, track_end_s
 from nanoemox.media.damage import picture_ends_early, video_damaged
+from nanoemox.media.dolby import WARNING as DOLBY_VISION
+from nanoemox.media.dolby import is_profile_5
 from nanoemox.media.hdr import TRANSFERS
+from nanoemox.media.several import several_pictures
 from nanoemox.media.shown import shown_frame, size_warning, stacked
 from nanoemox.media.stills import read_tiles
 from nanoemox.media.tiles import grid_of
@@ -71,7 +74,13 @@ def read_frames(source: Source, n: int, start_s: float | None, end_s: float | No
         The frames, or None where not one of them can be decoded.
     """
     video = _read(source, n, start_s, end_s)
-    if video is None or source.transfer not in TRANSFERS:
+    if video is None:
+        return None
+    if source.picture:
+        video = replace(video, warnings=(*video.warnings, *several_pictures(source)))
+    elif is_profile_5(source.path):
+        video = replace(video, warnings=(*video.warnings, DOLBY_VISION))
+    if source.transfer not in TRANSFERS:
         return video
     kind = f"the video is HDR ({TRANSFERS[source.transfer]})"
     hdr = CodedWarning(

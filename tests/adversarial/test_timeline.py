@@ -355,6 +355,21 @@ def test_variable_rate(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatc
     assert frames_of(cut) == [shown[i] for i in frame_indices(len(shown))]
 
 
+@pytest.mark.parametrize("name", ["a.mkv", "a.ts"])
+def test_a_large_file_without_an_index_tells_that_frames_were_not_counted(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(video_module, "DECODE_THROUGH_FRAMES", 100)
+    monkeypatch.setattr(video_module, "COUNT_BYTES", 0)
+    even = load_clip(film(tmp_path / name, ticks(400), gop=60, bframes=2))
+    assert (frames_of(even), even.warnings) == (frame_indices(400), ())
+    clip = load_clip(film(tmp_path / name, uneven(400), gop=60, bframes=2, rate=100))
+    assert frames_of(clip) != frame_indices(400)  # by a mean rate
+    [warning] = clip.warnings
+    assert warning.code == "frames_by_time" and "chosen by time, not by number" in warning.text
+    assert clip.duration_s == pytest.approx(uneven(400)[-1], abs=0.3)  # which is measured
+
+
 @pytest.mark.parametrize(("name", "unit"), [("a.ts", 188), ("a.mpg", 2048)])
 @pytest.mark.parametrize("threshold", [100, 1000])
 def test_streams_that_begin_between_key_frames(

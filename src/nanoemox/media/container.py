@@ -12,7 +12,7 @@ import errno
 import os
 import sys
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -449,12 +449,15 @@ def decoded_packets(coming: Iterator[Any], watch: Watch) -> Iterator[Any]:
 
 
 @contextmanager
-def opened(path: Path, meter: Meter) -> Iterator[InputContainer]:
+def opened(
+    path: Path, meter: Meter, view: Callable[[MeteredFile], Any] | None = None
+) -> Iterator[InputContainer]:
     """The container in the file at `path`, with every failure raised as a `MediaError`.
 
     Args:
         path: the file.
         meter: how much of it was read already; reading ends where its limits are.
+        view: makes of the file what FFmpeg reads in its place, such as one that waits for more at its end.
 
     Yields:
         The container.
@@ -475,7 +478,7 @@ def opened(path: Path, meter: Meter) -> Iterator[InputContainer]:
             meter.stall_bytes = sys.maxsize  # it knows the length of everything
         try:
             container = av.open(
-                MeteredFile(path, file, meter),
+                MeteredFile(path, file, meter) if view is None else view(MeteredFile(path, file, meter)),
                 io_open=_open_nothing_else,
                 options=old_pyav.PROBING,
                 container_options={

@@ -154,7 +154,8 @@ def _blazeface(cv2: Any, data: bytes | None = None) -> Callable[[NDArray[np.uint
         outputs = net.getUnconnectedOutLayersNames()
     except (cv2.error, AttributeError) as error:
         raise PeopleError(
-            f"OpenCV {cv2.__version__} cannot read BlazeFace; expected 4.11 to 4.13: pip install 'opencv-python-headless<5'"
+            f"OpenCV {cv2.__version__} cannot read BlazeFace (expected 4.11 to 4.13); "
+            "pip install 'opencv-python-headless<5'"
         ) from error
     anchors = np.array(
         [

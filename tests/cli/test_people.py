@@ -31,7 +31,7 @@ def test_a_missing_library_is_told_before_the_clip_is_read(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "cv2", None)
-    assert "nanoemox[people]" in refused(capsys, "absent.mp4", "--people")
+    assert "opencv-python-headless" in refused(capsys, "absent.mp4", "--people")
 
 
 def test_a_missing_detector(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

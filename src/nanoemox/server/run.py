@@ -14,7 +14,9 @@ from nanoemox.server.connection import connection_type
 from nanoemox.server.settings import Settings
 
 logger = logging.getLogger(__name__)
-_KEEP_ALIVE_S = 30  # between two requests; clients give a connection up after 5, and have to be the first to do so
+_KEEP_ALIVE_S = (
+    30  # between two requests; clients give a connection up after 5, and have to be the first to do so
+)
 _BACKLOG = 2048  # connections that come at once wait here instead of being refused
 
 
@@ -28,11 +30,12 @@ def build_server(analyzer: EmotionAnalyzer, settings: Settings) -> uvicorn.Serve
     Returns:
         The server; `run` and `serve` start it.
     """
+    app = build_app(analyzer, settings)
     config = uvicorn.Config(
-        build_app(analyzer, settings),
+        app,
         host=settings.host,
         port=settings.port,
-        http=connection_type(settings.idle_s),
+        http=connection_type(settings.idle_s, app.metrics.cut.inc),
         ws="none",
         lifespan="on",
         backlog=_BACKLOG,

@@ -20,6 +20,7 @@ import re
 import statistics
 import subprocess
 import sys
+import threading
 import time
 import wave
 from collections import Counter
@@ -165,6 +166,7 @@ async def measure(url: str, server: psutil.Process, given: argparse.Namespace) -
             "memory_mb": memory,
             "memory_growth_mb": round(statistics.mean(memory[-3:]) - statistics.mean(memory[1:4]), 1),
             "burst": {"requests": given.requests, "statuses": dict(burst.statuses)},
+            "cut_connections": float(re.search(r"^nanoemox_cut_connections_total (\S+)", figures, re.M)[1]),
             "health": health,
         }
 
@@ -191,6 +193,7 @@ def main() -> None:
             place = next(
                 found[0] for line in server.stderr if (found := re.search(r"http://[\d.]+:\d+", line))
             )
+            threading.Thread(target=server.stderr.read, daemon=True).start()  # else it could not write on
             until = time.monotonic() + 120
             while True:
                 try:

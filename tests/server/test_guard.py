@@ -82,6 +82,7 @@ def test_a_silent_client_is_cut_off(served: Running) -> None:
             connection.sendall(sent)
             assert everything(connection) == b""
         assert time.monotonic() - started < 15
+    assert served.figure("nanoemox_cut_connections_total") >= 2
 
 
 def test_a_client_that_never_reads_is_cut_off(served: Running) -> None:
@@ -137,12 +138,14 @@ def test_who_finds_no_place_is_told_when_to_come_again(analyzer: EmotionAnalyzer
         refused = server.analyze(bytes(200_000))
         assert refused.status == 429 and refused.code == "queue_full"
         assert int(refused.headers["retry-after"]) >= 1
+        later = [int(server.analyze(text="x").headers["retry-after"]) for _ in range(6)]
+        assert later == sorted(later) and later[-1] > later[0]  # they do not come back all at once
         assert server.send("/health").status == 200  # who does not want the model is let in
         gated.gate.set()
         for thread in threads:
             thread.join()
         assert [answer.status for answer in inside] == [200] * 3
-        assert server.figure("nanoemox_refused_total") == 1
+        assert server.figure("nanoemox_refused_total") == 7
         settled(server)
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 
-def connection_type(idle_s: float) -> type[H11Protocol]:
+def connection_type(idle_s: float, on_cut: Callable[[], None]) -> type[H11Protocol]:
     """uvicorn's protocol for HTTP with the two limits that it lacks.
 
     Args:
         idle_s: How long the head of a request may take to arrive, and how long an answer may stay unread.
+        on_cut: Is called for every connection that is ended so.
 
     Returns:
         The class.
@@ -24,7 +26,11 @@ def connection_type(idle_s: float) -> type[H11Protocol]:
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
-            self._head = self.loop.call_later(idle_s, transport.abort)
+            self._head = self.loop.call_later(idle_s, self._cut)
+
+        def _cut(self) -> None:
+            on_cut()
+            self.transport.abort()
 
         def data_received(self, data: bytes) -> None:
             super().data_received(data)
@@ -35,12 +41,12 @@ def connection_type(idle_s: float) -> type[H11Protocol]:
                 self._head.cancel()
                 self._head = None
             elif not busy and self._head is None:
-                self._head = self.loop.call_later(idle_s, self.transport.abort)
+                self._head = self.loop.call_later(idle_s, self._cut)
 
         def pause_writing(self) -> None:
             super().pause_writing()
             if self._unread is None:
-                self._unread = self.loop.call_later(idle_s, self.transport.abort)
+                self._unread = self.loop.call_later(idle_s, self._cut)
 
         def resume_writing(self) -> None:
             super().resume_writing()

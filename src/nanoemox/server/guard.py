@@ -11,6 +11,7 @@ import logging
 import re
 import time
 import uuid
+from collections import deque
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,6 +28,7 @@ WORK = ("/v1/analyze", "/v1/chat/completions", "/v1/systemone")  # what takes a 
 KNOWN = (*WORK, "/v1/models", "/health", "/metrics", "/openapi.json")
 _ID = re.compile(r"[\w.:-]{1,80}")
 _DRAIN_S = 5.0
+_LATEST_S = 300.0  # after which whoever is refused is asked back at the latest
 BODIES_INSIDE = 8  # of the largest size; many small ones are no burden, many large ones would fill the memory
 
 
@@ -47,6 +49,7 @@ class Guard:
         self.app, self.settings, self.metrics, self.seconds_each = app, settings, metrics, seconds_each
         self.inside = 0  # requests that were let in and not yet answered
         self.bytes_inside = 0  # of their bodies
+        self._expected: deque[float] = deque(maxlen=10_000)  # when those who were refused are to come back
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let one request in, or say why not."""
@@ -92,9 +95,14 @@ class Guard:
             self.metrics.in_house.set(self.inside)
 
     def full(self) -> FaultError:
-        """The fault of whoever finds no place."""
+        """The fault of whoever finds no place. Each is told a later time, so that they come back one after another."""
         self.metrics.refused.inc()
-        seconds = self.inside * self.seconds_each()
+        now, each_s = time.monotonic(), self.seconds_each()
+        while self._expected and self._expected[0] <= now:
+            self._expected.popleft()
+        last_s = self._expected[-1] - now if self._expected else self.inside * each_s
+        seconds = min(last_s + each_s, _LATEST_S)
+        self._expected.append(now + seconds)
         return FaultError(
             429, "queue_full", f"all {self.settings.places} places are taken; come again later", seconds
         )

@@ -40,6 +40,11 @@ class Metrics:
         self.refused = Counter(
             "nanoemox_refused", "Requests that found no place and got status 429.", registry=self.registry
         )
+        self.cut = Counter(
+            "nanoemox_cut_connections",
+            "Connections that were ended, as their clients kept silent in a request or read no answer.",
+            registry=self.registry,
+        )
         self.bytes = Counter("nanoemox_body_bytes", "Bytes of bodies that arrived.", registry=self.registry)
         self.clip_s = Counter(
             "nanoemox_clip_seconds", "Seconds of clips that were read.", registry=self.registry

@@ -30,11 +30,12 @@ def build_server(analyzer: EmotionAnalyzer, settings: Settings) -> uvicorn.Serve
     Returns:
         The server; `run` and `serve` start it.
     """
+    app = build_app(analyzer, settings)
     config = uvicorn.Config(
-        build_app(analyzer, settings),
+        app,
         host=settings.host,
         port=settings.port,
-        http=connection_type(settings.idle_s),
+        http=connection_type(settings.idle_s, app.metrics.cut.inc),
         ws="none",
         lifespan="on",
         backlog=_BACKLOG,

@@ -44,7 +44,7 @@ class Settings:
     batch: int = 8
     readers: int = 2
     read_s: float = 60.0
-    idle_s: float = 20.0
+    idle_s: float = 60.0
     body_s: float = 300.0
 
     def __post_init__(self) -> None:

@@ -227,7 +227,7 @@ def analyze(
         raise ArgumentError(
             "CLIP is missing: name a video, audio or image file, or use --text-only --text TEXT"
         )
-    check_words(clip, text, subtitles, transcribe, speech_model, language)
+    check_words(clip, text, subtitles, transcribe, speech_model, language, many=out is not None)
     check_json(json_file, html, source=clip)
     check_page(html)
     offered = candidates_of(candidates, task)
@@ -249,14 +249,14 @@ def analyze(
             },
             {
                 "--text": text,
-                "--subtitles": subtitles,
-                "--transcribe": transcribe,
                 "--text-only": text_only,
                 "--dialogue": dialogue,
                 "--html": html,
             },
             json_file,
             text_files,
+            subtitles,
+            {"transcribe": transcribe, "speech_model": speech_model, "language": language},
             pictures if pages else None,
             seed if sample else None,
             batch_size,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,11 @@ from PIL import Image
 
 from nanoemox.cli import main as cli
 from nanoemox.inference.analyzer import EmotionAnalyzer
+from nanoemox.media.subtitles import Sentence, Spoken, TextSource
+from nanoemox.media.transcribe import SpeechModel
 from tests.inference.test_analyzer import analyzer as analyzer  # the fixture
+from tests.speech import pause, write_wav
+from tests.subtitle_files import srt
 
 
 @pytest.fixture
@@ -79,6 +84,8 @@ def test_pages_and_texts_beside_the_files(toy: EmotionAnalyzer, photos: Path, tm
         (["--dialogue", "user: x"], "--dialogue: is about one clip"),
         (["--html", "x.html"], "--html: is about one clip"),
         (["--share"], "--share: is about pages"),
+        (["--subtitles", "a.srt"], "--subtitles a.srt: of many files, expected beside"),
+        (["--text", "Hello.", "--transcribe"], "got --text and --transcribe"),
         (["--no-frames"], "--no-frames: is about pages"),
         (["--tasks", "emotion,mood"], "unknown task mood"),
     ],
@@ -151,3 +158,55 @@ def test_the_terminal_says_what_an_answer_rests_on(toy: EmotionAnalyzer, tmp_pat
     assert run("analyze", tmp_path / "a.png", "-t", "emotion", "--text", "Oh!", "--explain") == 0
     shown = capsys.readouterr().out
     assert "rests on Emotion: " in shown and "moves" in shown
+
+
+def test_words_beside_the_files_or_heard_are_in_every_row_and_part_of_the_run(
+    toy: EmotionAnalyzer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    loaded: list[Any] = []
+
+    def load(name: Any, device: str) -> SpeechModel:
+        loaded.append(name)
+        return SpeechModel(name or "base", SimpleNamespace(supported_languages=["en", "de"]))
+
+    def hear(path: Path, model: SpeechModel, *_: Any) -> Spoken:
+        return Spoken((Sentence(0.0, 0.2, f"I am {path.stem}."),), TextSource("speech", model.name, "en"))
+
+    monkeypatch.setattr("nanoemox.media.transcribe.load_speech_model", load)
+    monkeypatch.setattr("nanoemox.inference.words.transcribe", hear)
+    talks, out = tmp_path / "talks", tmp_path / "out"
+    talks.mkdir()
+    for name in ("anna", "ben", "carl"):
+        write_wav(talks / f"{name}.wav", pause(0.5))
+    (talks / "ben.srt").write_text(srt("Read."), "utf-8")
+    (talks / "carl.txt").write_text("Typed.", "utf-8")
+    plain = ("analyze", talks, "--out", out, "--tasks", "emotion,sentiment", "--workers", "0", "--text-files")
+    asked = (*plain, "--subtitles", "beside", "--transcribe", "--speech-model", "small")
+
+    def rows() -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (out / "answers.jsonl").read_text("utf-8").splitlines()]
+
+    assert run(*asked) == 0
+    assert loaded == ["small"]
+    assert [row.get("said") for row in rows()] == ["I am anna."] * 2 + ["Read."] * 2 + [None] * 2
+    kinds = [(row["text_source"]["kind"], row["text_source"]["name"]) for row in rows()]
+    assert kinds == [("speech", "small")] * 2 + [("subtitles", "ben.srt")] * 2 + [("given", "")] * 2
+    table = (out / "answers.csv").read_text("utf-8-sig")
+    assert "heard by small (en)" in table and "subtitles ben.srt" in table
+
+    # The same again keeps all; new subtitles beside a file are a new text; other options are another run.
+    capsys.readouterr()
+    assert run(*asked, "--json", "-") == 0
+    assert json.loads(capsys.readouterr().out)["kept"] == 3
+    (talks / "anna.vtt").write_text("WEBVTT\n\n00:00:00.000 --> 00:00:00.400\nNew.\n", "utf-8")
+    assert run(*asked) == 0
+    assert rows()[0]["said"] == "New."
+    capsys.readouterr()
+    for other, told in (
+        ((*asked[:-1], "tiny"), 'speech_model was "small", is now "tiny"'),
+        ((*asked, "--language", "de"), 'language was null, is now "de"'),
+        (plain, 'subtitles was "beside", is now null'),
+        ((*plain, "--subtitles", "beside"), "transcribe was true, is now null"),
+    ):
+        assert run(*other) == 2
+        assert told in capsys.readouterr().err

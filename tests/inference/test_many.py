@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,10 +17,15 @@ from nanoemox.inference.analyzer import EmotionAnalyzer
 from nanoemox.inference.decoding import LogitsError
 from nanoemox.inference.results import Analysis
 from nanoemox.media.clip import Clip
+from nanoemox.media.subtitles import Sentence, Spoken, TextSource
+from nanoemox.media.transcribe import SpeechModel, load_speech_model
+from nanoemox.media.untrusted import MediaError
 from tests.inference.test_analyzer import analyzer as analyzer  # the fixture
 from tests.inference.test_analyzer import make_clip
 from tests.inference.test_analyzer import short as short
 from tests.media_files import make_media, tone
+from tests.speech import model_folder, pause, said, write_wav
+from tests.subtitle_files import srt
 
 CLOSED = ["sentiment", "emotion", "intent"]
 
@@ -169,3 +175,58 @@ def test_a_bug_in_reading_one_file_does_not_stop_the_others(
     found = list(analyzer.analyze_many([files[0], files[2]], ["emotion"], workers=0))
     assert found[0].analysis is not None and found[1].analysis is None
     assert found[1].error and "KeyError: 'oh' (a bug of nanoemox" in found[1].error
+
+
+# ---------------------------------------------------------------- words
+def test_words_are_given_then_read_beside_then_heard(
+    analyzer: EmotionAnalyzer, files: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[tuple[str, Any, Any]] = []
+
+    def hear(path: Path, model: SpeechModel, language: Any, start_s: Any, end_s: Any) -> Spoken:
+        heard.append((path.name, start_s, end_s))
+        if path.name == "deaf.wav":
+            raise MediaError("deaf.wav: cannot be heard")
+        return Spoken((Sentence(0.0, 0.2, "Heard."),), TextSource("speech", model.name, "en"))
+
+    monkeypatch.setattr("nanoemox.inference.words.transcribe", hear)
+    paths = [tmp_path / f"{name}.wav" for name in ("given", "beside", "heard", "deaf", "wrong")]
+    for path in paths:
+        write_wav(path, pause(0.5))
+    paths[1].with_suffix(".SRT").write_text(srt("Read."), "utf-8")
+    paths[4].with_suffix(".vtt").write_text("no subtitles", "utf-8")
+    record = Record(id="given", video=paths[0], text="Given.", start_s=0.1, end_s=0.4)
+    silent = record.model_copy(update={"id": "cut", "text": None})
+    speech = SpeechModel("fake", SimpleNamespace(supported_languages=["en", "de"]))
+    many = analyzer.analyze_many(
+        [record, *paths[1:], silent], ["emotion"], transcribe=speech, subtitles_beside=True, workers=0
+    )
+    results = {result.name.rpartition("/")[2]: result for result in many}
+    assert [result.analysis and result.analysis.text for result in results.values()] == [
+        "Given.",
+        "Read.",
+        "Heard.",
+        None,
+        None,
+        "Heard.",
+    ]
+    sources = [str(result.analysis.text_source) for result in results.values() if result.analysis]
+    assert sources == ["given", "subtitles beside.SRT", "heard by fake (en)", "heard by fake (en)"]
+    assert results["deaf.wav"].error.endswith("cannot be heard")
+    assert "wrong.vtt" in results["wrong.wav"].error
+    assert sorted(heard) == [("deaf.wav", None, None), ("given.wav", 0.1, 0.4), ("heard.wav", None, None)]
+    with pytest.raises(ArgumentError, match="hears 2 languages"):
+        analyzer.analyze_many(paths, transcribe=speech, language="xx")
+    with pytest.raises(ArgumentError, match="is about hearing"):
+        analyzer.analyze_many(paths, language="en")
+
+
+def test_many_files_are_heard_by_one_model(analyzer: EmotionAnalyzer, tmp_path: Path) -> None:
+    speech = load_speech_model(model_folder())
+    talk = write_wav(tmp_path / "a.wav", said("Nobody knows why the train was late."))
+    quiet = write_wav(tmp_path / "b.wav", pause(1))
+    first, second = analyzer.analyze_many([talk, quiet], ["emotion"], transcribe=speech, workers=0)
+    assert first.analysis is not None and second.analysis is not None
+    assert first.analysis.text == "Nobody knows why the train was late."
+    assert second.analysis.modalities["text"] == "no speech was heard"
+    assert "no_speech" in {warning.code for warning in second.analysis.warnings}

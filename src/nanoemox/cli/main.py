@@ -230,8 +230,12 @@ def analyze(
         raise ArgumentError(
             "CLIP is missing: name a video, audio or image file, or use --text-only --text TEXT"
         )
+<<<<<<< HEAD
     check_words(clip, text, subtitles, transcribe, speech_model, language)
     detector = detector_of(people, face_detector, clip)
+=======
+    check_words(clip, text, subtitles, transcribe, speech_model, language, many=out is not None)
+>>>>>>> join
     check_json(json_file, html, source=clip)
     check_page(html)
     offered = candidates_of(candidates, task)
@@ -253,8 +257,6 @@ def analyze(
             },
             {
                 "--text": text,
-                "--subtitles": subtitles,
-                "--transcribe": transcribe,
                 "--text-only": text_only,
                 "--dialogue": dialogue,
                 "--html": html,
@@ -262,6 +264,8 @@ def analyze(
             },
             json_file,
             text_files,
+            subtitles,
+            {"transcribe": transcribe, "speech_model": speech_model, "language": language},
             pictures if pages else None,
             seed if sample else None,
             batch_size,

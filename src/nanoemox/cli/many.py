@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nanoemox.cli.console import console, note, printable, write_result
+from nanoemox.cli.words import BESIDE
 from nanoemox.files.errors import ArgumentError
 
 if TYPE_CHECKING:
@@ -118,6 +119,8 @@ def analyze_files(
     refused: Mapping[str, Any],
     json_file: str | None,
     text_files: bool,
+    subtitles: str | None,
+    hear: Mapping[str, Any],
     pages: Pictures | None,
     sample_seed: int | None,
     batch_size: int | None,
@@ -134,6 +137,8 @@ def analyze_files(
         refused: Options that make no sense here: name -> what was given.
         json_file: Where the report of the run is written as JSON.
         text_files: What is said stands in text files beside the clips.
+        subtitles: What --subtitles says; only "beside" makes sense here.
+        hear: What --transcribe, --speech-model and --language say: transcribe, speech_model, language.
         pages: Write a page for each file, with frames like this.
         sample_seed: Draw the answers with this seed.
         batch_size: Files that are answered at once.
@@ -148,6 +153,11 @@ def analyze_files(
             f"{given[0]}: is about one clip, not about many files; leave it out, or put it into a manifest"
             + (" (or use --text-files)" if given[0] == "--text" else "")
         )
+    if subtitles not in (None, BESIDE):
+        raise ArgumentError(
+            f"--subtitles {printable(subtitles)}: of many files, expected {BESIDE}, which takes the subtitles of the "
+            "same name beside each file; or analyse one clip without --out"
+        )
     from nanoemox.inference.sources import found_in, with_text_files
 
     run = {
@@ -159,6 +169,9 @@ def analyze_files(
         "as_video": asked["as_video"],
         "text_files": text_files,
         "pages": pages,
+        "subtitles": subtitles,
+        "transcribe": hear["transcribe"] or None,  # a run of before --transcribe could be asked has neither
+        "language": hear["language"],
     }
     found = found_in(names, asked["as_video"], without=out)
     items = with_text_files(found.items) if text_files else list(found.items)
@@ -181,14 +194,22 @@ def analyze_files(
     check_results_folder(out, run)
     from nanoemox.inference.analyzer import EmotionAnalyzer
     from nanoemox.inference.many import Question, usual_batch_size
+    from nanoemox.inference.words import WordsAsked
 
+    words = WordsAsked(subtitles == BESIDE)
+    if hear["transcribe"]:
+        from nanoemox.media.transcribe import load_speech_model
+
+        speech = load_speech_model(hear["speech_model"], load["device"])
+        check_results_folder(out, {**run, "speech_model": speech.name})
+        words = WordsAsked.of(speech, hear["language"], words.beside)
     if model is None:
         from nanoemox.checkpoints.load import default_model
 
         model = default_model()
     analyzer = EmotionAnalyzer.from_pretrained(model, **load)
     sampling = None if sample_seed is None else analyzer.published_sampling(sample_seed)
-    question = Question.of(analyzer, **{**asked, "sampling": sampling})
+    question = Question.of(analyzer, **{**asked, "sampling": sampling, "words": words})
     if batch_size is None and usual_batch_size(analyzer) == 1 and len(items) > 1 and question.write:
         note(
             "note: files are answered one at a time, since in this type answers depend a little on their batch; "

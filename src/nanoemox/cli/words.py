@@ -15,12 +15,13 @@ if TYPE_CHECKING:
     from nanoemox.media.subtitles import Spoken, SubtitleTrack
 
 TRACK = "track:"
+BESIDE = "beside"
 SubtitlesOption = Annotated[
     str | None,
     typer.Option(
         metavar="FILE_OR_TRACK",
         help="Take what is said from subtitles: an SRT, WebVTT or ASS file, or a track inside CLIP, such as track:0 or "
-        "track:eng.",
+        "track:eng, or with the word beside, the file that has the name of CLIP (a.mp4, a.srt).",
     ),
 ]
 TranscribeOption = Annotated[
@@ -52,6 +53,7 @@ def check_words(
     transcribe: bool,
     speech_model: str | None,
     language: str | None,
+    many: bool = False,
 ) -> None:
     """Refuse options that do not go together.
 
@@ -62,10 +64,11 @@ def check_words(
         transcribe: Whether --transcribe was given.
         speech_model: What --speech-model says.
         language: What --language says.
+        many: Of many files, some may have subtitles, and the others be heard.
     """
     given = {"--text": text, "--subtitles": subtitles, "--transcribe": transcribe}
     asked = [name for name, value in given.items() if value]
-    if len(asked) > 1:
+    if len(asked) > 1 and not (many and text is None):
         raise ArgumentError(
             f"expected one of {', '.join(given)}, got {' and '.join(asked)}; leave out all but one"
         )
@@ -106,6 +109,8 @@ def spoken_in(
     if subtitles:
         from nanoemox.media.subtitles import read_subtitles
 
+        if subtitles == BESIDE and not Path(subtitles).exists():
+            return read_subtitles(subtitles_beside(clip), None, start_s, end_s)
         if subtitles.startswith(TRACK) and not Path(subtitles).exists():
             return read_subtitles(clip, subtitles[len(TRACK) :], start_s, end_s)
         return read_subtitles(subtitles, None, start_s, end_s)
@@ -115,6 +120,19 @@ def spoken_in(
 
         return hear(clip, load_speech_model(speech_model, device), language, start_s, end_s)
     return None
+
+
+def subtitles_beside(clip: str) -> Path:
+    """The file of subtitles that has the name of a clip. Errors: ArgumentError, where there is none."""
+    from nanoemox.media.subtitles import ENDINGS, beside
+
+    found = beside(clip)
+    if found is None:
+        raise ArgumentError(
+            f"--subtitles {BESIDE}: expected a file with the name of {clip} and one of the endings "
+            f"{', '.join(ENDINGS)} in its folder, found none; name the file"
+        )
+    return found
 
 
 def offer_tracks(clip: str) -> None:

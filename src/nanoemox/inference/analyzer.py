@@ -31,7 +31,7 @@ from nanoemox.inference.dialogue import checked_turns
 from nanoemox.inference.model_tasks import ModelTasks
 from nanoemox.inference.of_people import analyze_people
 from nanoemox.inference.results import Analysis, Answers, Dialogue, Request, TaskResult
-from nanoemox.inference.words import check_words, words_of
+from nanoemox.inference.words import WordsAsked, check_words, words_of
 from nanoemox.media.clip import PRESENT, Clip, CodedWarning, empty_clip
 from nanoemox.media.load import load_clip
 from nanoemox.media.subtitles import Spoken
@@ -302,6 +302,9 @@ class EmotionAnalyzer:
         explain: bool = False,
         batch_size: int | None = None,
         workers: int | None = None,
+        transcribe: bool | str | Path | SpeechModel = False,
+        language: str | None = None,
+        subtitles_beside: bool = False,
     ) -> FileResults:
         """Answer questions about many clips, and yield each as soon as it is answered, in their order.
 
@@ -324,6 +327,11 @@ class EmotionAnalyzer:
             batch_size: Clips that are answered together; None takes 16 where the model computes in float32, whose
                 answers do not depend on their batch, else 1.
             workers: Processes that read files; None, one for each core but one; 0 reads in this process.
+            transcribe: Hear what is said in files without a text of their own, as in `analyze`. The model is loaded
+                once, and hears in this process.
+            language: The language that is heard, such as "en"; None finds it out.
+            subtitles_beside: Take what is said from a file of subtitles of the same name beside a file (a.mp4, a.srt).
+                Where there is one, nothing is heard.
 
         Returns:
             An iterator of one result for each clip.
@@ -336,6 +344,7 @@ class EmotionAnalyzer:
         question = Question.of(
             self, tasks, start_s, end_s, candidates, max_new_tokens, untrained, sampling, write, explain
         )
+        question = replace(question, words=WordsAsked.of(transcribe, language, subtitles_beside))
         return analyze_many(self, sources, question, batch_size, workers)
 
     def analyses(

@@ -10,8 +10,9 @@ from __future__ import annotations
 import itertools
 import logging
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -26,6 +27,7 @@ from nanoemox.files.workers import Died, in_order
 from nanoemox.inference.decoding import Sampling
 from nanoemox.inference.results import Analysis, Request
 from nanoemox.inference.sources import found_in
+from nanoemox.inference.words import Words, WordsAsked
 from nanoemox.media.clip import Clip
 from nanoemox.tasks.closed import ClosedTask
 from nanoemox.tasks.task import TASKS, check_candidates
@@ -79,6 +81,7 @@ class Question(ShortRepr):
     write: bool = True
     explain: bool = False
     as_video: bool = False
+    words: WordsAsked = field(default_factory=WordsAsked)  # of clips without a text of their own
 
     @classmethod
     def of(
@@ -94,6 +97,7 @@ class Question(ShortRepr):
         write: bool | None = None,
         explain: bool = False,
         as_video: bool = False,
+        words: WordsAsked | None = None,
     ) -> Question:
         """Check what is asked before any file is read.
 
@@ -109,6 +113,7 @@ class Question(ShortRepr):
             write: Likewise; None writes unless all tasks are closed.
             explain: Likewise.
             as_video: The pictures of a folder are the frames of one video.
+            words: Where the words of clips without a text of their own come from; None, nowhere.
 
         Returns:
             The question.
@@ -123,7 +128,8 @@ class Question(ShortRepr):
         for name in chosen:
             analyzer.answer_limit(TASKS[name], max_new_tokens)
         offered = labels_by_task(candidates)
-        return cls(chosen, start_s, end_s, offered, max_new_tokens, sampling, write, explain, as_video)
+        words = words or WordsAsked()
+        return cls(chosen, start_s, end_s, offered, max_new_tokens, sampling, write, explain, as_video, words)
 
 
 def usual_batch_size(analyzer: EmotionAnalyzer) -> int:
@@ -237,23 +243,34 @@ def _answer(
     """The results of one batch. If it fails, its clips are asked one by one: none spoils others."""
     found: dict[int, FileResult] = {}
     asked: list[tuple[int, Request, float, float]] = []
+    heard_s: dict[int, float] = {}
     for row, (source, read) in enumerate(batch):
         if read.clip is None:
             found[row] = FileResult(source, error=read.error)
             continue
         record = source if isinstance(source, Record) else None
+        cut = _with_cut(record, question) if record else question
+        started = time.perf_counter()
+        try:
+            words = _words(source, question, cut.start_s, cut.end_s)
+        except CLIP_FAULTS as error:
+            found[row] = _failed(source, error)
+            continue
+        if words.spoken is not None:
+            heard_s[row] = round(time.perf_counter() - started, 4)
         request = Request(
             read.clip,
-            record.text if record else None,
+            words.text,
             record.turns if record else None,
             question.tasks,
             question.candidates or {},
             max_new_tokens=question.max_new_tokens,
             sampling=question.sampling,
             write=question.write,
+            no_text=words.no_text,
+            spoken=words.spoken,
         )
-        start_s = (_with_cut(record, question).start_s if record else question.start_s) or 0.0
-        asked.append((row, request, round(read.seconds, 4), start_s))
+        asked.append((row, request, round(read.seconds, 4), cut.start_s or 0.0))
     groups = [asked] if asked else []
     while groups:
         group = groups.pop()
@@ -271,9 +288,24 @@ def _answer(
                 groups += [[one] for one in group]
                 continue
             row = group[0][0]
-            reason = " ".join(str(error).split()) or type(error).__name__
-            found[row] = FileResult(batch[row][0], error=f"{FileResult(batch[row][0]).name}: {reason}")
+            found[row] = _failed(batch[row][0], error)
             continue
         for (row, *_), analysis in zip(group, analyses, strict=True):
+            if row in heard_s:
+                total_s = round(analysis.timing_s["total"] + heard_s[row], 4)
+                timing = {**analysis.timing_s, "words": heard_s[row], "total": total_s}
+                analysis = replace(analysis, timing_s=timing)
             found[row] = FileResult(batch[row][0], analysis)
     return [found[row] for row in range(len(batch))]
+
+
+def _words(source: Source, question: Question, start_s: float | None, end_s: float | None) -> Words:
+    """What is said in a clip. One that was loaded before has no words: nobody knows what else is in its file."""
+    if isinstance(source, Clip):
+        return Words(None)
+    return question.words.words(source if isinstance(source, Record) else Path(source), start_s, end_s)
+
+
+def _failed(source: Source, error: BaseException) -> FileResult:
+    name, reason = FileResult(source).name, " ".join(str(error).split()) or type(error).__name__
+    return FileResult(source, error=reason if reason.startswith(f"{name}: ") else f"{name}: {reason}")

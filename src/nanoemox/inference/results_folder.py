@@ -32,6 +32,7 @@ from nanoemox.inference.overview import render_overview
 from nanoemox.inference.page import Pictures, render_report
 from nanoemox.inference.results import Analysis
 from nanoemox.inference.sources import Item
+from nanoemox.media.subtitles import TextSource
 from nanoemox.tasks.task import TASKS
 
 logger = logging.getLogger(__name__)
@@ -134,6 +135,7 @@ def run_of(analyzer: EmotionAnalyzer, question: Question) -> dict[str, Any]:
         },
         "sampling": None if question.sampling is None else asdict(question.sampling),
         "written": question.write,
+        "speech_model": None if question.words.model is None else question.words.model.name,
     }
 
 
@@ -174,7 +176,7 @@ def analyze_into(
     run = {**run, **run_of(analyzer, question)}
     check_results_folder(out, run)
     size = usual_batch_size(analyzer) if batch_size is None else batch_size
-    stamps = {item.name: _stamp(item) for item in items}
+    stamps = {item.name: _stamp(item, question) for item in items}
     lines = _kept(out, items, question.tasks, stamps)
     write_json(out / RUN, run)
     answered_before = {name for name, rows in lines.items() if not any("error" in row for row in rows)}
@@ -244,6 +246,10 @@ def _lines(name: str, result: FileResult, tasks: Sequence[str]) -> Iterator[Line
         yield from ({"file": name, "task": task, "error": result.error} for task in tasks)
         return
     about = [warning._asdict() for warning in analysis.warnings if warning.code not in ORIGIN_CODES]
+    source = analysis.text_source
+    words: Line = {} if source is None else {"text_source": source._asdict()}
+    if analysis.spoken is not None:  # "text" is what the model wrote
+        words["said"] = analysis.text
     for task, answer in analysis.items():
         fields = answer.to_dict()
         own = fields.pop("warnings", [])
@@ -252,6 +258,7 @@ def _lines(name: str, result: FileResult, tasks: Sequence[str]) -> Iterator[Line
             "task": task,
             **fields,
             "modalities": dict(analysis.modalities),
+            **words,
             **({} if analysis.experts is None else {"experts": list(analysis.experts)}),
             **({"warnings": [*about, *own]} if about or own else {}),
             **_explained(analysis, task),
@@ -302,7 +309,7 @@ def _read_lines(path: Path) -> Iterator[Line]:
                 yield line
 
 
-def _stamp(item: Item) -> list[Any]:
+def _stamp(item: Item, question: Question) -> list[Any]:
     """What shows that a clip is no longer the one that was answered."""
     source = item.source
     if isinstance(source, Record):
@@ -310,6 +317,10 @@ def _stamp(item: Item) -> list[Any]:
         stamp: list[Any] = [hashlib.sha256(source.model_dump_json().encode()).hexdigest()[:16]]
     else:
         paths, stamp = [source], []
+    if question.words.beside:
+        subtitles = question.words.subtitles_of(source)
+        stamp.append(subtitles and subtitles.name)
+        paths += [subtitles] if subtitles else []
     for path in paths:
         try:
             about = path.stat()
@@ -375,6 +386,8 @@ def _table(rows: Sequence[Line]) -> Table:
         "labels",
         "written",
         *states,
+        "said",
+        "said_from",
         "warnings",
         "error",
         *(f"p_{label}" for label in labels),
@@ -389,6 +402,8 @@ def _table(rows: Sequence[Line]) -> Table:
                 ", ".join(row["labels"]) if row.get("labels") else None,
                 row.get("text") or None,
                 *(modalities.get(name) for name in states),
+                row.get("said"),
+                str(TextSource(**row["text_source"])) if "text_source" in row else None,
                 "; ".join(warning["code"] for warning in row.get("warnings", ())) or None,
                 row.get("error"),
                 *(shares.get(label) for label in labels),

@@ -38,6 +38,7 @@ from nanoemox.media.untrusted import MediaError, refuse, shown
 TEXT_CODECS = {"subrip", "srt", "webvtt", "ass", "ssa", "mov_text", "text"}  # others hold pictures of text
 MOST_LINES = 100_000  # of one file; a film has about two thousand
 LONGEST_S = 60.0  # no line stays longer
+ENDINGS = (".srt", ".vtt", ".ass", ".ssa")
 _LONGEST_TIME_S = 366 * 86_400.0
 _BEFORE_S = 30.0  # lines that begin so long before a cut are looked at, too
 _SHORTEST_S = 0.05
@@ -170,6 +171,17 @@ def subtitle_tracks(path: str | os.PathLike[str]) -> tuple[SubtitleTrack, ...]:
     """The tracks of subtitles inside a media file, in their order. Errors: MediaError."""
     with opened(Path(path), Meter()) as container:
         return _tracks(container)
+
+
+def beside(media: str | os.PathLike[str]) -> Path | None:
+    """The file of subtitles with the name of a media file (`a.mp4`, `a.srt`) in its folder; the first of `ENDINGS`."""
+    media = Path(media)
+    stem = media.name if media.is_dir() else media.stem
+    for ending in ENDINGS:
+        for name in (stem + ending, stem + ending.upper()):
+            if (found := media.with_name(name)).is_file():
+                return found
+    return None
 
 
 # ---------------------------------------------------------------- reading

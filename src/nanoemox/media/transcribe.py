@@ -183,8 +183,8 @@ def _fetched(name: str, ask: bool) -> Path:
         ) from error
 
 
-def _checked_language(model: SpeechModel, language: str | None) -> str | None:
-    """The language that the model is told; None lets it find out."""
+def checked_language(model: SpeechModel, language: str | None) -> str | None:
+    """The language that the model is told; None lets it find out. Errors: ArgumentError, where it knows it not."""
     known = list(model.whisper.supported_languages)
     if language is None:
         return known[0] if len(known) == 1 else None
@@ -257,7 +257,7 @@ def sentences_heard(
         ArgumentError: If the model does not know the language.
     """
     path = Path(path)
-    told = _checked_language(model, language)
+    told = checked_language(model, language)
     check_cut(path, start_s, end_s)
     source = inspect(path)
     warn = on_warning or (lambda _: None)

@@ -230,12 +230,8 @@ def analyze(
         raise ArgumentError(
             "CLIP is missing: name a video, audio or image file, or use --text-only --text TEXT"
         )
-<<<<<<< HEAD
-    check_words(clip, text, subtitles, transcribe, speech_model, language)
-    detector = detector_of(people, face_detector, clip)
-=======
     check_words(clip, text, subtitles, transcribe, speech_model, language, many=out is not None)
->>>>>>> join
+    detector = detector_of(people, face_detector, clip)
     check_json(json_file, html, source=clip)
     check_page(html)
     offered = candidates_of(candidates, task)

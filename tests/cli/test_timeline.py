@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from nanoemox.cli import main as cli
 from nanoemox.inference.analyzer import EmotionAnalyzer
+from nanoemox.media.subtitles import Sentence
+from nanoemox.media.transcribe import SpeechModel
 from tests.media_files import make_media, write_png
 
 SRT = "1\n00:00:00,500 --> 00:00:02,000\nANN: I am so happy for you.\n\n2\n00:00:03,000 --> 00:00:04,500\nWhy?\n"
@@ -79,6 +82,20 @@ def test_timeline_by_sentence(tiny: None, video: Path, capsys: pytest.CaptureFix
     assert found == json.loads(Path("out/timeline.json").read_text("utf-8"))
 
 
+def test_timeline_hears_the_sentences(
+    tiny: None, video: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = SpeechModel("small", SimpleNamespace(supported_languages=["en"]))
+    monkeypatch.setattr("nanoemox.media.transcribe.load_speech_model", lambda *_: model)
+    monkeypatch.setattr(
+        "nanoemox.timeline.hearing.sentences_heard", lambda *_: iter([Sentence(0.5, 2.0, "I am here.")])
+    )
+    run("timeline", video, "--by", "sentence", "--transcribe", "--out", "out", "--json", "-")
+    found = json.loads(capsys.readouterr().out)
+    assert [(row["start_s"], row["text"]) for row in found["rows"]] == [(0.5, "I am here.")]
+    assert found["text_source"] == {"kind": "speech", "name": "small", "language": None}
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
@@ -88,6 +105,8 @@ def test_timeline_by_sentence(tiny: None, video: Path, capsys: pytest.CaptureFix
         (["--margin", "2"], "margin: expected"),
         (["--by", "sentence"], "--by sentence: expected the sentences"),
         (["--subtitles", "missing.srt"], "missing.srt"),
+        (["--subtitles", "a.srt", "--transcribe"], "got --subtitles and --transcribe"),
+        (["--language", "en"], "expected --transcribe beside it"),
     ],
 )
 def test_timeline_refuses_before_it_loads_a_model(

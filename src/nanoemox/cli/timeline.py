@@ -11,6 +11,7 @@ import typer
 
 from nanoemox.cli.console import JsonOption, check_json, console, note, write_result
 from nanoemox.cli.options import CheckOption, DeviceOption, OptionalModelOption
+from nanoemox.cli.words import LanguageOption, SpeechModelOption, TranscribeOption, check_words
 from nanoemox.files.errors import ArgumentError
 
 
@@ -30,12 +31,15 @@ def timeline(
         float, typer.Option(metavar="SECONDS", help="From the beginning of one window to that of the next.")
     ] = 2.0,
     by: Annotated[
-        By, typer.Option(help="Give one row a window, or one row a sentence of --subtitles.")
+        By, typer.Option(help="Give one row a window, or one row a sentence of --subtitles or --transcribe.")
     ] = By.window,
     subtitles: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="What is said when: a file of subtitles (SRT, WebVTT or ASS)."),
     ] = None,
+    transcribe: TranscribeOption = False,
+    speech_model: SpeechModelOption = None,
+    language: LanguageOption = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -61,8 +65,13 @@ def timeline(
     Give the same command again after a run was stopped, and it goes on where it was.
     """
     # Check what was asked for: nothing that is slow to import or to load comes before.
-    if by is By.sentence and subtitles is None:
-        raise ArgumentError("--by sentence: expected the sentences; name their file with --subtitles FILE")
+    if by is By.sentence and subtitles is None and not transcribe:
+        raise ArgumentError(
+            "--by sentence: expected the sentences; name their file with --subtitles FILE, or hear them with "
+            "--transcribe"
+        )
+    subtitles_name = None if subtitles is None else str(subtitles)
+    check_words(str(file), None, subtitles_name, transcribe, speech_model, language)
     check_json(json_file, source=str(file))
 
     from nanoemox.timeline.read import open_recording
@@ -78,6 +87,12 @@ def timeline(
         from nanoemox.media.subtitles import read_subtitles
 
         spoken = read_subtitles(subtitles)
+    hearing = None
+    if transcribe:
+        from nanoemox.media.transcribe import load_speech_model
+        from nanoemox.timeline.hearing import Hearing
+
+        hearing = Hearing(recording, load_speech_model(speech_model, device), language)
 
     # Threads that wait sleep: beside other work, spinning ones cost ten times the answer's own time. Before torch.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -97,6 +112,8 @@ def timeline(
         by_sentence=by is By.sentence,
         margin=margin,
         warnings=spoken.warnings if spoken is not None else (),
+        text_source=spoken.source if spoken is not None else None,
+        hearing=hearing,
     )
     for ending in report.forms():
         note(f"wrote {folder / 'timeline'}{ending}")

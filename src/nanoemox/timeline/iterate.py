@@ -26,7 +26,9 @@ from nanoemox.media.clip import (
     clip_of_arrays,
 )
 from nanoemox.media.shown import stacked
+from nanoemox.media.transcribe import SpeechModel
 from nanoemox.timeline.ask import Asked, answered, tasks_of
+from nanoemox.timeline.hearing import Hearing
 from nanoemox.timeline.read import SECTION_S, Recording, Sound, open_recording, pictures_at
 from nanoemox.timeline.ring import FeatureRing
 from nanoemox.timeline.rows import Row
@@ -71,6 +73,7 @@ def timeline(
     hop_s: float = HOP_S,
     sentences: Sequence[Said] | None = None,
     by_sentence: bool = False,
+    speech: SpeechModel | None = None,
 ) -> Iterator[Row]:
     """Read a recording from end to end.
 
@@ -81,6 +84,7 @@ def timeline(
         hop_s: From the beginning of one window to that of the next.
         sentences: What is said when, in order. Each window gets the words that are said in it.
         by_sentence: Give one row a sentence in place of one a window.
+        speech: Hears the sentences where none are given.
 
     Yields:
         The rows, in the order of their beginnings.
@@ -89,9 +93,9 @@ def timeline(
         NanoEmoXError: If the file cannot be read, or the lengths make no sense.
     """
     recording = path if isinstance(path, Recording) else open_recording(path)
-    sections = Sections(
-        analyzer, recording, None if by_sentence else grid_of(window_s, hop_s), sentences or ()
-    )
+    grid = None if by_sentence else grid_of(window_s, hop_s)
+    hearing = None if speech is None else Hearing(recording, speech)
+    sections = Sections(analyzer, recording, grid, sentences or (), hearing)
     for number in range(recording.sections):
         yield from sections.rows(number)
 
@@ -110,6 +114,7 @@ class Sections:
         recording: Recording,
         grid: Grid | None,
         sentences: Sequence[Said] = (),
+        hearing: Hearing | None = None,
     ) -> None:
         """Prepare to read a recording.
 
@@ -118,9 +123,11 @@ class Sections:
             recording: The recording.
             grid: The windows; None gives one row a sentence.
             sentences: What is said when.
+            hearing: Hears it while the recording is read, in place of `sentences`.
         """
+        self.hearing = hearing
         self.analyzer, self.recording, self.grid = analyzer, recording, grid
-        self.sentences = sorted(sentences, key=lambda each: (each.start_s, each.end_s))
+        self.sentences = _in_order(sentences)
         self.tasks = tasks_of(analyzer)
         self.counts = {"frames": 0, "pieces": 0}
         self.warnings = {warning.code: warning.text for warning in recording.warnings}
@@ -128,6 +135,11 @@ class Sections:
     def rows(self, number: int) -> Iterator[Row]:
         """The rows of the windows, or sentences, that begin in this section."""
         lo, hi = number * SECTION_S, (number + 1) * SECTION_S
+        if self.hearing is not None:
+            self.sentences = _in_order(
+                self.hearing.between(lo, hi + (self.grid.window_s if self.grid else 0.0))
+            )
+            self.warnings |= self.hearing.warnings
         waiting: list[Asked] = []
         most = WINDOWS_AT_ONCE if self.grid else SENTENCES_AT_ONCE
         for asked in self._of_windows(lo, hi) if self.grid else self._of_sentences(lo, hi):
@@ -268,6 +280,10 @@ def asked_of(
     codes += ["audio_silent"] * silent + ["cut_short"] * window.cut_short
     request = Request(features, text=text, tasks=tasks)
     return Asked(request, window.start_s, window.end_s, text=text, warnings=tuple(codes))
+
+
+def _in_order(sentences: Sequence[Said]) -> list[Said]:
+    return sorted(sentences, key=lambda each: (each.start_s, each.end_s))
 
 
 def _middle_in(said: Said, lo: float, hi: float) -> bool:

@@ -13,6 +13,8 @@ from tqdm import tqdm
 from nanoemox.files.errors import NanoEmoXError
 from nanoemox.inference.analyzer import EmotionAnalyzer
 from nanoemox.media.clip import CodedWarning
+from nanoemox.media.subtitles import TextSource
+from nanoemox.timeline.hearing import Hearing
 from nanoemox.timeline.iterate import HOP_S, WINDOW_S, Said, Sections
 from nanoemox.timeline.progress import Progress, what_is_made
 from nanoemox.timeline.read import Recording, StoppedError, clock
@@ -35,6 +37,8 @@ def make_timeline(
     by_sentence: bool = False,
     margin: float = MARGIN,
     warnings: Sequence[CodedWarning] = (),
+    text_source: TextSource | None = None,
+    hearing: Hearing | None = None,
 ) -> TimelineReport:
     """Read a recording and write its timeline; a run that was stopped goes on where it was.
 
@@ -48,6 +52,8 @@ def make_timeline(
         by_sentence: Give one row a sentence in place of one a window.
         margin: By how much another emotion must be likelier to end a segment.
         warnings: What has to be known about the sentences.
+        text_source: Where the sentences come from.
+        hearing: Hears the sentences while the recording is read, in place of `sentences`.
 
     Returns:
         The timeline, as it was written.
@@ -64,8 +70,10 @@ def make_timeline(
         settings |= {"window_s": grid.window_s, "hop_s": grid.hop_s}
     settings["margin"] = margin
     folder = Path(out)
-    progress = Progress(folder, what_is_made(analyzer, recording, settings, sentences))
-    sections = Sections(analyzer, recording, grid, sentences)
+    progress = Progress(folder, what_is_made(analyzer, recording, settings, sentences, hearing))
+    if hearing is not None and progress.heard is not None:
+        hearing.go_on(progress.heard)
+    sections = Sections(analyzer, recording, grid, sentences, hearing)
     sections.warnings |= progress.warnings
 
     def report(rows: Sequence[Row], stopped: str) -> TimelineReport:
@@ -80,6 +88,7 @@ def make_timeline(
             warnings=tuple(known),
             stopped=stopped,
             provenance=analyzer.provenance,
+            text_source=hearing.source if hearing is not None else text_source,
         )
 
     # Read section after section; each is on the disk once it is done.
@@ -94,7 +103,7 @@ def make_timeline(
                     mine.append(row)
                     rows.append(row)
                     bar.update(max(0.0, row.end_s - bar.n))
-                progress.add(mine, sections.warnings)
+                progress.add(mine, sections.warnings, None if hearing is None else hearing.state())
     except (NanoEmoXError, OSError, KeyboardInterrupt) as error:
         # What was done is kept and valid: the files end where reading did.
         why = "it was stopped" if isinstance(error, KeyboardInterrupt) else str(error)

@@ -18,6 +18,7 @@ from nanoemox import __version__
 from nanoemox.files.atomic import json_text
 from nanoemox.files.errors import OutputError
 from nanoemox.inference.analyzer import EmotionAnalyzer
+from nanoemox.timeline.hearing import Hearing
 from nanoemox.timeline.iterate import Said
 from nanoemox.timeline.read import Recording
 from nanoemox.timeline.rows import Row
@@ -27,7 +28,11 @@ logger = logging.getLogger(__name__)
 
 
 def what_is_made(
-    analyzer: EmotionAnalyzer, recording: Recording, settings: Mapping[str, Any], sentences: Sequence[Said]
+    analyzer: EmotionAnalyzer,
+    recording: Recording,
+    settings: Mapping[str, Any],
+    sentences: Sequence[Said],
+    hearing: Hearing | None = None,
 ) -> dict[str, Any]:
     """All that the rows depend on; a run goes on only where it is the same.
 
@@ -36,6 +41,7 @@ def what_is_made(
         recording: The recording.
         settings: How the windows lie.
         sentences: What is said when.
+        hearing: Hears it, where it is not known.
 
     Returns:
         Plain JSON types.
@@ -50,6 +56,7 @@ def what_is_made(
         "dtype": str(analyzer.model.dtype),
         "settings": {key: value for key, value in settings.items() if key != "margin"},
         "sentences": hashlib.sha256(json.dumps(said).encode()).hexdigest() if said else None,
+        "heard_by": None if hearing is None else [hearing.model.name, hearing.language],
     }
 
 
@@ -60,6 +67,7 @@ class Progress:
         path: Where it lies.
         done: The rows of each section that is done, in order.
         warnings: Code -> sentence, as they were known at the end of the last of them.
+        heard: What `Hearing.state` gave then, where the sentences are heard.
     """
 
     def __init__(self, folder: Path, belongs_to: Mapping[str, Any]) -> None:
@@ -72,6 +80,7 @@ class Progress:
         self.path = folder / FILE
         self.done: list[list[Row]] = []
         self.warnings: dict[str, str] = {}
+        self.heard: dict[str, Any] | None = None
         self._head = _bytes(json_text(belongs_to, self.path, indent=None))
         whole = self._read()
         try:
@@ -102,19 +111,33 @@ class Progress:
                 if entry["section"] != number or not line.endswith(b"\n"):
                     break
                 rows = [Row.from_dict(row) for row in entry["rows"]]
+                heard = entry["heard"]
             except (ValueError, KeyError, TypeError):
                 break
             self.done.append(rows)
             self.warnings = dict(entry["warnings"])
+            self.heard = heard
             size += len(line)
         return size
 
-    def add(self, rows: Sequence[Row], warnings: Mapping[str, str]) -> None:
-        """Put one more section on the disk. Errors: OutputError."""
+    def add(
+        self, rows: Sequence[Row], warnings: Mapping[str, str], heard: Mapping[str, Any] | None = None
+    ) -> None:
+        """Put one more section on the disk.
+
+        Args:
+            rows: Of the section.
+            warnings: Code -> sentence, of all that was read so far.
+            heard: What `Hearing.state` gives, where the sentences are heard.
+
+        Raises:
+            OutputError: If there is no room.
+        """
         entry = {
             "section": len(self.done),
             "rows": [row.to_dict() for row in rows],
             "warnings": dict(warnings),
+            "heard": None if heard is None else dict(heard),
         }
         line = _bytes(json_text(entry, self.path, indent=None))
         try:

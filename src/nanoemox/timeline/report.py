@@ -14,6 +14,7 @@ from nanoemox.files.atomic import write_texts
 from nanoemox.files.report import Report
 from nanoemox.files.table_text import Table, csv_text
 from nanoemox.media.clip import CodedWarning
+from nanoemox.media.subtitles import TextSource
 from nanoemox.timeline.elan import elan_text
 from nanoemox.timeline.rows import Row
 from nanoemox.timeline.segments import MARGIN, Segment, segments_of
@@ -38,6 +39,7 @@ class TimelineReport(Report):
         warnings: What has to be known about all of it.
         stopped: Why it ends before the recording does; empty where it does not.
         provenance: The steps by which the model's weights came about.
+        text_source: Where the text of the rows comes from; None where there is none.
     """
 
     file: Path
@@ -48,6 +50,7 @@ class TimelineReport(Report):
     warnings: tuple[CodedWarning, ...] = ()
     stopped: str = ""
     provenance: tuple[str, ...] = ()
+    text_source: TextSource | None = None
 
     @cached_property
     def segments(self) -> list[Segment]:
@@ -69,6 +72,7 @@ class TimelineReport(Report):
             "stopped": self.stopped or None,
             "read_until_s": self.read_until_s,
             "settings": dict(self.settings),
+            "text_source": None if self.text_source is None else self.text_source._asdict(),
             "notice": NOTICE,
             "warnings": [warning._asdict() for warning in self.warnings],
             "segments": [segment.to_dict() for segment in self.segments],

@@ -171,6 +171,9 @@ SPELLINGS = {
     "FEA": "fear", "恐惧/fearful": "fear", "<|FEARFUL|>": "fear", "DIS": "disgust", "厌恶/disgusted": "disgust",
     "<|DISGUSTED|>": "disgust", "SUR": "surprise", "吃惊/surprised": "surprise", "<|SURPRISED|>": "surprise",
     "anger (angry)": "anger", "ＡＮＧ": "anger", "😊": "happiness",
+    "Wut": "anger", "colère": "anger", "enojo": "anger", "怒り": "anger", "분노": "anger", "злость": "anger",
+    "Freude": "happiness", "felicidad": "happiness", "ÜBERRASCHUNG": "surprise", "悲しみ": "sadness",
+    "neutro": "neutral", "怒り/anger": "anger",
 }  # fmt: skip
 OF_NO_LABEL = ("furious", "XYZ", "<unk>", "其他/other", "<|en|><|EMO_UNKNOWN|><|Speech|>I am happy", "exc")
 
@@ -226,6 +229,13 @@ LISTS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("<think>angry</think>[sad]", ("sad",)),
     ("他看起来很生气，但并不害怕，因为大家都在那里陪着他", ("生气",)),
     ("[maybe angry, sad]", ("sad",)),
+    ("sad · angry", ("sad", "angry")),
+    ("sad • angry + tired", ("sad", "angry", "tired")),
+    ("sad\tangry", ("sad", "angry")),
+    ("sad—angry", ("sad", "angry")),
+    ("sad، angry؛ tired", ("sad", "angry", "tired")),
+    ("1) sad 2) angry (3) tired", ("sad", "angry", "tired")),
+    ("self-confident, well-meaning", ("self-confident", "well-meaning")),
     ("sad, or he pretends to be angry", ("sad",)),
     ("The character's emotional state is sad, possibly angry.", ("sad",)),
     ("He looks sad. He may be anxious or afraid as well.", ("sad",)),

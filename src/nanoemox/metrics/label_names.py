@@ -38,6 +38,19 @@ other: others | oth | 其他 其它
 positive: positively | pos | 积极 正面 正向 積極
 negative: negatively | neg | 消极 负面 负向 消極 負面
 """
+# The same in German, French, Spanish, Italian, Portuguese, Japanese, Korean and Russian; only as a whole label.
+_OTHER_LANGUAGES = """
+anger: wut wütend ärger colère ira enojo enfado rabbia raiva 怒り 분노 гнев злость
+disgust: ekel dégoût asco nojo 嫌悪 혐오 отвращение
+fear: furcht peur miedo paura medo 恐れ 怖い 恐怖 두려움 공포 страх
+happiness: freude glücklich joie alegría felicidad alegria felicidade felicità gioia 喜び 嬉しい 幸せ 행복 기쁨 радость
+happiness: счастье
+neutral: neutre neutro neutra neutrale 중립 нейтральный нейтрально
+sadness: trauer traurig tristesse triste tristeza tristezza 悲しみ 悲しい 슬픔 грусть печаль
+surprise: überraschung überrascht sorpresa surpresa 驚き 놀람 удивление
+positive: positiv positif positivo positiva ポジティブ 긍정 положительный
+negative: negativ négatif negativo negativa ネガティブ 부정 отрицательный
+"""
 
 
 def _read() -> tuple[dict[str, str], dict[str, str]]:
@@ -49,6 +62,9 @@ def _read() -> tuple[dict[str, str], dict[str, str]]:
         words, codes, chinese = (part.split() for part in spellings.split("|"))
         in_text |= dict.fromkeys([name, *words, *chinese], name)
         everywhere |= dict.fromkeys([name, *words, *codes, *chinese], name)
+    for line in _OTHER_LANGUAGES.strip().splitlines():
+        name, spellings = line.split(":")
+        everywhere |= dict.fromkeys(spellings.split(), name)
     return everywhere, in_text
 
 

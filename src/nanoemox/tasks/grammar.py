@@ -55,7 +55,7 @@ _HEADING = re.compile(
 )
 # Between the labels of a list, in any script. 和 joins two labels, but 平和 and 温和 are one word each.
 _BETWEEN_LABELS = re.compile(
-    r"[,;/|\n，、；｜／・､]|\band\b|\bor\b|&|以及|或者|[与或]|(?<![温平缓柔随谦祥亲气心])和(?!谐|蔼|善|睦|气(?!愤)|平(?!静))"
+    r"[,;/|\n\t，、；｜／・､·•+—⁄،؛]|\s\(?\d{1,2}[.)]\s|\band\b|\bor\b|&|以及|或者|[与或]|(?<![温平缓柔随谦祥亲气心])和(?!谐|蔼|善|睦|气(?!愤)|平(?!静))"
 )
 _ENTRY_END = re.compile(r"[。！？]|\.(?:\s|$)")
 _CLAUSES = re.compile(r"[;；]|\b(?:but|yet)\b|而是|但是?|却", re.IGNORECASE)
@@ -314,6 +314,6 @@ def labels_from(body: str) -> tuple[tuple[str, ...], str]:
 
 def _is_list(body: str) -> bool:
     """Whether all entries are short and none is in doubt: then words that no lexicon knows count, too."""
-    entries = [entry for entry in re.split(r"[,;|\n，、；｜]|\.\s", body) if entry.strip()]
+    entries = [entry for entry in re.split(r"[,;|\n\t，、；｜·•+—،؛]|\.\s", body) if entry.strip()]
     short = all(len(entry.split()) <= 3 and len(IS_HAN.findall(entry)) <= _LONGEST_HAN for entry in entries)
     return short and not _doubts(body)

@@ -61,7 +61,7 @@ def test_a_small_face_is_found_where_it_was(blazeface: Detector) -> None:
 
 def test_opencv_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cv2", None)
-    with pytest.raises(PeopleError, match=r"pip install 'nanoemox\[people\]'"):
+    with pytest.raises(PeopleError, match=r"pip install 'opencv-python-headless<5'"):
         load_detector()
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 PeopleOption = Annotated[
     bool,
     typer.Option(
-        "--people", help="Find the faces, follow them and answer for each person. Needs nanoemox[people]."
+        "--people", help="Find the faces, follow them and answer for each person. Needs the extra people."
     ),
 ]
 FaceDetectorOption = Annotated[

@@ -44,7 +44,8 @@ LEFT_OUT = "left out on request"
 
 WHOLE_FRAMES = CodedWarning(
     "whole_frames",
-    "this model was trained on pictures of nothing but the face; it was shown whole frames in their place",
+    "this model was trained on pictures of nothing but the face; it was shown whole frames in their place; look for "
+    "faces with --people (in Python, people=True)",
 )
 
 

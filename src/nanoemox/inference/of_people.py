@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from nanoemox.inference.analyzer import EmotionAnalyzer
 
 SOMEBODY_ELSE = "somebody else speaks"
+CROPS_UNTRAINED = CodedWarning(
+    "crops_untrained",
+    "this model's face branch was trained on whole frames; crops are unusual to it, and its answers may be worse",
+)
 FACES_NOT_USED = CodedWarning(
     "faces_not_used",
     "this model reads whole frames only; the people were found, and the answer is about the whole frame",
@@ -70,6 +74,8 @@ def analyze_people(
     if found.persons and _uses_faces(analyzer):
         answered = [_answer(analyzer, clip, text, person, found, asked) for person in found.persons]
         first = answered[0]
+        if analyzer.processor.pictures != "opencv":
+            first = replace(first, warnings=(*first.warnings, CROPS_UNTRAINED))
         people = tuple(
             PersonAnalysis(person, each.tasks, each.modalities, _own(each, found), _crops(analyzer, person))
             for person, each in zip(found.persons, answered, strict=True)

@@ -1,6 +1,6 @@
 """Where the faces of a picture are: BlazeFace out of this package, or YuNet from a file that the user names.
 
-Both run in OpenCV (`pip install "nanoemox[people]"`). BlazeFace sees 128 x 128 pixels, so a picture is looked at more
+Both run in OpenCV (the extra `people`). BlazeFace sees 128 x 128 pixels, so a picture is looked at more
 than once: whole, in squares along its longer side and, where it is large and asked for, in squares of half that size.
 `docs/people.md` says by which measurements it was chosen.
 """
@@ -132,7 +132,7 @@ def opencv() -> Any:
         return import_module("cv2")
     except ImportError as error:
         raise PeopleError(
-            "faces are found with OpenCV, which is not installed: pip install 'nanoemox[people]'"
+            "faces are found with OpenCV, which is not installed: pip install 'opencv-python-headless<5'"
         ) from error
 
 
@@ -152,9 +152,12 @@ def _blazeface(cv2: Any, data: bytes | None = None) -> Callable[[NDArray[np.uint
     try:
         net = cv2.dnn.readNetFromTFLite(np.frombuffer(data, np.uint8))
         outputs = net.getUnconnectedOutLayersNames()
-    except (cv2.error, AttributeError) as error:
+        net.setInput(np.zeros((1, 3, SIDE_PX, SIDE_PX), np.float32))
+        if sorted(each.size for each in net.forward(outputs)) != [896, 896 * 16]:
+            raise ValueError("other outputs")  # OpenCV 5.0 gives one of the two
+    except (cv2.error, AttributeError, ValueError) as error:
         raise PeopleError(
-            f"OpenCV {cv2.__version__} cannot read BlazeFace; expected 4.11 to 4.13: pip install 'nanoemox[people]'"
+            f"OpenCV {cv2.__version__} cannot read BlazeFace, 4.11 to 4.13 can: pip install 'opencv-python-headless<5'"
         ) from error
     anchors = np.array(
         [

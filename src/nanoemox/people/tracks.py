@@ -1,8 +1,8 @@
 """Who is who over time: faces of one frame are given to the people of the frames before.
 
 The assignment is scipy's (`linear_sum_assignment`) over the overlap with where a face is expected, and its looks. The
-libraries for this were looked at: norfair rests on a filter that nobody keeps since 2018, supervision has given its
-tracker to `trackers`, and that insists on the OpenCV with windows, which excludes the one without.
+libraries for this were looked at: norfair holds filterpy to a release of 2018, supervision has given its tracker
+to `trackers`, and that insists on the OpenCV with windows, which excludes the one without.
 """
 
 from __future__ import annotations

@@ -33,14 +33,31 @@ class Asked:
 
 
 def tasks_of(analyzer: EmotionAnalyzer) -> list[str]:
-    """The closed tasks that a timeline asks: emotion, and sentiment where the model has learnt it."""
-    trained = analyzer.tasks.trained
-    if EMOTION.name not in trained:
+    """The closed tasks that a timeline asks: emotion, and sentiment, where the model can tell their labels.
+
+    It can where it was trained on the task, or where its folder says how an answer of its own ends with a label
+    (Light-MER); `analyzer.tasks.warnings_of` tells the two apart.
+    """
+    able = [
+        task.name
+        for task in (EMOTION, SENTIMENT)
+        if task.name in analyzer.tasks.trained or analyzer.tasks.by_likelihood(task)
+    ]
+    if EMOTION.name not in able:
         raise ArgumentError(
             f"{analyzer.name}: a timeline asks for the emotion, and this model was not trained on it (its tasks are "
-            f"{', '.join(trained) or 'none'}); choose another model"
+            f"{', '.join(analyzer.tasks.trained) or 'none'}); choose another model"
         )
-    return [task.name for task in (EMOTION, SENTIMENT) if task.name in trained]
+    return able
+
+
+def untrained(analyzer: EmotionAnalyzer) -> dict[str, str]:
+    """Code -> sentence, where the model tells labels that it was not trained to choose; else empty."""
+    text = (
+        "this model was not trained to choose one emotion: its labels are the likeliest ends of its open answer, and "
+        "nobody has measured how good they are"
+    )
+    return {warning.code: text for warning in analyzer.tasks.warnings_of(EMOTION)}
 
 
 def answered(analyzer: EmotionAnalyzer, asked: Sequence[Asked]) -> list[Row]:

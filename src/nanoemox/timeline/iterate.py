@@ -27,7 +27,7 @@ from nanoemox.media.clip import (
 )
 from nanoemox.media.shown import stacked
 from nanoemox.media.transcribe import SpeechModel
-from nanoemox.timeline.ask import Asked, answered, tasks_of
+from nanoemox.timeline.ask import Asked, answered, tasks_of, untrained
 from nanoemox.timeline.hearing import Hearing
 from nanoemox.timeline.read import SECTION_S, Recording, Sound, open_recording, pictures_at
 from nanoemox.timeline.ring import FeatureRing
@@ -130,7 +130,8 @@ class Sections:
         self.sentences = _in_order(sentences)
         self.tasks = tasks_of(analyzer)
         self.counts = {"frames": 0, "pieces": 0}
-        self.warnings = {warning.code: warning.text for warning in recording.warnings}
+        self.warnings = untrained(analyzer)
+        self.warnings |= {warning.code: warning.text for warning in recording.warnings}
 
     def rows(self, number: int) -> Iterator[Row]:
         """The rows of the windows, or sentences, that begin in this section."""

@@ -39,7 +39,7 @@ class WorkersError(NanoEmoXError):
 
 def started_pool(
     workers: int,
-    method: Literal["spawn", "forkserver", "scriptless"] = "spawn",
+    method: Literal["spawn", "forkserver"] | BaseContext = "spawn",
     preload: Sequence[str] = (),
     **options: Any,
 ) -> ProcessPoolExecutor:
@@ -47,9 +47,7 @@ def started_pool(
 
     Args:
         workers: How many processes.
-        method: How they are started. Where the system has no fork server, they are spawned. "scriptless" ones are
-            spawned and do not import the script that starts them, so it needs no guard; they can only be given what
-            modules hold.
+        method: How they are started. Where the system has no fork server, they are spawned.
         preload: Modules that the fork server imports once for all workers.
         **options: What else `ProcessPoolExecutor` takes.
 
@@ -60,8 +58,9 @@ def started_pool(
         WorkersError: If no worker can be started.
     """
     _end_if_imported_by_a_worker()
-    context: BaseContext = _ScriptlessContext()
-    if method != "scriptless":
+    if isinstance(method, BaseContext):
+        context = method
+    else:
         context = multiprocessing.get_context(
             method if method in multiprocessing.get_all_start_methods() else "spawn"
         )
@@ -119,6 +118,7 @@ def in_order(
     # A future of None: there is nothing to do, or it has to be done again.
     queue: deque[tuple[K, T | None, Future[R] | None]] = deque()
     pool: ProcessPoolExecutor | None = None
+    context = _ScriptlessContext()
     try:
         while True:
             # Keep the processes at work.
@@ -130,7 +130,7 @@ def in_order(
                     break
                 future = None
                 if argument is not None:
-                    pool = pool or _quiet_pool(workers)
+                    pool = pool or _quiet_pool(workers, context)
                     with suppress(BrokenProcessPool):  # the results will tell
                         future = pool.submit(function, argument)
                 queue.append((key, argument, future))
@@ -149,7 +149,8 @@ def in_order(
                 except BrokenProcessPool:
                     if pool is not None:
                         pool.shutdown(wait=False, cancel_futures=True)
-                    pool = None
+                    context.end()
+                    pool, context = None, _ScriptlessContext()
                     kept = [(k, a, f if f is not None and _has_result(f) else None) for k, a, f in queue]
                     queue = deque([(key, argument, None), *kept])
                     continue
@@ -159,8 +160,12 @@ def in_order(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _quiet_pool(workers: int) -> ProcessPoolExecutor:
-    return started_pool(workers, "scriptless", initializer=_begin)
+def _quiet_pool(workers: int, context: _ScriptlessContext) -> ProcessPoolExecutor:
+    """A pool whose processes do not import the script that starts them, so it needs no guard.
+
+    They can only be given what modules hold.
+    """
+    return started_pool(workers, context, initializer=_begin)
 
 
 class _Scriptless(SpawnProcess):
@@ -176,15 +181,32 @@ class _Scriptless(SpawnProcess):
 
 
 class _ScriptlessContext(SpawnContext):
-    Process = _Scriptless
+    """Starts such processes, and can end them all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.started: list[_Scriptless] = []
+
+    def Process(self, *args: Any, **options: Any) -> _Scriptless:  # type: ignore[override]  # noqa: N802
+        process = _Scriptless(*args, **options)
+        self.started.append(process)
+        return process
+
+    def end(self) -> None:
+        """End every process. A pool that breaks while one of its processes is being started waits for it for ever."""
+        for process in self.started:
+            with suppress(ValueError, AttributeError):  # it is closed already, or was never started
+                process.kill()
 
 
 def _alone(function: Callable[[T], R], item: T) -> R | Died:
     """One item in a process of its own, to find out whether it is the one that kills."""
-    with _quiet_pool(1) as pool:
+    context = _ScriptlessContext()
+    with _quiet_pool(1, context) as pool:
         try:
             return pool.submit(function, item).result()
         except BrokenProcessPool:
+            context.end()
             return Died()
 
 

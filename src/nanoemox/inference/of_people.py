@@ -15,6 +15,7 @@ from nanoemox.files.errors import ArgumentError
 from nanoemox.inference.results import Analysis, PersonAnalysis
 from nanoemox.media.clip import Clip, CodedWarning
 from nanoemox.media.load import load_clip
+from nanoemox.media.subtitles import Spoken
 from nanoemox.people.detector import Detector, load_detector
 from nanoemox.people.find import People, Person, find_people
 
@@ -35,7 +36,7 @@ FACES_NOT_USED = CodedWarning(
 def analyze_people(
     analyzer: EmotionAnalyzer,
     clip: str | Path | Clip | None,
-    text: str | None,
+    text: str | Spoken | None,
     cut: tuple[float | None, float | None],
     face_detector: Detector | str | Path | None,
     **asked: Any,
@@ -45,7 +46,7 @@ def analyze_people(
     Args:
         analyzer: The model.
         clip: A media file or a loaded clip.
-        text: What is said; it is given to who speaks.
+        text: What is said, with times where they are known; it is given to who speaks.
         cut: Where in its file the clip begins and ends, in seconds.
         face_detector: A loaded detector, or YuNet's file; None takes the one that comes along.
         **asked: The other arguments of `EmotionAnalyzer.analyze`.
@@ -92,7 +93,8 @@ def analyze_people(
     return replace(
         first,
         clip=clip,
-        text=text,
+        text=text.text if isinstance(text, Spoken) else text,
+        spoken=text if isinstance(text, Spoken) else None,
         start_s=cut[0] or 0.0,
         timing_s=timing,
         warnings=(*first.warnings, *found.warnings),
@@ -116,7 +118,7 @@ def _crops(analyzer: EmotionAnalyzer, person: Person) -> Any:
 def _answer(
     analyzer: EmotionAnalyzer,
     clip: Clip,
-    text: str | None,
+    text: str | Spoken | None,
     person: Person,
     found: People,
     asked: dict[str, Any],

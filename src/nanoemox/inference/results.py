@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,13 @@ from nanoemox.files.report import Report
 from nanoemox.files.short_repr import ShortRepr
 from nanoemox.inference.decoding import Sampling
 from nanoemox.media.clip import Clip, CodedWarning
+from nanoemox.media.subtitles import Spoken, TextSource
 from nanoemox.people.find import Person
 from nanoemox.tasks.base import Task
 from nanoemox.tasks.grammar import Answer
+
+if TYPE_CHECKING:
+    from nanoemox.inference.explain import Explanation
 
 
 def _cut(text: str, most: int) -> str:
@@ -110,10 +114,12 @@ class Analysis(Mapping[str, TaskResult], Report):
     warnings: tuple[CodedWarning, ...]
     timing_s: dict[str, float]
     provenance: tuple[str, ...] = ()  # the steps by which the model's weights came about, oldest first
-    text: str | None = None  # what was said in the clip, as it was given
+    text: str | None = None  # what was said in the clip, as it was given, read or heard
+    spoken: Spoken | None = None  # its sentences, and where they come from, where it was not simply given
     dialogue: Dialogue = ()  # the turns before it, likewise
     start_s: float = 0.0  # where in the file the clip begins
     not_trained: tuple[str, ...] = ()  # tasks that were not asked, as the model was not trained on them
+    explanation: Explanation | None = None  # what changes without each modality, if it was asked for
     people: tuple[PersonAnalysis, ...] | None = (
         None  # answers for each person; None where people were not looked for
     )
@@ -135,18 +141,30 @@ class Analysis(Mapping[str, TaskResult], Report):
     def __len__(self) -> int:
         return len(self.tasks)
 
+    @property
+    def text_source(self) -> TextSource | None:
+        """Where the text comes from: given, read from subtitles, or heard by a model; None where nothing was asked."""
+        if self.spoken is not None:
+            return self.spoken.source
+        return TextSource("given") if self.text else None
+
     def to_dict(self) -> dict[str, Any]:
         """The object that `--json` writes."""
+        source = self.text_source
         entries: dict[str, Any] = {
             "clip": self.clip.path,
             "model": self.model,
             "provenance": list(self.provenance),
             "modalities": self.modalities,
+            "text": self.text,
+            "text_source": None if source is None else source._asdict(),
+            "sentences": [asdict(sentence) for sentence in self.spoken or ()],
             "tasks": {name: result.to_dict() for name, result in self.tasks.items()},
             "not_trained": list(self.not_trained),
             "experts": None if self.experts is None else list(self.experts),
             "warnings": [warning._asdict() for warning in self.warnings],
             "timing_s": self.timing_s,
+            **({} if self.explanation is None else {"explanation": self.explanation.to_dict()}),
         }
         if self.people is not None:
             entries["face_detector"] = self.face_detector
@@ -179,6 +197,11 @@ class Request(ShortRepr):
     )
     max_new_tokens: int | None = None  # where every answer is cut; None: EmotionAnalyzer.answer_limit
     sampling: Sampling | None = None  # None: greedy, the likeliest token each time
+    write: bool = (
+        True  # False: the answer to a closed question is its likeliest label, and no token is written
+    )
+    no_text: str = "no words were given"  # why there is no text, where there is none
+    spoken: Spoken | None = None  # the sentences of the text, where it was read or heard
 
     def __post_init__(self) -> None:
         """A bare name is a list of one, and what is no dialogue is refused."""

@@ -45,7 +45,13 @@ class Track:
         return box[0] + x, box[1] + y, box[2] + x, box[3] + y
 
     def add(self, at_s: float, face: Face, looks: NDArray[np.float32]) -> None:
-        """The face was seen."""
+        """The face was seen.
+
+        Args:
+            at_s: When.
+            face: Where, and its landmarks.
+            looks: What its colours are like.
+        """
         if self.faces:
             before, now = _middle(self.faces[-1].box), _middle(face.box)
             lasted_s = at_s - self.times_s[-1]

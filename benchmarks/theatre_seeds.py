@@ -1,6 +1,7 @@
 """The figures of one model over several test sets of Affect Theatre, with intervals over speakers and over sentences.
 
     python benchmarks/theatre_seeds.py SET=EVALUATION [SET=EVALUATION …] [--json FILE]
+    python benchmarks/theatre_seeds.py --table FILE
 
 SET is a manifest of `nanoemox theatre make`, EVALUATION the folder that `nanoemox evaluate SET --alone` wrote for it.
 One set has only 600 clips and one draw of people, causes and sentences, so its figures move from set to set. The
@@ -8,6 +9,7 @@ script gives each set's figure, the figure over all clips together, and two inte
 the other draws core sentences anew (a family has two test sentences, so there are only 20 of them). Beside the open
 vocabulary stands what the answer to the closed question about the emotion would score there: figures that a plain
 synonym of the closed label reaches do not show that more than the closed label is known. Prints one line of JSON.
+With `--table` it prints the table of docs/results.md from such a line, and the rows of README.md.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from nanoemox.data.manifest import read_manifest, read_predictions
 from nanoemox.data.schema import Labels, Prediction, Record
@@ -36,6 +39,32 @@ FIGURES = {
     "empathy": ("emotion_accuracy", "cause_accuracy", "cause_accuracy_unmentioned", "event_accuracy"),
 }
 GIVEN = ("all", "text", "video", "audio")
+
+# The rows of the table: figure, its name, and the goal that the project set itself before the first run.
+ROWS = (
+    ("emotion.accuracy", "emotion: accuracy, 7 labels", "0.85"),
+    ("sentiment.weighted_f1", "sentiment, asked: weighted F1", "0.82"),
+    ("open_vocabulary.set_f1", "open vocabulary: set F1 over 53 groups of synonyms", "–"),
+    ("open_vocabulary.wheel_f1", "open vocabulary: set F1 over four wheels", "0.75"),
+    ("intent.accuracy", "intent: accuracy, 20 classes", "0.68"),
+    ("reasoning.cue_f1", "reasoning: F1 of all cues", "0.75"),
+    ("reasoning.cue_f1_face", "of the face", "0.75"),
+    ("reasoning.cue_f1_voice", "of the voice", "0.75"),
+    ("reasoning.cue_f1_scene", "of the scene", "0.75"),
+    ("reasoning.cue_f1_words", "of the words", "0.75"),
+    ("empathy.emotion_accuracy", "empathy: emotion in the chain", "0.82"),
+    ("empathy.cause_accuracy", "cause named", "0.70"),
+    ("empathy.cause_accuracy_unmentioned", "cause named, not mentioned in the text", "0.45"),
+    ("empathy.event_accuracy", "event", "–"),
+)
+SHORT_ROWS = (
+    ("emotion", "accuracy, 7 labels", "emotion.accuracy"),
+    ("sentiment (not trained from media)", "weighted F1, 3 classes", "sentiment.weighted_f1"),
+    ("open vocabulary", "set F1 over groups of synonyms", "open_vocabulary.set_f1"),
+    ("intent", "accuracy, 20 classes", "intent.accuracy"),
+    ("reasoning", "F1 of the cues named", "reasoning.cue_f1"),
+    ("empathy", "cause named", "empathy.cause_accuracy"),
+)
 
 
 def sentence(record: Record) -> str:
@@ -74,7 +103,7 @@ def closed_as_open(predictions: Sequence[Prediction]) -> list[Prediction]:
     ]
 
 
-def figures_of(scores: Scores) -> dict[str, float | None]:
+def figures_of(scores: Mapping[str, Any]) -> dict[str, float | None]:
     return {
         f"{task}.{name}": scores[task][name]["value"]
         for task, names in FIGURES.items()
@@ -94,14 +123,61 @@ def intervals_of(scores: Scores) -> dict[str, list[float | None]]:
     }
 
 
+def table(result: Mapping[str, Any]) -> str:
+    """The table of docs/results.md: every figure with both intervals, each set, majority and single modalities."""
+    sets = "; ".join(result["sets"])
+    alone = [name for name in GIVEN[1:] if name in result["figures"]["emotion.accuracy"]["alone"]]
+    head = ["figure", "goal", "all sets", "95 % over speakers", "95 % over sentences", sets, "majority"]
+    head += [f"{name} only" for name in alone]
+    lines = [head, ["---"] * len(head)]
+    for name, title, goal in ROWS:
+        figure = result["figures"][name]
+        lines.append(
+            [
+                title,
+                goal,
+                f"**{figure['value']:.3f}**",
+                "–".join(f"{bound:.3f}" for bound in figure["over_speakers"]),
+                "–".join(f"{bound:.3f}" for bound in figure["over_sentences"]),
+                "; ".join(f"{value:.3f}" for value in figure["sets"]),
+                _number(figure["majority"]),
+                *(_number(figure["alone"][each]) for each in alone),
+            ]
+        )
+        if name.startswith("open_vocabulary."):
+            closed = result["closed_label_as_open_vocabulary"][name]
+            lines.append(["… of the closed label alone", "–", f"{closed:.3f}", *[""] * (len(head) - 3)])
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def short_table(result: Mapping[str, Any]) -> str:
+    """The rows of README.md: task, figure, value, majority."""
+    return "\n".join(
+        f"| {task} | {what} | {result['figures'][name]['value']:.2f} | {result['figures'][name]['majority']:.2f} |"
+        for task, what, name in SHORT_ROWS
+    )
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("sets", nargs="+", metavar="SET=EVALUATION")
+    parser.add_argument("sets", nargs="*", metavar="SET=EVALUATION")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--table", type=Path, metavar="FILE")
     given = parser.parse_args()
+    if given.table:
+        result = json.loads(given.table.read_text(encoding="utf-8"))
+        sys.stdout.write(f"{table(result)}\n\n{short_table(result)}\n")
+        return 0
+    if not given.sets:
+        parser.error("expected at least one SET=EVALUATION, got none")
 
     # Read all sets; a clip's id carries the name of its set.
     labels, speakers, sentences = {}, {}, {}
+    majority: list[tuple[int, dict[str, float | None]]] = []
     predictions: dict[str, list[Prediction]] = {name: [] for name in GIVEN}
     names = []
     for each in given.sets:
@@ -113,6 +189,8 @@ def main() -> int:
             labels[clip] = record.labels
             speakers[clip] = record.speaker or clip
             sentences[clip] = sentence(record)
+        report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        majority.append((report["n"], figures_of(report["baselines"]["majority"])))
         for what in GIVEN:
             place = folder if what == "all" else folder / what
             if (place / "predictions.jsonl").is_file():
@@ -141,6 +219,7 @@ def main() -> int:
                 "over_speakers": low_high[name],
                 "over_sentences": by_sentence[name],
                 "sets": [of_sets[each][name] for each in names],
+                "majority": _mean([(n, each.get(name)) for n, each in majority]),
                 "alone": {what: alone[what].get(name) for what in alone},
             }
             for name, value in figures_of(whole).items()
@@ -151,6 +230,16 @@ def main() -> int:
     if given.json:
         write_json(given.json, result)
     return 0
+
+
+def _mean(weighted: Sequence[tuple[int, float | None]]) -> float | None:
+    """The mean over the sets; None where one has no value."""
+    known = [(n, value) for n, value in weighted if value is not None]
+    return (
+        sum(n * value for n, value in known) / sum(n for n, _ in known)
+        if len(known) == len(weighted)
+        else None
+    )
 
 
 def _only(

@@ -1,7 +1,8 @@
-"""Analyse every media file of a folder and write one CSV row for each.
+"""Analyse every media file of a folder and write a CSV row of your own making for each.
 
 A file that cannot be read gets a row that says why, and the others are still analysed. If a text file lies beside
-a clip under the same name (`a.mp4`, `a.txt`), its content is what is said in the clip.
+a clip under the same name (`a.mp4`, `a.txt`), its content is what is said in the clip. `nanoemox analyze FOLDER --out
+DIR` does much of this without a script (docs/many-files.md).
 
 Run it:  python examples/analyze_folder.py demo answers.csv
 """
@@ -11,27 +12,24 @@ import csv
 import sys
 from pathlib import Path
 
-from nanoemox import EmotionAnalyzer, MediaError
+from nanoemox import EmotionAnalyzer
+from nanoemox.inference.many import FileResult
+from nanoemox.inference.sources import found_in, with_text_files
 
-MEDIA = {".mp4", ".mkv", ".mov", ".webm", ".avi", ".wav", ".mp3", ".flac", ".m4a", ".ogg", ".png", ".jpg"}
 COLUMNS = ["file", "emotion", "probability", "valence", "warnings", "error"]
 
 
-def row(analyzer: EmotionAnalyzer, clip: Path) -> dict[str, object]:
+def row(name: str, result: FileResult) -> dict[str, object]:
     """One row of the table."""
-    beside = clip.with_suffix(".txt")
-    text = beside.read_text("utf-8").strip() if beside.is_file() else None
-    try:
-        result = analyzer.analyze(clip, text=text, tasks=["emotion", "sentiment"])
-    except MediaError as error:
-        return {"file": clip.name, "error": error}
-    emotion = result["emotion"]
+    if result.analysis is None:
+        return {"file": name, "error": result.error}
+    emotion = result.analysis["emotion"]
     return {
-        "file": clip.name,
+        "file": name,
         "emotion": emotion.label,
         "probability": max(emotion.probabilities.values()),  # that of the label
-        "valence": result["sentiment"].score,  # from -1, unpleasant, to 1, pleasant
-        "warnings": "; ".join(map(str, result.warnings)),
+        "valence": result.analysis["sentiment"].score,  # from -1, unpleasant, to 1, pleasant
+        "warnings": "; ".join(map(str, result.analysis.warnings)),
     }
 
 
@@ -41,9 +39,10 @@ def main() -> None:
     parser.add_argument("table", type=Path, help="the CSV file to write")
     options = parser.parse_args()
 
-    clips = sorted(path for path in options.folder.iterdir() if path.suffix.lower() in MEDIA)
+    clips = with_text_files(found_in([options.folder]).items)
     analyzer = EmotionAnalyzer.from_pretrained("pico")  # once for all files
-    rows = [row(analyzer, clip) for clip in clips]
+    results = analyzer.analyze_many((clip.source for clip in clips), tasks=["emotion", "sentiment"])
+    rows = [row(clip.name, result) for clip, result in zip(clips, results, strict=True)]
     with options.table.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()

@@ -23,6 +23,8 @@ DOCS = ROOT / "docs"
 PAGES = [
     DOCS / "how-a-clip-becomes-an-answer.md",
     DOCS / "analyze.md",
+    DOCS / "words.md",
+    DOCS / "many-files.md",
     *sorted((DOCS / "tasks").glob("*.md")),
 ]
 BUILD = runpy.run_path(str(DOCS / "build.py"), run_name="build")

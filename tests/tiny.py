@@ -112,7 +112,7 @@ def tiny_clip(seed: int = 0, *, video: bool = True, audio: bool = True) -> Any:
     random = np.random.default_rng(seed)
     frames = random.integers(0, 256, (4, 32, 40, 3), dtype=np.uint8) if video else None
     sound = random.normal(0, 0.1, (3, 8000)).astype(np.float32) if audio else None
-    return SimpleNamespace(frames=frames, audio_windows=sound)
+    return SimpleNamespace(frames=frames, audio_windows=sound, face_frames=None)
 
 
 ROWS = ({"video", "audio"}, {"audio"}, {"video"}, set())

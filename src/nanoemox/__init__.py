@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from nanoemox.inference.results import Analysis
     from nanoemox.media.clip import Clip
     from nanoemox.media.load import load_clip
+    from nanoemox.media.subtitles import Sentence, Spoken, read_subtitles
+    from nanoemox.media.transcribe import transcribe
     from nanoemox.media.untrusted import MediaError
     from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
     from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
@@ -46,13 +48,17 @@ _HOMES = {
     "NanoEmoXError": "files.errors",
     "NanoEmoXForConditionalGeneration": "model.modeling_nanoemox",
     "NanoEmoXProcessor": "model.processing_nanoemox",
+    "Sentence": "media.subtitles",
+    "Spoken": "media.subtitles",
     "compare": "scoring.compare",
     "evaluate": "evaluation.evaluate",
     "load_clip": "media.load",
     "read_manifest": "data.manifest",
+    "read_subtitles": "media.subtitles",
     "score": "scoring.score",
     "score_file": "scoring.external",
     "train": "training.run",
+    "transcribe": "media.transcribe",
 }
 
 __all__ = [
@@ -64,14 +70,18 @@ __all__ = [
     "NanoEmoXError",
     "NanoEmoXForConditionalGeneration",
     "NanoEmoXProcessor",
+    "Sentence",
+    "Spoken",
     "__version__",
     "compare",
     "evaluate",
     "load_clip",
     "read_manifest",
+    "read_subtitles",
     "score",
     "score_file",
     "train",
+    "transcribe",
 ]
 
 

@@ -406,6 +406,18 @@ CASES: list[Case] = [
             ("task_max_new_tokens", {"emotion": -1}),
         ]
     ),
+    *(
+        Case(
+            f"expression: {pattern}",
+            field(
+                "tokenizer.json",
+                "pre_tokenizer",
+                {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False},
+            ),
+            r"tokenizer\.json: its regular expressions cannot be used|expected at most 50 regular",
+        )
+        for pattern in ["(a+)+$", r"(\p{L}+)+\d", "([a-z]|[a-z0-9])*#", "(é|é)*z", "(", "a" * 6000]
+    ),
     # ------------------------------------------------------------------ chat template
     *(
         Case(f"template: {text[:40]}", content("chat_template.jinja", text), says)

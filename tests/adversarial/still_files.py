@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -132,3 +133,65 @@ def tiled(
     data = b"".join(data for data, _ in tiles) + (grid if in_mdat else b"")
     path.write_bytes(head + meta(offset) + box(b"mdat", data))
     return path
+
+
+def heif_of(
+    path: Path,
+    primary: int,
+    items: Sequence[tuple[int, bytes, bool]],
+    references: Sequence[tuple[bytes, int, Sequence[int]]],
+) -> Path:
+    """The description of a HEIC, without the pictures.
+
+    Args:
+        path: the file.
+        primary: the item that the file names first.
+        items: number, type and whether it is not to be shown by itself.
+        references: kind, from which item, and to which ones.
+
+    Returns:
+        The path.
+    """
+    names = b"".join(
+        full(b"infe", struct.pack(">HH", number, 0), kind, b"\0", version=2, flags=int(hidden))
+        for number, kind, hidden in items
+    )
+    refers = b"".join(
+        box(kind, struct.pack(f">HH{len(to)}H", number, len(to), *to)) for kind, number, to in references
+    )
+    meta = full(
+        b"meta",
+        full(b"pitm", struct.pack(">H", primary)),
+        full(b"iinf", struct.pack(">H", len(items)), names),
+        full(b"iref", refers),
+    )
+    path.write_bytes(box(b"ftyp", b"heic", bytes(4), b"heic") + meta)
+    return path
+
+
+def dolby_vision(profile: int) -> bytes:
+    """The record that says that a video is Dolby Vision."""
+    return struct.pack(">BBH", 1, 0, profile << 9 | 6 << 3 | 0b101) + bytes(20)
+
+
+def add_dolby_vision(path: Path, profile: int) -> Path:
+    """Say of the video of an MP4, whose index lies at its end, that it is Dolby Vision."""
+    data = path.read_bytes()
+    moov = data.index(b"moov") - 4
+    route = {b"moov": 0, b"trak": 0, b"mdia": 0, b"minf": 0, b"stbl": 0, b"stsd": 8, b"avc1": 78}
+    path.write_bytes(
+        data[:moov] + _inserted(data[moov:], list(route.items()), box(b"dvcC", dolby_vision(profile)))
+    )
+    return path
+
+
+def _inserted(data: bytes, route: list[tuple[bytes, int]], new: bytes) -> bytes:
+    """Boxes with a new one at the end of the first of each name on a route; beside it, the bytes of a header."""
+    if not route:
+        return data + new
+    (name, skip), at = route[0], 0
+    while data[at + 4 : at + 8] != name:
+        at += int.from_bytes(data[at : at + 4], "big")
+    end = at + int.from_bytes(data[at : at + 4], "big")
+    inner = data[at + 8 : at + 8 + skip] + _inserted(data[at + 8 + skip : end], route[1:], new)
+    return data[:at] + box(name, inner) + data[end:]

@@ -42,8 +42,29 @@ def test_a_denied_label_is_no_label(text: str, label: str | None) -> None:
 
 
 @pytest.mark.parametrize(
+    ("code", "text", "label"),
+    [
+        *(("supposed_label", *case) for case in answers.SUPPOSITIONS),
+        *(("denied_label", *case) for case in answers.PRETENCES),
+    ],
+)
+def test_a_label_that_is_supposed_or_played_is_no_label(code: str, text: str, label: str | None) -> None:
+    answer = EMOTION.parse(text)
+    if label is None:
+        assert answer.label not in EMOTION.defaults
+        assert [warning.code for warning in answer.warnings] == [code]
+        assert EMOTION.read(text).faults
+    else:
+        assert (answer.label, answer.warnings) == (label, ())
+
+
+@pytest.mark.parametrize(
     ("text", "polarity"),
     [
+        ("might be positive", None),
+        ("She pretends that all is positive", None),
+        ("perhaps positive, but rather negative", "negative"),
+        ("不是很确定，可能是积极的", None),
         ("not positive", None),
         ("hardly positive", None),
         ("不是积极的", None),
@@ -109,5 +130,6 @@ def test_reasons_that_point_to_no_emotion_name_none() -> None:
     reasoning = TASKS["reasoning"]
     assert reasoning.parse("Face: a smile. This does not point to anger.").label is None
     assert reasoning.parse("Face: a smile. This points to no anger.").label is None
+    assert reasoning.parse("Face: a smile. This might point to anger.").label is None
     assert reasoning.parse("It does not point to anger. It points to joy.").label == "joy"
     assert reasoning.parse("<think>It points to anger.</think>It points to joy.").label == "joy"

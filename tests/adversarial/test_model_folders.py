@@ -142,6 +142,13 @@ def test_a_backbone_whose_tokenizer_brings_code_is_refused(folder: Path) -> None
         load_tokenizer(folder)
 
 
+def test_a_backbone_whose_tokenizer_has_an_expression_without_end_is_refused(folder: Path) -> None:
+    normalizer = {"type": "Replace", "pattern": {"Regex": "(a+)+$"}, "content": ""}
+    field("tokenizer.json", "normalizer", normalizer)(folder)
+    with pytest.raises(NanoEmoXError, match=r"tokenizer\.json: its regular expressions cannot be used"):
+        load_tokenizer(folder)
+
+
 # ---------------------------------------------------------------------- weights that are not finite
 def test_weights_that_are_not_looked_at_still_give_no_answer(folder: Path) -> None:
     weight(float("nan"))(folder)

@@ -82,6 +82,31 @@ def test_audio_that_begins_late_stays_late(tmp_path: Path, name: str) -> None:
     assert not before.audio_windows.any()
 
 
+@pytest.mark.parametrize(
+    ("name", "encoders"),
+    [
+        ("a.wmv", {"video": "mpeg4", "audio": "mp2"}),
+        ("a.m2ts", {}),
+        ("a.webm", {"video": "libvpx", "audio": "libopus"}),
+        ("a.wtv", PROGRAM_STREAM),
+    ],
+)
+def test_audio_that_begins_behind_what_is_probed_or_stated(
+    tmp_path: Path, name: str, encoders: dict[str, Any]
+) -> None:
+    path = film(tmp_path / name, ticks(150), [(2.0, beeps(2.0, RATE_HZ))], rate_hz=RATE_HZ, **encoders)
+    clip = load_clip(path)
+    assert (beeps_of(clip), clip.warnings) == ([2.5, 3.5], ())
+    assert clip.duration_s == pytest.approx(6.0, abs=0.05)
+
+
+def test_a_clock_of_ogg_that_begins_late(tmp_path: Path) -> None:
+    path = film(tmp_path / "a.ogg", (), [(2.0, beeps(2.0, RATE_HZ))], audio="libopus", rate_hz=RATE_HZ)
+    clip = load_clip(path)
+    assert (beeps_of(clip), clip.warnings) == ([0.5, 1.5], ())
+    assert clip.duration_s == pytest.approx(2.0, abs=0.05)
+
+
 def test_video_that_begins_late(tmp_path: Path) -> None:
     path = film(tmp_path / "a.mkv", ticks(50, 2.0), [(0.0, beeps(4.0))])
     clip = load_clip(path)
@@ -104,6 +129,37 @@ def test_gaps_in_sound_are_silence(tmp_path: Path, name: str) -> None:
     assert beeps_of(load_clip(path, start_s=1.0, end_s=5.0)) == [0.5, 2.7, 3.7]
     inside = load_clip(path, start_s=2.3, end_s=3.0)
     assert inside.audio_windows is not None and inside.duration_s == pytest.approx(0.7, abs=0.01)
+
+
+@pytest.mark.parametrize("codec", ["aac", "libmp3lame", "ac3", "mp2"])
+@pytest.mark.parametrize("gap_s", [0, 2])
+def test_gaps_in_the_audio_of_avi_are_silence(tmp_path: Path, codec: str, gap_s: int) -> None:
+    rate_hz = 32_000 if codec == "ac3" else 16_000
+    sounds = [(0.0, beeps(2.0, rate_hz)), (2.0 + gap_s, beeps(2.0, rate_hz))]
+    path = film(tmp_path / "a.avi", ticks(150), sounds, video="mpeg4", audio=codec, rate_hz=rate_hz)
+    source = container_module.inspect(path)
+    assert source.audio_end_s == pytest.approx(4.0 + gap_s, abs=0.15)
+    for start_s in (None, 1.1):
+        clip = load_clip(path, audio_windows=12, start_s=start_s, end_s=start_s and 5.9)
+        wanted = [
+            at - (start_s or 0) for at in (0.5, 1.5, 2.5 + gap_s, 3.5 + gap_s) if (start_s or 0) < at < 5.9
+        ]
+        assert beeps_of(clip) == pytest.approx(wanted, abs=0.11)
+        assert clip.warnings == ()
+
+
+def test_empty_packets_that_ffmpeg_counts_itself(tmp_path: Path) -> None:
+    path = film(tmp_path / "a.avi", ticks(150), [(2.0, beeps(2.0))], video="mpeg4", audio="flac")
+    clip = load_clip(path, audio_windows=12)
+    assert (clip.warnings, beeps_of(clip)) == ((), [4.5, 5.5])  # as its writer has it, twice as late
+
+
+@pytest.mark.parametrize("codec", ["pcm_s16le", "pcm_u8", "adpcm_ms", "pcm_mulaw", "libmp3lame", "flac"])
+def test_the_audio_of_avi_is_as_long_as_it_is(tmp_path: Path, codec: str) -> None:
+    path = film(tmp_path / "a.avi", ticks(50), [(0.0, beeps(4.0))], video="mpeg4", audio=codec)
+    assert container_module.inspect(path).audio_end_s == pytest.approx(4.0, abs=0.15)
+    clip = load_clip(path)
+    assert (clip.warnings, clip.duration_s) == ((), pytest.approx(4.0, abs=0.15))
 
 
 def test_gaps_in_long_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -297,6 +353,21 @@ def test_variable_rate(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatc
     assert frames_of(cut)[0] == 60
     shown = [i for i, at_s in enumerate(times) if times[60] <= at_s < begin_s + 30]
     assert frames_of(cut) == [shown[i] for i in frame_indices(len(shown))]
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.ts"])
+def test_a_large_file_without_an_index_tells_that_frames_were_not_counted(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(video_module, "DECODE_THROUGH_FRAMES", 100)
+    monkeypatch.setattr(video_module, "COUNT_BYTES", 0)
+    even = load_clip(film(tmp_path / name, ticks(400), gop=60, bframes=2))
+    assert (frames_of(even), even.warnings) == (frame_indices(400), ())
+    clip = load_clip(film(tmp_path / name, uneven(400), gop=60, bframes=2, rate=100))
+    assert frames_of(clip) != frame_indices(400)  # by a mean rate
+    [warning] = clip.warnings
+    assert warning.code == "frames_by_time" and "chosen by time, not by number" in warning.text
+    assert clip.duration_s == pytest.approx(uneven(400)[-1], abs=0.3)  # which is measured
 
 
 @pytest.mark.parametrize(("name", "unit"), [("a.ts", 188), ("a.mpg", 2048)])

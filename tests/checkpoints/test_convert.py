@@ -18,7 +18,7 @@ from nanoemox.checkpoints.official_checkpoint import official_state as written_s
 from nanoemox.checkpoints.official_checkpoint import write_official
 from nanoemox.checkpoints.weight_files import WeightsError, open_weights
 from nanoemox.cli import main as cli
-from nanoemox.files.errors import OutputError
+from nanoemox.files.errors import ArgumentError, OutputError
 from nanoemox.inference import analyzer as inference
 from nanoemox.inference.analyzer import EmotionAnalyzer
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
@@ -373,6 +373,16 @@ def test_wrong_uses_of_the_command(tmp_path, monkeypatch, capsys, arguments, mat
     assert run("convert", *arguments) == 2
     err = capsys.readouterr().err
     assert match in err and err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_way_back_is_a_checkpoint_by_its_name(base, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "nanoemox.checkpoints.official_checkpoint.check_folder", lambda _: pytest.fail("began to work")
+    )
+    for name in ("back", "back.safetensors", "back.pth.zip"):
+        with pytest.raises(ArgumentError, match=r"ends in \.pth or \.pt"):
+            write_official(base, tmp_path / name)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -233,7 +233,7 @@ def test_nothing_is_written_when_one_file_cannot_be(
 def test_words_of_a_command_that_are_wrong_take_one_line(refused: Any) -> None:
     told = refused("analyse")
     assert "No such command 'analyse'" in told and "see nanoemox --help" in told
-    assert "No such option: --tasks" in refused("analyze", "a.mp4", "--tasks", "emotion")
+    assert "No such option: --mood" in refused("analyze", "a.mp4", "--mood", "emotion")
     assert "see nanoemox evaluate --help" in refused("evaluate", "m.jsonl")
     assert "--split" in refused("theatre", "make", "out", "--split", "other")
 

@@ -191,3 +191,49 @@ def test_every_corpus_has_a_card_and_a_page() -> None:
         assert not own.exists() or corpus.licence in own.read_text("utf-8"), corpus.name
         assert f"`{corpus.name}`" in index and corpus.title in index, corpus.name
     assert len(CORPORA) == len(list_corpora()) >= 22
+
+
+MOSEI_TABLE = "video_id,clip_id,text,label,mode\nabc,10,so good,2.0,train\nabc,11,hm,0,test\n"
+SIMS = {
+    "label_M.csv": "video_id,clip_id,label\nv1,1,-0.4\nv1,2,0.4\n",
+    "train_index.csv": "video_id,clip_id\nv1,1\n",
+    "test_index.csv": "video_id,clip_id\nv1,2\n",
+}
+CREMA = [
+    {
+        "messages": [{"role": "user", "content": ""}, {"role": "assistant", "content": label}],
+        "audios": [f"{stem}.wav"],
+    }
+    for stem, label in (("1001_DFA_ANG_XX", "anger"), ("1009_IEO_SAD_LO", "sad"))
+]
+# Corpus, its files, the clip of train that is there; the one of test is not.
+PARTS_OF_CORPORA: tuple[tuple[str, dict[str, object], str], ...] = (
+    ("cmu_mosei", {"label.csv": MOSEI_TABLE}, "Raw/abc/10.mp4"),
+    ("ch_sims", {"label.csv": MOSEI_TABLE.replace("2.0", "0.2")}, "Raw/abc/0010.mp4"),
+    ("ch_sims", SIMS, "Raw/v1/0001.mp4"),
+    ("ch_sims_v2", {"meta.csv": MOSEI_TABLE.replace("2.0", "0.2")}, "Raw/abc/0010.mp4"),
+    ("crema_d", {"crema_d_annotations.json": CREMA}, "crema/1001_DFA_ANG_XX.wav"),
+    (
+        "iemocap",
+        {
+            "Session1/dialog/EmoEvaluation/Ses01F_impro01.txt": "[6.2901 - 8.2357]\tSes01F_impro01_F000\tneu\t"
+            "[2.5, 2.5, 2.5]\n",
+            "Session5/dialog/EmoEvaluation/Ses05F_impro01.txt": "[6.2901 - 8.2357]\tSes05F_impro01_F000\tneu\t"
+            "[2.5, 2.5, 2.5]\n",
+        },
+        "Session1/dialog/avi/DivX/Ses01F_impro01.avi",
+    ),
+)
+
+
+@pytest.mark.parametrize(("name", "files", "media"), PARTS_OF_CORPORA)
+def test_clips_of_other_splits_need_not_be_there(
+    tmp_path: Path, name: str, files: dict[str, object], media: str
+) -> None:
+    plant(tmp_path, files, media)
+    report = prepare(name, tmp_path, tmp_path / "train.jsonl", splits=["train"])
+    assert (report.ok, report.splits) == (True, {"train": 1})
+    whole = prepare(name, tmp_path, tmp_path / "all.jsonl")  # without the option, the other one is missing
+    assert [problem.what.startswith("there is no clip") for problem in whole.skipped] == [True]
+    with pytest.raises(CorpusError, match="there is no clip"):
+        prepare(name, tmp_path, tmp_path / "test.jsonl", splits=["test"])

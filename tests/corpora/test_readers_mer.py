@@ -268,6 +268,37 @@ def test_ov_merd_and_tracks(tmp_path: Path) -> None:
     assert wheres(report) == ["track1_train_disdim.csv:3"]
 
 
+def test_mer2026_speakers_open_labels_and_preferences(tmp_path: Path) -> None:
+    plant(
+        tmp_path,
+        {
+            "track1_train.csv": "name,discrete\nsample_1,happy\nsample_2,bored\n",
+            "track2_train_human.csv": 'name,openset\nsample_1,"shocked,care"\n',
+            "track3_emoprefer.csv": "name,a1,a2,preference\nsample_1,He smiles.,He cries.,a2\n",
+            "track3_emopreferv2.csv": "name,a1,a2,preference\n"
+            "sample_1,He frowns.,He laughs.,a1\nsample_1,x,y,tie\nsample_1,He hides.,He shouts.,a2\n",
+            "track1_track2_candidate.csv": "name\nsample_9\n",
+            "subtitle_chieng.csv": SUBTITLES,
+        },
+        "video/video_track1_train/video/sample_1.mp4",
+    )
+    report, records = read("mer2026", tmp_path)
+    assert list(records) == [
+        "track1_sample_1",
+        "track2_sample_1",
+        "track3_emoprefer_sample_1_2",
+        "track3_emopreferv2_sample_1_2",
+        "track3_emopreferv2_sample_1_4",
+    ]
+    assert wheres(report) == ["track1_train.csv:3", "track3_emopreferv2.csv:3"]
+    first, second, pair = list(records.values())[:3]
+    assert first.labels.emotion and first.labels.emotion.label == "happiness" and first.text == "你好"
+    assert second.labels.open_vocabulary and second.labels.open_vocabulary.labels == ["shocked", "care"]
+    assert pair.labels.reasoning and pair.labels.reasoning.text == "He cries."
+    assert pair.extra and (pair.extra["a1"], pair.extra["preferred"]) == ("He smiles.", "a2")
+    assert any("without published answers" in sentence for sentence in report.assumptions)
+
+
 def test_merr(tmp_path: Path) -> None:
     fine = {
         "sample_1": {

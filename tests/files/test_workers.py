@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,9 @@ from nanoemox.data.quarantine import quarantine_path, write_quarantine
 from nanoemox.data.schema import Record
 from nanoemox.files import workers
 from nanoemox.files.atomic import write_jsonl
-from nanoemox.files.workers import WorkersError, check_workers_start, started_pool, worker_deaths
+from nanoemox.files.workers import WorkersError, check_workers_start, in_order, started_pool, worker_deaths
 from tests.corpora import deadly
+from tests.files.deeds import deed
 
 # Without the guard, a worker runs all of this again, and ends at the first call.
 SCRIPT = """
@@ -52,10 +55,10 @@ def script(folder: Path, text: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "script.py"],
         cwd=folder,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[2]), *sys.path])},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
 
@@ -117,3 +120,58 @@ def test_a_system_that_starts_no_process_is_told_in_its_words(
     ):
         with pytest.raises(WorkersError, match=reason):
             start()
+
+
+# ---------------------------------------------------------------- many items, one result each
+UNGUARDED = """
+print("begun", flush=True)
+from tests.files.deeds import deed
+from nanoemox.files.workers import Died, in_order
+
+asked = ["a", None, "die", "b", "slow", "die", "c"]
+for name, result in in_order(deed, enumerate(asked), 2, 4):
+    print(name, "died" if isinstance(result, Died) else result)
+"""
+
+
+def test_a_script_without_a_guard_runs_once_and_a_death_costs_one_item(tmp_path: Path) -> None:
+    ended = script(tmp_path, UNGUARDED)
+    expected = ["begun", "0 did a", "1 None", "2 died", "3 did b", "4 did slow", "5 died", "6 did c"]
+    assert ended.stdout.splitlines() == expected, ended
+    assert "Traceback" not in ended.stderr and ended.returncode == 0
+
+
+def test_items_are_taken_when_they_are_needed() -> None:
+    taken: list[int] = []
+
+    def items() -> Iterator[tuple[int, str]]:
+        for number in range(99):
+            taken.append(number)
+            yield number, str(number)
+
+    results = in_order(deed, items(), 1, 3)
+    assert [next(results), next(results)] == [(0, "did 0"), (1, "did 1")]
+    assert len(taken) == 4
+    results.close()  # type: ignore[attr-defined]
+    assert list(in_order(deed, [(1, "a"), (2, None)], 0, 1)) == [(1, "did a"), (2, None)]
+
+
+def test_workers_end_with_the_process_that_started_them(tmp_path: Path) -> None:
+    killed = """
+import os
+from tests.files.deeds import deed
+from nanoemox.files.workers import in_order
+
+results = in_order(deed, [(0, "pid"), *((n, "slow") for n in range(1, 9))], 1, 4)
+print(next(results)[1], flush=True)
+os.kill(os.getpid(), 9)
+"""
+    ended = script(tmp_path, killed)
+    worker = int(ended.stdout)
+    for _ in range(100):
+        try:
+            os.kill(worker, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"process {worker} is still there")

@@ -165,6 +165,24 @@ def test_arrays_tensors_and_images_are_one_video(analyzer: EmotionAnalyzer) -> N
     assert torch.equal(image["pixel_values_videos"][0, 0], image["pixel_values_videos"][0, 7])
 
 
+def test_an_image_of_a_conversation_may_be_a_path(analyzer: EmotionAnalyzer, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    Image.fromarray(NOISE[0]).save(path)
+
+    def asked(**part: Any) -> Any:
+        content = [{"type": "image", **part}, {"type": "text", "text": QUESTION}]
+        return analyzer.processor.apply_chat_template(
+            [{"role": "user", "content": content}], tokenize=True, return_dict=True, return_tensors="pt"
+        )
+
+    wanted = asked(image=Image.fromarray(NOISE[0]))
+    assert wanted["pixel_values_videos"].any()
+    for part in ({"path": str(path)}, {"image": str(path)}, {"image": path}, {"image": NOISE[0]}):
+        found = asked(**part)
+        assert torch.equal(found["pixel_values_videos"], wanted["pixel_values_videos"]), part
+        assert torch.equal(found["input_ids"], wanted["input_ids"])
+
+
 def test_stereo_is_averaged_and_cut_into_windows(analyzer: EmotionAnalyzer) -> None:
     audio = np.random.default_rng(0).normal(0, 0.1, (2, 50_000)).astype(np.float32)
     stereo = analyzer.processor(text="<|audio_pad|>Why?", audio=audio)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 from transformers import AutoProcessor
+from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
 from nanoemox.model.clip_processor import normalised_sound, prepare_tokenizer, stack_media
-from nanoemox.model.configuration_nanoemox import PLACEHOLDERS
+from nanoemox.model.configuration_nanoemox import PLACEHOLDERS, NanoEmoXConfig
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 from tests.tiny import make_batch, tiny_clip, tiny_config
 
@@ -192,3 +195,34 @@ def test_preparing_a_tokenizer_twice_changes_nothing(tokenizer):
 
 def test_a_text_alone_gives_what_the_model_reads_of_it_and_nothing_else(processor):
     assert set(processor(text="Why?")) == {"input_ids", "attention_mask"}
+
+
+def test_transformers_knows_the_processor_of_the_configuration() -> None:
+    assert PROCESSOR_MAPPING[NanoEmoXConfig] is NanoEmoXProcessor
+
+
+def test_saving_brings_the_code_and_leaves_other_scripts_readable(processor, tmp_path):
+    (tmp_path / "config.json").write_text('{"training_domain": "会话"}', encoding="utf-8")
+    processor.save_pretrained(tmp_path)
+    text = (tmp_path / "config.json").read_text(encoding="utf-8")
+    assert "会话" in text and "auto_map" in text
+    assert "class NanoEmoXProcessor" in (tmp_path / "processing_nanoemox.py").read_text(encoding="utf-8")
+
+
+def test_a_tokenizer_with_marks_of_its_own_is_left_as_it_is(processor):
+    ours = copy.deepcopy(processor.tokenizer)
+    whole = ours.get_vocab()
+    assert (
+        prepare_tokenizer(ours).padding_side == "left" and ours.get_vocab() == whole
+    )  # nothing is added twice
+    ours.padding_side = "right"
+    assert prepare_tokenizer(ours).padding_side == "left"  # ChatML is there, so it is ours to set up
+
+    class Foreign:
+        padding_side = "right"
+
+        def get_vocab(self) -> dict[str, int]:
+            return {token: i for i, token in enumerate(PLACEHOLDERS.values())}
+
+    foreign = Foreign()
+    assert prepare_tokenizer(foreign) is foreign and foreign.padding_side == "right"

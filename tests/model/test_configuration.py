@@ -186,3 +186,20 @@ def test_layers_that_no_expert_reads_need_not_exist():
     assert NanoEmoXConfig(**fields).read_fusion_layers == ((), ())
     with pytest.raises(ValueError, match="vision_fusion_layers"):
         NanoEmoXConfig(**fields | {"fusion_type": "experts"})
+
+
+# The numbers of the published model (the paper, and the configuration that comes with its code).
+DEFAULTS = {
+    "max_frames": 32, "max_audio_windows": 8, "video_tokens": 32, "audio_tokens": 32, "face_tokens": 4,
+    "fusion_tokens": 1, "vision_feature_layer": -2, "audio_feature_layers": 4, "fusion_width": 512, "fusion_heads": 8,
+    "fusion_experts": 3, "fusion_dropout": 0.1, "face_feature_width": 256, "face_heads": 4, "face_hidden_width": 768,
+    "face_dropout": 0.1, "video_adapter_type": "qformer", "audio_adapter_type": "qformer", "fusion_type": "experts",
+    "vision_projected": False, "training_domain": None, "provenance": None,
+    # Qwen2.5 knows the tokens 0 to 151,664; the placeholders come behind them.
+    "fusion_token_id": 151_665, "audio_token_id": 151_666, "face_token_id": 151_667, "video_token_id": 151_668,
+}  # fmt: skip
+
+
+def test_what_is_not_said_is_as_published() -> None:
+    config = NanoEmoXConfig()
+    assert {name: getattr(config, name) for name in DEFAULTS} == DEFAULTS

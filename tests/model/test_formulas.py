@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from transformers import SwinConfig
 
 from nanoemox.model.adapters import QFormerAdapter
-from nanoemox.model.affectgpt import AttentionAdapter, AttentionFusion
+from nanoemox.model.affectgpt import AttentionAdapter, AttentionFusion, opencv_resized
 from nanoemox.model.encoders import AudioEncoder, FaceEncoder, VisionEncoder
 from nanoemox.model.fusion import FusionEncoder
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
@@ -300,3 +301,24 @@ def test_tokens_stand_where_their_placeholders_stood(model, batch):
         places |= where
     table = model.language_model.get_input_embeddings().weight
     assert torch.equal(embeddings[~places], table[ids[~places]])
+
+
+# ---------------------------------------------------------------- pictures
+
+
+@pytest.mark.parametrize(("height", "width", "side"), [(20, 33, 16), (33, 20, 16), (7, 50, 24), (16, 16, 16)])
+def test_frames_are_resized_as_opencv_does(height: int, width: int, side: int) -> None:
+    """Bilinear between the centres of pixels, each side by its own scale, the border repeated."""
+    frames = np.random.default_rng(0).integers(0, 256, (2, height, width, 3), dtype=np.uint8)
+    found = opencv_resized(frames, side)
+    assert found.shape == (2, side, side, 3)
+    for row in range(side):
+        for column in range(side):
+            y = min(max((row + 0.5) * height / side - 0.5, 0), height - 1)
+            x = min(max((column + 0.5) * width / side - 0.5, 0), width - 1)
+            top, left = int(y), int(x)
+            below, right = min(top + 1, height - 1), min(left + 1, width - 1)
+            upper = frames[:, top, left] * (1 - x + left) + frames[:, top, right] * (x - left)
+            lower = frames[:, below, left] * (1 - x + left) + frames[:, below, right] * (x - left)
+            wanted = upper * (1 - y + top) + lower * (y - top)
+            assert np.abs(found[:, row, column] - wanted).max() <= 1  # OpenCV computes in whole numbers

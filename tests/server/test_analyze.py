@@ -173,7 +173,7 @@ def test_clips_are_fetched_from_listed_hosts_alone(host: int, tmp_path: Path) ->
         ("gone.mp4", "fetch_failed"),
         ("huge.mp4", "body_too_large"),
     ):
-        with pytest.raises(scratch.Fault) as refused:
+        with pytest.raises(scratch.FaultError) as refused:
             scratch.write_url(f"{place}/{name}", tmp_path / "b", settings)
         assert refused.value.code == code
 

@@ -122,3 +122,18 @@ def test_ticks_are_round_and_hold_the_values(low: float, high: float, expected: 
 def test_a_running_mean_is_the_mean_of_what_is_near() -> None:
     assert running_mean([1.0, 2.0, 6.0, math.nan], 3) == [1.5, 3.0, 4.0, 6.0]
     assert math.isnan(running_mean([math.nan], 3)[0])
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "ticks"),
+    [
+        (0.0, 1.0, [0.0, 0.5, 1.0]),
+        (2.0, 2.0, [2.0, 2.5]),  # all alike: an axis as long as the value, of which one step is drawn
+        (0.5, 0.5, [0.5, 1.0]),
+        (0.0, 0.0, [0.0, 0.5]),
+        (-40.0, -40.0, [-40.0, -30.0]),
+        (300.0, 300.0, [300.0, 400.0]),
+    ],
+)
+def test_the_axis_of_values_that_are_all_alike(low: float, high: float, ticks: list[float]) -> None:
+    assert nice_ticks(low, high) == ticks

@@ -27,6 +27,7 @@ from nanoemox.checkpoints.folder_forms import (
     TokenizerSettingsForm,
 )
 from nanoemox.checkpoints.json_files import keys_within, shown
+from nanoemox.checkpoints.pattern_trial import check_patterns
 from nanoemox.checkpoints.weight_files import WeightsError, check_values, listed, open_weights, read_object
 from nanoemox.files.validation import first_wrong
 from nanoemox.model.configuration_nanoemox import KINDS, PART_CONFIGS, PLACEHOLDERS, NanoEmoXConfig
@@ -181,6 +182,7 @@ def check_files(folder: Path, config: NanoEmoXConfig) -> None:
     _check_processor(folder / "processor_config.json", config)
     rows = config.text_config.vocab_size
     tokenizer = _filled(folder / "tokenizer.json", TokenizerForm)
+    check_patterns(folder / "tokenizer.json", read_object(folder / "tokenizer.json"))
     ids = {**tokenizer.model.vocab, **{token.content: token.id for token in tokenizer.added_tokens}}
     token, highest = max(ids.items(), key=lambda item: item[1])
     if highest >= rows:

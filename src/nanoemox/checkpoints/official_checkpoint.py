@@ -18,6 +18,8 @@ from nanoemox.files.listed import one_or_more
 from nanoemox.model.configuration_nanoemox import PARTS
 from nanoemox.model.parts import part_of
 
+_ENDINGS = (".pth", ".pt")
+
 
 def _is_ours(name: str) -> bool:
     """Whether one of the model's parts holds a tensor of this name."""
@@ -63,6 +65,10 @@ def official_state(
 def write_official(folder: str | Path, path: str | Path) -> dict[str, int]:
     """A `.pth` as the official code writes one, for its code to load; returns the tensors of each part in it."""
     path = Path(path)
+    if path.suffix.lower() not in _ENDINGS:
+        raise ArgumentError(
+            f"{path}: expected a file name that ends in {' or '.join(_ENDINGS)}; correct --out"
+        )
     if path.exists():
         raise WeightsError(f"{path}: exists already; name a new file, or remove it")
     if not path.absolute().parent.is_dir():

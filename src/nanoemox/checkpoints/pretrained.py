@@ -22,6 +22,7 @@ from transformers.models.swin.modeling_swin import SwinRelativePositionBias
 from nanoemox.checkpoints.check_folder import check_no_code
 from nanoemox.checkpoints.hub import find_part, public_name
 from nanoemox.checkpoints.official_names import official_name
+from nanoemox.checkpoints.pattern_trial import check_patterns
 from nanoemox.checkpoints.weight_files import Weights, WeightsError, raise_problems, read_object
 from nanoemox.model.configuration_nanoemox import KINDS
 
@@ -134,7 +135,9 @@ def load_tokenizer(place: Path) -> Any:
     """The tokenizer of a backbone; none of its code is run. Raises WeightsError if there is none that can be used."""
     for name in ("tokenizer_config.json", "tokenizer.json"):
         if (place / name).is_file():
-            check_no_code(place / name, read_object(place / name), own=False)
+            held = read_object(place / name)
+            check_no_code(place / name, held, own=False)
+            check_patterns(place / name, held)
     try:
         return AutoTokenizer.from_pretrained(place, local_files_only=True, trust_remote_code=False)
     except BaseException as error:  # its library raises anything, even what is no Exception

@@ -36,6 +36,20 @@ from nanoemox.cli.console import (
 )
 from nanoemox.cli.corpora import corpora
 from nanoemox.cli.get import get
+from nanoemox.cli.live import live
+from nanoemox.cli.many import (
+    BatchOption,
+    DtypeOption,
+    ExplainOption,
+    NoFramesOption,
+    OutOption,
+    PagesOption,
+    ShareOption,
+    TextFilesOption,
+    WorkersOption,
+    analyze_files,
+    pictures_of,
+)
 from nanoemox.cli.models import assemble, classify, convert, export
 from nanoemox.cli.options import (
     TASK_NAMES,
@@ -48,11 +62,23 @@ from nanoemox.cli.options import (
     TableOption,
     UntrainedOption,
 )
+from nanoemox.cli.people import FaceDetectorOption, PeopleOption, detector_of
 from nanoemox.cli.questions import CandidatesOption, DialogueOption, candidates_of, read_turns
 from nanoemox.cli.recipes import recipes
+from nanoemox.cli.reproduce import reproduce
 from nanoemox.cli.scores import calibrate, compare, score
 from nanoemox.cli.serve import serve
+from nanoemox.cli.timeline import timeline
 from nanoemox.cli.training import curves, features, train
+from nanoemox.cli.words import (
+    LanguageOption,
+    SpeechModelOption,
+    SubtitlesOption,
+    TranscribeOption,
+    check_words,
+    offer_tracks,
+    spoken_in,
+)
 from nanoemox.files.errors import ArgumentError, NanoEmoXError
 from nanoemox.files.text import given_text
 
@@ -108,31 +134,41 @@ class Split(StrEnum):
 # ---------------------------------------------------------------------- analyze
 @app.command()
 def analyze(
-    clip: Annotated[
-        str | None,
+    clips: Annotated[
+        list[str] | None,
         typer.Argument(
             metavar="CLIP",
-            help="The video, audio or image file to read. Put -- before a name that begins with a dash.",
+            help="The video, audio or image file to read; with --out, folders, files, patterns or manifests. Put -- "
+            "before a name that begins with a dash.",
         ),
     ] = None,
     text: Annotated[str | None, typer.Option(metavar="TEXT", help="What is said in the clip.")] = None,
+    subtitles: SubtitlesOption = None,
+    transcribe: TranscribeOption = False,
+    speech_model: SpeechModelOption = None,
+    language: LanguageOption = None,
     dialogue: DialogueOption = None,
     task: Annotated[
         list[str] | None,
         typer.Option(
             "--task",
+            "--tasks",
             "-t",
             metavar="NAME",
-            help=f"Ask only this task; repeat the option for several. The tasks are {TASK_NAMES}.",
+            help="Ask only this task; for several, repeat the option, or put commas between them. The tasks are "
+            f"{TASK_NAMES}.",
         ),
     ] = None,
     candidates: CandidatesOption = None,
+    explain: ExplainOption = False,
     model: OptionalModelOption = None,
     json_file: JsonOption = None,
     html: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Write a page that shows the result, in one HTML file."),
     ] = None,
+    no_frames: NoFramesOption = False,
+    share: ShareOption = False,
     start: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="Read the clip from this second on.")
     ] = None,
@@ -143,7 +179,8 @@ def analyze(
         bool,
         typer.Option(
             "--as-video",
-            help="CLIP is a folder of images: read them as the frames of one video, in their order.",
+            help="CLIP is a folder of images: read them as the frames of one video, in their order. With --out, the "
+            "images of each folder are one video.",
         ),
     ] = False,
     text_only: Annotated[
@@ -161,17 +198,30 @@ def analyze(
     seed: Annotated[
         int, typer.Option(metavar="S", min=0, help="With --sample, the same seed draws the same answers.")
     ] = 0,
+    people: PeopleOption = False,
+    face_detector: FaceDetectorOption = None,
     check: CheckOption = True,
     device: DeviceOption = "cpu",
+    out: OutOption = None,
+    pages: PagesOption = False,
+    text_files: TextFilesOption = False,
+    batch_size: BatchOption = None,
+    workers: WorkersOption = None,
+    dtype: DtypeOption = None,
 ) -> None:
-    """Answer six questions about one clip: sentiment, emotion, every emotion, intent, reasons, an empathetic reply."""
+    """Answer six questions about one clip: sentiment, emotion, every emotion, intent, reasons, an empathetic reply.
+
+    With --out, about every file of a folder.
+    """
     from nanoemox.tasks.task import TASKS
 
     # Check what was asked for: nothing that is slow to import or to load comes before.
     text = given_text(text, "--text")
+    task = [name.strip() for names in task for name in names.split(",")] if task else None
     unknown = [name for name in task or () if name not in TASKS]
     if unknown:
         raise ArgumentError(f"unknown task {', '.join(unknown)}: expected some of {', '.join(TASKS)}")
+    clip = clips[0] if clips else None
     if text_only and (clip or not (text or dialogue)):
         raise ArgumentError(
             "--text-only: expected --text or --dialogue, and no CLIP; give the text, leave the clip out"
@@ -180,9 +230,51 @@ def analyze(
         raise ArgumentError(
             "CLIP is missing: name a video, audio or image file, or use --text-only --text TEXT"
         )
+    check_words(clip, text, subtitles, transcribe, speech_model, language, many=out is not None)
+    detector = detector_of(people, face_detector, clip)
     check_json(json_file, html, source=clip)
     check_page(html)
     offered = candidates_of(candidates, task)
+    pictures = pictures_of(no_frames, share, bool(html) or (pages and out is not None))
+    if out is not None:
+        analyze_files(
+            clips or [],
+            out,
+            model,
+            {
+                "tasks": task,
+                "start_s": start,
+                "end_s": end,
+                "candidates": offered,
+                "max_new_tokens": max_new_tokens,
+                "untrained": untrained,
+                "explain": explain,
+                "as_video": as_video,
+            },
+            {
+                "--text": text,
+                "--text-only": text_only,
+                "--dialogue": dialogue,
+                "--html": html,
+                "--people": people,
+            },
+            json_file,
+            text_files,
+            subtitles,
+            {"transcribe": transcribe, "speech_model": speech_model, "language": language},
+            pictures if pages else None,
+            seed if sample else None,
+            batch_size,
+            workers,
+            {"device": device, "dtype": dtype, "check": check},
+        )
+        return
+    given = {"--pages": pages, "--text-files": text_files, "--batch-size": batch_size, "--workers": workers}
+    if alone := [name for name, value in given.items() if value is not None and value is not False]:
+        raise ArgumentError(f"{alone[0]}: is about many files; give the folder of the results, --out DIR")
+    if len(clips or ()) > 1 or (clip and clip.endswith(".jsonl")):
+        many = f"{len(clips or ())} files" if len(clips or ()) > 1 else f"a manifest, {clip}"
+        raise ArgumentError(f"expected one CLIP, got {many}; answer them into a folder with --out DIR")
     turns = read_turns(dialogue)
 
     from nanoemox.media.clip import empty_clip
@@ -197,6 +289,12 @@ def analyze(
         else read(clip, start_s=start, end_s=end)  # before the model: a bad file fails at once
     )
 
+    # Read or hear what is said.
+    spoken = None
+    if clip is not None:
+        spoken = spoken_in(clip, subtitles, transcribe, speech_model, language, start, end, device)
+        if spoken is None and not text:
+            offer_tracks(clip)
     load_s = time.perf_counter() - started
 
     # Threads that wait sleep: beside other work, spinning ones cost ten times the answer's own time. Before torch.
@@ -208,27 +306,36 @@ def analyze(
         from nanoemox.checkpoints.load import default_model
 
         model = default_model()
-    analyzer = EmotionAnalyzer.from_pretrained(model, device=device, check=check)
+    analyzer = EmotionAnalyzer.from_pretrained(model, device=device, dtype=dtype, check=check)
     sampling = analyzer.published_sampling(seed) if sample else None
     if clip is not None and analyzer.processor.compat:  # a converted model reads other audio windows
         loaded = read(clip, start_s=start, end_s=end, compat=analyzer.processor.compat)
     analysis = analyzer.analyze(
         loaded,
-        text=text,
+        text=text if spoken is None else spoken,
         dialogue=turns,
         tasks=task,
         candidates=offered,
         max_new_tokens=max_new_tokens,
         untrained=untrained,
         sampling=sampling,
+        explain=explain,
+        people=people,
+        face_detector=detector,
+        start_s=start,
+        end_s=end,
     )
     timing = {**analysis.timing_s, "load": round(load_s, 4)}
     timing["total"] = round(sum(timing.values()) - timing.get("total", 0.0), 4)
     analysis = replace(analysis, timing_s=timing, start_s=start or 0.0)
 
     # Write the results.
-    pages = {html: analysis.forms()[".html"]()} if html else {}
-    if not write_result(analysis.to_dict(), json_file, pages):
+    shown = {}
+    if html:
+        from nanoemox.inference.page import render_report
+
+        shown[html] = render_report(analysis, pictures)
+    if not write_result(analysis.to_dict(), json_file, shown):
         from nanoemox.cli.terminal import show_analysis
 
         show_analysis(console(), analysis)
@@ -401,8 +508,11 @@ def info(model: ModelOption = "pico", json_file: JsonOption = None) -> None:
 
 # ---------------------------------------------------------------------- errors
 for _command in (
+    timeline,
+    live,
     score,
     compare,
+    reproduce,
     train,
     curves,
     features,

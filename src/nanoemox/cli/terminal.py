@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import fill, shorten
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
@@ -14,6 +15,7 @@ from rich.table import Table
 from nanoemox.checkpoints.provenance import ORIGIN_CODES
 from nanoemox.cli.console import printable
 from nanoemox.evaluation.report import EvaluationReport
+from nanoemox.evaluation.reproduce import ReproductionReport
 from nanoemox.inference.results import Analysis, TaskResult
 from nanoemox.media.clip import PRESENT
 from nanoemox.metrics.bootstrap import Figure
@@ -26,8 +28,10 @@ from nanoemox.tasks.task import TASKS
 
 if TYPE_CHECKING:
     from nanoemox.baselines.classify import ClassifierReport
+    from nanoemox.timeline.report import TimelineReport
 
 LABELS_SHOWN = 3
+WORDS_SHOWN = 300  # characters of what was read or heard
 INTERVAL = "95 %\ninterval"
 REAL_PEOPLE = "nanoemox get light-mer fetches a model that was trained on real people"
 FEW_CLIPS = 20  # below this a bootstrap interval is too narrow to go by
@@ -47,15 +51,30 @@ def show_analysis(console: Console, analysis: Analysis) -> None:
         shares = "\n".join(f"{_percent(share)} {label}" for label, share in ranked)
         table.add_row(TASKS[task].title, _safe(_answer(result)), _safe(shares))
     console.print(table)
+    if analysis.people is not None:
+        console.print(_people(analysis))
     for modality, state in analysis.modalities.items():
         there = "[green]present[/]" if state == PRESENT else f"[yellow]absent[/], {_safe(state)}"
         console.print(f"{modality:<8} {there}", highlight=False)
+    if analysis.spoken:
+        said = _safe(shorten(f"{analysis.spoken.text}", WORDS_SHOWN, placeholder=" …"))
+        console.print(
+            f"{'words':<8} {said} ({_safe(str(analysis.text_source))})", highlight=False, soft_wrap=True
+        )
     if analysis.experts:
         names = EXPERT_NAMES if len(analysis.experts) == len(EXPERT_NAMES) else range(len(analysis.experts))
         weights = (
             f"{name} {_percent(weight).strip()}" for name, weight in zip(names, analysis.experts, strict=True)
         )
         console.print(f"{'experts':<8} {' · '.join(weights)}", highlight=False)
+    if analysis.explanation is not None and analysis.explanation.without:
+        for task in (task for task, result in analysis.items() if result.probabilities):
+            most = analysis.explanation.matters_most(task)
+            line = "hardly anything moves without any one modality"
+            if most is not None:
+                moved = _percent(analysis.explanation.moved(task, most)).strip()
+                line = f"without {most}, {moved} of the probability moves"
+            console.print(f"{'rests on':<8} {TASKS[task].title}: {line}", highlight=False)
     if analysis.provenance and not {w.code for w in analysis.warnings} & {
         *ORIGIN_CODES
     }:  # the notes say it else
@@ -70,6 +89,21 @@ def show_analysis(console: Console, analysis: Analysis) -> None:
     notes += [f"{TASKS[task].title}: {w.text}" for task, result in analysis.items() for w in result.warnings]
     for note in notes:
         console.print(f"[yellow]{'note':<8}[/] {_safe(note)}", highlight=False)
+
+
+def _people(analysis: Analysis) -> Table:
+    """Who was seen, who speaks, and the answers for each that fit a line."""
+    table = _table(f"people · {analysis.face_detector}", show_lines=True)
+    table.add_column("Person", style="bold", no_wrap=True)
+    table.add_column("Speaks", no_wrap=True)
+    closed = [task for task in analysis if TASKS[task].candidates() is not None]
+    for task in closed:
+        table.add_column(TASKS[task].title, overflow="fold")
+    for each in analysis.people or ():
+        speech = "—" if each.person.speech is None else _percent(each.person.speech)
+        answers = (_safe(each.tasks[task].answer) if task in each.tasks else "—" for task in closed)
+        table.add_row(each.person.name, speech, *answers)
+    return table
 
 
 def _percent(share: float) -> str:
@@ -203,6 +237,68 @@ def show_comparison(console: Console, report: ComparisonReport) -> None:
         _show_faults(console, faults, f"{side.upper()}: ")
 
 
+def show_reproduction(console: Console, report: ReproductionReport) -> None:
+    """A benchmark's cells beside the published figures, in percent, and what the figures hide."""
+    _heading(console, f"{report.title}, in percent · model {report.model}")
+    table = _narrow()
+    table.padding = 0  # up to nine columns
+    papers = [_safe(fill(paper["model"], 7, break_long_words=False)) for paper in report.published]
+    _columns(
+        table, "set", ["this\nmodel", INTERVAL.replace(" % ", " %\n"), "official\nscorer", "n", *papers], 8
+    )
+    for i, cell in enumerate(report.cells):
+        interval = "" if cell.low is None or cell.high is None else f"{cell.low:.1f}–{cell.high:.1f}"
+        theirs = [_points(paper["values"][i]) for paper in report.published]
+        table.add_row(
+            _safe(cell.name),
+            _points(cell.value),
+            interval,
+            _points(cell.official),
+            str(cell.n or ""),
+            *theirs,
+        )
+    if any(paper["mean"] is not None for paper in report.published):
+        means = [_points(paper["mean"]) for paper in report.published]
+        table.add_row("mean", _points(report.mean), "", _points(report.official_mean), "", *means)
+    console.print(table)
+
+    # What a reader has to know about the cells.
+    lines = [report.about, *report.warnings]
+    for why in dict.fromkeys(report.missing.values()):
+        names = ", ".join(name for name, reason in report.missing.items() if reason == why)
+        lines.append(f"missing: {names} ({why})")
+    for corpus in report.corpora:
+        if corpus.published_clips not in (None, corpus.clips):
+            lines.append(
+                f"{corpus.corpus}: {corpus.clips} of the {corpus.published_clips} test clips published"
+            )
+        if corpus.skipped:
+            lines.append(f"{corpus.corpus}: {corpus.skipped} lines could not be used and are left out")
+        if corpus.quarantined:
+            lines.append(
+                f"{corpus.corpus}: {corpus.quarantined} clips are left out, as they are on the quarantine list"
+            )
+        if corpus.broken:
+            lines.append(f"{corpus.corpus}: {len(corpus.broken)} clips could not be read and count as wrong")
+        if corpus.without_media:
+            lines.append(
+                f"{corpus.corpus}: {corpus.without_media} clips have no files and were asked by their text alone"
+            )
+        if corpus.without_text:
+            lines.append(f"{corpus.corpus}: clips without text: {corpus.without_text}")
+    for note in dict.fromkeys(note for corpus in report.corpora for note in corpus.notes):
+        names = ", ".join(corpus.corpus for corpus in report.corpora if note in corpus.notes)
+        lines.append(f"{names}: {note}")
+    if few := [cell.name for cell in report.cells if 0 < cell.n < FEW_CLIPS]:
+        lines.append(f"{', '.join(few)}: so few clips make the interval too narrow")
+    for line in lines:
+        console.print(_safe(line), highlight=False, soft_wrap=True)
+
+
+def _points(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
 def show_systems(console: Console, report: ClassifierReport) -> None:
     """A small network beside classical classifiers, and every clip that was left out."""
     table = _table(f"{report.task} by {report.modality} · {report.n} clips · {report.manifest}")
@@ -219,6 +315,74 @@ def show_systems(console: Console, report: ClassifierReport) -> None:
         console.print(f"[yellow]left out[/] {_safe(f'{name}: {why}')}", highlight=False, soft_wrap=True)
     if left_out:
         console.print(f"left out in all: {len(left_out)}", highlight=False)
+
+
+SEGMENTS_SHOWN = 30
+_LEVELS = "▁▂▃▄▅▆▇█"
+
+
+def show_timeline(console: Console, report: TimelineReport) -> None:
+    """The segments of a recording: when which emotion holds."""
+    from nanoemox.timeline.read import clock
+
+    heading = (
+        f"{report.file.name} · {clock(report.length_s)} · model {report.model} · {len(report.rows)} rows"
+    )
+    table = _table(heading)
+    people = any(segment.person for segment in report.segments)
+    for name in ("from", "to", *(("person",) if people else ()), "emotion", "probability", "valence"):
+        table.add_column(
+            name, justify="right" if name in ("from", "to", "probability", "valence") else "left"
+        )
+    for each in report.segments[:SEGMENTS_SHOWN]:
+        who = [_safe(each.person or "")] if people else []
+        numbers = [_percent(each.probability), f"{each.valence:+.2f}"]
+        table.add_row(
+            clock(each.start_s, tenths=True),
+            clock(each.end_s, tenths=True),
+            *who,
+            _safe(each.emotion),
+            *numbers,
+        )
+    console.print(table)
+    if len(report.segments) > SEGMENTS_SHOWN:
+        console.print(f"and {len(report.segments) - SEGMENTS_SHOWN} more segments", highlight=False)
+    for warning in report.warnings:
+        console.print(f"[yellow]note[/] {_safe(warning.text)}", highlight=False)
+
+
+class LiveView:
+    """What is read live, in place: bars, and a line of the last minute. Use it in a `with` statement."""
+
+    def __init__(self, console: Console, source: str) -> None:
+        from rich.live import Live
+
+        self.source, self.trail = source, ""
+        self._live = Live(console=console, auto_refresh=False, transient=False)
+
+    def __enter__(self) -> LiveView:
+        self._live.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._live.stop()
+
+    def show(self, answer: Mapping[str, Any]) -> None:
+        """Show one answer in place of the one before."""
+        row = answer["row"]
+        named = row["emotion"]
+        table = _table(f"{self.source} · {row['end_s']:.1f} s")
+        for name in ("emotion", "", "probability"):
+            table.add_column(name, no_wrap=True)
+        for label, share in row["probabilities"].items():
+            bold = "[bold]" if label == named else ""
+            table.add_row(f"{bold}{_safe(label)}", "█" * round(30 * share), _percent(share))
+        self.trail = (self.trail + _LEVELS[round((row["valence"] + 1) / 2 * (len(_LEVELS) - 1))])[-60:]
+        facts = f"valence {row['valence']:+.2f} · {answer['behind_s']:.1f} s behind"
+        facts += f" · {answer['skipped']} windows left out" if answer["skipped"] else ""
+        warned = f"\n{', '.join(row['warnings']).replace('_', ' ')}" if row.get("warnings") else ""
+        table.caption = f"{facts}\n{self.trail}{_safe(warned)}"
+        self._live.update(table, refresh=True)
 
 
 def show_sizes(console: Console, model: str, sizes: Mapping[str, Any]) -> None:
@@ -293,9 +457,9 @@ def _narrow() -> Table:
     return Table(box=SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, show_edge=False)
 
 
-def _columns(table: Table, first: str, numbers: Sequence[str]) -> None:
-    """Names that may take two lines, and numbers that may not."""
-    table.add_column(first, min_width=12, vertical="bottom")
+def _columns(table: Table, first: str, numbers: Sequence[str], width: int = 12) -> None:
+    """Names that may take two lines, of at least `width` letters, and numbers that may not."""
+    table.add_column(first, min_width=width, vertical="bottom")
     for heading in numbers:
         table.add_column(heading, justify="right", no_wrap=True, vertical="bottom")
 

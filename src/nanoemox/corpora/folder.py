@@ -20,6 +20,9 @@ from nanoemox.media.clip import CodedWarning
 from nanoemox.media.endings import AUDIO_ENDINGS, PICTURE_ENDINGS, VIDEO_ENDINGS
 
 _DEEPEST = 16
+MISSING = (
+    "missing"  # in the place of a clip's files: what is not there, told once the split of the row is known
+)
 
 
 class Problem(NamedTuple):
@@ -57,6 +60,7 @@ class Folder:
     questions: list[CodedWarning] = field(default_factory=list)
     splits: Collection[str] = ()  # only these are read; none named: all
     elsewhere: int = 0  # rows of other splits, which are not looked at
+    _waits: bool = False  # whether the split of the row that is read is only known when its line is made
     _places: dict[int, dict[str, list[Path]]] = field(
         default_factory=dict
     )  # of an index: parent/name -> paths
@@ -160,7 +164,8 @@ class Folder:
             text: what is said. Where the whole corpus has no media, a text is still worth a line.
 
         Returns:
-            Key of a manifest line -> path; empty where only the text is there.
+            Key of a manifest line -> path; empty where only the text is there. `MISSING` -> what is not there, where
+            the row may be of a split that is not asked for.
 
         Raises:
             RowError: if there is no such clip.
@@ -175,9 +180,10 @@ class Folder:
             folders = [path for name in names if (path := self.frames(name, *inside))]
             found |= dict.fromkeys(["frames_dir"], folders[0]) if folders else {}
         if not found and (self.has_media or not text):
-            raise RowError(
-                f"there is no clip {names[0]!r}" + (f" in {' or '.join(inside)}" if inside else "")
-            )
+            wrong = f"there is no clip {names[0]!r}" + (f" in {' or '.join(inside)}" if inside else "")
+            if self._waits:
+                return {MISSING: Path(wrong)}
+            raise RowError(wrong)
         if not found:
             self.assume("there is neither video nor sound in the folder: the lines hold words alone")
         return found
@@ -245,12 +251,21 @@ class Folder:
             if row.fault:
                 self.skip(row.where, row.fault)
                 continue
+            self._waits = bool(self.splits) and of is None
             try:
                 values = make(row)
             except RowError as error:
                 self.skip(row.where, str(error))
                 continue
-            if values is not None:
+            finally:
+                self._waits = False
+            missing = None if values is None else values.pop(MISSING, None)
+            if values is not None and missing is not None:
+                if self.reads(values.get("split", "none")):
+                    self.skip(row.where, str(missing))
+                else:
+                    self.elsewhere += 1
+            elif values is not None:
                 yield Line(row.where, values)
 
     def skip(self, where: str, what: str) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
+import time
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from nanoemox.files.errors import NanoEmoXError
 from nanoemox.media.clip import (
     Clip,
     cropped,
@@ -29,6 +32,49 @@ def load_record(record: Record, compat: Literal["official"] | None = None) -> Cl
     if path:
         return cropped(load_clip(path, audio=record.audio, **cut), record.person_box)
     return load_clip(record.audio, **cut) if record.audio else empty_clip("the manifest names no media")
+
+
+class Wanted(NamedTuple):
+    """What is to be read: a file, or what a manifest's line names; the cut is that of files without their own."""
+
+    source: Path | Record
+    start_s: float | None = None
+    end_s: float | None = None
+    compat: Literal["official"] | None = None
+    as_video: bool = False  # a folder of pictures is the frames of one video
+
+
+class Read(NamedTuple):
+    """What was read, and the seconds it took; without a clip, why not, in one line."""
+
+    clip: Clip | None
+    error: str | None
+    seconds: float
+
+
+def read_wanted(wanted: Wanted) -> Read:
+    """Read one clip of many. It never raises: a bug of ours is told as one, and does not end the others."""
+    started = time.perf_counter()
+    clip, error = None, None
+    source, start_s, end_s, compat, as_video = wanted
+    try:
+        if isinstance(source, os.PathLike):
+            read = load_frames_dir if as_video else load_clip
+            clip = read(source, start_s=start_s, end_s=end_s, compat=compat)
+        else:
+            clip = load_record(source, compat)
+    except NanoEmoXError as fault:
+        error = str(fault)
+    except (OSError, MemoryError) as fault:
+        error = f"{source if isinstance(source, os.PathLike) else source.id}: {_in_one_line(fault)}"
+    except Exception as fault:
+        name = source if isinstance(source, os.PathLike) else source.id
+        error = f"{name}: {_in_one_line(fault)} (a bug of nanoemox; please report it)"
+    return Read(clip, None if error is None else " ".join(error.split()), time.perf_counter() - started)
+
+
+def _in_one_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")
 
 
 def media_of(record: Record) -> tuple[Any, ...]:

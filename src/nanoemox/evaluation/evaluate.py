@@ -161,8 +161,8 @@ def evaluate(
         modalities=sorted(MODALITIES if given is None else given),
         dtype=str(analyzer.model.dtype).removeprefix("torch."),
         batch_size=batch_size,
-        versions=_versions(chosen),
-        commit=_commit(),
+        versions=versions(chosen),
+        commit=commit(),
         command=shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         machine=f"{platform.machine()}, {platform.system()}, {analyzer.model.device}",
@@ -223,7 +223,8 @@ def _check_modalities(modalities: str | Collection[str] | None) -> set[str] | No
     return set(modalities)
 
 
-def _versions(tasks: Sequence[str]) -> dict[str, Any]:
+def versions(tasks: Sequence[str]) -> dict[str, Any]:
+    """What the figures were computed with: Python, libraries, and the version of each task's texts."""
     names = ("nanoemox", "torch", "transformers")
     return {
         "python": platform.python_version(),
@@ -232,7 +233,7 @@ def _versions(tasks: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _commit() -> str | None:
+def commit() -> str | None:
     """The commit of the source in use; None outside a checkout."""
     try:
         found = subprocess.run(

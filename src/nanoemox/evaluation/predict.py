@@ -7,7 +7,6 @@ on its clip alone, not on its batch or its place; how long things took is in a f
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import time
@@ -16,7 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-import torch
 from torch import Tensor
 from tqdm import tqdm
 
@@ -25,8 +23,9 @@ from nanoemox.data.manifest import read_predictions
 from nanoemox.data.records import load_record
 from nanoemox.data.schema import Prediction, Record
 from nanoemox.files.atomic import json_text, write_json, write_jsonl
-from nanoemox.files.errors import ArgumentError, NanoEmoXError
+from nanoemox.files.errors import ArgumentError
 from nanoemox.inference.analyzer import EmotionAnalyzer
+from nanoemox.inference.many import CLIP_FAULTS
 from nanoemox.inference.results import Answers, Request
 from nanoemox.media.clip import Clip, empty_clip
 from nanoemox.media.untrusted import MediaError
@@ -34,9 +33,6 @@ from nanoemox.tasks.grammar import NO_ANSWER
 from nanoemox.tasks.task import TASKS
 
 logger = logging.getLogger(__name__)
-
-# What a clip itself can cause while it is answered; anything else is a bug, and ends the run with its traceback.
-CLIP_FAULTS = (NanoEmoXError, torch.OutOfMemoryError, MemoryError)
 
 FILE, NOTE, TIMES = "predictions.jsonl", "run.json", "times.jsonl"
 Features: TypeAlias = FeatureStore | Mapping[str, Mapping[str, Tensor]]  # clip id -> frozen features
@@ -60,6 +56,7 @@ def predict(
     manifest_sha256: str = "",
     workers: int = 2,
     max_new_tokens: int | None = None,
+    ask_all: bool = False,
 ) -> list[Prediction]:
     """Answer what the records have labels for, into `out`/predictions.jsonl; what is there already is kept.
 
@@ -77,6 +74,7 @@ def predict(
         manifest_sha256: Which manifest the records are of.
         workers: Threads that read the clips of the next batch while the model answers.
         max_new_tokens: Cut every answer at this number of tokens; None, as the model and the tasks have it.
+        ask_all: Ask every task about every clip, also where the clip has no label for it.
 
     Returns:
         The predictions about these records, in the order of the finished file.
@@ -90,7 +88,7 @@ def predict(
     path = out / FILE
     run = {
         "model": analyzer.name,
-        "weights": _fingerprint(analyzer),
+        "weights": analyzer.fingerprint,
         "manifest": manifest_sha256,
         "modalities": sorted(modalities) if modalities is not None else None,
         "dtype": str(analyzer.model.dtype).removeprefix("torch."),
@@ -101,7 +99,8 @@ def predict(
     # Collect what is still open.
     todo = []
     for record in records:
-        open_tasks = [t for t in tasks if TASKS[t].has_label(record.labels) and (record.id, t) not in done]
+        asked = [t for t in tasks if ask_all or TASKS[t].has_label(record.labels)]
+        open_tasks = [t for t in asked if (record.id, t) not in done]
         if open_tasks:
             todo.append((record, open_tasks))
     batches = [todo[first : first + batch_size] for first in range(0, len(todo), batch_size)]
@@ -271,11 +270,3 @@ def _resume(path: Path, run: Mapping[str, Any]) -> dict[tuple[str, str], Predict
     write_jsonl(path, (prediction.line() for prediction in good))
     write_json(note, run)
     return {(p.id, p.task): p for p in good}
-
-
-def _fingerprint(analyzer: EmotionAnalyzer) -> str:
-    """Tells weights apart: a digest of every tensor's size and sum."""
-    sums = [
-        f"{name} {p.numel()} {p.double().sum().item()!r}" for name, p in analyzer.model.named_parameters()
-    ]
-    return hashlib.sha256("\n".join(sums).encode()).hexdigest()[:16]

@@ -8,16 +8,29 @@ looks like one whose every clip kills the decoder; here it is one error, before 
 from __future__ import annotations
 
 import multiprocessing
+import os
+import signal
 import sys
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from typing import Any, Literal
+from contextlib import contextmanager, suppress
+from multiprocessing.context import BaseContext, SpawnContext, SpawnProcess
+from types import ModuleType
+from typing import Any, Literal, TypeVar
 
 from nanoemox.files.errors import NanoEmoXError
 
 _GUARD = 'if __name__ == "__main__":'
+K = TypeVar("K")
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Died:
+    """In place of a result: the process that made it died."""
 
 
 class WorkersError(NanoEmoXError):
@@ -26,7 +39,7 @@ class WorkersError(NanoEmoXError):
 
 def started_pool(
     workers: int,
-    method: Literal["spawn", "forkserver"] = "spawn",
+    method: Literal["spawn", "forkserver", "scriptless"] = "spawn",
     preload: Sequence[str] = (),
     **options: Any,
 ) -> ProcessPoolExecutor:
@@ -34,7 +47,9 @@ def started_pool(
 
     Args:
         workers: How many processes.
-        method: How they are started. Where the system has no fork server, they are spawned.
+        method: How they are started. Where the system has no fork server, they are spawned. "scriptless" ones are
+            spawned and do not import the script that starts them, so it needs no guard; they can only be given what
+            modules hold.
         preload: Modules that the fork server imports once for all workers.
         **options: What else `ProcessPoolExecutor` takes.
 
@@ -45,10 +60,12 @@ def started_pool(
         WorkersError: If no worker can be started.
     """
     _end_if_imported_by_a_worker()
-    context = multiprocessing.get_context(
-        method if method in multiprocessing.get_all_start_methods() else "spawn"
-    )
-    context.set_forkserver_preload(list(preload))
+    context: BaseContext = _ScriptlessContext()
+    if method != "scriptless":
+        context = multiprocessing.get_context(
+            method if method in multiprocessing.get_all_start_methods() else "spawn"
+        )
+        context.set_forkserver_preload(list(preload))
     pool = ProcessPoolExecutor(workers, context, **options)
     try:
         pool.submit(_answer).result()
@@ -73,6 +90,119 @@ def worker_deaths(where: object) -> Iterator[None]:
             f"{where}: a worker process died (out of memory, or a clip that kills its decoder); "
             "`nanoemox corpora doctor` finds such clips, fewer workers need less memory"
         ) from error
+
+
+def in_order(
+    function: Callable[[T], R], items: Iterable[tuple[K, T | None]], workers: int, ahead: int
+) -> Iterator[tuple[K, R | Died | None]]:
+    """What a function makes of each item, in the order of the items. Processes work ahead of whoever asks.
+
+    An item that kills its process costs that item alone: the others that were under way are done again, one by one.
+
+    Args:
+        function: A function of a module that is quick to import. It has to catch its own errors.
+        items: Names and arguments, taken one by one and never more than `ahead` before they are needed. Where the
+            argument is None there is nothing to do; the first other one starts the processes.
+        workers: Processes; 0, this process alone.
+        ahead: Items under way at once.
+
+    Yields:
+        Each name with its result.
+
+    Raises:
+        WorkersError: If the processes cannot be started.
+    """
+    if workers <= 0:
+        yield from ((key, None if argument is None else function(argument)) for key, argument in items)
+        return
+    waiting, exhausted = iter(items), False
+    # A future of None: there is nothing to do, or it has to be done again.
+    queue: deque[tuple[K, T | None, Future[R] | None]] = deque()
+    pool: ProcessPoolExecutor | None = None
+    try:
+        while True:
+            # Keep the processes at work.
+            while not exhausted and len(queue) < ahead:
+                try:
+                    key, argument = next(waiting)
+                except StopIteration:
+                    exhausted = True
+                    break
+                future = None
+                if argument is not None:
+                    pool = pool or _quiet_pool(workers)
+                    with suppress(BrokenProcessPool):  # the results will tell
+                        future = pool.submit(function, argument)
+                queue.append((key, argument, future))
+            if not queue:
+                return
+
+            # Hand out the oldest. If a process has died, what was lost with it is done again, one by one.
+            key, argument, future = queue.popleft()
+            if argument is None:
+                yield key, None
+            elif future is None:
+                yield key, _alone(function, argument)
+            else:
+                try:
+                    result: R | Died = future.result()
+                except BrokenProcessPool:
+                    if pool is not None:
+                        pool.shutdown(wait=False, cancel_futures=True)
+                    pool = None
+                    kept = [(k, a, f if f is not None and _has_result(f) else None) for k, a, f in queue]
+                    queue = deque([(key, argument, None), *kept])
+                    continue
+                yield key, result
+    finally:
+        if pool is not None:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _quiet_pool(workers: int) -> ProcessPoolExecutor:
+    return started_pool(workers, "scriptless", initializer=_begin)
+
+
+class _Scriptless(SpawnProcess):
+    """A process that does not import the script which starts it: it is told that there is none."""
+
+    def start(self) -> None:
+        script = sys.modules["__main__"]
+        sys.modules["__main__"] = ModuleType("__main__")  # whose name and file multiprocessing would pass on
+        try:
+            super().start()
+        finally:
+            sys.modules["__main__"] = script
+
+
+class _ScriptlessContext(SpawnContext):
+    Process = _Scriptless
+
+
+def _alone(function: Callable[[T], R], item: T) -> R | Died:
+    """One item in a process of its own, to find out whether it is the one that kills."""
+    with _quiet_pool(1) as pool:
+        try:
+            return pool.submit(function, item).result()
+        except BrokenProcessPool:
+            return Died()
+
+
+def _has_result(future: Future[Any]) -> bool:
+    return future.done() and not future.cancelled() and future.exception() is None
+
+
+def _begin() -> None:
+    """A worker leaves Ctrl-C to the process above, and ends when that one is gone, however it ended."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    above = multiprocessing.parent_process()
+    if above is not None:
+        above.join()
+        os._exit(1)
 
 
 def _answer() -> None:

@@ -11,11 +11,12 @@ likelihood of its whole answer.
 
 from __future__ import annotations
 
+import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -28,22 +29,32 @@ from nanoemox.files.text import given_text
 from nanoemox.inference import decoding
 from nanoemox.inference.dialogue import checked_turns
 from nanoemox.inference.model_tasks import ModelTasks
+from nanoemox.inference.of_people import analyze_people
 from nanoemox.inference.results import Analysis, Answers, Dialogue, Request, TaskResult
+from nanoemox.inference.words import WordsAsked, check_words, words_of
 from nanoemox.media.clip import PRESENT, Clip, CodedWarning, empty_clip
 from nanoemox.media.load import load_clip
+from nanoemox.media.subtitles import Spoken
+from nanoemox.media.transcribe import SpeechModel
 from nanoemox.model.clip_processor import modality_of, stack_media
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
+from nanoemox.people.detector import Detector
 from nanoemox.tasks.base import Task
 from nanoemox.tasks.closed import ClosedTask
 from nanoemox.tasks.task import check_candidates, select
+
+if TYPE_CHECKING:
+    from nanoemox.data.schema import Record
+    from nanoemox.inference.many import FileResults
 
 LEFT_OUT = "left out on request"
 
 
 WHOLE_FRAMES = CodedWarning(
     "whole_frames",
-    "this model was trained on pictures of nothing but the face; it was shown whole frames in their place",
+    "this model was trained on pictures of nothing but the face; it was shown whole frames in their place; look for "
+    "faces with --people (in Python, people=True)",
 )
 
 
@@ -117,6 +128,14 @@ class EmotionAnalyzer:
         """What everyone who reads an answer has to know about where this model comes from."""
         return origin_warnings(self.model)
 
+    @property
+    def fingerprint(self) -> str:
+        """Tells weights apart: a digest of every tensor's size and sum."""
+        sums = [
+            f"{name} {p.numel()} {p.double().sum().item()!r}" for name, p in self.model.named_parameters()
+        ]
+        return hashlib.sha256("\n".join(sums).encode()).hexdigest()[:16]
+
     def answer_limit(self, task: Task[Any], asked: int | None = None) -> int:
         """How many tokens an answer may have.
 
@@ -143,29 +162,41 @@ class EmotionAnalyzer:
     def analyze(
         self,
         clip: str | Path | Clip | None,
-        text: str | None = None,
+        text: str | Spoken | None = None,
         tasks: str | Sequence[str] | None = None,
         dialogue: Dialogue | None = None,
         start_s: float | None = None,
         end_s: float | None = None,
+        transcribe: bool | str | Path | SpeechModel = False,
         candidates: Mapping[str, str | Sequence[str]] | None = None,
         max_new_tokens: int | None = None,
         untrained: bool = False,
         sampling: decoding.Sampling | None = None,
+        write: bool = True,
+        explain: bool = False,
+        people: bool = False,
+        face_detector: Detector | str | Path | None = None,
     ) -> Analysis:
         """Answer questions about one clip.
 
         Args:
             clip: A media file, a loaded `Clip`, or None when there is only text.
-            text: What the person says.
+            text: What the person says, typed or as `read_subtitles` or `transcribe` give it.
             tasks: The names of the tasks to ask. None asks all that the model was trained on.
             dialogue: Earlier turns, oldest first, each {"role", "text"}.
             start_s: Use the file from here on.
             end_s: Use the file up to here.
+            transcribe: Hear what is said: the name or folder of a Whisper model or a `SpeechModel`; True takes "base"
+                if it is on this machine.
             candidates: Task -> the labels to choose from, for tasks that are answered by one of a list.
             max_new_tokens: Cut every answer at this number of tokens. None takes the limits of `answer_limit`.
             untrained: Ask what the model was not trained on, too.
             sampling: Draw the answers instead of taking the likeliest token each time, such as `published_sampling()`.
+            write: Let the model write its answers to closed questions, too. Their labels and probabilities are the
+                same without.
+            explain: Mute each modality in turn and say what changes (`Analysis.explanation`).
+            people: Find the people in the pictures and answer for each of them (`Analysis.people`).
+            face_detector: With `people`, a loaded detector, or YuNet's file; None takes the one that comes along.
 
         Returns:
             The answers, and what they rest on.
@@ -174,7 +205,25 @@ class EmotionAnalyzer:
             NanoEmoXError: If the clip cannot be read, there is nothing to answer from, or a task is unknown.
         """
         # What is misspelt is an error before the file is read.
-        words = self.request(None, text, tasks, dialogue, candidates, max_new_tokens, untrained, sampling)
+        asked = self.request(None, None, tasks, dialogue, candidates, max_new_tokens, untrained, sampling)
+        check_words(clip, text, transcribe)
+        if people:
+            words, spoken, _ = words_of(clip, text, transcribe, start_s, end_s)
+            return analyze_people(
+                self,
+                clip,
+                words if spoken is None else spoken,
+                (start_s, end_s),
+                face_detector,
+                tasks=tasks,
+                dialogue=dialogue,
+                candidates=candidates,
+                max_new_tokens=max_new_tokens,
+                untrained=untrained,
+                sampling=sampling,
+                write=write,
+                explain=explain,
+            )
         started = time.perf_counter()
         if clip is None:
             media = empty_clip("only words were given")
@@ -183,8 +232,18 @@ class EmotionAnalyzer:
         else:
             media = load_clip(clip, start_s=start_s, end_s=end_s, compat=self.processor.compat)
         load_s = _since(started)
-        request = checked_content(replace(words, source=media))
-        return self.analysis(request, self.answer_batch([request])[0], load_s, start_s)
+        started = time.perf_counter()
+        words, spoken, no_text = words_of(clip, text, transcribe, start_s, end_s)
+        heard_s = _since(started)
+        request = checked_content(
+            replace(asked, source=media, text=words, write=write, no_text=no_text, spoken=spoken)
+        )
+        [analysis] = self.analyses([request], [load_s], [start_s or 0.0], explain)
+        if transcribe is False:
+            return analysis
+        timing = {"load": load_s, "transcribe": heard_s, **analysis.timing_s}
+        timing["total"] = round(timing["total"] + heard_s, 4)
+        return replace(analysis, timing_s=timing)
 
     def request(
         self,
@@ -229,8 +288,110 @@ class EmotionAnalyzer:
             sampling=sampling,
         )
 
+    def analyze_many(
+        self,
+        sources: str | Path | Iterable[str | Path | Clip | Record],
+        tasks: str | Sequence[str] | None = None,
+        start_s: float | None = None,
+        end_s: float | None = None,
+        candidates: Mapping[str, str | Sequence[str]] | None = None,
+        max_new_tokens: int | None = None,
+        untrained: bool = False,
+        sampling: decoding.Sampling | None = None,
+        write: bool | None = None,
+        explain: bool = False,
+        batch_size: int | None = None,
+        workers: int | None = None,
+        transcribe: bool | str | Path | SpeechModel = False,
+        language: str | None = None,
+        subtitles_beside: bool = False,
+    ) -> FileResults:
+        """Answer questions about many clips, and yield each as soon as it is answered, in their order.
+
+        Processes read files ahead while the model answers. A file that cannot be read, or whose reading kills a
+        process, is a result with an `error`; the others go on.
+
+        Args:
+            sources: Media files, loaded clips, or records of a manifest, which bring their own text, dialogue and
+                cut; any iterable, of which only a few are taken ahead. A path is a folder, a pattern such as
+                "clips/*.mp4", or a manifest, as on the command line.
+            tasks: The names of the tasks to ask. None asks all that the model was trained on.
+            start_s: Use every file from here on; of a record its own cut counts.
+            end_s: Use every file up to here.
+            candidates: Task -> the labels to choose from.
+            max_new_tokens: Cut every answer at this number of tokens.
+            untrained: Ask what the model was not trained on, too.
+            sampling: Draw the answers, as in `analyze`.
+            write: As in `analyze`; None lets closed tasks alone be answered by their likelihoods, without one token.
+            explain: As in `analyze`.
+            batch_size: Clips that are answered together; None takes 16 where the model computes in float32, whose
+                answers do not depend on their batch, else 1.
+            workers: Processes that read files; None, one for each core but one; 0 reads in this process.
+            transcribe: Hear what is said in files without a text of their own, as in `analyze`. The model is loaded
+                once, and hears in this process.
+            language: The language that is heard, such as "en"; None finds it out.
+            subtitles_beside: Take what is said from a file of subtitles of the same name beside a file (a.mp4, a.srt).
+                Where there is one, nothing is heard.
+
+        Returns:
+            An iterator of one result for each clip.
+
+        Raises:
+            NanoEmoXError: If a task is unknown, or the processes cannot be started.
+        """
+        from nanoemox.inference.many import Question, analyze_many
+
+        question = Question.of(
+            self, tasks, start_s, end_s, candidates, max_new_tokens, untrained, sampling, write, explain
+        )
+        question = replace(question, words=WordsAsked.of(transcribe, language, subtitles_beside))
+        return analyze_many(self, sources, question, batch_size, workers)
+
+    def analyses(
+        self, requests: Sequence[Request], load_s: Sequence[float], start_s: Sequence[float], explain: bool
+    ) -> list[Analysis]:
+        """The answers to requests about clips in one batch, with everything that a report of them says.
+
+        Args:
+            requests: What is asked; their sources are clips.
+            load_s: How long it took to read each clip.
+            start_s: Where in its file each clip begins.
+            explain: Mute each modality in turn, too.
+
+        Returns:
+            One analysis for each request.
+
+        Raises:
+            NanoEmoXError: If a request cannot be answered.
+        """
+        states = [_modalities(request) for request in requests]
+        started = time.perf_counter()
+        features = self._features(requests, states)
+        encode_s = _since(started)
+        analyses = []
+        for row, (request, answers) in enumerate(
+            zip(requests, self.answer_batch(requests, features), strict=True)
+        ):
+            timing = {"encode": encode_s}
+            explanation = None
+            if explain:
+                from nanoemox.inference.explain import explain_answers
+
+                started = time.perf_counter()
+                mine = {name: value[row : row + 1] for name, value in features.items()}
+                explanation = explain_answers(self, request, answers, mine)
+                timing["explain"] = _since(started)
+            analysis = self.analysis(request, answers, load_s[row], start_s[row], timing)
+            analyses.append(replace(analysis, explanation=explanation))
+        return analyses
+
     def analysis(
-        self, request: Request, answers: Answers, load_s: float = 0.0, start_s: float | None = None
+        self,
+        request: Request,
+        answers: Answers,
+        load_s: float = 0.0,
+        start_s: float | None = None,
+        others_s: Mapping[str, float] | None = None,
     ) -> Analysis:
         """The answers to one request about a clip, with what they rest on.
 
@@ -239,27 +400,35 @@ class EmotionAnalyzer:
             answers: What `answer_batch` answered.
             load_s: How long reading the file took.
             start_s: Where in the file the clip begins.
+            others_s: Name -> how long another step took.
 
         Returns:
             What `analyze` returns.
+
+        Raises:
+            TypeError: If the request is about stored features, not about a clip.
         """
-        timing = {"load": load_s, **answers.timing_s}
+        clip, tasks = request.source, list(request.tasks or self.tasks.trained)
+        if not isinstance(clip, Clip):
+            raise TypeError(f"expected a clip, got {type(clip).__name__}")
+        timing = {"load": load_s, **answers.timing_s, **(others_s or {})}
         timing["total"] = round(sum(timing.values()), 4)
-        assert isinstance(request.source, Clip) and request.tasks is not None
-        notes = [note for note in [self.tasks.warning(request.tasks)] if note]
+        notes = [note for note in [self.tasks.warning(tasks)] if note]
+        heard = () if request.spoken is None else request.spoken.warnings
         return Analysis(
-            clip=request.source,
+            clip=clip,
             model=self.name,
             tasks=answers.tasks,
             modalities=answers.modalities,
             experts=answers.experts,
-            warnings=tuple(dict.fromkeys([*self.origin_warnings, *notes, *answers.warnings])),
+            warnings=tuple(dict.fromkeys([*self.origin_warnings, *notes, *answers.warnings, *heard])),
             timing_s=timing,
             provenance=self.provenance,
             text=request.text,
+            spoken=request.spoken,
             dialogue=tuple(request.dialogue or ()),
             start_s=start_s or 0.0,
-            not_trained=self.tasks.left_out(request.tasks),
+            not_trained=self.tasks.left_out(tasks),
         )
 
     def published_sampling(self, seed: int = 0) -> decoding.Sampling:
@@ -271,14 +440,29 @@ class EmotionAnalyzer:
             )
         return decoding.Sampling(**stated, seed=seed)
 
-    def answer_batch(self, requests: Sequence[Request]) -> list[Answers]:
-        """Answer several requests in one batch; each gets what it would get alone. Errors: NanoEmoXError."""
+    def answer_batch(
+        self, requests: Sequence[Request], features: Mapping[str, Tensor] | None = None
+    ) -> list[Answers]:
+        """Answer several requests in one batch; each gets what it would get alone.
+
+        Args:
+            requests: What is asked.
+            features: The frozen features of all requests [B, …], where they have been computed before.
+
+        Returns:
+            The answers to each request.
+
+        Raises:
+            NanoEmoXError: If a request cannot be answered.
+        """
         try:
-            return self._answer_batch(requests)
+            return self._answer_batch(requests, features)
         except decoding.LogitsError as error:
             raise decoding.LogitsError(f"{self.name}: {error}") from error
 
-    def _answer_batch(self, requests: Sequence[Request]) -> list[Answers]:
+    def _answer_batch(
+        self, requests: Sequence[Request], features: Mapping[str, Tensor] | None
+    ) -> list[Answers]:
         # What each request asks for, and which modalities it gives.
         asked = [
             select(self.tasks.trained if request.tasks is None else request.tasks) for request in requests
@@ -287,7 +471,8 @@ class EmotionAnalyzer:
 
         # Encode every clip once.
         started = time.perf_counter()
-        features = self._features(requests, states)
+        if features is None:
+            features = self._features(requests, states)
         encode_s = _since(started)
 
         # Read every clip's part of the prompt once, then write the answers to all of its questions.
@@ -297,10 +482,7 @@ class EmotionAnalyzer:
         )
         branches, gate = decoding.read_prompts(self.model, prompts, features)
         flat = [(request, task) for request, tasks in zip(requests, asked, strict=True) for task in tasks]
-        limits = [
-            0 if self.tasks.by_likelihood(task) else self.answer_limit(task, request.max_new_tokens)
-            for request, task in flat
-        ]
+        limits = [self._limit(request, task) for request, task in flat]
         written = self._written(branches, flat, limits)
 
         # Of closed questions, compute how likely each candidate is.
@@ -317,7 +499,10 @@ class EmotionAnalyzer:
             cut_at = limits[row] if limits[row] and not ended else None
             notes = self.tasks.warnings_of(task)
             candidates = _candidates(request, task)
-            results.append(_result(task, text, cut_at, candidates, likely.get(row), notes))
+            result = _result(task, text, cut_at, candidates, likely.get(row), notes)
+            if not request.write and isinstance(task, ClosedTask):  # what was not asked for is no fault
+                result = result.model_copy(update={"warnings": tuple(notes)})
+            results.append(result)
         timing = {"encode": encode_s, "answer": _since(started)}
 
         # Give every request its own answers.
@@ -329,6 +514,8 @@ class EmotionAnalyzer:
             if gate is not None and {"video", "audio"} <= _given(states[i]):
                 experts = tuple(round(float(weight), 6) for weight in gate[i])
             whole = self.processor.pictures == "opencv" and "video" in _given(states[i])
+            if isinstance(request.source, Clip) and request.source.face_frames is not None:
+                whole = False
             warnings = (*_media_warnings(request, states[i]), *([WHOLE_FRAMES] if whole else []), *cuts[i])
             answers.append(Answers(mine, states[i], experts, warnings, timing))
         return answers
@@ -424,10 +611,7 @@ class EmotionAnalyzer:
         text = request.text if with_words else None
         dialogue = list(request.dialogue or []) if with_words else []
         room = self.model.config.text_config.max_position_embeddings
-        limits = [
-            0 if self.tasks.by_likelihood(task) else self.answer_limit(task, request.max_new_tokens)
-            for task in tasks
-        ]
+        limits = [self._limit(request, task) for task in tasks]
         warnings: list[CodedWarning] = []
         while True:
             prompts = [
@@ -459,6 +643,12 @@ class EmotionAnalyzer:
                 )
         return [row[-n:].tolist() for row, n in zip(ids["input_ids"], lengths, strict=True)], warnings
 
+    def _limit(self, request: Request, task: Task[Any]) -> int:
+        """How many tokens are written: none where the likeliest label is all that is asked for."""
+        if self.tasks.by_likelihood(task) or (not request.write and isinstance(task, ClosedTask)):
+            return 0
+        return self.answer_limit(task, request.max_new_tokens)
+
     def _answer_ids(self, task: ClosedTask[Any], labels: Sequence[str]) -> list[list[int]]:
         answers = [answer + self.processor.end_of_turn for answer in self.tasks.answers(task, labels)]
         ids: list[list[int]] = self.processor.tokenizer(answers, add_special_tokens=False)["input_ids"]
@@ -479,7 +669,7 @@ def _modalities(request: Request) -> dict[str, str]:
     else:
         names = {modality_of(name) for name in request.source}
         found = {m: PRESENT if m in names else "no features were given" for m in ("video", "audio")}
-    found["text"] = PRESENT if request.text or request.dialogue else "no words were given"
+    found["text"] = PRESENT if request.text or request.dialogue else request.no_text
     if request.modalities is not None:
         found |= {m: LEFT_OUT for m in found if m not in request.modalities}
     return found

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -22,6 +22,7 @@ from PIL import Image
 
 from nanoemox import __version__
 from nanoemox.checkpoints.provenance import ORIGIN_CODES
+from nanoemox.inference.explained import explained
 from nanoemox.media.clip import AUDIO_WINDOW_S, PRESENT
 from nanoemox.tasks.base import PagePart
 from nanoemox.tasks.reasoning import SOURCES, SOURCES_OF
@@ -36,9 +37,11 @@ if TYPE_CHECKING:
 
 FRAME_SIDE_PX = 320  # longest side of a frame on the page; sharp at its column width on dense screens
 JPEG_QUALITY = 84
+BLUR_PATCHES = 10  # along the longest side of a blurred frame
 WAVE_BINS = 360  # columns of the drawn waveform
 WAVE_WIDTH, WAVE_HEIGHT = 1000, 120  # user units of its SVG, stretched to the page's width
 WINDOW_ROW_PX = 5  # height of a row of audio windows below the waveform
+SENTENCES_SHOWN = 200
 BARS_SHOWN = 7  # of a long list of labels; the others are folded away
 GAUGE_RADIUS = 84  # user units
 
@@ -60,6 +63,13 @@ CHAIN_TITLES = {
     "cause": "Why",
     "goal": "What the reply is for",
 }
+# How a page has the frames of a clip.
+Pictures = Literal["shown", "blurred", "none"]
+# What every page says to whoever uses this on people.
+NOTICE = (
+    "These answers come from an AI system that reads emotions. In the European Union, whoever uses one has to inform "
+    "the people on whom it is used (Regulation (EU) 2024/1689, Article 50(3), since 2 August 2026)."
+)
 READINGS = ("gauge", "bars", "words", "text")  # the parts of "What it points to", in order
 
 
@@ -79,8 +89,8 @@ class Bar:
         return ">\u202f99\u00a0%" if 0.99 < self.share < 1 else f"{100 * self.share:.0f}\u00a0%"
 
 
-def render_report(analysis: Analysis) -> str:
-    """The page of an analysis, as the text of an HTML file."""
+def render_report(analysis: Analysis, pictures: Pictures = "shown") -> str:
+    """The page of an analysis, as the text of an HTML file, with its frames as they are, blurred, or without them."""
     clip = analysis.clip
     heading = _heading(analysis)
     tint = TINTS.get((heading.label or "").casefold(), NO_TINT) if heading else NO_TINT
@@ -98,13 +108,19 @@ def render_report(analysis: Analysis) -> str:
         warnings=[*warnings, *own],
         modalities=analysis.modalities,
         text=analysis.text,
+        text_source=None if analysis.spoken is None else str(analysis.spoken.source),
+        sentences=_sentences(analysis),
         dialogue=analysis.dialogue,
         hue=tint[0],
         saturation=tint[1],
         heading=heading,
         lead=_lead(analysis, heading),
         first=next(iter(analysis.values()), None),
-        frames=_film_strip(clip),
+        frames=[] if pictures == "none" else _film_strip(clip, pictures == "blurred"),
+        blurred=pictures == "blurred",
+        notice=NOTICE,
+        explained=explained(analysis.explanation),
+        people=people_shown(analysis, pictures),
         wave=_waveform(clip, analysis.start_s),
         readings=_readings(analysis, heading),
         bars_shown=BARS_SHOWN,
@@ -141,15 +157,77 @@ def bars(result: TaskResult) -> list[Bar]:
     return [Bar(label, share, leads=label == result.label) for label, share in ranked]
 
 
+def _sentences(analysis: Analysis) -> list[dict[str, str]]:
+    """Sentences with their times, where there are several: the first ones."""
+    sentences = (analysis.spoken or ())[:SENTENCES_SHOWN]
+    if len(sentences) < 2:
+        return []
+    return [
+        {"time": f"{each.start_s:.1f} s", "speaker": each.speaker or "", "text": each.text}
+        for each in sentences
+    ]
+
+
 # ---------------------------------------------------------------------- pictures and sound
-def _film_strip(clip: Clip) -> list[dict[str, str]]:
+def people_shown(analysis: Analysis, pictures: str) -> list[dict[str, Any]] | None:
+    """Each person's crops, as the model saw them, and answers; None where people were not looked for.
+
+    `pictures` says whether crops are shown, blurred, or left out ("none").
+    """
+    if analysis.people is None:
+        return None
+
+    def source(crop: NDArray[np.uint8]) -> str:
+        return _data_uri(unrecognisable(crop) if pictures == "blurred" else crop)
+
+    return [
+        {
+            "name": each.person.name,
+            "speech": each.person.speech,
+            "seen": f"{each.person.boxes[0][0]:.1f} to {each.person.boxes[-1][0]:.1f} s",
+            "speaks": ", ".join(f"{a:.1f} to {b:.1f} s" for a, b in each.person.speaks_s),
+            "crops": [
+                {"source": source(crop), "time": f"{at_s:.1f} s"}
+                for crop, at_s in zip(
+                    each.person.crops if each.shown is None else each.shown,
+                    each.person.crop_times_s,
+                    strict=True,
+                )
+                if pictures != "none"
+            ],
+            "answers": [
+                {"title": TASKS[task].title, "answer": result.answer, "bars": bars(result)[:BARS_SHOWN]}
+                for task, result in each.tasks.items()
+            ],
+        }
+        for each in analysis.people
+    ]
+
+
+def _film_strip(clip: Clip, blurred: bool) -> list[dict[str, str]]:
     if clip.frames is None:
         return []
     times = [*clip.frame_times_s, *[None] * len(clip.frames)][: len(clip.frames)]
     return [
-        {"source": _data_uri(frame), "time": "" if time is None else f"{time:.1f} s"}
+        {
+            "source": _data_uri(unrecognisable(frame) if blurred else frame),
+            "time": "" if time is None else f"{time:.1f} s",
+        }
         for frame, time in zip(clip.frames, times, strict=True)
     ]
+
+
+def unrecognisable(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """An RGB frame [H, W, 3] of which only large patches of colour are left, so that nobody can be made out.
+
+    The whole picture is averaged over patches first, and only these means are drawn: nothing that was lost can be
+    computed back.
+    """
+    height, width = frame.shape[:2]
+    scale = BLUR_PATCHES / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    patches = Image.fromarray(frame).resize(size, Image.Resampling.BOX)
+    return np.asarray(patches.resize((width, height), Image.Resampling.BICUBIC))
 
 
 def _data_uri(frame: NDArray[np.uint8]) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from nanoemox.files.errors import ArgumentError
@@ -14,8 +16,13 @@ from nanoemox.files.report import Report
 from nanoemox.files.short_repr import ShortRepr
 from nanoemox.inference.decoding import Sampling
 from nanoemox.media.clip import Clip, CodedWarning
+from nanoemox.media.subtitles import Spoken, TextSource
+from nanoemox.people.find import Person
 from nanoemox.tasks.base import Task
 from nanoemox.tasks.grammar import Answer
+
+if TYPE_CHECKING:
+    from nanoemox.inference.explain import Explanation
 
 
 def _cut(text: str, most: int) -> str:
@@ -70,6 +77,29 @@ class TaskResult(Answer):
 
 
 @dataclass(frozen=True, repr=False)
+class PersonAnalysis(ShortRepr):
+    """One person of a clip, and the answers for this person; no answers where the model reads whole frames only."""
+
+    person: Person
+    tasks: dict[str, TaskResult]
+    modalities: dict[str, str]  # as in `Analysis`
+    warnings: tuple[CodedWarning, ...]
+    shown: (
+        NDArray[np.uint8] | None
+    )  # [T, S, S, 3]: the crops that the model saw; None where it saw whole frames
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types, without pictures."""
+        return {
+            **self.person.to_dict(),
+            "crop_side_px": None if self.shown is None else self.shown.shape[1],
+            "modalities": self.modalities,
+            "tasks": {name: result.to_dict() for name, result in self.tasks.items()},
+            "warnings": [warning._asdict() for warning in self.warnings],
+        }
+
+
+@dataclass(frozen=True, repr=False)
 class Analysis(Mapping[str, TaskResult], Report):
     """All answers about one clip: a mapping from task name to `TaskResult`, and what they rest on.
 
@@ -84,10 +114,16 @@ class Analysis(Mapping[str, TaskResult], Report):
     warnings: tuple[CodedWarning, ...]
     timing_s: dict[str, float]
     provenance: tuple[str, ...] = ()  # the steps by which the model's weights came about, oldest first
-    text: str | None = None  # what was said in the clip, as it was given
+    text: str | None = None  # what was said in the clip, as it was given, read or heard
+    spoken: Spoken | None = None  # its sentences, and where they come from, where it was not simply given
     dialogue: Dialogue = ()  # the turns before it, likewise
     start_s: float = 0.0  # where in the file the clip begins
     not_trained: tuple[str, ...] = ()  # tasks that were not asked, as the model was not trained on them
+    explanation: Explanation | None = None  # what changes without each modality, if it was asked for
+    people: tuple[PersonAnalysis, ...] | None = (
+        None  # answers for each person; None where people were not looked for
+    )
+    face_detector: str | None = None  # what found them
 
     def __repr__(self) -> str:
         """One line: the clip, and what each task was answered."""
@@ -105,19 +141,35 @@ class Analysis(Mapping[str, TaskResult], Report):
     def __len__(self) -> int:
         return len(self.tasks)
 
+    @property
+    def text_source(self) -> TextSource | None:
+        """Where the text comes from: given, read from subtitles, or heard by a model; None where nothing was asked."""
+        if self.spoken is not None:
+            return self.spoken.source
+        return TextSource("given") if self.text else None
+
     def to_dict(self) -> dict[str, Any]:
         """The object that `--json` writes."""
-        return {
+        source = self.text_source
+        entries: dict[str, Any] = {
             "clip": self.clip.path,
             "model": self.model,
             "provenance": list(self.provenance),
             "modalities": self.modalities,
+            "text": self.text,
+            "text_source": None if source is None else source._asdict(),
+            "sentences": [asdict(sentence) for sentence in self.spoken or ()],
             "tasks": {name: result.to_dict() for name, result in self.tasks.items()},
             "not_trained": list(self.not_trained),
             "experts": None if self.experts is None else list(self.experts),
             "warnings": [warning._asdict() for warning in self.warnings],
             "timing_s": self.timing_s,
+            **({} if self.explanation is None else {"explanation": self.explanation.to_dict()}),
         }
+        if self.people is not None:
+            entries["face_detector"] = self.face_detector
+            entries["people"] = [each.to_dict() for each in self.people]
+        return entries
 
     def forms(self) -> Mapping[str, Callable[[], str]]:
         """Ending of a file -> the function that makes its text: JSON, or the page that `--html` writes."""
@@ -145,6 +197,11 @@ class Request(ShortRepr):
     )
     max_new_tokens: int | None = None  # where every answer is cut; None: EmotionAnalyzer.answer_limit
     sampling: Sampling | None = None  # None: greedy, the likeliest token each time
+    write: bool = (
+        True  # False: the answer to a closed question is its likeliest label, and no token is written
+    )
+    no_text: str = "no words were given"  # why there is no text, where there is none
+    spoken: Spoken | None = None  # the sentences of the text, where it was read or heard
 
     def __post_init__(self) -> None:
         """A bare name is a list of one, and what is no dialogue is refused."""

@@ -120,11 +120,66 @@ def read_audio(
         return replace(track, warnings=(*track.warnings, _CANCELLING))
     warnings = track.warnings
     track = _read(source, windows, compat, start_s, end_s, Downmix(channel), watch)
+    one = _one_channel(channel)
+    return None if track is None else replace(track, warnings=(*_without_silence(warnings), one))
+
+
+def read_samples(
+    source: Source, lo: float, hi: float, compat: Compat = None
+) -> tuple[Samples, tuple[CodedWarning, ...]]:
+    """All of the audio between two moments, for who reads a long file part by part.
+
+    Args:
+        source: the file.
+        lo: begin here, in seconds from the beginning of the file.
+        hi: end here.
+        compat: "official" resamples as the official code does.
+
+    Returns:
+        Mono 16 kHz samples from `lo` on, fewer where the audio ends before `hi`; and what has to be known about them.
+
+    Raises:
+        MediaError: if the samples are not numbers, or their rate is none that occurs.
+    """
+    if not source.has_audio or not _has_decoder(source):
+        return np.zeros(0, dtype=np.float32), ()
+    mix = Downmix()
+    warnings: list[CodedWarning] = []
+    with AudioReader(source) as reader:
+        samples, _ = _decode(reader, lo, hi, compat, mix)
+    if reader.watch.faults:  # once more, with what the checksums are against
+        warnings.append(_DAMAGED)
+        source, mix = replace(source, checked=False), Downmix()
+        with AudioReader(source) as reader:
+            samples, _ = _decode(reader, lo, hi, compat, mix)
+    channel = mix.cancelled()
+    if channel is not None and compat:
+        warnings.append(_CANCELLING)
+    elif channel is not None:
+        warnings.append(_one_channel(channel))
+        with AudioReader(source) as reader:
+            samples, _ = _decode(reader, lo, hi, compat, Downmix(channel))
+    if not len(samples):
+        return samples, tuple(warnings)
+    samples, scaled = _in_range(samples, compat)
+    return samples, (*warnings, *scaled)
+
+
+def _one_channel(channel: int) -> CodedWarning:
     text = (
         f"the audio channels are inverted copies and cancel each other; only channel {channel + 1} was taken"
     )
-    one = CodedWarning("audio_inverted", text)
-    return None if track is None else replace(track, warnings=(*_without_silence(warnings), one))
+    return CodedWarning("audio_inverted", text)
+
+
+def _has_decoder(source: Source) -> bool:
+    """Whether the audio can be decoded; an error where its rate is none that occurs."""
+    if source.sample_rate_hz == 0:
+        return False
+    if not _RATES_HZ[0] <= source.sample_rate_hz <= _RATES_HZ[1]:
+        expected = f"expected {_RATES_HZ[0]} to {_RATES_HZ[1]} Hz"
+        refuse(source.path, f"has audio at {source.sample_rate_hz} Hz ({expected})", "export it again")
+    return True
 
 
 def _damaged(track: AudioWindows) -> AudioWindows:
@@ -149,11 +204,8 @@ def _read(
 ) -> AudioWindows | None:
     """The audio windows, each frame made mono by `mix`; what is found damaged adds to `watch`."""
     lo, hi = start_s or 0.0, math.inf if end_s is None else end_s
-    if source.sample_rate_hz == 0:
-        return None  # no decoder for it
-    if not _RATES_HZ[0] <= source.sample_rate_hz <= _RATES_HZ[1]:
-        expected = f"expected {_RATES_HZ[0]} to {_RATES_HZ[1]} Hz"
-        refuse(source.path, f"has audio at {source.sample_rate_hz} Hz ({expected})", "export it again")
+    if not _has_decoder(source):
+        return None
     # Decode all of it where it is short as the file states it, or else as its packets say.
     stated_s = source.audio_end_s if lo == 0 and end_s is None and not source.estimated else None
     last_s = source.audio_end_s or source.duration_s
@@ -236,8 +288,8 @@ def _decode(reader: AudioReader, lo: float, hi: float, compat: Compat, mix: Down
     first_s: float | None = None  # when the samples in `blocks` begin
     position_s = lo
     ended = True
-    resampler = _OfficialResampler() if compat else _Resampler()
-    for at_s, mono, rate_hz in _mono(reader, lo, mix):
+    resampler = _OfficialResampler() if compat else Resampler()
+    for at_s, mono, rate_hz in mono_frames(reader, lo, mix):
         if at_s + len(mono) / rate_hz < lo - SETTLED_S:
             continue
         ended = at_s < hi + SETTLED_S
@@ -274,8 +326,20 @@ def _decode(reader: AudioReader, lo: float, hi: float, compat: Compat, mix: Down
     return samples, ended
 
 
-def _mono(reader: AudioReader, from_s: float, mix: Downmix) -> Iterator[tuple[float, Samples, int]]:
-    """Decoded frames as (time, mono samples at the file's own rate, that rate)."""
+def mono_frames(reader: AudioReader, from_s: float, mix: Downmix) -> Iterator[tuple[float, Samples, int]]:
+    """Decode audio frame by frame.
+
+    Args:
+        reader: The open file.
+        from_s: Begin shortly before this second.
+        mix: Makes each frame mono.
+
+    Yields:
+        (time in seconds, mono samples float32 [L] at the file's own rate, that rate in Hz).
+
+    Raises:
+        MediaError: If samples are not numbers.
+    """
     for at_s, frame in reader.frames_from(from_s):
         mono = mix.mono(frame)
         if not np.isfinite(mono).all():
@@ -287,8 +351,11 @@ def _mono(reader: AudioReader, from_s: float, mix: Downmix) -> Iterator[tuple[fl
         yield at_s, mono, frame.sample_rate
 
 
-class _Resampler:
-    """FFmpeg's resampler, fed in blocks; a change of rate in the middle begins a new one."""
+class Resampler:
+    """FFmpeg's resampler, fed in blocks; a change of rate in the middle begins a new one.
+
+    `push` and `flush` return the blocks of 16 kHz that are ready.
+    """
 
     def __init__(self) -> None:
         self.rate_hz, self.waiting, self.held = 0, [], 0  # type: int, list[Samples], int

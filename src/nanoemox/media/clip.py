@@ -64,6 +64,7 @@ class Clip:
     duration_s: length of what was read. audio_coverage: share of the audio inside the windows.
     waveform: for drawing only: lowest and highest sample of up to 1000 stretches, in turn, [2 * stretches].
     modalities: {"video": "present" or why not, "audio": likewise}.
+    face_frames: uint8 [T, S, S, 3], RGB: crops of one face for the face branch; None shows it the whole frames, too.
     """
 
     path: str
@@ -76,6 +77,7 @@ class Clip:
     waveform: NDArray[np.float32] | None
     modalities: dict[str, str]
     warnings: tuple[CodedWarning, ...] = ()
+    face_frames: NDArray[np.uint8] | None = None
 
     def __repr__(self) -> str:
         """One line: what there is of which file, and no pixels."""

@@ -11,7 +11,8 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -25,6 +26,7 @@ from av.stream import Disposition
 
 from nanoemox.files.errors import NanoEmoXError
 from nanoemox.media import old_pyav
+from nanoemox.media.avi import AviAudio, avi_audio
 from nanoemox.media.damage import Watch
 from nanoemox.media.limits import STALL_BYTES, Meter, MeteredContainer, MeteredFile
 from nanoemox.media.untrusted import (
@@ -63,6 +65,7 @@ _STAMPED_FORMATS = {
 _EDITED_FORMATS = {"mov,mp4,m4a,3gp,3g2,mj2"}
 _SOUGHT_FORMATS = _STAMPED_FORMATS | {"avi"}
 _PICTURE_FORMATS = {"gif", "apng", "ico", "jpegxl_anim", "webp"}
+_JPEG_ENDINGS = {".jpg", ".jpeg", ".jpe", ".jfif", ".mpo"}
 READ_THROUGH_BYTES = 64_000_000  # files up to here are read to their end to know where that is
 _PICTURE_BRANDS = {  # pictures in an MP4 box; some are films with a still for their cover
     *("avif", "avis", "mif1", "mif2", "msf1", "miaf"),
@@ -111,9 +114,13 @@ class Source:
     estimated: bool = False  # the length was guessed from a rate of bytes, and may be far off
     stamps: Literal["presentation", "decoding", "none"] = "presentation"  # what they tell (see timeline.py)
     stamped_audio: bool = True  # gaps in its times are gaps in the audio
+    late_audio: tuple[
+        tuple[int, int], ...
+    ] = ()  # from which byte on packets of AVI are how much later than stamped
     seekable: bool = True  # False: only reading from the beginning finds the right place
     keys_to_settle: int = 1  # key frames to read after a seek until the times are right
     frames: int = 0  # shown ones, as the container states it; 0: it does not
+    format: str = ""  # as FFmpeg names it
     codec: str = ""  # of the video
     transfer: int = 0  # from light to its code values, as in H.273
     pixels: int = 0  # of one frame
@@ -135,6 +142,11 @@ class Source:
                 if stream is not chosen:
                     old_pyav.skip(stream)
             yield container, chosen
+
+    def late_by(self, pos: int | None) -> int:
+        """How much later than stamped a packet of audio at a byte of the file is heard, in units of its clock."""
+        place = bisect_right(self.late_audio, (pos or 0, sys.maxsize)) - 1
+        return self.late_audio[place][1] if place >= 0 else 0
 
     @cached_property
     def stated(self) -> str:
@@ -160,6 +172,9 @@ def inspect(path: Path) -> Source:
         name, brand = container.format.name, container.metadata.get("major_brand")
         picture = name.endswith("_pipe") or name in _PICTURE_FORMATS or brand in _PICTURE_BRANDS
         webp = tuple(webp_times_s(path)) if name.startswith("webp") else ()
+        picture |= (
+            name == "mjpeg" and path.suffix.lower() in _JPEG_ENDINGS
+        )  # several JPEGs in one, as in an MPO
         if picture and (len(webp) > 2 or (video is not None and _moves(container, video))):
             picture = False
         if video is None and audio is None:
@@ -179,9 +194,20 @@ def inspect(path: Path) -> Source:
         if duration_s is not None and name == "matroska,webm" and 0 < start_s < duration_s:
             duration_s -= start_s  # Matroska counts from 0, wherever its first stamp lies
         audio_end_s = _stated_end_s(audio, start_s)
+        if audio_context is not None and not audio_context.sample_rate:
+            audio_end_s = None  # guessed, as the audio begins behind what FFmpeg probes
+        if name == "ogg" and start_s > 0:
+            duration_s = audio_end_s = None  # it states its end, on a clock that did not begin at 0
+        elif name == "asf":  # each track states the length of the file
+            lengths = [
+                float(s.duration * s.time_base) for s in (video, audio) if s is not None and s.duration
+            ]
+            duration_s, audio_end_s = max(lengths, default=duration_s), None
+        layout = avi_audio(path, audio.index) if name == "avi" and audio is not None else None
+        late_audio = _late_audio(audio, layout)
         if all(_index_is_whole(stream) for stream in (video, audio) if stream is not None):
             # The index knows what edit lists leave out and where AVI has no data; the header does not.
-            ends = [_index_end_s(stream, start_s) for stream in (video, audio) if stream is not None]
+            ends = [_index_end_s(stream, start_s, layout) for stream in (video, audio) if stream is not None]
             audio_end_s = ends[-1] if audio is not None else None
             duration_s = max(ends, default=duration_s)
         # A length that no recording has is not believed; then what can be decoded tells.
@@ -197,6 +223,7 @@ def inspect(path: Path) -> Source:
         return Source(
             path=path,
             size=container.size,
+            format=name,
             picture=picture,
             has_video=video is not None,
             has_audio=audio is not None,
@@ -204,7 +231,8 @@ def inspect(path: Path) -> Source:
             duration_s=duration_s,
             estimated=name not in _SOUGHT_FORMATS and _is_estimate(container, duration_s),
             stamps=stamps,
-            stamped_audio=name in _STAMPED_FORMATS,
+            stamped_audio=name in _STAMPED_FORMATS or bool(late_audio),
+            late_audio=late_audio,
             seekable=name in _SOUGHT_FORMATS and stamps != "none",
             # A program stream stamps some frames only, and FFmpeg guesses the others from those before them.
             keys_to_settle=2 if name == "mpeg" else 1,
@@ -215,7 +243,9 @@ def inspect(path: Path) -> Source:
             frame_rate_hz=_frame_rate_hz(video),
             pixel_aspect=float(getattr(video, "sample_aspect_ratio", None) or 1),
             audio_end_s=audio_end_s,
-            sample_rate_hz=0 if audio_context is None else audio_context.sample_rate,
+            sample_rate_hz=0
+            if audio_context is None
+            else audio_context.sample_rate or _rate_hz(container, audio),
             webp_times_s=webp,
             implausible=implausible,
             meter=meter,
@@ -252,14 +282,28 @@ def _frames_shown(video: Any) -> int:
     return sum(not entry.is_discard for entry in old_pyav.index_entries(video))
 
 
-def _index_end_s(stream: Any, start_s: float) -> float:
+def _index_end_s(stream: Any, start_s: float, layout: AviAudio | None) -> float:
     """When the last packet that the index shows ends, in seconds from the beginning of the file."""
+    if layout is not None and stream.type == "audio":
+        last = old_pyav.index_entries(stream)[-1]
+        units = (
+            (last.timestamp + last.size) // layout.block_bytes if layout.block_bytes else last.timestamp + 1
+        )
+        return float((units + (layout.gaps[-1][1] if layout.gaps else 0)) * stream.time_base) - start_s
     entries = old_pyav.index_entries(stream)
     backwards = (entries[k] for k in range(len(entries) - 1, -1, -1))
     shown = (entry.timestamp for entry in backwards if not entry.is_discard)
     last = next(shown)
     step = last - next((stamp for stamp in shown if stamp < last), last)
     return float((last + step) * stream.time_base) - start_s
+
+
+def _late_audio(audio: Any, layout: AviAudio | None) -> tuple[tuple[int, int], ...]:
+    """From which byte on the packets of an AVI are later than FFmpeg says, and by how many units of its clock."""
+    entries = old_pyav.index_entries(audio) if layout is not None and layout.gaps else None
+    if layout is None or not entries:
+        return ()
+    return tuple((entries[k].pos, late) for k, late in layout.gaps if k < len(entries))
 
 
 def _stated_end_s(stream: Any, start_s: float) -> float | None:
@@ -275,6 +319,12 @@ def _moves(container: InputContainer, video: Any) -> bool:
     if container.format.name in _WHOLE_FORMATS:
         return sum(1 for _ in islice((p for p in packets(container, video) if p.size), 2)) > 1
     return not container.format.name.endswith("_pipe") and video.frames > 1
+
+
+def _rate_hz(container: InputContainer, audio: Any) -> int:
+    """The sample rate of audio that begins behind what FFmpeg probes; 0 where nothing can be decoded."""
+    frame = next(decoded_packets(packets(container, audio), Watch("audio")), None)
+    return 0 if frame is None else int(frame.sample_rate)
 
 
 def _plausible_s(length_s: float | None) -> float | None:
@@ -300,14 +350,16 @@ def video_stream(container: InputContainer) -> Any:
         for stream in container.streams.video
         if not stream.disposition & (Disposition.attached_pic | Disposition.timed_thumbnails)
     ]
+    if container.format.name == "ico":  # one picture in several sizes
+        streams.sort(key=lambda stream: -stream.codec_context.width * stream.codec_context.height)
     if container.metadata.get("major_brand") in _PICTURE_BRANDS:
         streams.sort(key=lambda stream: (stream.frames < 2, not stream.disposition & Disposition.default))
     return streams[0] if streams else None
 
 
 def audio_stream(container: InputContainer) -> Any:
-    """The audio stream that FFmpeg holds for the best, or None."""
-    return container.streams.best("audio")
+    """The audio stream that FFmpeg holds for the best, else the first one: probing ends before late audio begins."""
+    return container.streams.best("audio") or next(iter(container.streams.audio), None)
 
 
 def go_to(container: InputContainer, stream: Any, source: Source, at_s: float) -> None:
@@ -360,6 +412,7 @@ def _last_packet_s(source: Source, kind: str, sought_s: float, from_s: float | N
                 following_s += 1 / source.frame_rate_hz
             else:
                 stamp = packet.dts if packet.pts is None or source.stamps == "decoding" else packet.pts
+                stamp = stamp if stamp is None or kind == "video" else stamp + source.late_by(packet.pos)
                 if stamp is not None:
                     following_s = float(stamp * packet.time_base) - source.start_s
                 length_s = float(packet.duration * packet.time_base) if packet.duration else 0.0
@@ -396,12 +449,15 @@ def decoded_packets(coming: Iterator[Any], watch: Watch) -> Iterator[Any]:
 
 
 @contextmanager
-def opened(path: Path, meter: Meter) -> Iterator[InputContainer]:
+def opened(
+    path: Path, meter: Meter, view: Callable[[MeteredFile], Any] | None = None
+) -> Iterator[InputContainer]:
     """The container in the file at `path`, with every failure raised as a `MediaError`.
 
     Args:
         path: the file.
         meter: how much of it was read already; reading ends where its limits are.
+        view: makes of the file what FFmpeg reads in its place, such as one that waits for more at its end.
 
     Yields:
         The container.
@@ -422,7 +478,7 @@ def opened(path: Path, meter: Meter) -> Iterator[InputContainer]:
             meter.stall_bytes = sys.maxsize  # it knows the length of everything
         try:
             container = av.open(
-                MeteredFile(path, file, meter),
+                MeteredFile(path, file, meter) if view is None else view(MeteredFile(path, file, meter)),
                 io_open=_open_nothing_else,
                 options=old_pyav.PROBING,
                 container_options={

@@ -33,6 +33,7 @@ class Meter:
         self.wall_s, self.work_s = time.monotonic(), time.process_time()
         self.bytes = self.zeros = self.since_packet = 0
         self.stall_bytes = self.zero_bytes = STALL_BYTES
+        self.time_s, self.total_bytes = TIME_S, float(TOTAL_BYTES)
         self.end: float = math.inf  # where the file ends for us, in bytes
         self.stopped = ""  # why reading was stopped; empty while it was not
 
@@ -43,16 +44,16 @@ class Meter:
     def spent(self) -> bool:
         """Whether the time for this file is over."""
         taken_s = min(time.monotonic() - self.wall_s, time.process_time() - self.work_s)
-        if taken_s > TIME_S:
-            self.stopped = f"reading it took more than {TIME_S:g} s"
-        return taken_s > TIME_S
+        if taken_s > self.time_s:
+            self.stopped = f"reading it took more than {self.time_s:g} s"
+        return taken_s > self.time_s
 
     def allows(self, at: int) -> bool:
         """Whether more may be read from `at` on."""
         if at >= self.end or self.spent():
             return False
-        if self.bytes > TOTAL_BYTES:
-            self.stopped = f"more than {TOTAL_BYTES // 1_000_000} MB were read"
+        if self.bytes > self.total_bytes:
+            self.stopped = f"more than {self.total_bytes / 1e6:.0f} MB were read"
         elif self.zeros > self.zero_bytes:
             self.stopped = f"{self.zero_bytes // 1_000_000} MB of zeros were found"
         elif self.since_packet > self.stall_bytes:

@@ -84,7 +84,7 @@ def load_clip(
         )
 
     # Look into the file without decoding it. A picture has no time to cut.
-    _check_cut(path, start_s, end_s)
+    check_cut(path, start_s, end_s)
     source = inspect(path)
     cut = (None, None) if source.picture else (start_s, end_s)
 
@@ -174,7 +174,7 @@ def load_frames_dir(
     # Check the arguments.
     check_compat(compat)
     path = Path(path)
-    _check_cut(path, start_s, end_s)
+    check_cut(path, start_s, end_s)
     if not _is_folder(path):
         refuse(
             path, "is not a folder (expected a folder of pictures)", "give its folder, or use it as a video"
@@ -188,8 +188,12 @@ def load_frames_dir(
     except OSError as error:
         refuse(path, f"is a folder that cannot be listed ({error.strerror})", "change its permissions")
     if not names:
-        refuse(path, "is a folder without pictures (expected a media file)", "name a file in it")
-    names.sort(key=_natural)
+        refuse(
+            path,
+            "is a folder without pictures (expected a media file)",
+            "name a file in it, or answer every file in it with --out DIR (in Python, analyze_many)",
+        )
+    names.sort(key=natural_order)
 
     # The audio first: its length gives the time between two pictures where `fps` does not.
     track: AudioWindows | None = None
@@ -252,12 +256,13 @@ def _check_is_video(path: Path) -> None:
     except OSError:
         return  # reading it will say what is wrong
     if names and not are_frame_numbers(names):
-        shown = ", ".join(sorted(names, key=_natural)[:2])
+        shown = ", ".join(sorted(names, key=natural_order)[:2])
         refuse(
             path,
             f"is a folder with {len(names)} images, and their names ({shown} …) are no numbers of frames; "
             "expected one clip",
-            "name one image, or read them as the frames of one video with --as-video (in Python, load_frames_dir)",
+            "name one image, answer each of them with --out DIR (in Python, analyze_many), or read them as the frames "
+            "of one video with --as-video (load_frames_dir)",
         )
 
 
@@ -327,7 +332,17 @@ def _refuse_nothing(source: Source, cut: tuple[float | None, float | None]) -> N
     )
 
 
-def _check_cut(path: Path, start_s: float | None, end_s: float | None) -> None:
+def check_cut(path: Path, start_s: float | None, end_s: float | None) -> None:
+    """Refuse a cut that is none.
+
+    Args:
+        path: The file, for the error.
+        start_s: Where the cut begins, in seconds from the beginning of the file.
+        end_s: Where it ends.
+
+    Raises:
+        MediaError: If one of them is no number from 0 on, or the end is not behind the beginning.
+    """
     for name, value in (("start_s", start_s), ("end_s", end_s)):
         if value is not None and not (np.isfinite(value) and value >= 0):
             refuse(path, f"cannot be cut at {name} = {value} (expected seconds from 0)", "correct the cut")
@@ -351,7 +366,7 @@ def _lazy_source(path: Path) -> Source:
     return Source(path, 0, picture=True, has_video=True, has_audio=False, start_s=0.0, duration_s=None)
 
 
-def _natural(name: str) -> list[tuple[int, int, str]]:
+def natural_order(name: str) -> list[tuple[int, int, str]]:
     """Sort key that puts frame 2 before frame 10."""
     parts = re.split(r"(\d+)", name.casefold())
     return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts if part]

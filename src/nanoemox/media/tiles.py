@@ -50,7 +50,7 @@ def grid_of(path: Path, file: IO[bytes]) -> Grid | None:
         boxes = {} if meta is None else dict(reversed(list(_boxes(meta[4:]))))
         if b"pitm" not in boxes or b"iinf" not in boxes:
             return None
-        primary = _number(boxes[b"pitm"], 4, 2 if boxes[b"pitm"][0] == 0 else 4)
+        primary = _primary(boxes)
         kind = _types(boxes[b"iinf"]).get(primary, b"")
         grid = _grid(path, file, boxes, primary) if kind == b"grid" else None
     except (struct.error, IndexError, KeyError, ValueError):
@@ -63,6 +63,42 @@ def grid_of(path: Path, file: IO[bytes]) -> Grid | None:
         )
         refuse(path, wrong, "convert it to JPEG or PNG")
     return grid
+
+
+def pictures_of_heif(file: IO[bytes]) -> int:
+    """How many pictures of their own a HEIC or AVIF file holds: no tiles, thumbnails, masks or maps.
+
+    Args:
+        file: the file, open.
+
+    Returns:
+        Their number; 1 where the description cannot be read.
+    """
+    try:
+        meta = _meta(file)
+        boxes = {} if meta is None else dict(reversed(list(_boxes(meta[4:]))))
+        shown = {
+            number
+            for number, kind in _types(boxes[b"iinf"], hidden=False).items()
+            if kind in CODED or kind == b"grid"
+        }
+        iref = boxes.get(b"iref", b"\0\0\0\0")
+        size = 2 if iref[0] == 0 else 4
+        for kind, entry in _boxes(iref[4:]):
+            if kind in (b"thmb", b"auxl", b"prem"):
+                shown.discard(_number(entry, 0, size))
+            elif (
+                kind == b"dimg"
+            ):  # parts of another one, which may be a map that refers to the picture itself
+                parts = _references(iref, _number(entry, 0, size))
+                shown -= {*parts} - {_primary(boxes)}
+        return max(len(shown), 1)
+    except (struct.error, IndexError, KeyError, ValueError):
+        return 1
+
+
+def _primary(boxes: dict[bytes, bytes]) -> int:
+    return _number(boxes[b"pitm"], 4, 2 if boxes[b"pitm"][0] == 0 else 4)
 
 
 def _meta(file: IO[bytes]) -> bytes | None:
@@ -101,11 +137,11 @@ def _number(data: bytes, at: int, size: int) -> int:
     return int.from_bytes(data[at : at + size], "big")
 
 
-def _types(iinf: bytes) -> dict[int, bytes]:
-    """Item number -> its type."""
+def _types(iinf: bytes, hidden: bool = True) -> dict[int, bytes]:
+    """Item number -> its type; those too that are not to be shown by themselves, if they are wanted."""
     found = {}
     for kind, entry in _boxes(iinf[6 if iinf[0] == 0 else 8 :]):
-        if kind == b"infe" and entry[0] in (2, 3):
+        if kind == b"infe" and entry[0] in (2, 3) and (hidden or not entry[3] & 1):
             size = 2 if entry[0] == 2 else 4
             found[_number(entry, 4, size)] = entry[6 + size : 10 + size]
     return found

@@ -288,6 +288,8 @@ class AudioReader(_Reader):
 
     def _packets_from(self, skip_s: float) -> Iterator[Any]:
         for packet in packets(self.container, self.stream):
+            if packet.pts is not None and (late := self.source.late_by(packet.pos)):
+                packet.pts += late
             if skip_s > 0 and packet.size and packet.pts is not None and packet.duration:
                 until_s = float((packet.pts + packet.duration) * packet.time_base) - self.source.start_s
                 if until_s < skip_s:

@@ -67,31 +67,31 @@ def refuse(path: str | os.PathLike[str], wrong: str, remedy: str) -> NoReturn:
     raise MediaError(f"{shown(path)}: {wrong}; {remedy}")
 
 
-def open_file(path: Path) -> IO[bytes]:
+def open_file(path: Path, expected: str = "a media file") -> IO[bytes]:
     """Open a plain file for reading, without ever waiting for one (a pipe would block)."""
     try:
         handle = os.open(path, _OPEN_FLAGS)
     except ValueError:
         refuse(path, "is not a file name (it holds a null character)", "check the name")
     except OSError as error:
-        _refuse_os_error(path, error)
+        _refuse_os_error(path, error, expected)
     try:
         mode = os.fstat(handle).st_mode
         if stat.S_ISDIR(mode):
-            refuse(path, "is a folder (expected a media file)", "name a file in it")
+            refuse(path, f"is a folder (expected {expected})", "name a file in it")
         if not stat.S_ISREG(mode):
             refuse(path, "is a pipe, socket or device (expected a plain file)", "save it to a file first")
         if os.fstat(handle).st_size == 0:
-            refuse(path, "is empty (0 bytes; expected a media file)", "copy or export it again")
+            refuse(path, f"is empty (0 bytes; expected {expected})", "copy or export it again")
     except BaseException:
         os.close(handle)
         raise
     return os.fdopen(handle, "rb", buffering=0)
 
 
-def _refuse_os_error(path: Path, error: OSError) -> NoReturn:
+def _refuse_os_error(path: Path, error: OSError, expected: str) -> NoReturn:
     known = {
-        errno.ENOENT: ("no such file (expected a media file)", "check the path"),
+        errno.ENOENT: (f"no such file (expected {expected})", "check the path"),
         errno.ENOTDIR: ("no such file (a part of its path is not a folder)", "check the path"),
         errno.EACCES: ("may not be read (permission denied)", "change its permissions, or copy it"),
         errno.EPERM: ("may not be read (permission denied)", "change its permissions, or copy it"),

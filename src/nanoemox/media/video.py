@@ -24,7 +24,10 @@ from nanoemox.media import old_pyav
 from nanoemox.media.clip import CodedWarning, frame_indices
 from nanoemox.media.container import Source, go_to, packets, track_end_s
 from nanoemox.media.damage import picture_ends_early, video_damaged
+from nanoemox.media.dolby import WARNING as DOLBY_VISION
+from nanoemox.media.dolby import is_profile_5
 from nanoemox.media.hdr import TRANSFERS
+from nanoemox.media.several import several_pictures
 from nanoemox.media.shown import shown_frame, size_warning, stacked
 from nanoemox.media.stills import read_tiles
 from nanoemox.media.tiles import grid_of
@@ -45,6 +48,7 @@ COUNT_BYTES = 64_000_000  # files up to here have their frames counted where the
 FRAMES_PER_SEEK = 3000  # how far to decode towards a target when key frames lie far apart
 _NEAR_S = 1.0  # what is no further ahead is found by decoding on
 _ROUNDING_S = 0.001  # of the times in many files
+_UNEVEN = 0.6  # of the mean time between two frames
 _TILE = 1 << 19  # AV_DISPOSITION_DEPENDENT, which PyAV has no name for
 
 
@@ -71,7 +75,13 @@ def read_frames(source: Source, n: int, start_s: float | None, end_s: float | No
         The frames, or None where not one of them can be decoded.
     """
     video = _read(source, n, start_s, end_s)
-    if video is None or source.transfer not in TRANSFERS:
+    if video is None:
+        return None
+    if source.picture:
+        video = replace(video, warnings=(*video.warnings, *several_pictures(source)))
+    elif is_profile_5(source.path):
+        video = replace(video, warnings=(*video.warnings, DOLBY_VISION))
+    if source.transfer not in TRANSFERS:
         return video
     kind = f"the video is HDR ({TRANSFERS[source.transfer]})"
     hdr = CodedWarning(
@@ -228,8 +238,11 @@ def _within(reader: FrameReader, lo: float, hi: float) -> Iterator[tuple[float, 
 
 def _timetable(
     source: Source, reader: FrameReader, lo: float, hi: float
-) -> tuple[int, Callable[[int], float]]:
-    """vlen of [lo, hi) and a function from an index to its time: by the file's index, if that is whole."""
+) -> tuple[int, Callable[[int], float], bool]:
+    """vlen of [lo, hi), a function from an index to its time, and whether both come from a whole index of the file.
+
+    Without one, they come from the length and the mean rate.
+    """
     stream = reader.stream
     entries: Any = old_pyav.index_entries(stream) or ()
     tb = float(stream.time_base)
@@ -238,10 +251,10 @@ def _timetable(
         # A file that was cut off still has its whole index: only the entries that end inside the file count.
         whole = bisect_left(entries, True, key=lambda entry: entry.pos + entry.size > source.size)
         if not any(entries[k].is_discard for k in range(len(entries))):
-            return whole, _by_groups(source, reader, whole)
+            return whole, _by_groups(source, reader, whole), True
     begin, rate = max(lo, first_s), source.frame_rate_hz
     end = track_end_s(source, "video", begin)
-    return round((min(end, hi) - begin) * rate), lambda k: begin + k / rate + _ROUNDING_S
+    return round((min(end, hi) - begin) * rate), lambda k: begin + k / rate + _ROUNDING_S, False
 
 
 def _by_groups(source: Source, reader: FrameReader, vlen: int) -> Callable[[int], float]:
@@ -287,6 +300,7 @@ class _Walker:
         self.ahead: tuple[float, Any] | None = None
         self.seeks_pay = True
         self.stuck = False
+        self.uneven = False  # whether frames were seen that stay much longer or shorter than the mean
         self.doubts = 0  # how many of the frames found may be wrong
         self.pixels: tuple[float, NDArray[np.uint8]] | None = None
 
@@ -306,6 +320,10 @@ class _Walker:
             self.stuck = True
         if self.here is None:
             return None
+        if self.ahead is not None:
+            self.uneven |= (
+                abs((self.ahead[0] - self.here[0]) * self.reader.source.frame_rate_hz - 1) > _UNEVEN
+            )
         self.doubts += self.reader.watch.doubtful
         if self.pixels is None or self.pixels[0] != self.here[0]:
             self.pixels = (self.here[0], shown_frame(self.here[1], self.reader.source))
@@ -327,7 +345,10 @@ def _seek_through(
     with FrameReader(source) as reader:
         if times is None and source.frames and old_pyav.index_entries(reader.stream) is None:
             times = frame_times(source, lo, hi)  # exact as well, but the file is read through
-        vlen, time_of = (len(times), times.__getitem__) if times else _timetable(source, reader, lo, hi)
+        known: tuple[int, Callable[[int], float], bool] | None = None
+        if times:
+            known = len(times), times.__getitem__, True
+        vlen, time_of, counted = known or _timetable(source, reader, lo, hi)
         if vlen < 1:
             return None
         targets = [max(time_of(k), lo) for k in frame_indices(vlen, n)]
@@ -339,6 +360,9 @@ def _seek_through(
         return None
     stated = source.frames if lo < 0 and hi == math.inf else 0
     warnings += video_damaged(vlen, stated, walker.doubts, n, reader.watch.faults)
+    if not counted and walker.uneven:
+        by_time = "the file has no index and its frames are unevenly spaced, so they were chosen by time, not by number"
+        warnings.append(CodedWarning("frames_by_time", by_time))
     if walker.stuck:
         early = "key frames lie far apart, so some frames are earlier than asked for"
         warnings.append(CodedWarning("frames_early", early))

@@ -1,9 +1,11 @@
-"""Words of a list in running text, by rule: which are named, and which of them are denied.
+"""Words of a list in running text, by rule: which are named, and which of them are denied or only supposed.
 
-A word counts unless a denial stands before it in the same clause ("not angry", "hardly angry", "she denies being
-sad", "没有生气"), or right behind it ("anger can be ruled out"). "Not only angry but hurt" denies nothing, and neither
-does "she cannot hide her anger". A word is ascribed where the words before it say that somebody is so ("is quite
-angry", "a sense of deep fear"), which a heap of words does not. English and Chinese. No model, no randomness.
+A word counts unless a denial stands before it in the same clause ("not angry", "hardly angry", "she denies being sad",
+"没有生气"), or right behind it ("anger can be ruled out"). "Not only angry but hurt" denies nothing, and neither does
+"she cannot hide her anger". What is only played ("pretends to be angry") is denied, and what is only supposed ("might
+be angry", see `suppositions`) is neither denied nor affirmed. A word is ascribed where the words before it say that
+somebody is so ("is quite angry", "a sense of deep fear"), which a heap of words does not. English and Chinese. No
+model, no randomness.
 """
 
 from __future__ import annotations
@@ -12,23 +14,24 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from nanoemox.metrics.clauses import BREAK, COMMAS, IS_HAN, begins_thought, ends_clause, tokens_of
+from nanoemox.metrics.suppositions import SURE, may_suppose, supposed_behind, supposed_places
+
 REACH = 4  # words that a denial reaches ahead, within its clause
+PLAYED_REACH = 6  # of a pretence
 FAR_REACH = 10  # of a denied opinion ("I do not think that this person is angry"), and in Chinese
-HAN = "\u3400-\u9fff\uf900-\ufaff"  # characters of Chinese, each of which is a token
-_TOKEN = re.compile(
-    rf"[{HAN}]|(?:(?![{HAN}])[\w-])+(?:['’](?:(?![{HAN}])\w)+)?|[.;:=!?,()\n]|[。，；：＝！？、（）]"
-)
-_COMMAS = {",", "，", "、"}
-_BREAK = {
-    *".;:=!?()\n。；：＝！？（）", *_COMMAS,
-    "but", "however", "although", "though", "yet", "while", "whereas", "但", "却", "卻",
-}  # fmt: skip
 _DENIALS = {
     "not", "no", "non", "never", "without", "neither", "nor", "nothing", "none", "hardly", "barely", "scarcely",
     "rarely", "seldom", "cannot", "lacks", "lacked", "lacking", "unlikely", "except", "excluding", "denies", "deny",
     "denying", "isnt", "arent", "wasnt", "werent", "dont", "doesnt", "didnt", "cant", "couldnt", "wont", "wouldnt",
     "hasnt", "havent",
 }  # fmt: skip
+# What is only played is denied, unless a denial follows at once ("pretends not to be angry").
+_PLAYED = {
+    "pretend", "pretends", "pretended", "pretending", "feign", "feigns", "feigned", "feigning", "fake", "fakes",
+    "faked", "faking", "simulate", "simulates", "simulated", "simulating", "sham", "mock",
+}  # fmt: skip
+_ACTS = {"act", "acts", "acted", "acting", "behave", "behaves", "behaved", "behaving"}
 _PHRASES = {
     ("rather", "than"), ("instead", "of"), ("free", "of"), ("free", "from"), ("lack", "of"), ("devoid", "of"),
     ("absence", "of"), ("far", "from"), ("anything", "but"), ("other", "than"), ("opposed", "to"), ("opposite", "of"),
@@ -39,7 +42,7 @@ _PHRASES = {
 _RESTRICTIONS = {"only", "just", "merely", "simply", "solely"}
 _TAKES_BACK = {
     "hide", "conceal", "help", "deny", "denying", "suppress", "contain", "mask", "disguise", "doubt", "question",
-    "wonder", "without",
+    "wonder", "without", "pretending", "faking", "fake", "feigned", "feigning", *SURE,
 }  # fmt: skip
 # Verbs of opinion and perception: what they deny may stand far behind them.
 _OPINIONS = {
@@ -47,7 +50,6 @@ _OPINIONS = {
     "describe", "call", "classify", "label", "suggest", "indicate", "show", "seem", "appear", "look", "sound",
     "express", "display", "convey", "mean", "suppose",
 }  # fmt: skip
-_NEW_THOUGHT = {"and", "because", "as", "since", "so", "who", "which", "then", "when"}  # ends the far reach
 _BEHIND = re.compile(
     r"[:=：＝] (?:no|none|absent|false|not present|否|无|没有|没)\b"  # "anger: no, sadness: yes"
     r"|(?:(?:is|was|are|were) (?:not|never)|isn't|wasn't|aren't|weren't|isnt|wasnt)"
@@ -61,8 +63,8 @@ _BEHIND_BEGINS = {
     *":=：＝", "is", "was", "are", "were", "isnt", "wasnt", "can", "could", "should", "may", "must", "seems", "does",
     "do", "did", "denied",
 }  # fmt: skip
-_BEGINS = _DENIALS | {phrase[0] for phrase in _PHRASES}
-_JOINED = {"and", "or", "nor", "和", "或", *_COMMAS}
+_BEGINS = _DENIALS | _PLAYED | _ACTS | {phrase[0] for phrase in _PHRASES}
+_JOINED = {"and", "or", "nor", "和", "或", *COMMAS}
 # What ascribes: forms of verbs by their beginning, and small words; and what may stand between it and the emotion.
 _VERBS = (
     "appear", "becom", "convey", "display", "express", "feel", "indicat", "look", "reflect", "reveal", "seem",
@@ -85,8 +87,7 @@ _HAN_NO_DENIALS = (
     "除非", "非要", "非得",
 )  # fmt: skip
 _HAN_DENIALS = ("否认", "否認", "缺乏", "排除", "不", "没", "沒", "无", "無", "未", "非")
-_HAN_BREAKS = ("而是", "而且", "反而", "只是", "不过", "不過")
-_IS_HAN = re.compile(f"[{HAN}]")
+_HAN_PLAYED = ("假装", "假裝", "装作", "裝作", "装出", "裝出", "佯装", "佯裝", "伪装", "偽裝", "故作")
 
 
 class Named(NamedTuple):
@@ -95,15 +96,11 @@ class Named(NamedTuple):
     word: str
     name: str  # what it stands for
     denied: bool
+    supposed: bool
     ascribed: bool  # whether the words before it say that somebody is so
 
 
 Finder = Callable[[Sequence[str], int], tuple[str, int] | None]  # tokens, place -> name and length in tokens
-
-
-def tokens_of(text: str) -> list[str]:
-    """Words in lower case, characters of Chinese, and the marks that end a clause."""
-    return [token.casefold().replace("’", "'") for token in _TOKEN.findall(text)]
 
 
 def denies(token: str) -> bool:
@@ -117,17 +114,18 @@ def has_denial(text: str) -> bool:
     return any(_may_deny(token) and _denial(tokens, i)[0] for i, token in enumerate(tokens))
 
 
-def may_deny(text: str) -> bool:
-    """Whether a text has any word or mark that can be part of a denial: a quick check before `named`."""
-    return any(_may_deny(token) or token in _BEHIND_BEGINS for token in tokens_of(text))
+def may_doubt(text: str) -> bool:
+    """Whether a text has any word or mark that can deny or suppose something: a quick check before `named`."""
+    tokens = tokens_of(text)
+    return any(_may_deny(token) or token in _BEHIND_BEGINS or may_suppose(token) for token in tokens)
 
 
 def _may_deny(token: str) -> bool:
-    return token in _BEGINS or token.endswith("n't") or bool(_IS_HAN.match(token))
+    return token in _BEGINS or token.endswith("n't") or bool(IS_HAN.match(token))
 
 
 def named(text: str, find: Finder) -> list[Named]:
-    """Every word that `find` knows, in order, with whether it is denied.
+    """Every word that `find` knows, in order, with whether it is denied or only supposed.
 
     Args:
         text: Running text.
@@ -140,6 +138,7 @@ def named(text: str, find: Finder) -> list[Named]:
     found: list[Named] = []
     places: list[tuple[int, int]] = []  # of each word: its first token, and the one behind it
     ascribed_at: set[int] = set()
+    supposed = supposed_places(tokens, lambda i: find(tokens, i) is not None)
     denied_until = far_until = han_until = -1
     i = 0
     while i < len(tokens):
@@ -149,7 +148,7 @@ def named(text: str, find: Finder) -> list[Named]:
         denial, length, reach = (False, 0, 0) if known else _denial(tokens, i)
         if token == "denied" and find(tokens, i + 1):
             denial, length, reach = True, 1, REACH
-        if denial and _IS_HAN.match(token):
+        if denial and IS_HAN.match(token):
             han_until = i + length - 1 + reach
         elif denial:
             denied_until = max(denied_until, i + length - 1 + reach)
@@ -159,15 +158,17 @@ def named(text: str, find: Finder) -> list[Named]:
             i += length
             continue
         # The end of a clause ends the reach, but a list goes on: "not angry, sad or afraid" denies all three.
-        if token in _BREAK or "".join(tokens[i : i + 2]) in _HAN_BREAKS:
-            if token not in _COMMAS or not (found and found[-1].denied and find(tokens, i + 1)):
+        if ends_clause(tokens, i):
+            if token not in COMMAS or not (found and found[-1].denied and find(tokens, i + 1)):
                 denied_until = far_until = han_until = -1
             i += 1
             continue
-        if token in _NEW_THOUGHT:
+        if begins_thought(tokens, i):
             far_until = -1
+            if token == "and" and i + 1 < len(tokens) and _says(tokens[i + 1]):
+                denied_until = -1  # "is not happy and looks sad"
         if not known:
-            if not _IS_HAN.match(token):  # a quotation in Chinese denies nothing of the English around it
+            if not IS_HAN.match(token):  # a quotation in Chinese denies nothing of the English around it
                 han_until = -1
             i += 1
             continue
@@ -179,13 +180,13 @@ def named(text: str, find: Finder) -> list[Named]:
             before -= 1
         if before >= 0 and (before in ascribed_at or _links(tokens[before])):
             ascribed_at.add(i)
-        glue = "" if _IS_HAN.match(token) else " "
-        found.append(Named(glue.join(tokens[i : i + size]), name, denied, i in ascribed_at))
+        glue = "" if IS_HAN.match(token) else " "
+        found.append(Named(glue.join(tokens[i : i + size]), name, denied, supposed[i], i in ascribed_at))
         places.append((i, i + size))
         if denied:
             denied_until = max(denied_until, i + size + 2)  # "neither angry nor really sad"
         i += size
-    return _denied_behind(tokens, found, places)
+    return _doubted_behind(tokens, found, places)
 
 
 def _denial(tokens: Sequence[str], i: int) -> tuple[bool, int, int]:
@@ -194,8 +195,12 @@ def _denial(tokens: Sequence[str], i: int) -> tuple[bool, int, int]:
     With a length and no denial, these tokens only look like one.
     """
     token = tokens[i]
-    if _IS_HAN.match(token):
+    if IS_HAN.match(token):
         ahead = "".join(tokens[i : i + 5])
+        for phrase in _HAN_PLAYED:
+            if ahead.startswith(phrase):
+                plays_none = ahead[len(phrase) :].startswith(_HAN_DENIALS)
+                return not plays_none, len(phrase) + plays_none, FAR_REACH
         for phrase in _HAN_NO_DENIALS:
             if ahead.startswith(phrase):
                 return False, len(phrase), 0
@@ -206,10 +211,16 @@ def _denial(tokens: Sequence[str], i: int) -> tuple[bool, int, int]:
     following = tokens[i + 1] if i + 1 < len(tokens) else ""
     if (token, following) in _PHRASES:
         return True, 2, REACH
+    if token in _ACTS and tokens[i + 1 : i + 3] in (["as", "if"], ["as", "though"]):
+        return True, 3, PLAYED_REACH
+    if token in _PLAYED:
+        return _played(tokens, i)
     if not denies(token):
         return False, 0, 0
-    if following in _RESTRICTIONS or _takes_back(tokens[i + 1 : i + 3]):
+    if following in _RESTRICTIONS:
         return False, 2, 0
+    if back := _takes_back(tokens[i + 1 : i + 3]):
+        return False, 1 + back, 0
     if (
         following == "be"
         and i + 2 < len(tokens)
@@ -219,14 +230,29 @@ def _denial(tokens: Sequence[str], i: int) -> tuple[bool, int, int]:
     return True, 1, REACH
 
 
-def _takes_back(following: Sequence[str]) -> bool:
-    """Whether the next two words, within the clause, take a denial back."""
-    for token in following:
-        if token in _BREAK:
-            return False
+def _played(tokens: Sequence[str], i: int) -> tuple[bool, int, int]:
+    """The same of a pretence: "pretends that he is not angry" affirms, "mock" reaches the next words only."""
+    for k in range(i + 1, min(i + 5, len(tokens))):
+        if tokens[k] in BREAK:
+            break
+        if denies(tokens[k]):
+            return False, k - i + 1, 0
+    return True, 1, 2 if tokens[i] == "mock" else PLAYED_REACH
+
+
+def _takes_back(following: Sequence[str]) -> int:
+    """Which of the next two words, within the clause, takes a denial back; 0 where none does."""
+    for place, token in enumerate(following, start=1):
+        if token in BREAK:
+            return 0
         if token in _TAKES_BACK:
-            return True
-    return False
+            return place
+    return 0
+
+
+def _says(token: str) -> bool:
+    """Whether a verb says that somebody is something."""
+    return token in ("is", "are", "was", "were") or token.startswith(_VERBS)
 
 
 def _is_opinion(tokens: Sequence[str], i: int) -> bool:
@@ -237,18 +263,24 @@ def _links(token: str) -> bool:
     return token in _LINKS or token.startswith(_VERBS) or token.endswith(("'s", "'re", "n't"))
 
 
-def _denied_behind(
+def _doubted_behind(
     tokens: Sequence[str], found: list[Named], places: Sequence[tuple[int, int]]
 ) -> list[Named]:
-    """The same words, those too denied that are denied by what follows them ("anger and fear are not present")."""
-    denied_from = None  # the first token of the word behind, if that is denied by what follows it
+    """The same words, with what follows them taken into account ("anger and fear are not present", "are possible")."""
+    doubt = ""  # what the word behind is made by what follows it
+    doubted_from = 0  # its first token
     for k in range(len(found) - 1, -1, -1):
         first, end = places[k]
-        behind = " ".join(tokens[end : end + 5]).replace("没 有", "没有")
-        joined = denied_from is not None and all(t in _JOINED for t in tokens[end:denied_from])
-        if _BEHIND.match(behind) or joined:
+        behind = " ".join(tokens[end : end + 7]).replace("没 有", "没有")
+        if _BEHIND.match(behind):
+            doubt = "denied"
+        elif supposed_behind(behind):
+            doubt = "supposed"
+        elif not doubt or any(token not in _JOINED for token in tokens[end:doubted_from]):
+            doubt = ""
+        if doubt == "denied":
             found[k] = found[k]._replace(denied=True)
-            denied_from = first
-        else:
-            denied_from = None
+        elif doubt:
+            found[k] = found[k]._replace(supposed=True)
+        doubted_from = first
     return found

@@ -1,4 +1,4 @@
-"""Emotion words in free text, by rule: which are named, which are denied (`denials`).
+"""Emotion words in free text, by rule: which are named, which are denied or only supposed (`denials`).
 
 Words with another common sense (the content of a subtitle) are not read as emotions in running text.
 """
@@ -25,6 +25,7 @@ class Mention(NamedTuple):
     word: str
     group: str
     denied: bool
+    supposed: bool
     ascribed: bool  # whether the words before it say that somebody is so
 
 
@@ -45,14 +46,14 @@ def _found(tokens: Sequence[str], i: int) -> tuple[str, int] | None:
 
 
 def mentions(text: str) -> list[Mention]:
-    """Every emotion word of a text in order, with whether it is denied."""
+    """Every emotion word of a text in order, with whether it is denied or only supposed."""
     return [Mention(*each) for each in named(text, _found)]
 
 
-def emotions(text: str) -> tuple[str, ...]:
-    """The emotion words that a text affirms, each group once, in order of first mention."""
+def emotions(text: str, supposed: bool = False) -> tuple[str, ...]:
+    """The emotion words that a text affirms, or those that it only supposes: each group once, as first mentioned."""
     seen: dict[str, str] = {}
     for mention in mentions(text):
-        if not mention.denied:
+        if not mention.denied and mention.supposed == supposed:
             seen.setdefault(mention.group, mention.word)
     return tuple(seen.values())

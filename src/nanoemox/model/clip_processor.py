@@ -271,7 +271,8 @@ class ClipProcessor(ProcessorMixin):
         """One clip -> pixel_values_videos, face_pixel_values [T, 3, H, W], input_values [C, L] or [C, M, S], if there.
 
         `compat="official"` does as the official code does: frames squeezed to a square, faces neither scaled nor
-        normalised (0 to 255), the mean of each audio window subtracted.
+        normalised (0 to 255), the mean of each audio window subtracted. There, crops of faces count only for a model
+        that was trained on nothing but them.
         """
         if (_known_compat(compat) or self.compat) == "official":
             return self._official_media(clip)
@@ -280,7 +281,8 @@ class ClipProcessor(ProcessorMixin):
             frames = list(clip.frames)
             layout = {"input_data_format": "channels_last", "return_tensors": "pt"}
             tensors["pixel_values_videos"] = self.image_processor(frames, **layout)["pixel_values"]
-            tensors["face_pixel_values"] = self.face_image_processor(frames, **layout)["pixel_values"]
+            crops = frames if clip.face_frames is None else list(clip.face_frames)
+            tensors["face_pixel_values"] = self.face_image_processor(crops, **layout)["pixel_values"]
         if clip.audio_windows is not None:
             tensors["input_values"] = normalised_sound(clip.audio_windows, self.feature_extractor)
         return tensors
@@ -288,7 +290,8 @@ class ClipProcessor(ProcessorMixin):
     def _official_media(self, clip: Clip) -> dict[str, Tensor]:
         tensors: dict[str, Tensor] = {}
         if clip.frames is not None and self.pictures == "opencv":
-            crops = opencv_resized(clip.frames, self.image_processor.crop_size["height"])[..., ::-1]
+            shown = clip.frames if clip.face_frames is None else clip.face_frames
+            crops = opencv_resized(shown, self.image_processor.crop_size["height"])[..., ::-1]
             layout = {"input_data_format": "channels_last", "return_tensors": "pt"}
             tensors["pixel_values_videos"] = self.image_processor(list(crops), **layout)["pixel_values"]
         elif clip.frames is not None:

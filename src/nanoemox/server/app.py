@@ -20,7 +20,7 @@ from nanoemox.files.errors import ArgumentError, NanoEmoXError
 from nanoemox.inference.analyzer import EmotionAnalyzer
 from nanoemox.server import metrics as figures
 from nanoemox.server.chat import Chat, Decisions
-from nanoemox.server.faults import BUG, Fault, fault_of
+from nanoemox.server.faults import BUG, FaultError, fault_of
 from nanoemox.server.guard import Guard
 from nanoemox.server.scratch import copy
 from nanoemox.server.service import NOTICE, Call, Service, candidates_of, number_of, result_of
@@ -123,7 +123,7 @@ def build_app(analyzer: EmotionAnalyzer, settings: Settings) -> Guard:
 def _check_is_form(request: Request) -> None:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in ("multipart/form-data", "application/x-www-form-urlencoded"):
-        raise Fault(
+        raise FaultError(
             415, "bad_type", f"expected multipart/form-data with a part `file`, got {kind or 'no type'!r:.60}"
         )
 
@@ -169,7 +169,7 @@ def _refused(request: Request, error: Exception) -> Response:
     if fault is None and isinstance(error, StarletteHTTPException):
         code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
         text = error.detail if isinstance(error.detail, str) else json.dumps(error.detail, ensure_ascii=False)
-        fault = Fault(error.status_code, code, text)
+        fault = FaultError(error.status_code, code, text)
     return (fault or BUG).response()
 
 
@@ -179,7 +179,7 @@ async def _json(request: Request) -> Any:
         return await asyncio.to_thread(json.loads, body)
     except (ValueError, RecursionError) as error:
         why = "it is nested too deep" if isinstance(error, RecursionError) else error
-        raise Fault(400, "bad_json", f"expected JSON, but {why}") from error
+        raise FaultError(400, "bad_json", f"expected JSON, but {why}") from error
 
 
 async def _unless_gone(request: Request, work: Coroutine[Any, Any, Response]) -> Response:

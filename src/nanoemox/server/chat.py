@@ -26,7 +26,7 @@ from transformers.cli.serving.utils import GenerateManager, GenerationState, Mod
 
 from nanoemox.files.validation import first_wrong
 from nanoemox.media.clip import Clip
-from nanoemox.server.faults import Fault, error_body
+from nanoemox.server.faults import FaultError, error_body
 from nanoemox.server.service import Service
 from nanoemox.server.settings import MAX_MESSAGES, MAX_TEXT_CHARACTERS
 
@@ -176,7 +176,7 @@ class Chat(ChatCompletionHandler):
             The answer, at once or as a stream.
 
         Raises:
-            Fault: If something in it cannot be done.
+            FaultError: If something in it cannot be done.
             NanoEmoXError: If its clip cannot be read.
         """
         asked = _checked(body, self.analyzer.name)
@@ -227,13 +227,13 @@ class Chat(ChatCompletionHandler):
                 messages, add_generation_prompt=True, tokenize=True, return_dict=True
             )
         except ValueError as error:  # what the processor says about parts that do not fit together
-            raise Fault(400, "bad_messages", " ".join(str(error).split())) from error
+            raise FaultError(400, "bad_messages", " ".join(str(error).split())) from error
 
     def _check_length(self, inputs: Any, new_tokens: int) -> None:
         most = getattr(self.analyzer.model.config.text_config, "max_position_embeddings", None)
         given = inputs["input_ids"].shape[1]
         if most is not None and given + new_tokens > most:
-            raise Fault(
+            raise FaultError(
                 400,
                 "context_length_exceeded",
                 f"expected at most {most} tokens, got {given} and room for {new_tokens} of the answer; shorten the "
@@ -269,7 +269,9 @@ class Chat(ChatCompletionHandler):
             given = message.content
             parts = [{"type": "text", "text": given}] if isinstance(given, str) else given
             if len(parts) > MAX_MESSAGES:
-                raise Fault(400, "bad_messages", f"messages[{row}]: expected at most {MAX_MESSAGES} parts")
+                raise FaultError(
+                    400, "bad_messages", f"messages[{row}]: expected at most {MAX_MESSAGES} parts"
+                )
             content = []
             for number, part in enumerate(parts):
                 where = f"messages[{row}].content[{number}]"
@@ -277,7 +279,7 @@ class Chat(ChatCompletionHandler):
                 if kind in _MEDIA:
                     media += 1
                     if media > 2:
-                        raise Fault(
+                        raise FaultError(
                             400, "bad_messages", f"{where}: expected one clip in a chat: one video, one audio"
                         )
                     content.append(await self._medium(part, str(kind), where, stack))
@@ -285,7 +287,7 @@ class Chat(ChatCompletionHandler):
                     characters += len(part["text"])
                     content.append({"type": kind, "text": part["text"]})
                 else:
-                    raise Fault(
+                    raise FaultError(
                         400,
                         "bad_messages",
                         f"{where}: expected text, transcript, {', '.join(_MEDIA)}, got {str(kind)!r:.40}",
@@ -293,7 +295,7 @@ class Chat(ChatCompletionHandler):
             role = "system" if message.role == "developer" else message.role
             opened.append({"role": role, "content": content})
         if characters > MAX_TEXT_CHARACTERS:
-            raise Fault(
+            raise FaultError(
                 400,
                 "bad_messages",
                 f"expected at most {MAX_TEXT_CHARACTERS:,} characters, got {characters:,}",
@@ -311,7 +313,7 @@ class Chat(ChatCompletionHandler):
             url = given.get("url") if isinstance(given, Mapping) else None
         if not isinstance(url, str):
             form = '{"data": BASE64, "format": "wav"}' if kind == "input_audio" else '{"url": "data:…"}'
-            raise Fault(400, "bad_messages", f"{where}: expected {kind}: {form}")
+            raise FaultError(400, "bad_messages", f"{where}: expected {kind}: {form}")
         path, name = await stack.enter_async_context(self.service.from_url(url))
         clip = await stack.enter_async_context(self.service.clip(path, f"{where} ({name})"))
         medium = {"video_url": "video", "image_url": "image"}.get(kind, "audio")
@@ -327,15 +329,15 @@ class Decisions(SystemOneHandler):
         super().__init__(_OwnModel(service), _State(service))
 
     async def answer(self, body: Any, request_id: str) -> JSONResponse:
-        """Answer one request. Errors: Fault, HTTPException."""
+        """Answer one request. Errors: FaultError, HTTPException."""
         if not isinstance(body, dict) or body.get("assets"):
-            raise Fault(
+            raise FaultError(
                 400,
                 "bad_request",
                 "expected a JSON object without assets: decisions are about texts; for a clip ask /v1/analyze",
             )
         if len(json.dumps(body)) > MAX_TEXT_CHARACTERS:
-            raise Fault(400, "bad_request", f"expected at most {MAX_TEXT_CHARACTERS:,} characters")
+            raise FaultError(400, "bad_request", f"expected at most {MAX_TEXT_CHARACTERS:,} characters")
         answer: JSONResponse = await self.handle_request(body, request_id)
         return answer
 
@@ -344,16 +346,16 @@ def _checked(body: Any, model: str) -> ChatRequest:
     try:
         asked = ChatRequest.model_validate(body)
     except ValidationError as error:
-        raise Fault(400, "bad_request", first_wrong(error, ChatRequest)) from error
+        raise FaultError(400, "bad_request", first_wrong(error, ChatRequest)) from error
     if asked.model not in (None, model):
-        raise Fault(
+        raise FaultError(
             404,
             "model_not_found",
             f"expected the model {model!r}, which is served here, got {asked.model!r:.80}",
         )
     stops = [asked.stop] if isinstance(asked.stop, str) else asked.stop or []
     if len(stops) > 4 or not all(0 < len(stop) <= 64 for stop in stops):
-        raise Fault(400, "bad_request", "stop: expected up to four texts of 1 to 64 characters")
+        raise FaultError(400, "bad_request", "stop: expected up to four texts of 1 to 64 characters")
     return asked
 
 
@@ -361,7 +363,7 @@ def _check_has(clip: Clip, medium: str, where: str) -> None:
     found = clip.audio_windows if medium == "audio" else clip.frames
     if found is None and (medium != "video" or clip.audio_windows is None):
         wanted = "audio" if medium == "audio" else "pictures"
-        raise Fault(422, "unreadable_clip", f"{where}: expected {wanted}, found none in the file")
+        raise FaultError(422, "unreadable_clip", f"{where}: expected {wanted}, found none in the file")
 
 
 async def _ended(pieces: AsyncIterable[Any]) -> AsyncIterator[Any]:

@@ -15,7 +15,7 @@ from nanoemox.inference.decoding import LogitsError
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
-class Fault(HTTPException):
+class FaultError(HTTPException, NanoEmoXError):
     """A request that is refused. An HTTPException, so that FastAPI passes it on wherever it is raised."""
 
     def __init__(self, status: int, code: str, message: str, retry_after_s: float | None = None) -> None:
@@ -40,7 +40,7 @@ class Fault(HTTPException):
         )
 
 
-BUG = Fault(500, "bug", "something in the server failed; its log says what")
+BUG = FaultError(500, "bug", "something in the server failed; its log says what")
 
 
 def error_body(status: int, code: str, message: str) -> dict[str, Any]:
@@ -59,19 +59,19 @@ def error_body(status: int, code: str, message: str) -> dict[str, Any]:
     return {"error": {"message": message, "type": kind, "param": None, "code": code}}
 
 
-def fault_of(error: Exception) -> Fault | None:
+def fault_of(error: Exception) -> FaultError | None:
     """The fault that an exception stands for; None for a bug of ours."""
-    if isinstance(error, Fault):
+    if isinstance(error, FaultError):
         return error
     if isinstance(error, LogitsError):
-        return Fault(500, "model_failed", str(error))
+        return FaultError(500, "model_failed", str(error))
     if isinstance(error, ArgumentError):
-        return Fault(400, "bad_argument", str(error))
+        return FaultError(400, "bad_argument", str(error))
     if isinstance(error, NanoEmoXError):
-        return Fault(422, "unreadable_clip", str(error))
+        return FaultError(422, "unreadable_clip", str(error))
     if isinstance(error, OSError) and error.errno in _FULL:
         full = "the disk of the server is full, so the upload could not be kept for reading; try again later"
-        return Fault(507, "disk_full", full, 30)
+        return FaultError(507, "disk_full", full, 30)
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return Fault(503, "out_of_memory", "the server has too little memory for this request now", 10)
+        return FaultError(503, "out_of_memory", "the server has too little memory for this request now", 10)
     return None

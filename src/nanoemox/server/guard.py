@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from nanoemox.server.faults import BUG, Fault, fault_of
+from nanoemox.server.faults import BUG, FaultError, fault_of
 from nanoemox.server.metrics import Metrics
 from nanoemox.server.scratch import too_large
 from nanoemox.server.settings import MAX_DRAINED_BYTES, Settings
@@ -94,7 +94,7 @@ class Guard:
             self.inside -= 1
             self.metrics.in_house.set(self.inside)
 
-    def full(self) -> Fault:
+    def full(self) -> FaultError:
         """The fault of whoever finds no place. Each is told a later time, so that they come back one after another."""
         self.metrics.refused.inc()
         now, each_s = time.monotonic(), self.seconds_each()
@@ -103,7 +103,7 @@ class Guard:
         last_s = self._expected[-1] - now if self._expected else self.inside * each_s
         seconds = min(last_s + each_s, _LATEST_S)
         self._expected.append(now + seconds)
-        return Fault(
+        return FaultError(
             429, "queue_full", f"all {self.settings.places} places are taken; come again later", seconds
         )
 
@@ -113,22 +113,24 @@ class Guard:
         name = host.rpartition(":")[0] if re.search(r":\d*$", host) else host
         names = ("localhost", "127.0.0.1", "[::1]", self.settings.host, f"[{self.settings.host}]")
         if self.settings.loopback and name.lower() not in names:
-            raise Fault(403, "host_refused", "expected the name of this machine as Host, got another one")
+            raise FaultError(
+                403, "host_refused", "expected the name of this machine as Host, got another one"
+            )
         origin = headers.get("origin")
         if origin is not None and urlsplit(origin).netloc != host:
-            raise Fault(403, "origin_refused", "web pages of other hosts may not ask this server")
+            raise FaultError(403, "origin_refused", "web pages of other hosts may not ask this server")
         if self.settings.key:
             expected, given = (
                 f"Bearer {self.settings.key}".encode(),
                 headers.get("authorization", "").encode(),
             )
             if not hmac.compare_digest(expected, given):
-                raise Fault(401, "key_refused", "expected the server's key as Authorization: Bearer KEY")
+                raise FaultError(401, "key_refused", "expected the server's key as Authorization: Bearer KEY")
 
     def _check_head(self, headers: Mapping[str, str]) -> None:
         """Refuse by what the head states, before anything of the body is kept."""
         if headers.get("content-encoding", "identity").lower() != "identity":
-            raise Fault(
+            raise FaultError(
                 415, "encoding_refused", "expected a body as it is, got a packed one; send it unpacked"
             )
         length = headers.get("content-length", "0")
@@ -144,7 +146,7 @@ class _Body:
         self.size, self.whole, self.started = 0, False, time.monotonic()
 
     async def __call__(self) -> Message:
-        """The next piece. Errors: Fault."""
+        """The next piece. Errors: FaultError."""
         if self.whole:  # from now on, only that the client goes away is news
             return await self.receive()
         left_s = self.started + self.settings.body_s - time.monotonic()
@@ -152,7 +154,7 @@ class _Body:
             message = await asyncio.wait_for(self.receive(), min(self.settings.idle_s, max(left_s, 0.001)))
         except TimeoutError as error:
             self.whole = True
-            raise Fault(
+            raise FaultError(
                 408, "body_timeout", "the rest of the body did not arrive in time; nothing of it was kept"
             ) from error
         self._count(message)

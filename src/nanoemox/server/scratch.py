@@ -19,7 +19,7 @@ from urllib.request import HTTPRedirectHandler, ProxyHandler, Request, build_ope
 
 import psutil
 
-from nanoemox.server.faults import Fault
+from nanoemox.server.faults import FaultError
 from nanoemox.server.settings import Settings
 
 _PREFIX = "nanoemox-serve-"
@@ -76,12 +76,12 @@ def write_url(url: str, path: Path, settings: Settings) -> str:
         What to call it in answers.
 
     Raises:
-        Fault: For any other URL, and for one that brings nothing.
+        FaultError: For any other URL, and for one that brings nothing.
     """
     if url[:5].lower() == "data:":
         head, comma, body = url.partition(",")
         if not comma or len(head) > _DATA_HEAD:
-            raise Fault(
+            raise FaultError(
                 400, "bad_data_url", "expected data:TYPE;base64,CONTENT, found no comma after the type"
             )
         path.write_bytes(decoded(body) if head.lower().endswith(";base64") else unquote_to_bytes(body))
@@ -91,11 +91,11 @@ def write_url(url: str, path: Path, settings: Settings) -> str:
 
 
 def decoded(text: str) -> bytes:
-    """The bytes of base64. Errors: Fault."""
+    """The bytes of base64. Errors: FaultError."""
     try:
         return base64.b64decode(re.sub(r"\s+", "", text) if re.search(r"\s", text) else text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise Fault(400, "bad_base64", f"expected base64, but {error}; encode the whole file") from error
+        raise FaultError(400, "bad_base64", f"expected base64, but {error}; encode the whole file") from error
 
 
 def _name_of(url: str) -> str:
@@ -111,14 +111,14 @@ def _check_host(url: str, settings: Settings) -> None:
     except ValueError:
         scheme = host = ""
     if scheme not in ("http", "https") or not host:
-        raise Fault(
+        raise FaultError(
             400,
             "bad_url",
             "a clip: expected an upload or a data URL (data:video/mp4;base64,…); names of files on the server are not "
             "read",
         )
     if host not in {each.lower() for each in settings.hosts}:
-        raise Fault(
+        raise FaultError(
             403,
             "url_refused",
             f"{host}: addresses are not fetched, since this would tell others whose face and voice are looked at; send "
@@ -151,18 +151,22 @@ def _download(url: str, path: Path, settings: Settings) -> None:
                 if size > settings.max_body_bytes:
                     raise too_large(settings)
                 if time.monotonic() > ends:
-                    raise Fault(422, "fetch_failed", f"{_name_of(url)}: its host took too long to send it")
+                    raise FaultError(
+                        422, "fetch_failed", f"{_name_of(url)}: its host took too long to send it"
+                    )
                 file.write(piece)
     except URLError as error:
-        raise Fault(422, "fetch_failed", f"{_name_of(url)}: fetching it failed ({error.reason})") from error
+        raise FaultError(
+            422, "fetch_failed", f"{_name_of(url)}: fetching it failed ({error.reason})"
+        ) from error
     except TimeoutError as error:
-        raise Fault(422, "fetch_failed", f"{_name_of(url)}: its host did not answer in time") from error
+        raise FaultError(422, "fetch_failed", f"{_name_of(url)}: its host did not answer in time") from error
 
 
-def too_large(settings: Settings) -> Fault:
+def too_large(settings: Settings) -> FaultError:
     """The fault of a body or a clip with too many bytes."""
     most = settings.max_body_bytes
-    return Fault(
+    return FaultError(
         413,
         "body_too_large",
         f"expected at most {most:,} bytes in one request; cut or scale the clip, or start the server with a larger "

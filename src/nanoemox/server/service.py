@@ -113,7 +113,7 @@ class Service:
 
         Raises:
             NanoEmoXError: If something in the call or the clip is wrong.
-            Fault: If the model fails.
+            FaultError: If the model fails.
         """
         self._check(call)
         dialogue = (
@@ -149,7 +149,7 @@ class Service:
 
     @asynccontextmanager
     async def from_url(self, url: str) -> AsyncIterator[tuple[Path, str]]:
-        """The file of a data URL, or of an address that may be fetched, and what to call it. Errors: Fault."""
+        """The file of a data URL, or of an address that may be fetched, and what to call it. Errors: FaultError."""
         with self.scratch.file() as path:
             name = await asyncio.to_thread(write_url, url, path, self.settings)
             yield path, name

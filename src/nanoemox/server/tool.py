@@ -13,7 +13,7 @@ from mcp.server.mcpserver.exceptions import ToolError
 from nanoemox import __version__
 from nanoemox.files.errors import ArgumentError, NanoEmoXError
 from nanoemox.inference.analyzer import EmotionAnalyzer
-from nanoemox.server.faults import Fault
+from nanoemox.server.faults import FaultError
 from nanoemox.server.service import NOTICE, Call, Service, result_of
 from nanoemox.server.settings import Settings
 
@@ -80,8 +80,8 @@ def build_tool_server(analyzer: EmotionAnalyzer, settings: Settings) -> MCPServe
                     analysis = await service.analyze(call, file, name)
             else:
                 analysis = await service.analyze(call, _file(path) if path else None, path or "")
-        except (NanoEmoXError, Fault) as error:
-            raise ToolError(error.message if isinstance(error, Fault) else str(error)) from error
+        except (NanoEmoXError, FaultError) as error:
+            raise ToolError(error.message if isinstance(error, FaultError) else str(error)) from error
         return result_of(analysis)
 
     return server

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from nanoemox.files.errors import NanoEmoXError
 from nanoemox.inference.analyzer import EmotionAnalyzer
 from nanoemox.inference.results import Answers, Request
-from nanoemox.server.faults import Fault, fault_of
+from nanoemox.server.faults import FaultError, fault_of
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -61,7 +61,7 @@ class ModelWorker:
         return self._thread.is_alive() and self.failures < FAILURES_OF_THE_SICK
 
     async def answer(self, request: Request) -> Answers:
-        """The answers to a request. Who stops waiting takes it out of the queue. Errors: Fault, NanoEmoXError."""
+        """The answers to a request. Who stops waiting takes it out of the queue. Errors: FaultError, NanoEmoXError."""
         answers: Answers = await asyncio.wrap_future(self._put(request))
         return answers
 
@@ -87,7 +87,7 @@ class ModelWorker:
         job = _Job(work)
         with self._changed:
             if self._stopped:
-                raise Fault(503, "stopping", "the server is stopping; try again when it is back", 5)
+                raise FaultError(503, "stopping", "the server is stopping; try again when it is back", 5)
             self._jobs.append(job)
             self._changed.notify()
         return job.future
@@ -146,6 +146,6 @@ class ModelWorker:
             return error if isinstance(error, NanoEmoXError) else known
         self.failures += 1
         logger.error("the model failed", exc_info=error)
-        return known or Fault(
+        return known or FaultError(
             500, "model_failed", "the model failed on this request, which was dropped; the server goes on"
         )

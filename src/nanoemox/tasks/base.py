@@ -243,6 +243,12 @@ class Task(ABC, Generic[L]):
     def clip_score(self, label: L, answer: Answer) -> float:
         """What one answer is worth when two systems are compared, from 0 to 1."""
 
+    def from_words(self, answer: Answer) -> Answer:
+        """This task's answer, as the words of an answer in open vocabulary tell it. Errors: ArgumentError."""
+        raise ArgumentError(
+            f"{self.name}: an answer in open vocabulary does not tell it; ask the task itself"
+        )
+
     def route(self, answer: Answer) -> str:
         """By which rule an answer of ours, which is not empty, was read."""
         return FREE_TEXT

@@ -264,6 +264,12 @@ class Emotion(LabelTask[EmotionLabel]):
         "hit_rate": ("hit_rate", "clips that a wheel has no cluster for are left out; other word lists"),
     }
 
+    def from_words(self, answer: Answer) -> Answer:
+        """All words count for the hit rate; the label is the first that is one of the usual emotions."""
+        usual = {folded(name) for name in self.defaults}
+        label = next((word for word in answer.labels if class_of(word, self.defaults) in usual), None)
+        return Answer(text=answer.text, labels=answer.labels, label=label)
+
     def read(self, text: str, candidates: Sequence[str] | None = None) -> Reading:
         """Other systems name several emotions, in a list or in prose: all of them are read too."""
         reading = super().read(text, candidates)

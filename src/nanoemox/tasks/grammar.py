@@ -6,6 +6,7 @@ A parser never fails: what it cannot read stays empty, and a warning says so. Co
 |---|---|
 | `no_label` | a closed question has no label in its answer |
 | `denied_label` | the answer denies a candidate and names no other |
+| `supposed_label` | the answer supposes a candidate ("might be angry") and affirms none |
 | `off_list_label` | the label of the answer is none of the candidates |
 | `no_labels` | an open question has no label in its answer |
 | `no_cues` | the reasons are not in the form that was learnt |
@@ -25,11 +26,14 @@ from typing import NamedTuple
 from pydantic import BaseModel, ConfigDict
 
 from nanoemox.media.clip import CodedWarning
-from nanoemox.metrics.denials import HAN, Finder, Named, has_denial, may_deny, named, tokens_of
+from nanoemox.metrics.clauses import IS_HAN, tokens_of
+from nanoemox.metrics.denials import Finder, Named, has_denial, may_doubt, named
 from nanoemox.metrics.emotion_mentions import emotions, mentions
 from nanoemox.metrics.label_names import EDGES, FAMILY_IN_TEXT, bare, candidate_of, family
+from nanoemox.metrics.suppositions import has_supposition
 
 GRAMMAR, LIST, PROSE = "answer grammar", "label list", "words in running text"  # routes to labels
+SUPPOSED = "words that are only supposed"
 LABEL_ROUTE, FREE_TEXT, NO_ROUTE = "label", "free text", "none"
 _FRAME = re.compile(
     r"(?:(?:most likely )?label|emotional states?|sentiment state|emotion of the speaker|intent(?:ion)?)"
@@ -56,7 +60,6 @@ _BETWEEN_LABELS = re.compile(
 _ENTRY_END = re.compile(r"[。！？]|\.(?:\s|$)")
 _CLAUSES = re.compile(r"[;；]|\b(?:but|yet)\b|而是|但是?|却", re.IGNORECASE)
 _BRACKETS = ("[", "【")
-_IS_HAN = re.compile(f"[{HAN}]")
 _LONGEST_HAN = 6  # characters of an entry of a Chinese list
 _BULLET = re.compile(r"^\s*(?:[-*•–]|\d{1,2}[.)、])\s+", re.MULTILINE)
 
@@ -141,8 +144,8 @@ def match_label(text: str, candidates: Sequence[str]) -> Match:
     """The candidate that a text names: the one it stands for as a whole, else the only one that it affirms.
 
     Candidates are looked for as they are spelt, then by other spellings of the same label (`label_names`). What is
-    denied does not count; "neither positive nor negative" leaves the third of three. A label outside the list is
-    returned as it stands, with a warning, so that it counts as wrong and not as absent.
+    denied or only supposed does not count; "neither positive nor negative" leaves the third of three. A label outside
+    the list is returned as it stands, with a warning, so that it counts as wrong and not as absent.
     """
     if not bare(text):
         return Match(None, (CodedWarning("no_label", "no label in the answer"),))
@@ -151,13 +154,15 @@ def match_label(text: str, candidates: Sequence[str]) -> Match:
         return Match(whole, (), text.strip(EDGES))
     offered = tuple(candidates)
     denied: set[str] = set()
+    supposed: set[str] = set()
     for terms in (_as_spelt(offered), _other_spellings(offered)):
         found = _named(text, terms)
-        affirmed = {each.name: each.word for each in reversed(found) if not each.denied}
+        affirmed = {each.name: each.word for each in reversed(found) if _is_affirmed(each)}
         if len(affirmed) == 1:
             [(label, spelt)] = affirmed.items()
             return Match(label, (), spelt)
         denied |= {each.name for each in found if each.denied}
+        supposed |= {each.name for each in found if each.supposed and not each.denied}
         if affirmed:
             break
     else:
@@ -165,10 +170,19 @@ def match_label(text: str, candidates: Sequence[str]) -> Match:
         if len(denied) > 1 and len(left) == 1:
             return Match(left[0], (), text.strip(EDGES))
     label = text.strip(EDGES)
+    if supposed and not affirmed:
+        names = ", ".join(sorted(supposed))
+        return Match(
+            label, (CodedWarning("supposed_label", f"the answer only supposes {names} and affirms no label"),)
+        )
     if denied and not affirmed:
         names = ", ".join(sorted(denied))
         return Match(label, (CodedWarning("denied_label", f"the answer denies {names} and names no other"),))
     return Match(label, (CodedWarning("off_list_label", f"off-list label: {label!r}"),))
+
+
+def _is_affirmed(word: Named) -> bool:
+    return not word.denied and not word.supposed
 
 
 Terms = Mapping[
@@ -229,8 +243,8 @@ def split_labels(body: str) -> list[str]:
 def parse_labels(body: str) -> tuple[str, ...]:
     """A list of labels out of "The character's emotional state is a, b and c.", "[a, b]" or a bare list.
 
-    Entries that are denied are left out: "not angry, sad" denies both, "not angry but sad" and "[not angry, sad]"
-    only the first.
+    Entries that are denied or only supposed are left out: "not angry, sad" denies both, "not angry but sad" and
+    "[not angry, sad]" only the first.
     """
     body = unframed(body)
     if body.startswith(_BRACKETS):
@@ -239,40 +253,41 @@ def parse_labels(body: str) -> tuple[str, ...]:
 
 
 def _affirmed(body: str, independent: bool = False) -> tuple[str, ...]:
-    """The entries of a list that are not denied; a denial goes on over a list unless entries are independent."""
-    if not may_deny(body):
+    """The entries of a list without doubt; a doubt goes on over a list unless entries are independent."""
+    if not may_doubt(body):
         return _each_once(split_labels(body))
     kept: list[str] = []
     for clause in _CLAUSES.split(body):
-        denied = False
+        doubted = False
         for entry in split_labels(clause):
-            if _denies(entry):
+            if _doubts(entry):
                 words = emotions(entry)  # "angry not sad"
-                denied = not words
+                doubted = not words
                 kept += words
-            elif _IS_HAN.search(entry) and not family(entry) and emotions(entry):
+            elif IS_HAN.search(entry) and not family(entry) and emotions(entry):
                 kept += emotions(entry)  # 他非常生气
-            elif independent or not denied:
+            elif independent or not doubted:
                 kept.append(entry)
     return _each_once(kept)
 
 
-def _denies(text: str) -> bool:
-    """Whether a text denies anything, by a word of its own or by what follows an emotion."""
-    if not may_deny(text):
+def _doubts(text: str) -> bool:
+    """Whether a text denies or only supposes anything, by a word of its own or by what follows an emotion."""
+    if not may_doubt(text):
         return False
-    return has_denial(text) or any(mention.denied for mention in mentions(text))
+    doubted = any(mention.denied or mention.supposed for mention in mentions(text))
+    return doubted or has_denial(text) or has_supposition(text)
 
 
 def _each_once(labels: Iterable[str]) -> tuple[str, ...]:
     """Labels without repetitions; of `生气/angry`, one label in two languages, the English one, which lexicons know."""
     kept = tuple(dict.fromkeys(labels))
-    if not any(map(_IS_HAN.search, kept)):
+    if not any(map(IS_HAN.search, kept)):
         return kept
     found: list[str] = []
     for label in kept:
         before = found[-1] if found else ""
-        scripts = [bool(_IS_HAN.search(each)) for each in (before, label)]
+        scripts = [bool(IS_HAN.search(each)) for each in (before, label)]
         if family(label) and family(before) == family(label) and scripts[0] != scripts[1]:
             found[-1] = before if scripts[1] else label
         else:
@@ -291,12 +306,14 @@ def labels_from(body: str) -> tuple[tuple[str, ...], str]:
     if _is_list(entries):
         found = _affirmed(_ENTRY_END.sub("\n", entries))
         return found, LIST if found else NO_ROUTE
-    found = emotions(body)
-    return found, PROSE if found else NO_ROUTE
+    if found := emotions(body):
+        return found, PROSE
+    found = emotions(body, supposed=True)
+    return found, SUPPOSED if found else NO_ROUTE
 
 
 def _is_list(body: str) -> bool:
-    """Whether all entries are short and none is denied: then words that no lexicon knows count, too."""
+    """Whether all entries are short and none is in doubt: then words that no lexicon knows count, too."""
     entries = [entry for entry in re.split(r"[,;|\n，、；｜]|\.\s", body) if entry.strip()]
-    short = all(len(entry.split()) <= 3 and len(_IS_HAN.findall(entry)) <= _LONGEST_HAN for entry in entries)
-    return short and not _denies(body)
+    short = all(len(entry.split()) <= 3 and len(IS_HAN.findall(entry)) <= _LONGEST_HAN for entry in entries)
+    return short and not _doubts(body)

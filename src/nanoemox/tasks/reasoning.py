@@ -20,6 +20,7 @@ from nanoemox.metrics import bootstrap, classification
 from nanoemox.metrics.denials import has_denial
 from nanoemox.metrics.label_names import EDGES, class_of
 from nanoemox.metrics.reason_agreement import agreement
+from nanoemox.metrics.suppositions import has_supposition
 from nanoemox.metrics.text import cue_f1
 from nanoemox.metrics.word_lists import WordLists
 from nanoemox.tasks.base import TEXTS, Figures, Label, OfficialFigures, Sample, Task
@@ -112,7 +113,7 @@ class Reasoning(Task[ReasoningLabel]):
             parts = tuple(dict.fromkeys(part for part in stripped if part))
             if parts:
                 cues[source.casefold()] = cues.get(source.casefold(), ()) + parts
-        affirmed = [found for found in _POINTS.finditer(body) if not _denied(body, found)]
+        affirmed = [found for found in _POINTS.finditer(body) if not _doubted(body, found)]
         label = (affirmed[0].group(1).strip(EDGES).casefold() or None) if affirmed else None
         free = CodedWarning("no_cues", "no cues in the expected form; the text is free")
         return Answer(text=text, label=label, cues=cues, warnings=() if cues or not text else (free,))
@@ -197,10 +198,11 @@ class Reasoning(Task[ReasoningLabel]):
         )
 
 
-def _denied(body: str, points: re.Match[str]) -> bool:
-    """Whether reasons do not point to an emotion, or point to none."""
+def _doubted(body: str, points: re.Match[str]) -> bool:
+    """Whether reasons do not point to an emotion, point to none, or only might point to one."""
     before = re.split(r"[.;:!?\n]", body[: points.start()])[-1]
-    return has_denial(" ".join(before.split()[-4:])) or has_denial(points.group(1))
+    near = (" ".join(before.split()[-4:]), points.group(1))
+    return any(has_denial(each) or has_supposition(each) for each in near)
 
 
 def _emotion(labels: Labels) -> str | None:

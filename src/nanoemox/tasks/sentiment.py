@@ -142,6 +142,10 @@ class Sentiment(ClosedTask[SentimentLabel]):
             figures |= self._three_classes(sample, from_words, "_from_open_vocabulary")
         return figures
 
+    def from_words(self, answer: Answer) -> Answer:
+        """The polarity of most of the words, by the lexicon."""
+        return Answer(text=answer.text, labels=answer.labels, polarity=polarity_of_labels(answer.labels))
+
     def _three_classes(self, sample: Sample[SentimentLabel], given: Sequence[str], suffix: str) -> Figures:
         truth = [self.true_class(case.label) for case in sample.cases]
         speakers, seed = sample.speakers, sample.seed

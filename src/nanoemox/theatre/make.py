@@ -39,6 +39,7 @@ from nanoemox.theatre.script import SPLITS, Script, stage_script
 
 _WRITING_CODE = (
     "__init__",
+    "group",
     "texts",
     "make",
     "script",

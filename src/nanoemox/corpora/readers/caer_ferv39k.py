@@ -29,7 +29,7 @@ def read(folder: Folder) -> Iterator[Line]:
             "labels": {"emotion": emotion(row["label"])},
         }
 
-    yield from folder.each(chats(folder.need(LIST)), line)
+    yield from folder.each(chats(folder.need(LIST)), line, "train")
 
 
 def _listed(folder: Folder, file: PurePosixPath) -> Path:

@@ -14,7 +14,7 @@ from typing import Any
 
 from nanoemox.corpora.archives import label_rows
 from nanoemox.corpora.corpus import Corpus, emotion, preparation, text_fields, transcripts_of
-from nanoemox.corpora.folder import Folder, Line
+from nanoemox.corpora.folder import MISSING, Folder, Line
 from nanoemox.corpora.tables import Row, RowError, plain, text_of
 
 FOUR = ("happiness", "sadness", "neutral", "anger")
@@ -88,7 +88,7 @@ def _line(
     media = folder.media(dialogue, inside=("avi", "DivX"), sound_inside=("wav",), text=text)
     if "video" in media:  # the dialogue's own sound is on its clock; a sentence's WAV is not
         media |= {"start_s": row.number("start"), "end_s": row.number("end")}  # type: ignore[dict-item]
-    elif (alone := folder.sound(name)) is not None:
+    elif MISSING not in media and (alone := folder.sound(name)) is not None:
         media = {"audio": alone}
     elif "audio" in media:
         media |= {"start_s": row.number("start"), "end_s": row.number("end")}  # type: ignore[dict-item]

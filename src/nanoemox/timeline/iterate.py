@@ -1,0 +1,302 @@
+"""A recording of any length -> one row a window, or one row a sentence, as they become known.
+
+analyzer = EmotionAnalyzer.from_pretrained("pico")
+for row in timeline(analyzer, "lecture.mp4", window_s=4, hop_s=2):
+    print(row.start_s, row.emotion, row.valence)
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nanoemox.inference.analyzer import EmotionAnalyzer
+from nanoemox.inference.results import Request
+from nanoemox.media.audio import SILENCE
+from nanoemox.media.clip import (
+    FRAMES_PER_CLIP,
+    PRESENT,
+    SAMPLE_RATE_HZ,
+    Clip,
+    clip_of_arrays,
+)
+from nanoemox.media.shown import stacked
+from nanoemox.timeline.ask import Asked, answered, tasks_of
+from nanoemox.timeline.read import SECTION_S, Recording, Sound, open_recording, pictures_at
+from nanoemox.timeline.ring import FeatureRing
+from nanoemox.timeline.rows import Row
+from nanoemox.timeline.windows import Grid, Window, grid_of, places
+
+WINDOWS_AT_ONCE = 16  # that the model answers in one batch
+SENTENCES_AT_ONCE = 4  # fewer, since whole frames wait
+WINDOW_S, HOP_S = 4.0, 2.0
+
+
+class Said(Protocol):
+    """What one person says, and when; `media.subtitles.Sentence` is one."""
+
+    @property
+    def start_s(self) -> float:
+        """Where it begins, in seconds from the beginning of the file."""
+
+    @property
+    def end_s(self) -> float:
+        """Where it ends."""
+
+    @property
+    def text(self) -> str:
+        """What is said."""
+
+    @property
+    def speaker(self) -> str | None:
+        """Who says it, where that is known."""
+
+
+class Heard(Protocol):
+    """Audio of which any stretch can be asked for."""
+
+    def between(self, from_s: float, to_s: float) -> NDArray[np.float32]:
+        """The samples of a stretch, mono at 16 kHz."""
+
+
+def timeline(
+    analyzer: EmotionAnalyzer,
+    path: str | os.PathLike[str] | Recording,
+    window_s: float = WINDOW_S,
+    hop_s: float = HOP_S,
+    sentences: Sequence[Said] | None = None,
+    by_sentence: bool = False,
+) -> Iterator[Row]:
+    """Read a recording from end to end.
+
+    Args:
+        analyzer: The model.
+        path: A video or an audio file of any length.
+        window_s: How long a window is, in seconds.
+        hop_s: From the beginning of one window to that of the next.
+        sentences: What is said when, in order. Each window gets the words that are said in it.
+        by_sentence: Give one row a sentence in place of one a window.
+
+    Yields:
+        The rows, in the order of their beginnings.
+
+    Raises:
+        NanoEmoXError: If the file cannot be read, or the lengths make no sense.
+    """
+    recording = path if isinstance(path, Recording) else open_recording(path)
+    sections = Sections(
+        analyzer, recording, None if by_sentence else grid_of(window_s, hop_s), sentences or ()
+    )
+    for number in range(recording.sections):
+        yield from sections.rows(number)
+
+
+class Sections:
+    """The rows of each section of a recording; each is made without what was read before it.
+
+    Attributes:
+        counts: How many frames and pieces of audio were encoded so far.
+        warnings: Code -> sentence, of what has to be known about what was read so far.
+    """
+
+    def __init__(
+        self,
+        analyzer: EmotionAnalyzer,
+        recording: Recording,
+        grid: Grid | None,
+        sentences: Sequence[Said] = (),
+    ) -> None:
+        """Prepare to read a recording.
+
+        Args:
+            analyzer: The model.
+            recording: The recording.
+            grid: The windows; None gives one row a sentence.
+            sentences: What is said when.
+        """
+        self.analyzer, self.recording, self.grid = analyzer, recording, grid
+        self.sentences = sorted(sentences, key=lambda each: (each.start_s, each.end_s))
+        self.tasks = tasks_of(analyzer)
+        self.counts = {"frames": 0, "pieces": 0}
+        self.warnings = {warning.code: warning.text for warning in recording.warnings}
+
+    def rows(self, number: int) -> Iterator[Row]:
+        """The rows of the windows, or sentences, that begin in this section."""
+        lo, hi = number * SECTION_S, (number + 1) * SECTION_S
+        waiting: list[Asked] = []
+        most = WINDOWS_AT_ONCE if self.grid else SENTENCES_AT_ONCE
+        for asked in self._of_windows(lo, hi) if self.grid else self._of_sentences(lo, hi):
+            waiting.append(asked)
+            if len(waiting) == most:
+                yield from self._answered(waiting)
+                waiting = []
+        yield from self._answered(waiting)
+
+    def _answered(self, waiting: Sequence[Asked]) -> list[Row]:
+        rows = answered(self.analyzer, waiting)
+        if waiting:
+            self.recording.check(waiting[0].start_s)
+        return rows
+
+    def _sound(self, from_s: float, to_s: float) -> Sound:
+        sound = Sound(self.recording.source, from_s, to_s, self.analyzer.processor.compat)
+        for warning in sound.warnings:
+            self.warnings.setdefault(warning.code, warning.text)
+        return sound
+
+    # ------------------------------------------------------------ windows
+    def _of_windows(self, lo: float, hi: float) -> Iterator[Asked]:
+        assert self.grid is not None
+        windows = list(self.grid.windows(self.recording.length_s, lo, hi))
+        if not windows:
+            return
+        frames, _ = places(windows)
+        step_s = self.grid.frame_step_s
+        pictures = zip(
+            frames, pictures_at(self.recording.source, [place * step_s for place in frames]), strict=True
+        )
+        sound = self._sound(lo - self.grid.window_s, windows[-1].end_s)
+        ring = FeatureRing(self.analyzer)
+        ahead = next(pictures, None)
+        for first in range(0, len(windows), WINDOWS_AT_ONCE):
+            part = windows[first : first + WINDOWS_AT_ONCE]
+            # Take the frames and the audio up to the end of these windows, and encode what is new.
+            last = max(part[-1].frames)
+            while ahead is not None and ahead[0] <= last:
+                if ahead[1] is not None:
+                    ring.add_frame(ahead[0], ahead[1])
+                ahead = next(pictures, None)
+            for window in part:
+                add_pieces(ring, self.grid, window, sound)
+            ring.encode()
+            for window in part:
+                if asked := self._asked(ring, window, sound):
+                    yield asked
+            ring.forget(part[-1].frames[0], part[-1].pieces[0])
+        for kind, count in ring.encoded.items():
+            self.counts[kind] += count
+
+    def _asked(self, ring: FeatureRing, window: Window, sound: Sound) -> Asked | None:
+        heard = [each for each in self.sentences if _middle_in(each, window.start_s, window.end_s)]
+        text = " ".join(each.text for each in heard) or None
+        silent = bool(len(sound.samples)) and _is_silent(sound.between(window.start_s, window.end_s))
+        asked = asked_of(ring, window, self.tasks, text, silent)
+        if asked is None:
+            gap = "the recording has stretches with neither video nor audio, which have no row"
+            self.warnings.setdefault("gap", gap)
+            return None
+        speakers = {each.speaker for each in heard}
+        return replace(asked, speaker=speakers.pop() if len(speakers) == 1 else None)
+
+    # ------------------------------------------------------------ sentences
+    def _of_sentences(self, lo: float, hi: float) -> Iterator[Asked]:
+        """Each sentence as `analyze` reads it, with frames and audio of its own."""
+        length_s = self.recording.length_s
+        mine = [each for each in self.sentences if lo <= each.start_s < hi and each.start_s < length_s]
+        if not mine:
+            return
+        spans = [(each.start_s, min(each.end_s, length_s)) for each in mine]
+        sound = self._sound(lo, max(end_s for _, end_s in spans))
+        wanted = sorted({time_s for span in spans for time_s in _frame_times(*span)})
+        pictures = zip(wanted, pictures_at(self.recording.source, wanted), strict=True)
+        shown: dict[float, np.ndarray | None] = {}
+        for each, span in zip(mine, spans, strict=True):
+            times = _frame_times(*span)
+            while times[-1] not in shown:
+                time_s, picture = next(pictures)
+                shown[time_s] = picture
+            for time_s in [time_s for time_s in shown if time_s < span[0]]:
+                del shown[time_s]  # later sentences begin later
+            frames = [shown[time_s] for time_s in times]
+            clip, codes = _clip(frames, sound.between(*span), self.analyzer)
+            if clip.frames is None and clip.audio_windows is None:
+                codes = (*codes, "text_only")
+            self.counts["frames"] += 0 if clip.frames is None else len(clip.frames)
+            self.counts["pieces"] += 0 if clip.audio_windows is None else len(clip.audio_windows)
+            yield Asked(
+                Request(clip, text=each.text, tasks=self.tasks),
+                start_s=round(span[0], 6),
+                end_s=round(span[1], 6),
+                text=each.text,
+                speaker=each.speaker,
+                warnings=codes,
+            )
+
+
+def add_pieces(ring: FeatureRing, grid: Grid, window: Window, sound: Heard) -> None:
+    """Give the ring the pieces of audio of a window that it does not have yet.
+
+    Args:
+        ring: Where they go.
+        grid: Where the pieces lie.
+        window: The window.
+        sound: The audio around it.
+    """
+    for place in dict.fromkeys(window.pieces):
+        start_s = place * grid.piece_step_s
+        samples = sound.between(start_s, min(start_s + window.piece_s, window.end_s))
+        if place not in ring.pieces and len(samples):
+            end_s = start_s + window.piece_s
+            ring.add_piece(place, samples, sound.between(max(0.0, end_s - grid.window_s), end_s))
+
+
+def asked_of(
+    ring: FeatureRing, window: Window, tasks: Sequence[str], text: str | None, silent: bool
+) -> Asked | None:
+    """What is asked about a window whose frames and pieces are encoded.
+
+    Args:
+        ring: Holds them.
+        window: The window.
+        tasks: The tasks to ask.
+        text: What is said in it.
+        silent: Whether its audio holds nothing but zeros.
+
+    Returns:
+        The question, or None where the ring holds nothing of this window.
+    """
+    features = ring.features(window.frames, window.pieces)
+    if not features:
+        return None
+    kinds = {name.partition("_")[0] for name in features}
+    codes = [f"no_{kind}" for kind in ("video", "audio") if kind not in kinds]
+    codes += ["audio_silent"] * silent + ["cut_short"] * window.cut_short
+    request = Request(features, text=text, tasks=tasks)
+    return Asked(request, window.start_s, window.end_s, text=text, warnings=tuple(codes))
+
+
+def _middle_in(said: Said, lo: float, hi: float) -> bool:
+    return lo <= (said.start_s + said.end_s) / 2 < hi
+
+
+def _is_silent(samples: np.ndarray) -> bool:
+    return bool(len(samples)) and float(np.abs(samples).max()) < SILENCE
+
+
+def _frame_times(start_s: float, end_s: float) -> list[float]:
+    return [start_s + i * (end_s - start_s) / FRAMES_PER_CLIP for i in range(FRAMES_PER_CLIP)]
+
+
+def _clip(
+    frames: Sequence[np.ndarray | None], samples: np.ndarray, analyzer: EmotionAnalyzer
+) -> tuple[Clip, tuple[str, ...]]:
+    """The clip of one sentence, and codes of what it lacks."""
+    there = [frame for frame in frames if frame is not None]
+    audio = clip_of_arrays(None, samples, analyzer.processor.compat) if len(samples) else None
+    codes = ["no_video"] * (not there) + ["no_audio"] * (audio is None)
+    codes += ["audio_silent"] * (audio is not None and _is_silent(samples))
+    empty = clip_of_arrays(None, None)
+    states = {"video": PRESENT if there else "no frame was found", "audio": PRESENT if audio else "no audio"}
+    clip = replace(
+        empty,
+        frames=stacked(there + [there[-1]] * (len(frames) - len(there))) if there else None,
+        audio_windows=audio.audio_windows if audio else None,
+        modalities=states,
+        duration_s=len(samples) / SAMPLE_RATE_HZ,
+    )
+    return clip, tuple(codes)

@@ -1,0 +1,48 @@
+"""One row of a timeline: what the model reads from one window, and how sure it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+DIGITS = 6  # of a probability
+
+
+@dataclass(frozen=True)
+class Row:
+    """The emotion and the valence in one stretch of a recording.
+
+    Attributes:
+        start_s: Where the window begins, in seconds from the beginning of the file.
+        end_s: Where it ends.
+        emotion: The likeliest emotion.
+        probabilities: Emotion -> how likely it is; they add up to 1.
+        valence: From -1 (unpleasant) to 1 (pleasant).
+        sentiment: negative, neutral, positive -> how likely; empty where the model has not learnt the task.
+        text: What is said, where that is known.
+        speaker: Who says it, likewise.
+        person: Whom the row is about where people are told apart; None for whoever is seen and heard.
+        warnings: Codes of what has to be known, such as no_video.
+    """
+
+    start_s: float
+    end_s: float
+    emotion: str
+    probabilities: Mapping[str, float]
+    valence: float
+    sentiment: Mapping[str, float] = field(default_factory=dict)
+    text: str | None = None
+    speaker: str | None = None
+    person: str | None = None
+    warnings: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types, without what is absent."""
+        entries = vars(self) | {"warnings": list(self.warnings)}
+        return {key: value for key, value in entries.items() if value not in (None, [], {})}
+
+    @classmethod
+    def from_dict(cls, entries: Mapping[str, Any]) -> Row:
+        """The row that `to_dict` wrote."""
+        return cls(**{**entries, "warnings": tuple(entries.get("warnings", ()))})

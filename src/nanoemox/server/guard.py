@@ -28,7 +28,7 @@ WORK = ("/v1/analyze", "/v1/chat/completions", "/v1/systemone")  # what takes a 
 KNOWN = (*WORK, "/v1/models", "/health", "/metrics", "/openapi.json")
 _ID = re.compile(r"[\w.:-]{1,80}")
 _DRAIN_S = 5.0
-_LATEST_S = 300.0  # after which whoever is refused is asked back at the latest
+_LATEST_S = 60.0  # after which whoever is refused is asked back at the latest
 BODIES_INSIDE = 8  # of the largest size; many small ones are no burden, many large ones would fill the memory
 
 

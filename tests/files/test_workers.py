@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import wait
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,14 @@ def test_a_script_without_a_guard_runs_once_and_a_death_costs_one_item(tmp_path:
     expected = ["begun", "0 did a", "1 None", "2 died", "3 did b", "4 did slow", "5 died", "6 did c"]
     assert ended.stdout.splitlines() == expected, ended
     assert "Traceback" not in ended.stderr and ended.returncode == 0
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver", "scriptless"])
+def test_a_pool_that_is_ended_waits_for_none_of_its_processes(method: Any) -> None:
+    pool = started_pool(2, method)
+    busy = [pool.submit(time.sleep, 600) for _ in range(2)]
+    pool.end()
+    assert not wait(busy, timeout=60).not_done
 
 
 def test_items_are_taken_when_they_are_needed() -> None:

@@ -11,7 +11,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +33,7 @@ from nanoemox.data.manifest import (
 from nanoemox.data.quarantine import quarantine_path, write_quarantine
 from nanoemox.data.schema import MEDIA, Record
 from nanoemox.files.short_repr import ShortRepr
-from nanoemox.files.workers import WorkersError, started_pool
+from nanoemox.files.workers import WorkerPool, WorkersError, started_pool, usable_cores
 
 _AHEAD = 4  # clips given to each process at once
 _RETIRE_AFTER = 5000  # clips, so that whatever a decoder leaks is given back
@@ -161,7 +161,7 @@ def doctor(
     manifest = Path(manifest)
     listed = Path(quarantine) if quarantine else quarantine_path(manifest)
     if workers is None:
-        workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        workers = usable_cores()
     total = _count(manifest)
     findings: list[Finding] = []
     seen = _Seen()
@@ -289,7 +289,7 @@ def _examined(
                     number, record = under_way.pop(future)
                     yield number, record, result
             except BrokenProcessPool:
-                pool.shutdown(wait=False, cancel_futures=True)
+                pool.end()
                 yield from _one_by_one([*under_way.values(), *lost], limits)
                 under_way = {}
                 pool = _pool(workers)
@@ -306,14 +306,14 @@ def _one_by_one(clips: Iterable[tuple[int, Record]], limits: Limits) -> Iterator
                 result = pool.submit(examine, record, limits).result()
             except BrokenProcessPool:
                 result = Result([("crashed", "the process that decoded it died")], None, 0.0)
-                pool.shutdown(wait=False)
+                pool.end()
                 pool = _pool(1)
             yield number, record, result
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _pool(workers: int) -> ProcessPoolExecutor:
+def _pool(workers: int) -> WorkerPool:
     # The module is imported once, not in every process.
     return started_pool(workers, "forkserver", [examine.__module__], max_tasks_per_child=_RETIRE_AFTER)
 

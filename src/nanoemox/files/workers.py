@@ -18,8 +18,9 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from multiprocessing.context import BaseContext, SpawnContext, SpawnProcess
+from multiprocessing.process import BaseProcess
 from types import ModuleType
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 from nanoemox.files.errors import NanoEmoXError
 
@@ -29,8 +30,61 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
+def usable_cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class Died:
     """In place of a result: the process that made it died."""
+
+
+class WorkerPool(ProcessPoolExecutor):
+    """A pool that can be left once it is broken.
+
+    Python ends the processes of a pool in which one has died, but misses one that is being started at that moment, and
+    then waits for it for ever. So the processes are listed here, and `end` ends them all.
+    """
+
+    def __init__(self, workers: int, context: BaseContext, **options: Any) -> None:
+        """Make a pool.
+
+        Args:
+            workers: How many processes.
+            context: Starts them.
+            **options: What else `ProcessPoolExecutor` takes.
+        """
+        self._listing = _Listing(context)
+        super().__init__(workers, cast("BaseContext", self._listing), **options)
+
+    def end(self) -> None:
+        """End every process, whatever it does, and drop what waits."""
+        self.shutdown(wait=False, cancel_futures=True)
+        for process in self._listing.started:
+            with suppress(ValueError, AttributeError):  # it is closed already, or was never started
+                process.kill()
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool | None:
+        if isinstance(error, BrokenProcessPool):
+            self.end()
+            return None
+        return super().__exit__(kind, error, trace)
+
+
+class _Listing:
+    """A context that remembers the processes it has made."""
+
+    def __init__(self, context: BaseContext) -> None:
+        self._context = context
+        self.started: list[BaseProcess] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    def Process(self, *args: Any, **options: Any) -> BaseProcess:  # noqa: N802 - the name of a context's method
+        process: BaseProcess = self._context.Process(*args, **options)  # type: ignore[attr-defined]
+        self.started.append(process)
+        return process
 
 
 class WorkersError(NanoEmoXError):
@@ -39,15 +93,17 @@ class WorkersError(NanoEmoXError):
 
 def started_pool(
     workers: int,
-    method: Literal["spawn", "forkserver"] | BaseContext = "spawn",
+    method: Literal["spawn", "forkserver", "scriptless"] = "spawn",
     preload: Sequence[str] = (),
     **options: Any,
-) -> ProcessPoolExecutor:
+) -> WorkerPool:
     """A pool whose first worker has answered.
 
     Args:
         workers: How many processes.
-        method: How they are started. Where the system has no fork server, they are spawned.
+        method: How they are started. Where the system has no fork server, they are spawned. "scriptless" ones are
+            spawned and do not import the script that starts them, so it needs no guard; they can only be given what
+            modules hold.
         preload: Modules that the fork server imports once for all workers.
         **options: What else `ProcessPoolExecutor` takes.
 
@@ -58,18 +114,17 @@ def started_pool(
         WorkersError: If no worker can be started.
     """
     _end_if_imported_by_a_worker()
-    if isinstance(method, BaseContext):
-        context = method
-    else:
+    context: BaseContext = _ScriptlessContext()
+    if method != "scriptless":
         context = multiprocessing.get_context(
             method if method in multiprocessing.get_all_start_methods() else "spawn"
         )
         context.set_forkserver_preload(list(preload))
-    pool = ProcessPoolExecutor(workers, context, **options)
+    pool = WorkerPool(workers, context, **options)
     try:
         pool.submit(_answer).result()
     except (BrokenProcessPool, OSError, EOFError, AssertionError) as error:
-        pool.shutdown(wait=False, cancel_futures=True)
+        pool.end()
         raise WorkersError(_told(error)) from error
     return pool
 
@@ -117,8 +172,7 @@ def in_order(
     waiting, exhausted = iter(items), False
     # A future of None: there is nothing to do, or it has to be done again.
     queue: deque[tuple[K, T | None, Future[R] | None]] = deque()
-    pool: ProcessPoolExecutor | None = None
-    context = _ScriptlessContext()
+    pool: WorkerPool | None = None
     try:
         while True:
             # Keep the processes at work.
@@ -130,7 +184,7 @@ def in_order(
                     break
                 future = None
                 if argument is not None:
-                    pool = pool or _quiet_pool(workers, context)
+                    pool = pool or _quiet_pool(workers)
                     with suppress(BrokenProcessPool):  # the results will tell
                         future = pool.submit(function, argument)
                 queue.append((key, argument, future))
@@ -148,9 +202,8 @@ def in_order(
                     result: R | Died = future.result()
                 except BrokenProcessPool:
                     if pool is not None:
-                        pool.shutdown(wait=False, cancel_futures=True)
-                    context.end()
-                    pool, context = None, _ScriptlessContext()
+                        pool.end()
+                    pool = None
                     kept = [(k, a, f if f is not None and _has_result(f) else None) for k, a, f in queue]
                     queue = deque([(key, argument, None), *kept])
                     continue
@@ -160,12 +213,8 @@ def in_order(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _quiet_pool(workers: int, context: _ScriptlessContext) -> ProcessPoolExecutor:
-    """A pool whose processes do not import the script that starts them, so it needs no guard.
-
-    They can only be given what modules hold.
-    """
-    return started_pool(workers, context, initializer=_begin)
+def _quiet_pool(workers: int) -> WorkerPool:
+    return started_pool(workers, "scriptless", initializer=_begin)
 
 
 class _Scriptless(SpawnProcess):
@@ -181,33 +230,16 @@ class _Scriptless(SpawnProcess):
 
 
 class _ScriptlessContext(SpawnContext):
-    """Starts such processes, and can end them all."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.started: list[_Scriptless] = []
-
-    def Process(self, *args: Any, **options: Any) -> _Scriptless:  # type: ignore[override]  # noqa: N802
-        process = _Scriptless(*args, **options)
-        self.started.append(process)
-        return process
-
-    def end(self) -> None:
-        """End every process. A pool that breaks while one of its processes is being started waits for it for ever."""
-        for process in self.started:
-            with suppress(ValueError, AttributeError):  # it is closed already, or was never started
-                process.kill()
+    Process = _Scriptless
 
 
 def _alone(function: Callable[[T], R], item: T) -> R | Died:
     """One item in a process of its own, to find out whether it is the one that kills."""
-    context = _ScriptlessContext()
-    with _quiet_pool(1, context) as pool:
-        try:
+    try:
+        with _quiet_pool(1) as pool:
             return pool.submit(function, item).result()
-        except BrokenProcessPool:
-            context.end()
-            return Died()
+    except BrokenProcessPool:
+        return Died()
 
 
 def _has_result(future: Future[Any]) -> bool:

@@ -23,7 +23,7 @@ from nanoemox.data.schema import Record
 from nanoemox.files.errors import ArgumentError, NanoEmoXError
 from nanoemox.files.listed import labels_by_task
 from nanoemox.files.short_repr import ShortRepr
-from nanoemox.files.workers import Died, in_order
+from nanoemox.files.workers import Died, in_order, usable_cores
 from nanoemox.inference.decoding import Sampling
 from nanoemox.inference.results import Analysis, Request
 from nanoemox.inference.sources import found_in
@@ -139,8 +139,7 @@ def usual_batch_size(analyzer: EmotionAnalyzer) -> int:
 
 def usual_workers() -> int:
     """One process for each core but one, which the model has."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores - 1)
+    return max(1, usable_cores() - 1)
 
 
 def analyze_many(

@@ -33,7 +33,7 @@ from rich.progress import (
 
 from nanoemox.files.atomic import write_jsonl
 from nanoemox.files.errors import ArgumentError, NanoEmoXError
-from nanoemox.files.workers import started_pool
+from nanoemox.files.workers import started_pool, usable_cores
 from nanoemox.theatre.render import render
 from nanoemox.theatre.script import SPLITS, Script, stage_script
 
@@ -121,10 +121,6 @@ def _one_thread_each() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def make_theatre(
     out: Path, clips: int, seed: int, split: str, workers: int | None = None, *, quiet: bool = False
 ) -> MakeReport:
@@ -162,7 +158,7 @@ def make_theatre(
 
     # Prepare the workers and the bar.
     start = time.perf_counter()
-    workers = min(workers or _cores(), clips)
+    workers = min(workers or usable_cores(), clips)
     records: list[dict[str, Any]] = []
     failed: dict[str, Exception] = {}
     made = 0
@@ -198,6 +194,7 @@ def make_theatre(
                         made += new
                     progress.advance(bar)
         except BrokenProcessPool as error:
+            pool.end()
             raise MakeError(
                 f"a worker process died after {len(records)} of {clips} clips (out of memory?): finished "
                 f"clips are kept in {out}; run again, with fewer than {workers} workers if memory is short"

@@ -117,7 +117,7 @@ def calibrate(
 
     # Compute how likely the labels are, without a temperature that is there already.
     analyzer = EmotionAnalyzer.from_pretrained(folder, device, dtype="float32")
-    wanted = [record for record in records if any(record in found for found in usable.values())]
+    wanted = [r for r in records if any(closed[name].has_label(r.labels) for name in usable)]
     scores: dict[str, list[tuple[NDArray[np.float64], int]]] = {name: [] for name in usable}
     left_out: list[str] = []
     for first in range(0, len(wanted), batch_size):

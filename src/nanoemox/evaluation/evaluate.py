@@ -159,7 +159,7 @@ def evaluate(
         splits=dict(Counter(record.split or "none named" for record in records)),
         seed=seed,
         modalities=sorted(MODALITIES if given is None else given),
-        dtype=str(analyzer.model.dtype).removeprefix("torch."),
+        dtype=analyzer.dtype,
         batch_size=batch_size,
         versions=versions(chosen),
         commit=commit(),

@@ -91,7 +91,7 @@ def predict(
         "weights": analyzer.fingerprint,
         "manifest": manifest_sha256,
         "modalities": sorted(modalities) if modalities is not None else None,
-        "dtype": str(analyzer.model.dtype).removeprefix("torch."),
+        "dtype": analyzer.dtype,
         "max_new_tokens": {name: analyzer.answer_limit(task, max_new_tokens) for name, task in TASKS.items()},
     }
     done = _resume(path, run)
@@ -255,16 +255,29 @@ def _errors(record: Record, tasks: Sequence[str], error: Exception) -> Iterator[
 # ---------------------------------------------------------------- files
 
 
+def check_same_run(folder: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Refuse to mix answers.
+
+    Args:
+        folder: Where they lie.
+        before: What those that are there depend on: name -> value.
+        now: What the new ones would depend on.
+
+    Raises:
+        ArgumentError: If a value of `now` was another one.
+    """
+    if differ := [key for key, value in now.items() if before.get(key) != value]:
+        raise ArgumentError(
+            f"{folder}: answers of another run are there ({', '.join(differ)}); choose a new folder"
+        )
+
+
 def _resume(path: Path, run: Mapping[str, Any]) -> dict[tuple[str, str], Prediction]:
     """Good lines of an earlier run by (id, task); the file is left with exactly these."""
     note = path.with_name(NOTE)
     if path.exists() and note.exists():
         before = json.loads(note.read_text(encoding="utf-8"))
-        differ = [key for key, value in run.items() if before.get(key) != value]
-        if differ:
-            raise ArgumentError(
-                f"{path.parent}: answers of another run are there ({', '.join(differ)}); choose a new folder"
-            )
+        check_same_run(path.parent, before, run)
     found = read_predictions(path, unfinished=True) if path.exists() else []
     good = [p for p in found if p.error is None and p.task_version == TASKS[p.task].version]
     write_jsonl(path, (prediction.line() for prediction in good))

@@ -25,7 +25,7 @@ from nanoemox.data.quarantine import without_quarantined
 from nanoemox.data.schema import MEDIA, Prediction, Record
 from nanoemox.evaluation.benchmarks import Benchmark, BenchmarkCell, benchmarks, find_corpora
 from nanoemox.evaluation.evaluate import DTYPES, commit, versions
-from nanoemox.evaluation.predict import predict
+from nanoemox.evaluation.predict import check_same_run, predict
 from nanoemox.files.atomic import json_text, write_json, write_texts
 from nanoemox.files.errors import ArgumentError
 from nanoemox.files.report import TableReport
@@ -269,7 +269,7 @@ def _protocol(plan: Benchmark, analyzer: EmotionAnalyzer, max_new_tokens: int | 
         "task_versions": {task.name: task.version for task in asked},
         "decoding": "greedy",
         "max_new_tokens": {task.name: analyzer.answer_limit(task, max_new_tokens) for task in asked},
-        "dtype": str(analyzer.model.dtype).removeprefix("torch."),
+        "dtype": analyzer.dtype,
         "compat": analyzer.processor.compat,
     }
 
@@ -277,11 +277,7 @@ def _protocol(plan: Benchmark, analyzer: EmotionAnalyzer, max_new_tokens: int | 
 def _go_on_with(path: Path, protocol: Mapping[str, Any]) -> None:
     """Keep the protocol beside the answers. Errors: ArgumentError if those that are there were given under another."""
     if path.exists():
-        before = read_object(path, "protocol")
-        if differ := [name for name, value in protocol.items() if before.get(name) != value]:
-            raise ArgumentError(
-                f"{path.parent}: answers of another run are there ({', '.join(differ)}); choose a new folder"
-            )
+        check_same_run(path.parent, read_object(path, "protocol"), protocol)
     write_json(path, protocol)
 
 

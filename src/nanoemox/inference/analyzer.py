@@ -129,6 +129,11 @@ class EmotionAnalyzer:
         return origin_warnings(self.model)
 
     @property
+    def dtype(self) -> str:
+        """The type of the weights, such as "float32"."""
+        return str(self.model.dtype).removeprefix("torch.")
+
+    @property
     def fingerprint(self) -> str:
         """Tells weights apart: a digest of every tensor's size and sum."""
         sums = [

@@ -128,7 +128,7 @@ def run_of(analyzer: EmotionAnalyzer, question: Question) -> dict[str, Any]:
     return {
         "model": analyzer.name,
         "weights": analyzer.fingerprint,
-        "dtype": str(analyzer.model.dtype).removeprefix("torch."),
+        "dtype": analyzer.dtype,
         "tasks": {name: TASKS[name].version for name in question.tasks},
         "max_new_tokens": {
             name: analyzer.answer_limit(TASKS[name], question.max_new_tokens) for name in question.tasks

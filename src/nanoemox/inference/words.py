@@ -17,6 +17,21 @@ from nanoemox.media.transcribe import SpeechModel, checked_language, load_speech
 NOT_GIVEN = "no words were given"
 
 
+class Words(NamedTuple):
+    """What is said in one clip: the text or None, its sentences where it was read or heard, and why there is none."""
+
+    text: str | None
+    spoken: Spoken | None = None
+    no_text: str = NOT_GIVEN
+
+    @classmethod
+    def of(cls, spoken: Spoken) -> Words:
+        """What was read or heard."""
+        heard = spoken.source.kind == "speech"
+        why = "no speech was heard" if heard else "the subtitles say nothing in the cut"
+        return cls(given_text(spoken.text), spoken, why)
+
+
 def check_words(clip: Any, text: str | Spoken | None, model: bool | str | Path | SpeechModel) -> None:
     """Refuse what cannot be heard, before any file is read.
 
@@ -51,7 +66,7 @@ def words_of(
     model: bool | str | Path | SpeechModel,
     start_s: float | None,
     end_s: float | None,
-) -> tuple[str | None, Spoken | None, str]:
+) -> Words:
     """What is said.
 
     Args:
@@ -62,34 +77,20 @@ def words_of(
         end_s: Its end.
 
     Returns:
-        The text or None, its sentences where it was read or heard, and why there is none where there is none.
+        The words.
 
     Raises:
         NanoEmoXError: If the file or the model cannot be read.
     """
     if model is not False:
-        spoken = transcribe(clip, None if model is True else model, start_s=start_s, end_s=end_s)
-        return given_text(spoken.text), spoken, "no speech was heard"
+        name = None if model is True else model
+        return Words.of(transcribe(clip, name, start_s=start_s, end_s=end_s))
     if isinstance(text, Spoken):
-        spoken = text if start_s is None and end_s is None else text.between(start_s, end_s)
-        why = (
-            "no speech was heard"
-            if spoken.source.kind == "speech"
-            else "the subtitles say nothing in the cut"
-        )
-        return given_text(spoken.text), spoken, why
-    return given_text(text), None, NOT_GIVEN
+        return Words.of(text if start_s is None and end_s is None else text.between(start_s, end_s))
+    return Words(given_text(text))
 
 
 # ---------------------------------------------------------------- of many clips
-class Words(NamedTuple):
-    """What is said in one clip: the text or None, its sentences where it was read or heard, and why there is none."""
-
-    text: str | None
-    spoken: Spoken | None = None
-    no_text: str = NOT_GIVEN
-
-
 @dataclass(frozen=True)
 class WordsAsked:
     """Where the words of each of many clips come from, where it has no text of its own.
@@ -156,14 +157,11 @@ class WordsAsked:
         if isinstance(source, Record) and source.text:
             return Words(source.text)
         if found := self.subtitles_of(source):
-            spoken = read_subtitles(found, None, start_s, end_s)
-            return Words(given_text(spoken.text), spoken, "the subtitles say nothing in the cut")
+            return Words.of(read_subtitles(found, None, start_s, end_s))
         if self.model is None:
             return Words(None)
         path = (source.audio or source.video) if isinstance(source, Record) else source
         if path is None or path.is_dir():
             silent = CodedWarning("no_speech", "no speech was heard: there is no audio")
-            spoken = Spoken((), TextSource("speech", self.model.name), (silent,))
-        else:
-            spoken = transcribe(path, self.model, self.language, start_s, end_s)
-        return Words(given_text(spoken.text), spoken, "no speech was heard")
+            return Words.of(Spoken((), TextSource("speech", self.model.name), (silent,)))
+        return Words.of(transcribe(path, self.model, self.language, start_s, end_s))

@@ -73,6 +73,11 @@ class AudioWindows(ShortRepr):
     warnings: tuple[CodedWarning, ...] = ()
 
 
+def is_silent(samples: Samples) -> bool:
+    """Whether there are samples, and nothing but zeros in them."""
+    return bool(len(samples)) and float(np.abs(samples).max()) < SILENCE
+
+
 def check_compat(compat: object) -> None:
     """Refuse a `compat` that is neither "official" nor None, before it counts as either."""
     if compat not in (None, "official"):
@@ -229,7 +234,7 @@ def _whole(samples: Samples, number: int, compat: Compat, stated_s: float | None
     if n == 0:
         return None
     samples, warnings = _in_range(samples, compat)
-    if float(np.abs(samples).max()) < SILENCE:
+    if is_silent(samples):
         warnings.append(_SILENT)
     if stated_s is not None and stated_s - n / SAMPLE_RATE_HZ > max(0.5, 0.02 * stated_s):
         damage = (
@@ -262,7 +267,7 @@ def _windows(
     watch.faults += reader.watch.faults
     flat, warnings = _in_range(decoded_windows.reshape(-1), compat)
     windows = flat.reshape(number, WINDOW)
-    if float(np.abs(windows).max()) < SILENCE:
+    if is_silent(windows):
         warnings.append(_SILENT_WINDOWS)
     points = np.zeros(ENVELOPE_POINTS // 2 * 2, dtype=np.float32)  # zero between the windows
     for row, start in zip(windows, starts, strict=True):

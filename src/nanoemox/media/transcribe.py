@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nanoemox.files.errors import ArgumentError
-from nanoemox.media.audio import SILENCE
+from nanoemox.media.audio import is_silent
 from nanoemox.media.audio_stream import AudioPiece, audio_pieces
 from nanoemox.media.clip import SAMPLE_RATE_HZ, CodedWarning
 from nanoemox.media.container import inspect
@@ -322,8 +322,7 @@ def _speech(pieces: Iterator[AudioPiece]) -> Iterator[AudioPiece]:
         follows = piece is not None and abs(piece.start_s - held.end_s) < _SAME_S
         full = len(held.samples) >= HELD_S * SAMPLE_RATE_HZ
         if len(held.samples) and (full or not follows):
-            silent = float(np.abs(held.samples).max()) < SILENCE
-            found = [] if silent else get_speech_timestamps(held.samples, options)
+            found = [] if is_silent(held.samples) else get_speech_timestamps(held.samples, options)
             spans = [(each["start"], each["end"]) for each in found]
             keep = len(held.samples)  # from where on it is looked through again, with what follows
             if follows:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from nanoemox.tasks.labels import Labels
 
 POLARITIES = ("negative", "neutral", "positive")
-_SIGNS = {"negative": -1.0, "neutral": 0.0, "positive": 1.0}
+SIGNS = {"negative": -1.0, "neutral": 0.0, "positive": 1.0}
 _NO_NUMBER = "valence is not a number"  # kind of a fault
 
 
@@ -116,11 +116,9 @@ class Sentiment(ClosedTask[SentimentLabel]):
     def likeliest(self, answer: Answer, probabilities: Mapping[str, float]) -> Answer:
         answer = super().likeliest(answer, probabilities)
         shares = answer.probabilities.items()
-        score = round(sum(share * _SIGNS.get(name.casefold(), 0.0) for name, share in shares), 6)
+        score = round(sum(share * SIGNS.get(name.casefold(), 0.0) for name, share in shares), 6)
         polarity = (answer.label or "").casefold()
-        return answer.model_copy(
-            update={"score": score, "polarity": polarity if polarity in _SIGNS else None}
-        )
+        return answer.model_copy(update={"score": score, "polarity": polarity if polarity in SIGNS else None})
 
     # ------------------------------------------------------------ scoring
 
@@ -204,7 +202,7 @@ class Sentiment(ClosedTask[SentimentLabel]):
 
     @staticmethod
     def _valence(label: SentimentLabel) -> float:
-        return _SIGNS[label.polarity or "neutral"] if label.valence is None else label.valence
+        return SIGNS[label.polarity or "neutral"] if label.valence is None else label.valence
 
 
 SENTIMENT = Sentiment.from_yaml(TEXTS / "sentiment.yaml")

@@ -12,11 +12,9 @@ from nanoemox.inference.analyzer import EmotionAnalyzer
 from nanoemox.inference.results import Request
 from nanoemox.metrics.emotion_lexicon import polarity
 from nanoemox.tasks.closed import EMOTION
-from nanoemox.tasks.sentiment import SENTIMENT
+from nanoemox.tasks.sentiment import SENTIMENT, SIGNS
 from nanoemox.tasks.task import TASKS
 from nanoemox.timeline.rows import DIGITS, Row
-
-SIGNS = {"negative": -1.0, "neutral": 0.0, "positive": 1.0}
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,10 @@ from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from nanoemox.inference.analyzer import EmotionAnalyzer
 from nanoemox.inference.results import Request
-from nanoemox.media.audio import SILENCE
+from nanoemox.media.audio import is_silent
 from nanoemox.media.clip import (
     FRAMES_PER_CLIP,
     PRESENT,
@@ -29,7 +28,7 @@ from nanoemox.media.shown import stacked
 from nanoemox.media.transcribe import SpeechModel
 from nanoemox.timeline.ask import Asked, answered, tasks_of, untrained
 from nanoemox.timeline.hearing import Hearing
-from nanoemox.timeline.read import SECTION_S, Recording, Sound, open_recording, pictures_at
+from nanoemox.timeline.read import SECTION_S, Recording, Samples, Sound, open_recording, pictures_at
 from nanoemox.timeline.ring import FeatureRing
 from nanoemox.timeline.rows import Row
 from nanoemox.timeline.windows import Grid, Window, grid_of, places
@@ -57,13 +56,6 @@ class Said(Protocol):
     @property
     def speaker(self) -> str | None:
         """Who says it, where that is known."""
-
-
-class Heard(Protocol):
-    """Audio of which any stretch can be asked for."""
-
-    def between(self, from_s: float, to_s: float) -> NDArray[np.float32]:
-        """The samples of a stretch, mono at 16 kHz."""
 
 
 def timeline(
@@ -197,7 +189,7 @@ class Sections:
     def _asked(self, ring: FeatureRing, window: Window, sound: Sound) -> Asked | None:
         heard = [each for each in self.sentences if _middle_in(each, window.start_s, window.end_s)]
         text = " ".join(each.text for each in heard) or None
-        silent = bool(len(sound.samples)) and _is_silent(sound.between(window.start_s, window.end_s))
+        silent = is_silent(sound.between(window.start_s, window.end_s))
         asked = asked_of(ring, window, self.tasks, text, silent)
         if asked is None:
             gap = "the recording has stretches with neither video nor audio, which have no row"
@@ -241,7 +233,7 @@ class Sections:
             )
 
 
-def add_pieces(ring: FeatureRing, grid: Grid, window: Window, sound: Heard) -> None:
+def add_pieces(ring: FeatureRing, grid: Grid, window: Window, sound: Samples) -> None:
     """Give the ring the pieces of audio of a window that it does not have yet.
 
     Args:
@@ -291,10 +283,6 @@ def _middle_in(said: Said, lo: float, hi: float) -> bool:
     return lo <= (said.start_s + said.end_s) / 2 < hi
 
 
-def _is_silent(samples: np.ndarray) -> bool:
-    return bool(len(samples)) and float(np.abs(samples).max()) < SILENCE
-
-
 def _frame_times(start_s: float, end_s: float) -> list[float]:
     return [start_s + i * (end_s - start_s) / FRAMES_PER_CLIP for i in range(FRAMES_PER_CLIP)]
 
@@ -306,7 +294,7 @@ def _clip(
     there = [frame for frame in frames if frame is not None]
     audio = clip_of_arrays(None, samples, analyzer.processor.compat) if len(samples) else None
     codes = ["no_video"] * (not there) + ["no_audio"] * (audio is None)
-    codes += ["audio_silent"] * (audio is not None and _is_silent(samples))
+    codes += ["audio_silent"] * (audio is not None and is_silent(samples))
     empty = clip_of_arrays(None, None)
     states = {"video": PRESENT if there else "no frame was found", "audio": PRESENT if audio else "no audio"}
     clip = replace(

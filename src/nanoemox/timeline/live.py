@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nanoemox.inference.analyzer import EmotionAnalyzer
-from nanoemox.media.audio import SILENCE
+from nanoemox.media.audio import is_silent
 from nanoemox.media.clip import AUDIO_WINDOW_S, SAMPLE_RATE_HZ
 from nanoemox.timeline.ask import answered, tasks_of
 from nanoemox.timeline.iterate import add_pieces, asked_of
-from nanoemox.timeline.read import StoppedError, clock
+from nanoemox.timeline.read import Samples, StoppedError, clock
 from nanoemox.timeline.ring import FeatureRing
 from nanoemox.timeline.rows import Row
 from nanoemox.timeline.sources import Event, LiveReader
@@ -47,13 +47,13 @@ class Moment:
     skipped: int = 0
 
 
-class SoundRing:
-    """The audio of the last seconds; in place of `read.Sound`."""
+class SoundRing(Samples):
+    """The audio of the last seconds."""
 
     def __init__(self, keep_s: float) -> None:
         self.keep_s = keep_s
         self.from_s = 0.0
-        self.samples: NDArray[np.float32] = np.zeros(0, dtype=np.float32)
+        self.samples = np.zeros(0, dtype=np.float32)
 
     @property
     def until_s(self) -> float:
@@ -67,11 +67,6 @@ class SoundRing:
         joined = np.concatenate([self.samples, samples])
         surplus = max(0, len(joined) - round(self.keep_s * SAMPLE_RATE_HZ))
         self.samples, self.from_s = joined[surplus:], self.from_s + surplus / SAMPLE_RATE_HZ
-
-    def between(self, from_s: float, to_s: float) -> NDArray[np.float32]:
-        """The samples of a stretch; fewer where it leaves the audio."""
-        first, last = (max(0, round((at - self.from_s) * SAMPLE_RATE_HZ)) for at in (from_s, to_s))
-        return self.samples[first:last]
 
 
 def warm_up(analyzer: EmotionAnalyzer, grid: Grid) -> None:
@@ -175,7 +170,6 @@ class _Running:
     def _answer(self, window: Window) -> Row | None:
         add_pieces(self.ring, self.grid, window, self.sound)
         self.ring.encode()
-        heard = self.sound.between(window.start_s, window.end_s)
-        silent = bool(len(heard)) and float(np.abs(heard).max()) < SILENCE
+        silent = is_silent(self.sound.between(window.start_s, window.end_s))
         asked = asked_of(self.ring, window, self.tasks, None, silent)
         return None if asked is None else answered(self.analyzer, [asked])[0]

@@ -16,7 +16,8 @@ from typing import Any
 
 from nanoemox import __version__
 from nanoemox.files.errors import ArgumentError
-from nanoemox.inference.page import NO_TINT, TINTS, page_template
+from nanoemox.inference.page import TINTS, page_template
+from nanoemox.timeline.page import colour_of
 from nanoemox.timeline.report import NOTICE
 
 ADDRESS = "127.0.0.1"
@@ -52,8 +53,8 @@ class LivePage:
             model=model,
             notice=NOTICE,
             notes=notes,
-            colours={label: f"hsl({hue} {share}% 52%)" for label, (hue, share) in TINTS.items()},
-            other=f"hsl({NO_TINT[0]} {NO_TINT[1]}% 52%)",
+            colours={label: colour_of(label) for label in TINTS},
+            other=colour_of(""),
         )
         try:
             self._server = ThreadingHTTPServer((ADDRESS, port), _handler(self, page.encode("utf-8")))

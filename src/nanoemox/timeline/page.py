@@ -14,6 +14,7 @@ from nanoemox.checkpoints.provenance import ORIGIN_CODES
 from nanoemox.inference.page import NO_TINT, TINTS, page_template
 from nanoemox.media.endings import AUDIO_ENDINGS
 from nanoemox.timeline.read import clock
+from nanoemox.timeline.report import NOTICE
 from nanoemox.timeline.rows import Row
 from nanoemox.timeline.segments import people_of, spans
 
@@ -49,10 +50,10 @@ def render_timeline(report: TimelineReport, media: str) -> str:
         length_s=report.length_s,
         settings=report.settings,
         stopped=report.stopped,
-        notice=report.to_dict()["notice"],
+        notice=NOTICE,
         world_notes=[note[:1].upper() + note[1:] for note in notes],
         warnings=[w.text for w in report.warnings if w.code not in ORIGIN_CODES],
-        labels=[{"name": label, "colour": _colour(label)} for label in labels],
+        labels=[{"name": label, "colour": colour_of(label)} for label in labels],
         charts=[_chart(report, labels, person) for person in people_of(report.rows)],
         segments=[_listed(each) for each in report.segments[:SEGMENTS_LISTED]],
         more_segments=max(0, len(report.segments) - SEGMENTS_LISTED),
@@ -64,7 +65,8 @@ def render_timeline(report: TimelineReport, media: str) -> str:
     )
 
 
-def _colour(label: str) -> str:
+def colour_of(label: str) -> str:
+    """The colour of an emotion in charts, for CSS; of any other label a plain one."""
     hue, saturation = TINTS.get(label.casefold(), NO_TINT)
     return f"hsl({hue} {saturation}% 52%)"
 
@@ -84,7 +86,7 @@ def _chart(report: TimelineReport, labels: Sequence[str], person: str | None) ->
             left, right = (WIDTH * at / length_s for at in (start_s, end_s))
             top, bottom = (SHARES_HEIGHT * (1 - share) for share in (high, low))
             path.append(f"M{left:.2f} {top:.1f}H{right:.2f}V{bottom:.1f}H{left:.2f}Z")
-        areas.append({"name": label, "colour": _colour(label), "path": "".join(path)})
+        areas.append({"name": label, "colour": colour_of(label), "path": "".join(path)})
 
     # Valence as steps around the middle.
     line, before_s = [], None
@@ -99,7 +101,7 @@ def _chart(report: TimelineReport, labels: Sequence[str], person: str | None) ->
         {
             "x": f"{WIDTH * each.start_s / length_s:.2f}",
             "width": f"{WIDTH * (each.end_s - each.start_s) / length_s:.2f}",
-            "colour": _colour(each.emotion),
+            "colour": colour_of(each.emotion),
         }
         for each in report.segments
         if each.person == person
@@ -127,7 +129,7 @@ def _listed(segment: Any) -> dict[str, Any]:
         "end": clock(segment.end_s, tenths=True),
         "person": segment.person,
         "emotion": segment.emotion,
-        "colour": _colour(segment.emotion),
+        "colour": colour_of(segment.emotion),
         "share": f"{segment.probability:.0%}",
         "valence": f"{segment.valence:+.2f}",
     }
@@ -140,7 +142,7 @@ def _sentence(row: Row) -> dict[str, Any]:
         "speaker": row.speaker,
         "text": row.text or "",
         "emotion": row.emotion,
-        "colour": _colour(row.emotion),
+        "colour": colour_of(row.emotion),
     }
 
 

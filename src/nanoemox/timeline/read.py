@@ -134,8 +134,25 @@ def pictures_at(source: Source, times_s: Sequence[float]) -> Iterator[NDArray[np
             yield pixels
 
 
-class Sound:
-    """The audio of one part of a file; every stretch of it can be asked for.
+class Samples:
+    """Audio, mono at 16 kHz, of which every stretch can be asked for.
+
+    Attributes:
+        from_s: When the first sample is heard.
+        samples: The samples.
+    """
+
+    from_s: float
+    samples: NDArray[np.float32]
+
+    def between(self, from_s: float, to_s: float) -> NDArray[np.float32]:
+        """The samples of a stretch; fewer where it leaves the audio."""
+        first, last = (max(0, round((at - self.from_s) * SAMPLE_RATE_HZ)) for at in (from_s, to_s))
+        return self.samples[first:last]
+
+
+class Sound(Samples):
+    """The audio of one part of a file.
 
     Attributes:
         warnings: What has to be known about it.
@@ -152,11 +169,6 @@ class Sound:
         """
         self.from_s = max(0.0, from_s)
         self.samples, self.warnings = read_samples(source, self.from_s, to_s, compat)
-
-    def between(self, from_s: float, to_s: float) -> NDArray[np.float32]:
-        """The samples of a stretch; fewer where it leaves the audio."""
-        first, last = (max(0, round((at - self.from_s) * SAMPLE_RATE_HZ)) for at in (from_s, to_s))
-        return self.samples[first:last]
 
 
 def clock(at_s: float, tenths: bool = False) -> str:

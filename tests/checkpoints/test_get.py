@@ -260,9 +260,7 @@ def test_a_machine_without_network_is_told_in_one_line(failure, monkeypatch, cap
 
     monkeypatch.setattr(socket, "getaddrinfo", no_network)
     assert run("get", "light-mer") == 2
-    assert (
-        "kevin233333/Light-MER" in (line := one_line(capsys)) and "check the name and the connection" in line
-    )
+    assert "kevin233333/Light-MER" in (line := one_line(capsys)) and "--from FOLDER" in line
 
 
 def one_line(capsys):

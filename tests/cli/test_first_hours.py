@@ -108,6 +108,14 @@ def test_addresses_are_not_broken(monkeypatch: pytest.MonkeyPatch, capsys: Any) 
         assert any(corpus.where in line for line in lines), corpus.name
 
 
+def test_an_address_is_not_taken_for_a_path(capsys: Any) -> None:
+    for name in ("https://example.org/a.mp4", "s3://bucket/a.mp4"):
+        with pytest.raises(SystemExit):
+            cli.main(["analyze", name])
+        told = capsys.readouterr().err
+        assert "addresses are not opened" in told and "download the file" in told and told.count("\n") == 1
+
+
 def test_the_bundled_model_can_be_exported(tmp_path: Path) -> None:
     out = export("pico", tmp_path / "models" / "mine")
     assert (out / "model.safetensors").is_file()

@@ -54,6 +54,7 @@ def test_a_folder_of_photos_is_many_files(
     assert run(*asked) == 1
     told = capsys.readouterr()
     assert told.out.startswith("3 files: 2 answered, 1 not")
+    assert all(warning.text in told.err for warning in toy.origin_warnings)
     assert "broken.jpg" in told.err and "1 other files were passed over" in told.err
     rows = [json.loads(line) for line in (out / "answers.jsonl").read_text("utf-8").splitlines()]
     assert [row["file"] for row in rows] == ["anna.png"] * 2 + ["ben.png"] * 2 + ["broken.jpg"] * 2

@@ -59,6 +59,8 @@ def test_scores_stand_beside_trivial_models_and_ceilings() -> None:
         errors={"clips": 3, "ids": [], "why": {}},
     )
     text = shown(show_scores, report)
+    assert "so few clips" not in text and "so few clips" in shown(show_scores, make_report(n=4))
+    assert "knows only this" in shown(show_scores, make_report(world_note="the model knows only this"))
     for number in ("0.875", "0.850–0.900", "0.143", "0.967", "500", "3 clips"):
         assert number in text
     assert "dist_2" not in text and "text" in text

@@ -224,7 +224,7 @@ def test_files_and_command(
         (["merunibench"], "give --data DIR"),
         (["merunibench", "--corpus", "meld"], "expected NAME=DIR"),
         (["mintrec", "--corpus", "meld=."], "expected corpora of this benchmark (mintrec)"),
-        (["merunibench", "--data", "."], "expected at least one of its corpora, found none"),
+        (["merunibench", "--data", "."], "found none (mer2023, mer2024, meld, iemocap, "),
         (["merunibench", "--data", ".", "--dtype", "float8"], "dtype: expected one of"),
         (["merunibench", "--data", ".", "--tables", "."], "expected the word lists of the official scorer"),
     ],

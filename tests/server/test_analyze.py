@@ -136,6 +136,8 @@ def test_one_file_a_request_and_only_forms(served: Running) -> None:
     )
     assert plain.status == 200 and set(plain.body["tasks"]) == {"emotion"}
     assert served.send("/v1/analyze").status == 405 and served.send("/v2").status == 404
+    for path in ("/v1/analyze", "/v2"):
+        assert "POST /v1/analyze" in served.send(path).body["error"]["message"]
     assert not served.kept
 
 

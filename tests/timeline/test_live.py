@@ -110,6 +110,13 @@ def test_a_camera_that_is_not_there_is_told_in_one_line(analyzer: EmotionAnalyze
     ) as told:
         watch(analyzer, live_source(name))
     assert "\n" not in str(told.value) and "secret" not in str(told.value)
+    assert "camera" in str(told.value).split("; ")[-1] and "read up to" not in str(told.value)
+
+
+def test_a_file_shorter_than_the_window_is_no_silence(analyzer: EmotionAnalyzer, tmp_path: Path) -> None:
+    path = make_media(tmp_path / "a.mkv", 1.0, audio="pcm_s16le")
+    with pytest.raises(StoppedError, match=r"a\.mkv: ended after 1\.0 s .*one window of 4 s.*--window"):
+        watch(analyzer, live_source(str(path)), 4.0, 1.0)
 
 
 @pytest.mark.parametrize(

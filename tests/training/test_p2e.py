@@ -90,9 +90,10 @@ def test_unknown_key_lists_what_exists(tmp_path: Path) -> None:
         ("phases.1a.tasks={emotoin: 1}", "sentiment"),
         ("phases.1a.train=[ears]", "audio_adapter"),
         ("phases.9.steps=3", "9"),
+        ("phases.1b.step=3", "unknown key 'phases.1b.step' .*correct the recipe or --set"),
         ("phases.3.train=[fusion]", "lora"),
         ("nonsense", "key=value"),
-        ("kind=backbones", "kind: input should be 'p2e', got 'backbones'; correct the recipe"),
+        ("kind=backbones", "kind: input should be 'p2e', got 'backbones'; correct the recipe or --set"),
         ("seed=[", "expected a value in YAML"),
     ],
 )

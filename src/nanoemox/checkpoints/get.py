@@ -50,6 +50,7 @@ logger = logging.getLogger(__name__)
 # What the language models of these releases bring before anything is added to them.
 _TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 _KINDS = {"vision_encoder": ("clip", "clip_vision_model"), "audio_encoder": ("hubert",), "lm": ("qwen3",)}
+_OFFLINE = "check the connection, or name a folder that holds the files: --from FOLDER"
 _SMALL_FILES = ("*.json", "*.txt", "*.jinja")
 _WEIGHTS = (("*.safetensors",), ("pytorch_model*.bin",))
 _MODE = "multiface_audio_face_text"  # the form of prompt that is read here
@@ -105,7 +106,7 @@ def downloads(release: Release, revisions: Mapping[str, str] | None = None) -> l
     pinned = {**REVISIONS, **(revisions or {})}
     found = []
     for repository in (release.repository, *release.backbones.values()):
-        with told_in_one_line(repository, pinned.get(repository)):
+        with told_in_one_line(repository, pinned.get(repository), _OFFLINE):
             info = HfApi().model_info(repository, revision=pinned.get(repository), files_metadata=True)
         sizes = {sibling.rfilename: sibling.size for sibling in info.siblings or ()}
         wanted = [release.file] if repository == release.repository else _wanted(list(sizes))
@@ -155,7 +156,7 @@ def fetch(release: Release, wanted: Sequence[Download]) -> Sources:
     for download in wanted:
         for name in download.files:
             logger.info("fetching %s/%s", download.repository, name)
-            with told_in_one_line(f"{download.repository}/{name}", download.revision):
+            with told_in_one_line(f"{download.repository}/{name}", download.revision, _OFFLINE):
                 path = Path(hf_hub_download(download.repository, name, revision=download.revision))
             places[download.repository] = path if download.repository == release.repository else path.parent
     return Sources(

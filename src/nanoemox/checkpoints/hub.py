@@ -96,8 +96,22 @@ def find_checkpoint(name: str, revision: str | None = None) -> Path:
 
 
 @contextmanager
-def told_in_one_line(name: str, revision: str | None) -> Iterator[None]:
-    """Raise what the Hub's library raises as a WeightsError; a full disk stays what it is."""
+def told_in_one_line(
+    name: str, revision: str | None, remedy: str = "check the name and the connection, or name a folder"
+) -> Iterator[None]:
+    """Raise what the Hub's library raises as a WeightsError; a full disk stays what it is.
+
+    Args:
+        name: What is fetched.
+        revision: Which commit or branch of it.
+        remedy: What a user can do about it.
+
+    Yields:
+        Nothing; the library is called inside.
+
+    Raises:
+        WeightsError: If it cannot be fetched.
+    """
     from huggingface_hub.errors import HfHubHTTPError
 
     # The parents of HfHubHTTPError are the errors of the HTTP library that this version of huggingface_hub uses (no
@@ -110,8 +124,7 @@ def told_in_one_line(name: str, revision: str | None) -> Iterator[None]:
             raise
         at = f" at {revision}" if revision else ""
         raise WeightsError(
-            f"{name}{at}: fetching it from the Hub failed ({' '.join(str(error).split())[:200]}); "
-            "check the name and the connection, or name a folder"
+            f"{name}{at}: fetching it from the Hub failed ({' '.join(str(error).split())[:200]}); {remedy}"
         ) from error
 
 

@@ -223,6 +223,8 @@ def analyze_files(
     )
     if not write_result(report.to_dict(), json_file):
         _show(report)
+    for line in about_model:
+        note(f"note: {line}")
     for reason in list(report.failed.values())[:_SHOWN]:
         note(f"not answered: {printable(reason)}")
     if len(report.failed) > _SHOWN:

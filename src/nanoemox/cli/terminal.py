@@ -111,6 +111,10 @@ def _percent(share: float) -> str:
     return " <1%" if 0 < share < 0.005 else ">99%" if 0.995 <= share < 1 else f"{share:4.0%}"
 
 
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
 def _answer(result: TaskResult) -> str:
     """One cell of the table; an empathetic reply comes below the chain of thought that led to it."""
     if not result.thinking:
@@ -121,7 +125,7 @@ def _answer(result: TaskResult) -> str:
 
 def show_scores(console: Console, report: EvaluationReport) -> None:
     """Figures, with what trivial models reach and what the world's construction allows beside them."""
-    _heading(console, f"{report.n} clips · model {report.model}")
+    _heading(console, f"{_count(report.n, 'clip')} · model {report.model}")
     table = _narrow()
     headings = ["value", INTERVAL, "n", *(name.replace("_", "\n") for name in report.baselines)]
     _columns(table, "figure", [*headings, "ceiling"] if report.ceilings else headings)
@@ -143,6 +147,10 @@ def show_scores(console: Console, report: EvaluationReport) -> None:
                 f"[bold]{_number(value)}[/] {task}, {_spaced(TASKS[task].headline)}", highlight=False
             )
     console.print("[dim]what each figure means: docs/scoring.md[/]", highlight=False)
+    if report.n < FEW_CLIPS:
+        console.print("[yellow]note[/] so few clips make the intervals too narrow", highlight=False)
+    if report.world_note:
+        console.print(f"[yellow]note[/] {_safe(report.world_note)}", highlight=False)
     broken = report.errors["clips"]
     if broken:
         console.print(f"[yellow]note[/] {broken} clips could not be read and count as wrong", highlight=False)
@@ -325,9 +333,8 @@ def show_timeline(console: Console, report: TimelineReport) -> None:
     """The segments of a recording: when which emotion holds."""
     from nanoemox.timeline.read import clock
 
-    heading = (
-        f"{report.file.name} · {clock(report.length_s)} · model {report.model} · {len(report.rows)} rows"
-    )
+    rows = _count(len(report.rows), "row")
+    heading = f"{report.file.name} · {clock(report.length_s)} · model {report.model} · {rows}"
     table = _table(heading)
     people = any(segment.person for segment in report.segments)
     for name in ("from", "to", *(("person",) if people else ()), "emotion", "probability", "valence"):
@@ -434,7 +441,7 @@ def show_dry_run(console: Console, report: Any) -> None:
         console.print(f"[yellow]note[/] {_safe(note)}", highlight=False)
     for problem in report.problems:
         console.print(f"[red]problem[/] {_safe(problem)}", highlight=False)
-    verdict = f"cannot run: {len(report.problems)} problems" if report.problems else "ready to run"
+    verdict = f"cannot run: {_count(len(report.problems), 'problem')}" if report.problems else "ready to run"
     console.print(f"{_safe(report.recipe)}: {verdict}", highlight=False)
 
 

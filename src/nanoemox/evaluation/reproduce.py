@@ -184,7 +184,10 @@ def reproduce(
             missing[name] = str(error)
             logger.warning("%s is left out: %s", name, error)
     if not prepared:
-        why = "; ".join(f"{name}: {reason}" for name, reason in missing.items())
+        names: dict[str, list[str]] = {}
+        for name, reason in missing.items():
+            names.setdefault(reason, []).append(name)
+        why = "; ".join(f"{', '.join(alike)}: {reason}" for reason, alike in names.items())
         raise ArgumentError(f"{plan.title}: expected at least one of its corpora, found none ({why})")
 
     # Load the model, and see whether it can be asked.

@@ -99,6 +99,8 @@ def _refuse_os_error(path: Path, error: OSError, expected: str) -> NoReturn:
         errno.ENAMETOOLONG: ("has a name that is too long for a file", "check the path"),
         errno.ENXIO: ("is a pipe, socket or device (expected a plain file)", "save it to a file first"),
     }
+    if error.errno == errno.ENOENT and re.match("[A-Za-z][A-Za-z0-9+.-]+:/", str(path)):
+        refuse(path, f"addresses are not opened (expected {expected})", "download the file and name it")
     wrong, remedy = known.get(error.errno or 0, (f"cannot be opened ({error.strerror})", "check the file"))
     refuse(path, wrong, remedy)
 

@@ -28,6 +28,12 @@ from nanoemox.server.settings import MAX_FIELDS, Settings
 
 _FIELDS = ["file", "url", "text", "dialogue", "tasks", "candidates", "start_s", "end_s", "max_new_tokens"]
 
+_ROUTES = "POST /v1/analyze, /v1/chat/completions or /v1/systemone, or GET /v1/models, /health or /metrics"
+_SENTENCES = {  # for the bare words of the web framework
+    "Not Found": f"nothing is at this address; ask {_ROUTES}",
+    "Method Not Allowed": f"this address is asked in another way; {_ROUTES}",
+}
+
 _THREADS = 8
 
 
@@ -169,7 +175,7 @@ def _refused(request: Request, error: Exception) -> Response:
     if fault is None and isinstance(error, StarletteHTTPException):
         code = {404: "not_found", 405: "method_not_allowed"}.get(error.status_code, "bad_request")
         text = error.detail if isinstance(error.detail, str) else json.dumps(error.detail, ensure_ascii=False)
-        fault = FaultError(error.status_code, code, text)
+        fault = FaultError(error.status_code, code, _SENTENCES.get(text, text))
     return (fault or BUG).response()
 
 

@@ -30,6 +30,13 @@ from nanoemox.timeline.windows import Grid, Window
 
 LATE_S = 0.4  # how long a window waits for the track that is behind the other
 _POLL_S = 0.1
+_SHORT_WINDOW_S = 1
+_REMEDIES = {  # where nothing at all could be read
+    "camera": "look whether a camera is connected, and whether another program uses it",
+    "stream": "check the address, and whether the camera is on",
+    "file": "check the file",
+    "growing": "check the file, and give the same command again once it is there",
+}
 
 
 @dataclass(frozen=True)
@@ -92,7 +99,8 @@ def moments(analyzer: EmotionAnalyzer, reader: LiveReader, grid: Grid) -> Iterat
         An answer soon after the end of each window. Who takes too long between two of them misses some.
 
     Raises:
-        StoppedError: If the source fails or vanishes. A file that ends is no error.
+        StoppedError: If the source fails or vanishes, or ends before the first window does. That a file ends later
+            is no error.
     """
     running = _Running(analyzer, reader, grid)
     while True:
@@ -100,10 +108,17 @@ def moments(analyzer: EmotionAnalyzer, reader: LiveReader, grid: Grid) -> Iterat
         if event is not None and event.kind == "end":
             yield from running.ready(ended=True)
             if event.error:
+                if not running.until_s:
+                    raise StoppedError(f"{event.error}; {_REMEDIES[reader.source.kind]}")
                 at = clock(running.until_s)
                 raise StoppedError(
                     f"{event.error}; it was read up to {at}, and the answers until then count: give the same "
                     "command again once it is there"
+                )
+            if not running.number:
+                raise StoppedError(
+                    f"{reader.source.shown}: ended after {running.until_s:.1f} s (expected at least one window "
+                    f"of {grid.window_s:g} s); give a shorter window, such as --window {_SHORT_WINDOW_S}"
                 )
             return
         if event is not None:

@@ -445,7 +445,7 @@ def _disk(
             if recipe.features
             else "none: clips are encoded at every step"
         ),
-        "disk, models": f"{_size(runs)}: {len(phases)} phases, and checkpoints while they run",
+        "disk, models": f"{_size(runs)}: the models of all phases, and checkpoints while they run",
     }
     problems = []
     places = Counter({_mounted(Path(recipe.output)): runs})

@@ -336,7 +336,18 @@ def load_recipe(name_or_path: str | Path, overrides: str | Sequence[str] = ()) -
     try:
         return form.model_validate(data)
     except ValidationError as error:
-        raise RecipeError(f"{path}: {first_wrong(error, form)}; correct the recipe") from error
+        wrong = first_wrong(error, form)
+        phases = data["phases"] if isinstance(data.get("phases"), list) else []
+        names = {
+            str(i): phase["name"]
+            for i, phase in enumerate(phases)
+            if isinstance(phase, dict) and "name" in phase
+        }
+        # A phase is called by its name, as --set calls it.
+        wrong = re.sub(
+            r"phases\.(\d+)\.", lambda found: f"phases.{names.get(found[1], found[1])}.", wrong, count=1
+        )
+        raise RecipeError(f"{path}: {wrong}; correct the recipe{' or --set' if overrides else ''}") from error
 
 
 def _override(data: dict[str, Any], override: str) -> None:

@@ -90,7 +90,7 @@ def test_likelihood_is_that_of_the_loss(analyzer: EmotionAnalyzer) -> None:
     row = prompt_ids(analyzer, {"video", "audio"})
     answers = analyzer._answer_ids(task, ["anger", "fear", "happiness"])
     branches, _ = decoding.read_prompts(model, [[row[0].tolist()]], model.encode(**media))
-    scores = decoding.log_likelihoods(model, branches, [(0, answers)])[0]
+    scores = decoding.log_likelihoods(model, branches, [(0, answers)])[0].log_p
     for answer, score in zip(answers, scores.tolist(), strict=True):
         ids = torch.cat([row, torch.tensor([answer])], dim=1)
         labels = torch.cat([torch.full_like(row, -100), torch.tensor([answer])], dim=1)
@@ -106,8 +106,9 @@ def test_candidates_in_parts_score_alike(analyzer: EmotionAnalyzer, monkeypatch:
     whole = decoding.log_likelihoods(analyzer.model, branches, [(0, answers), (1, answers[:1])])
     monkeypatch.setattr(decoding, "ROWS_AT_ONCE", 2)
     parts = decoding.log_likelihoods(analyzer.model, branches, [(0, answers), (1, answers[:1])])
-    assert [len(p) for p in parts] == [3, 1]
-    torch.testing.assert_close(torch.cat(parts), torch.cat(whole))
+    assert [len(p.log_p) for p in parts] == [3, 1]
+    torch.testing.assert_close(torch.cat([p.log_p for p in parts]), torch.cat([w.log_p for w in whole]))
+    assert [p.start for p in parts] == [w.start for w in whole]
 
 
 @pytest.mark.usefixtures("short")
@@ -149,9 +150,9 @@ def test_an_answer_is_as_long_as_the_user_the_model_or_the_task_allows(
     limits: list[list[int]] = []
     write = decoding.write
 
-    def spy(model: Any, branches: Any, most: Any, ends: Any) -> Any:
+    def spy(model: Any, branches: Any, most: Any, *rest: Any) -> Any:
         limits.append(list(most))
-        return write(model, branches, most, ends)
+        return write(model, branches, most, *rest)
 
     monkeypatch.setattr(decoding, "write", spy)
     tasks, clip = ["emotion", "empathy"], make_clip()

@@ -177,7 +177,7 @@ class EmotionAnalyzer:
         max_new_tokens: int | None = None,
         untrained: bool = False,
         sampling: decoding.Sampling | None = None,
-        write: bool = True,
+        write: bool | None = None,
         explain: bool = False,
         people: bool = False,
         face_detector: Detector | str | Path | None = None,
@@ -197,8 +197,9 @@ class EmotionAnalyzer:
             max_new_tokens: Cut every answer at this number of tokens. None takes the limits of `answer_limit`.
             untrained: Ask what the model was not trained on, too.
             sampling: Draw the answers instead of taking the likeliest token each time, such as `published_sampling()`.
-            write: Let the model write its answers to closed questions, too. Their labels and probabilities are the
-                same without.
+            write: Let the model write its answers to closed questions to their end, whatever they are. Without, their
+                labels and probabilities are the same and no token is written one by one; `text` is there all the same
+                where the model would write one of the candidates. None writes unless all tasks are closed.
             explain: Mute each modality in turn and say what changes (`Analysis.explanation`).
             people: Find the people in the pictures and answer for each of them (`Analysis.people`).
             face_detector: With `people`, a loaded detector, or YuNet's file; None takes the one that comes along.
@@ -210,7 +211,9 @@ class EmotionAnalyzer:
             NanoEmoXError: If the clip cannot be read, there is nothing to answer from, or a task is unknown.
         """
         # What is misspelt is an error before the file is read.
-        asked = self.request(None, None, tasks, dialogue, candidates, max_new_tokens, untrained, sampling)
+        asked = self.request(
+            None, None, tasks, dialogue, candidates, max_new_tokens, untrained, sampling, write
+        )
         check_words(clip, text, transcribe)
         if people:
             words, spoken, _ = words_of(clip, text, transcribe, start_s, end_s)
@@ -240,9 +243,7 @@ class EmotionAnalyzer:
         started = time.perf_counter()
         words, spoken, no_text = words_of(clip, text, transcribe, start_s, end_s)
         heard_s = _since(started)
-        request = checked_content(
-            replace(asked, source=media, text=words, write=write, no_text=no_text, spoken=spoken)
-        )
+        request = checked_content(replace(asked, source=media, text=words, no_text=no_text, spoken=spoken))
         [analysis] = self.analyses([request], [load_s], [start_s or 0.0], explain)
         if transcribe is False:
             return analysis
@@ -260,6 +261,7 @@ class EmotionAnalyzer:
         max_new_tokens: int | None = None,
         untrained: bool = False,
         sampling: decoding.Sampling | None = None,
+        write: bool | None = None,
     ) -> Request:
         """What `analyze` asks of `answer_batch`, for those who fill batches themselves.
 
@@ -272,6 +274,7 @@ class EmotionAnalyzer:
             max_new_tokens: As in `analyze`.
             untrained: As in `analyze`.
             sampling: As in `analyze`.
+            write: As in `analyze`.
 
         Returns:
             The request, its words and tasks checked.
@@ -291,6 +294,7 @@ class EmotionAnalyzer:
             offered,
             max_new_tokens=max_new_tokens,
             sampling=sampling,
+            write=self.tasks.writes(tasks, write),
         )
 
     def analyze_many(
@@ -327,7 +331,7 @@ class EmotionAnalyzer:
             max_new_tokens: Cut every answer at this number of tokens.
             untrained: Ask what the model was not trained on, too.
             sampling: Draw the answers, as in `analyze`.
-            write: As in `analyze`; None lets closed tasks alone be answered by their likelihoods, without one token.
+            write: As in `analyze`.
             explain: As in `analyze`.
             batch_size: Clips that are answered together; None takes 16 where the model computes in float32, whose
                 answers do not depend on their batch, else 1.
@@ -480,21 +484,31 @@ class EmotionAnalyzer:
             features = self._features(requests, states)
         encode_s = _since(started)
 
-        # Read every clip's part of the prompt once, then write the answers to all of its questions.
+        # Read every clip's part of the prompt once.
         started = time.perf_counter()
         prompts, cuts = zip(
             *(self._prompts(r, t, m) for r, t, m in zip(requests, asked, states, strict=True)), strict=True
         )
         branches, gate = decoding.read_prompts(self.model, prompts, features)
         flat = [(request, task) for request, tasks in zip(requests, asked, strict=True) for task in tasks]
-        limits = [self._limit(request, task) for request, task in flat]
-        written = self._written(branches, flat, limits)
 
         # Of closed questions, compute how likely each candidate is.
+        scored = self._label_scores(branches, flat)
         likely = {}
-        for row, (question, labels, each) in self._label_scores(branches, flat).items():
-            shares = (each.double() / self.tasks.temperature(question)).softmax(dim=0).tolist()
+        for row, (question, labels, scores) in scored.items():
+            shares = (scores.log_p.double() / self.tasks.temperature(question)).softmax(dim=0).tolist()
             likely[row] = dict(zip(labels, shares, strict=True))
+
+        # Write the answers, as far as the likelihoods do not tell them already.
+        limits, starts = [], []
+        for row, (request, task) in enumerate(flat):
+            limit = self._limit(request, task)
+            start = scored[row][2].start if row in scored and request.sampling is None else []
+            free = decoding.is_whole(start[:limit], self._ends)  # all of it is known: no step is taken
+            wanted = request.write or not isinstance(task, ClosedTask) or free
+            limits.append(limit if wanted else 0)
+            starts.append(start)
+        written = self._written(branches, flat, limits, starts)
 
         # Read the answers back.
         results: list[TaskResult] = []
@@ -546,13 +560,13 @@ class EmotionAnalyzer:
         scores = self._label_scores(branches, [(request, task) for _, request, task in places])
         found: list[dict[str, dict[str, float]]] = [{} for _ in requests]
         for row, (task, labels, each) in scores.items():
-            found[places[row][0]][task.name] = dict(zip(labels, each.tolist(), strict=True))
+            found[places[row][0]][task.name] = dict(zip(labels, each.log_p.tolist(), strict=True))
         return found
 
     def _label_scores(
         self, branches: decoding.Branches, flat: Sequence[tuple[Request, Task[Any]]]
-    ) -> dict[int, tuple[ClosedTask[Any], list[str], Tensor]]:
-        """Row of a closed question -> its task, its labels, and log p of each of them."""
+    ) -> dict[int, tuple[ClosedTask[Any], list[str], decoding.Likelihoods]]:
+        """Row of a closed question -> its task, its labels, and how likely each of them is."""
         closed = [
             (row, task, labels)
             for row, (request, task) in enumerate(flat)
@@ -568,11 +582,10 @@ class EmotionAnalyzer:
         branches: decoding.Branches,
         flat: Sequence[tuple[Request, Task[Any]]],
         limits: Sequence[int],
+        starts: Sequence[list[int]],
     ) -> list[tuple[list[int], bool]]:
-        """The answers, greedy or drawn, as each request asks."""
+        """The answers, greedy or drawn, as each request asks; they begin with what is known of them."""
         drawn = [request.sampling for request, _ in flat]
-        if not any(drawn):
-            return decoding.write(self.model, branches, limits, self._ends)
         choices = {each: each.choice(len(flat)) for each in drawn if each is not None}
 
         def choose(logits: Tensor, rows: Sequence[int]) -> Tensor:
@@ -583,7 +596,7 @@ class EmotionAnalyzer:
                     tokens[mine] = choice(logits[mine], [rows[i] for i in mine])
             return tokens
 
-        return decoding.write(self.model, branches, limits, self._ends, choose)
+        return decoding.write(self.model, branches, limits, self._ends, choose, starts)
 
     @torch.inference_mode()
     def _features(
@@ -649,8 +662,8 @@ class EmotionAnalyzer:
         return [row[-n:].tolist() for row, n in zip(ids["input_ids"], lengths, strict=True)], warnings
 
     def _limit(self, request: Request, task: Task[Any]) -> int:
-        """How many tokens are written: none where the likeliest label is all that is asked for."""
-        if self.tasks.by_likelihood(task) or (not request.write and isinstance(task, ClosedTask)):
+        """How many tokens an answer may have: none where the likeliest label is all that there is."""
+        if self.tasks.by_likelihood(task):
             return 0
         return self.answer_limit(task, request.max_new_tokens)
 

@@ -2,8 +2,10 @@
 
 All prompts of a clip begin alike (media, dialogue, text), so that beginning goes through the language
 model once and every question continues from a copy of its cache: greedy answers row by row, and the
-likelihood of every candidate of a closed question. Rows that have ended leave the batch, so a long answer
-does not drag short ones along. Letters: B clips, R rows (one per clip and question), S text, V vocabulary.
+likelihood of every candidate of a closed question. That likelihood also tells what the model itself would
+write, as long as it writes one of the candidates, so such an answer takes no step of its own. Rows that have ended
+leave the batch, so a long answer does not drag short ones along.
+Letters: B clips, R rows (one per clip and question), S text, V vocabulary.
 """
 
 from __future__ import annotations
@@ -138,6 +140,7 @@ def write(
     limits: Sequence[int],
     ends: Sequence[Tokens],
     choose: Choice = likeliest,
+    starts: Sequence[Tokens] | None = None,
 ) -> list[tuple[Tokens, bool]]:
     """The answer of every row, token by token.
 
@@ -147,6 +150,7 @@ def write(
         limits: how many tokens each row may have; 0 asks for none.
         ends: the sequences of tokens that end an answer.
         choose: how the next token is chosen.
+        starts: for each row the tokens that are known to come first, which are read in one go; none where it is empty.
 
     Returns:
         For each row its tokens without those that end it, and whether it ended within its limit.
@@ -154,38 +158,61 @@ def write(
     Raises:
         LogitsError: If the model computes numbers that are not finite.
     """
-    answers: list[Tokens] = [[] for _ in limits]
-    ended = [False] * len(limits)
-    forbidden = list(model.config.placeholder_ids.values())  # a model never writes a placeholder
+    written: list[tuple[Tokens, bool]] = [([], False) for _ in limits]
     rows = [row for row, limit in enumerate(limits) if limit > 0]
     if not rows:
-        return [([], False) for _ in limits]
-    state = branches.take(rows)
+        return written
+    # A model never writes a placeholder.
+    forbidden = torch.tensor(list(model.config.placeholder_ids.values()), device=model.device)
+    first = choose(branches.logits[rows].index_fill(1, forbidden, -torch.inf), rows).tolist()
+    new = [(starts[row] if starts else []) or [token] for row, token in zip(rows, first, strict=True)]
+    state: Branches | None = None
     while True:
-        state.logits[:, forbidden] = -torch.inf
-        tokens = choose(state.logits, rows)  # [R], of the rows that go on
-        going = []
-        for i, (row, token) in enumerate(zip(rows, tokens.tolist(), strict=True)):
-            answers[row].append(token)
-            end = next((end for end in ends if answers[row][-len(end) :] == end), None)
-            if end is not None:
-                ended[row] = True
-                del answers[row][-len(end) :]
-                continue
-            if len(answers[row]) < limits[row]:
+        going = []  # which of the rows go on
+        for i, (row, tokens) in enumerate(zip(rows, new, strict=True)):
+            written[row] = _up_to_end(written[row][0], tokens[: limits[row] - len(written[row][0])], ends)
+            if not written[row][1] and len(written[row][0]) < limits[row]:
                 going.append(i)
         if not going:
-            break
-        if len(going) < len(rows):
-            state, tokens, rows = state.take(going), tokens[going], [rows[i] for i in going]
-        state = _read_on(model, state, tokens[:, None], torch.ones_like(tokens[:, None]))
-    return list(zip(answers, ended, strict=True))
+            return written
+        if state is None:  # a copy, as the branches stay as they are
+            state = branches.take([rows[i] for i in going])
+        elif len(going) < len(rows):
+            state = state.take(going)
+        rows, new = [rows[i] for i in going], [new[i] for i in going]
+        state = _read_on(model, state, *_pad_left(new, model.device))
+        chosen = choose(
+            state.logits.index_fill(1, forbidden, -torch.inf), rows
+        )  # [R], of the rows that go on
+        new = [[token] for token in chosen.tolist()]
+
+
+def is_whole(tokens: Tokens, ends: Sequence[Tokens]) -> bool:
+    """Whether the tokens hold an answer up to its end."""
+    return _up_to_end([], tokens, ends)[1]
+
+
+def _up_to_end(answer: Tokens, tokens: Tokens, ends: Sequence[Tokens]) -> tuple[Tokens, bool]:
+    """An answer with further tokens, up to those that end it, which are left out; and whether they end it."""
+    answer = list(answer)
+    for token in tokens:
+        answer.append(token)
+        if end := next((end for end in ends if answer[-len(end) :] == end), None):
+            return answer[: -len(end)], True
+    return answer, False
+
+
+class Likelihoods(NamedTuple):
+    """How likely the model finds some answers to a question, and what this tells about its own answer."""
+
+    log_p: Tensor  # [answers], float32
+    start: Tokens  # what the model writes when it always takes the likeliest token, as far as these answers tell it
 
 
 @torch.inference_mode()
 def log_likelihoods(
     model: Model, branches: Branches, candidates: Sequence[tuple[int, Sequence[Tokens]]]
-) -> list[Tensor]:
+) -> list[Likelihoods]:
     """How likely whole answers are.
 
     The sum goes over the answer's tokens, its end token included, so that a label is not favoured because it is short
@@ -197,13 +224,15 @@ def log_likelihoods(
         candidates: for each row that is asked for, its number and its answers with their end tokens.
 
     Returns:
-        For each of them log p of each answer, float32 [answers].
+        For each of them log p of each answer, and the beginning of what the model itself would write.
 
     Raises:
         LogitsError: If the model computes numbers that are not finite.
     """
     pairs = [(row, answer) for row, answers in candidates for answer in answers]
+    forbidden = torch.tensor(list(model.config.placeholder_ids.values()), device=model.device)
     scores: list[Tensor] = []
+    likeliest: list[Tokens] = []  # of each answer, the likeliest token at the place of each of its tokens
     for first in range(0, len(pairs), ROWS_AT_ONCE):
         rows, answers = zip(*pairs[first : first + ROWS_AT_ONCE], strict=True)
         state = branches.take(rows)
@@ -216,8 +245,25 @@ def log_likelihoods(
             logits = torch.cat([logits, _forward(model, state, ids[:, :-1], here[:, :-1]).logits], dim=1)
         each = logits.float().log_softmax(dim=-1).gather(-1, ids[..., None])[..., 0]  # [R, S]
         scores.append((each * here).sum(dim=-1))  # [R]
+        likeliest += logits.index_fill(-1, forbidden, -torch.inf).argmax(dim=-1).tolist()
+    found, first = [], 0
     flat = torch.cat(scores) if scores else torch.zeros(0)
-    return list(flat.split([len(answers) for _, answers in candidates]))
+    for _, mine in candidates:
+        last = first + len(mine)
+        found.append(Likelihoods(flat[first:last], _greedy_start(mine, likeliest[first:last])))
+        first = last
+    return found
+
+
+def _greedy_start(answers: Sequence[Tokens], likeliest: Sequence[Tokens]) -> Tokens:
+    """Follow the likeliest tokens as long as an answer has them; the first token that none has is known, too."""
+    start: Tokens = []
+    alike = list(range(len(answers)))  # the answers that begin so and go on
+    while alike:
+        token = likeliest[alike[0]][len(start)]
+        alike = [i for i in alike if answers[i][len(start)] == token and len(answers[i]) > len(start) + 1]
+        start.append(token)
+    return start
 
 
 def _read_on(model: Model, branches: Branches, ids: Tensor, mask: Tensor) -> Branches:

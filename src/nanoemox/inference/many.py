@@ -29,7 +29,6 @@ from nanoemox.inference.results import Analysis, Request
 from nanoemox.inference.sources import found_in
 from nanoemox.inference.words import Words, WordsAsked
 from nanoemox.media.clip import Clip
-from nanoemox.tasks.closed import ClosedTask
 from nanoemox.tasks.task import TASKS, check_candidates
 
 if TYPE_CHECKING:
@@ -110,7 +109,7 @@ class Question(ShortRepr):
             max_new_tokens: Likewise.
             untrained: Likewise.
             sampling: Likewise.
-            write: Likewise; None writes unless all tasks are closed.
+            write: Likewise.
             explain: Likewise.
             as_video: The pictures of a folder are the frames of one video.
             words: Where the words of clips without a text of their own come from; None, nowhere.
@@ -123,13 +122,14 @@ class Question(ShortRepr):
         """
         chosen = analyzer.tasks.chosen(tasks, untrained)
         check_candidates(candidates or {}, chosen)
-        if write is None:
-            write = not all(isinstance(TASKS[name], ClosedTask) for name in chosen)
+        writes = analyzer.tasks.writes(chosen, write)
         for name in chosen:
             analyzer.answer_limit(TASKS[name], max_new_tokens)
         offered = labels_by_task(candidates)
         words = words or WordsAsked()
-        return cls(chosen, start_s, end_s, offered, max_new_tokens, sampling, write, explain, as_video, words)
+        return cls(
+            chosen, start_s, end_s, offered, max_new_tokens, sampling, writes, explain, as_video, words
+        )
 
 
 def usual_batch_size(analyzer: EmotionAnalyzer) -> int:

@@ -91,6 +91,11 @@ class ModelTasks:
         frame = str((self.own or {})[task.name]["answer"])
         return [frame.replace("{label}", label) for label in labels]
 
+    @staticmethod
+    def writes(tasks: Sequence[str], write: bool | None) -> bool:
+        """Whether answers to closed questions are written to their end; None, beside those to open ones only."""
+        return not all(isinstance(TASKS[name], ClosedTask) for name in tasks) if write is None else write
+
     def temperature(self, task: Task[Any]) -> float:
         """What the log-likelihoods of a task's labels are divided by."""
         return float(self.temperatures.get(task.name, 1.0))

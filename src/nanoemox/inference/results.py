@@ -197,9 +197,7 @@ class Request(ShortRepr):
     )
     max_new_tokens: int | None = None  # where every answer is cut; None: EmotionAnalyzer.answer_limit
     sampling: Sampling | None = None  # None: greedy, the likeliest token each time
-    write: bool = (
-        True  # False: the answer to a closed question is its likeliest label, and no token is written
-    )
+    write: bool = True  # False: no token of an answer to a closed question is written one by one
     no_text: str = "no words were given"  # why there is no text, where there is none
     spoken: Spoken | None = None  # the sentences of the text, where it was read or heard
 

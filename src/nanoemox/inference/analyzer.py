@@ -28,6 +28,7 @@ from nanoemox.files.listed import labels_by_task
 from nanoemox.files.text import given_text
 from nanoemox.inference import decoding
 from nanoemox.inference.dialogue import checked_turns
+from nanoemox.inference.few_rows import for_few_rows
 from nanoemox.inference.model_tasks import ModelTasks
 from nanoemox.inference.of_people import analyze_people
 from nanoemox.inference.results import Analysis, Answers, Dialogue, Request, TaskResult
@@ -86,6 +87,7 @@ class EmotionAnalyzer:
         self, model: NanoEmoXForConditionalGeneration, processor: NanoEmoXProcessor, name: str = "nanoemox"
     ) -> None:
         self.model = model.eval()
+        for_few_rows(model.language_model)
         self.processor = processor
         self.name = name
         self.tasks = ModelTasks(processor.own_tasks, processor.temperatures or {})

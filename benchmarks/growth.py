@@ -158,7 +158,7 @@ def main() -> int:
     parser.add_argument("--straight", type=int, default=8, help="clips that the straightforward way answers")
     parser.add_argument("--lengths-s", type=int, nargs="+", default=[4, 16, 64, 256])
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 4, 16, 64])
-    parser.add_argument("--candidates", type=int, nargs="+", default=[7, 28, 112, 448])
+    parser.add_argument("--candidates", type=int, nargs="+", default=[7, 28, 112])
     parser.add_argument("--device", default="cpu")
     parser.add_argument(
         "--dtype", default="float32", help="float32, in which answers do not depend on their batch"

@@ -109,6 +109,16 @@ def test_candidates_in_parts_score_alike(analyzer: EmotionAnalyzer, monkeypatch:
     assert [len(p.log_p) for p in parts] == [3, 1]
     torch.testing.assert_close(torch.cat([p.log_p for p in parts]), torch.cat([w.log_p for w in whole]))
     assert [p.start for p in parts] == [w.start for w in whole]
+    # Long prompts count by their tokens: each candidate has a copy of them.
+    monkeypatch.setattr(decoding, "TOKENS_AT_ONCE", len(row) + 1)
+    took: list[int] = []
+    take = decoding.Branches.take
+    monkeypatch.setattr(
+        decoding.Branches, "take", lambda self, rows: took.append(len(rows)) or take(self, rows)
+    )
+    one_by_one = decoding.log_likelihoods(analyzer.model, branches, [(0, answers), (1, answers[:1])])
+    assert took == [1] * 4
+    torch.testing.assert_close(torch.cat([o.log_p for o in one_by_one]), torch.cat([w.log_p for w in whole]))
 
 
 @pytest.mark.usefixtures("short")

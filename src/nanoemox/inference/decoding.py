@@ -21,7 +21,8 @@ from transformers import DynamicCache
 from nanoemox.files.errors import NanoEmoXError
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration as Model
 
-ROWS_AT_ONCE = 512  # candidates whose likelihood is computed in one go; bounds memory
+# Candidates whose likelihood is computed in one go, and tokens that their copies of the cache hold; both bound memory.
+ROWS_AT_ONCE, TOKENS_AT_ONCE = 512, 2**15
 Tokens = list[int]
 
 
@@ -233,8 +234,9 @@ def log_likelihoods(
     forbidden = torch.tensor(list(model.config.placeholder_ids.values()), device=model.device)
     scores: list[Tensor] = []
     likeliest: list[Tokens] = []  # of each answer, the likeliest token at the place of each of its tokens
-    for first in range(0, len(pairs), ROWS_AT_ONCE):
-        rows, answers = zip(*pairs[first : first + ROWS_AT_ONCE], strict=True)
+    at_once = max(1, min(ROWS_AT_ONCE, TOKENS_AT_ONCE // branches.mask.shape[1]))
+    for first in range(0, len(pairs), at_once):
+        rows, answers = zip(*pairs[first : first + at_once], strict=True)
         state = branches.take(rows)
         length = max(map(len, answers))  # S of the longest answer
         # Ids and which of them are the answer's own, both [R, S].

@@ -81,8 +81,8 @@ def take_turns(
             runs[name].append((time.perf_counter() - started, time.process_time() - worked, peak_gb(device)))
     return {
         name: {
-            "seconds": round(statistics.median(clock for clock, _, _ in each), 4),
-            "processor_s": round(statistics.median(cpu for _, cpu, _ in each), 4),
+            "seconds": round(statistics.median(clock for clock, _, _ in each), 6),
+            "processor_s": round(statistics.median(cpu for _, cpu, _ in each), 6),
             "peak_gb": max((peak for *_, peak in each if peak is not None), default=None),
             "repeats": len(each),
         }

@@ -136,7 +136,8 @@ class Speed:
             ways = {"sum": large.sum, "step": one, "step_of_transformers": plain}
             times = take_turns(ways, self.given.repeats * 3, self.given.device)
             bandwidth = {
-                key: large.numel() * 8 / 1e9 / times["sum"][key] for key in ("seconds", "processor_s")
+                key: large.numel() * 8 / 1e9 / max(times["sum"][key], 1e-6)
+                for key in ("seconds", "processor_s")
             }
             found[f"rows_{rows}"] = {
                 **times,

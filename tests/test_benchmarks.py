@@ -17,6 +17,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 def run(monkeypatch: pytest.MonkeyPatch, name: str, *arguments: str | Path) -> None:
     monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+    monkeypatch.syspath_prepend(str(BENCHMARKS))  # as Python does itself for a script that is started
     runpy.run_path(str(BENCHMARKS / name), run_name="__main__")
 
 
@@ -70,3 +71,27 @@ def test_reasons(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[
     found = result(capsys)
     assert found["clips"] == 2 and found["runs"]["one"]["ours"] > found["runs"]["two"]["ours"]
     assert found["altered"]["denied"] < found["altered"]["as it is"]
+
+
+def test_speed(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    model: Any,
+    processor: Any,
+) -> None:
+    model.save_pretrained(tmp_path / "toy")
+    processor.save_pretrained(tmp_path / "toy")
+    with pytest.raises(SystemExit) as ended:
+        run(
+            monkeypatch,
+            "speed.py",
+            *("--model", tmp_path / "toy", "--parts", "six", "step", "encoders"),
+            *("--repeats", "1", "--no-warm", "--threads", "1", "--share-of-lengths", "0.1"),
+        )
+    assert ended.value.code == 0
+    found = result(capsys)
+    assert found["model"] == "toy" and found["dtype"] == "float32"
+    assert found["six"]["new_tokens"]["empathy"] == 8 and found["six"]["ratio"]["seconds"] > 0
+    assert found["step"]["rows_6"]["share_of_bandwidth_step"]["processor_s"] > 0
+    assert found["encoders"]["ratio"]["processor_s"] > 0

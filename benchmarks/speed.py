@@ -1,11 +1,13 @@
 """Six answers about a clip against `generate` question by question; a step against the memory; a peer's shape.
 
     nanoemox assemble --random nano runs/nano
-    OMP_WAIT_POLICY=PASSIVE python benchmarks/speed.py [--model runs/nano] [--parts six step encoders peer]
+    OMP_WAIT_POLICY=PASSIVE python benchmarks/speed.py [--model runs/nano] [--parts six closed step …]
 
 - six: `EmotionAnalyzer` about one clip, against encoding, reading the prompt and transformers' `generate` anew for each
   question, with the same weights, precision and lengths of answers. The lengths are the medians of the answers of
   `pico` to 120 clips. Random weights write no candidate, so closed answers take their steps here.
+- closed: the three closed questions with their texts, once the clip is encoded: from the likelihoods of the candidates,
+  against writing the texts step by step beside them.
 - step: one step of decoding for one row and for six, against summing a large tensor: which share of the memory's
   streamed-read bandwidth the weights of the language model are read with.
 - encoders: `model.encode` against the three modules of transformers alone.
@@ -29,15 +31,18 @@ import torch
 from meter import machine, peak_gb, ratio, reset_peak, take_turns
 from torch import nn
 
+from nanoemox.checkpoints.load import load_config
 from nanoemox.inference import decoding
 from nanoemox.inference.analyzer import EmotionAnalyzer
-from nanoemox.inference.few_rows import FewRowsLinear
+from nanoemox.inference.few_rows import FewRowsLinear, for_few_rows
 from nanoemox.media.clip import PRESENT
 from nanoemox.media.load import load_clip
+from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
+from nanoemox.tasks.closed import ClosedTask
 from nanoemox.tasks.task import TASKS
 
 ROOT = Path(__file__).parents[1]
-PARTS = ("six", "step", "encoders", "peer")
+PARTS = ("six", "closed", "step", "encoders", "peer")
 # Tokens of an answer with its end: medians of pico's answers to the first 120 clips of a test set of Theatre.
 LENGTHS = {
     "sentiment": 9,
@@ -67,6 +72,9 @@ class Speed:
 
     def __init__(self, given: argparse.Namespace) -> None:
         self.given = given
+        if given.nano_layers is not None:
+            self.model = nano_with_layers(given.nano_layers, given.device)
+            return
         self.analyzer = EmotionAnalyzer.from_pretrained(
             given.model, device=given.device, dtype=given.dtype, check=False
         )
@@ -109,6 +117,27 @@ class Speed:
         if len(found) == 2:
             found["ratio"] = ratio(found["one_by_one"], found["together"])
         found["new_tokens"] = self.lengths
+        return found
+
+    def closed(self) -> dict[str, Any]:
+        tasks = [name for name, task in TASKS.items() if isinstance(task, ClosedTask)]
+        request = self.analyzer.request(self.clip, self.given.text, tasks, write=True)
+        features = self.analyzer._features([request], [{**self.clip.modalities, "text": PRESENT}])
+        told = decoding._greedy_start
+
+        def answer(start: Callable[..., Any]) -> list[str]:
+            decoding._greedy_start = start
+            [answers] = self.analyzer.answer_batch([request], features)
+            decoding._greedy_start = told
+            return [result.text for result in answers.tasks.values()]
+
+        def nothing(*_: Any) -> list[int]:
+            return []
+
+        ways = {"from_likelihoods": lambda: answer(told), "step_by_step": lambda: answer(nothing)}
+        found: dict[str, Any] = take_turns(ways, self.given.repeats, self.given.device)
+        found["ratio"] = ratio(found["step_by_step"], found["from_likelihoods"])
+        found["same_texts"] = answer(told) == answer(nothing)
         return found
 
     @torch.inference_mode()
@@ -195,6 +224,30 @@ class Speed:
         }
 
 
+def nano_with_layers(layers: int, device: str) -> Any:
+    """The shape of `nano` with so many layers in its language model, random weights there, and nothing elsewhere."""
+    config = load_config("nano")
+    config.text_config.num_hidden_layers = layers
+    config.text_config.layer_types = config.text_config.layer_types[:layers]
+    with torch.device("meta"):
+        model = NanoEmoXForConditionalGeneration(config).to(torch.bfloat16)
+    model.to_empty(device=device)
+    fill(model.language_model, config.text_config.rope_parameters["rope_theta"])
+    model.tie_weights()
+    for_few_rows(model.language_model)
+    return model.eval()
+
+
+def fill(model: nn.Module, rope_theta: float) -> None:
+    """Random weights, and the frequencies of the rotary embeddings, which `to_empty` leaves out."""
+    for parameter in model.parameters():
+        parameter.data.normal_(0, 0.02)
+    for name, buffer in model.named_buffers():
+        base = 10_000.0 if "visual" in name else rope_theta
+        steps = torch.arange(buffer.shape[-1], device=buffer.device) / buffer.shape[-1]
+        buffer.copy_(base**-steps)
+
+
 def qwen3_vl_2b(device: str, layers: int) -> tuple[Any, dict[str, torch.Tensor]]:
     """The shape of Qwen3-VL-2B-Instruct with random weights in bfloat16, and one question about eight frames."""
     from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
@@ -230,15 +283,7 @@ def qwen3_vl_2b(device: str, layers: int) -> tuple[Any, dict[str, torch.Tensor]]
     with torch.device("meta"):
         model = Qwen3VLForConditionalGeneration(config).to(torch.bfloat16)
     model.to_empty(device=device)
-    for parameter in model.parameters():
-        parameter.data.normal_(0, 0.02)
-    for (
-        name,
-        buffer,
-    ) in model.named_buffers():  # what `to_empty` leaves out: the frequencies of the rotary embeddings
-        width = buffer.shape[-1] * 2
-        base = 5_000_000.0 if "language_model" in name else 10_000.0
-        buffer.copy_(1.0 / base ** (torch.arange(0, width, 2, device=device) / width))
+    fill(model, 5_000_000.0)
     model.tie_weights()
     words = [1000] * 30
     pictures = [
@@ -259,6 +304,12 @@ def qwen3_vl_2b(device: str, layers: int) -> tuple[Any, dict[str, torch.Tensor]]
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--model", default="pico", help="a name or a folder")
+    parser.add_argument(
+        "--nano-layers",
+        type=int,
+        metavar="N",
+        help="the part step alone, with N of nano's 28 layers and no folder",
+    )
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--clip", type=Path, default=ROOT / "demo" / "sample.mp4")
     parser.add_argument("--text", default=(ROOT / "demo" / "sample.txt").read_text(encoding="utf-8").strip())
@@ -276,11 +327,11 @@ def main() -> int:
     result: dict[str, Any] = {
         "benchmark": "speed",
         "command": f"python benchmarks/speed.py {' '.join(sys.argv[1:])}",
-        "model": Path(given.model).name,
-        "dtype": speed.analyzer.dtype,
+        "model": Path(given.model).name if given.nano_layers is None else f"nano, {given.nano_layers} layers",
+        "dtype": str(speed.model.dtype).removeprefix("torch."),
         **machine(given.device),
     }
-    for part in given.parts:
+    for part in given.parts if given.nano_layers is None else ("step",):
         result[part] = getattr(speed, part)()
         sys.stderr.write(f"{part}: {json.dumps(result[part])}\n")
     sys.stdout.write(json.dumps(result) + "\n")

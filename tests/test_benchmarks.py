@@ -86,7 +86,7 @@ def test_speed(
         run(
             monkeypatch,
             "speed.py",
-            *("--model", tmp_path / "toy", "--parts", "six", "step", "encoders"),
+            *("--model", tmp_path / "toy", "--parts", "six", "closed", "step", "encoders"),
             *("--repeats", "1", "--no-warm", "--threads", "1", "--share-of-lengths", "0.1"),
         )
     assert ended.value.code == 0
@@ -94,4 +94,5 @@ def test_speed(
     assert found["model"] == "toy" and found["dtype"] == "float32"
     assert found["six"]["new_tokens"]["empathy"] == 8 and found["six"]["ratio"]["seconds"] > 0
     assert found["step"]["rows_6"]["share_of_bandwidth_step"]["processor_s"] > 0
+    assert found["closed"]["same_texts"] is True
     assert found["encoders"]["ratio"]["processor_s"] > 0

@@ -25,6 +25,8 @@ from nanoemox.checkpoints.check_folder import (
 from nanoemox.checkpoints.check_shapes import check_shapes
 from nanoemox.checkpoints.hub import find_part
 from nanoemox.checkpoints.names import is_hub_id, no_such_folder
+from nanoemox.checkpoints.openvino_folder import is_openvino
+from nanoemox.checkpoints.openvino_parts import load_openvino
 from nanoemox.checkpoints.releases import LIGHT_MER, RELEASES
 from nanoemox.checkpoints.template_trial import check_template
 from nanoemox.checkpoints.weight_files import check_dtype, read_object
@@ -65,6 +67,7 @@ def load_model(
     dtype: torch.dtype | str | None = None,
     revision: str | None = None,
     check: bool = True,
+    answers_only: bool = False,
 ) -> tuple[NanoEmoXForConditionalGeneration, NanoEmoXProcessor]:
     """Load a model and its processor.
 
@@ -75,6 +78,7 @@ def load_model(
         revision: Branch, tag or commit of a Hub id.
         check: Whether every weight is looked at first. It takes seconds for billions of weights, and without it a
             damaged file is noticed only where an answer has no finite numbers left.
+        answers_only: Whether a model will do that can answer and nothing else, as exported to OpenVINO.
 
     Returns:
         The model, ready to answer, and its processor.
@@ -88,17 +92,23 @@ def load_model(
     check_device(device)
     if isinstance(dtype, str) and dtype != "auto":
         check_dtype(dtype)
+    if torch.device(device).type == "cpu":
+        torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))
 
     # Look at every file before anything is built from it.
     folder = find_folder(name, revision)
     processor = load_processor(folder)
     load_answer_limits(folder)
     config = _read_config(folder)
+    if is_openvino(folder):
+        if not answers_only:
+            raise ModelError(
+                f"{folder}: is exported to OpenVINO and can only answer; take the model that it was made of"
+            )
+        return load_openvino(folder, config, device, dtype, check), processor
     check_weights(folder, config, values=check)
 
     # Build the model, and fill it.
-    if torch.device(device).type == "cpu":
-        torch.set_num_threads(min(torch.get_num_threads(), usable_cores()))
     if dtype is None:
         dtype, why = best_dtype(config.dtype, device)
         logger.info("%s: %s", name, why)

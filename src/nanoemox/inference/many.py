@@ -135,7 +135,7 @@ class Question(ShortRepr):
 
 def usual_batch_size(analyzer: EmotionAnalyzer) -> int:
     """The largest batch that does not change answers: in other types than float32, they depend on their batch."""
-    return BATCH_SIZE if analyzer.model.dtype == torch.float32 else 1
+    return BATCH_SIZE if analyzer.dtype == "float32" else 1
 
 
 def usual_workers() -> int:

@@ -49,8 +49,8 @@ from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration as
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 
 GROUP = 64  # weights of 4 bits that share a scale; it divides the widths of every model here
-# Bits -> how far the outputs of a part may be from the exact ones, as a share of their length. A mask or a shape that was
-# frozen in the conversion is further off at any number of bits.
+# Bits -> how far the outputs of a part may be from the exact ones, as a share of their length. A shape that was frozen
+# in the conversion is further off at any number of bits.
 _MOST = {32: 1e-3, 16: 1e-2, 8: 0.15, 4: 0.6}
 _MEDIA = (
     ("vision_encoder", "pixel_values_videos"),
@@ -68,7 +68,12 @@ class _Decoder(nn.Module):
         self.language_model = language_model
 
     def forward(
-        self, inputs_embeds: Tensor, attention_mask: Tensor, position_ids: Tensor, kept: Tensor, *cache: Tensor
+        self,
+        inputs_embeds: Tensor,
+        attention_mask: Tensor,
+        position_ids: Tensor,
+        kept: Tensor,
+        *cache: Tensor,
     ) -> Inputs:
         """As `GraphLanguageModel` calls it.
 
@@ -119,8 +124,8 @@ def export_openvino(
     Args:
         model: A model folder, or the name of the bundled model.
         out: The folder to write; it must not exist yet.
-        bits: Of most weights: 8, 4, 16 or 32. With 4 these are the matrices of the language model's layers; its table of
-            words and the other parts have 8.
+        bits: Of most weights: 8, 4, 16 or 32. With 4 these are the matrices of the language model's layers; its table
+            of words and the other parts have 8.
         report: A report.json of `nanoemox evaluate`, for the card.
 
     Returns:
@@ -218,7 +223,8 @@ def _parts(model: Model, processor: NanoEmoXProcessor) -> Iterator[tuple[str, nn
             found |= _features(name, part, *inputs)
         yield name, _Present(part), examples[0], examples[1]
         setattr(model, name, None)
-    for kind, name in (("video", "video_adapter"), ("audio", "audio_adapter"), ("face", "face_adapter"), ("fusion", "fusion")):
+    for kind in ("video", "audio", "face", "fusion"):
+        name = kind if kind == "fusion" else f"{kind}_adapter"
         part = getattr(model, name)
         if part is None:
             continue
@@ -245,7 +251,9 @@ def _media(processor: NanoEmoXProcessor, clips: int, frames: int, windows: int) 
 def _features(name: str, part: nn.Module, medium: Tensor) -> dict[str, Tensor]:
     outputs = part(medium)
     pair = outputs if isinstance(outputs, tuple) else (outputs,)
-    names = [each for each in FEATURE_NAMES if each.startswith({"vision_encoder": "video"}.get(name, name[:4]))]
+    names = [
+        each for each in FEATURE_NAMES if each.startswith({"vision_encoder": "video"}.get(name, name[:4]))
+    ]
     return {n: x.clone() for n, x in zip(names, pair, strict=False) if x is not None}
 
 
@@ -301,9 +309,13 @@ def _write(
             for one, another in zip(example, other, strict=True)
         ]
         graph.reshape(dict(zip(graph.inputs, map(ov.PartialShape, shapes), strict=True)))
-    except Exception as error:  # of a decoder or an encoder that OpenVINO does not know, anything may be raised
+    except (
+        Exception
+    ) as error:  # of a decoder or an encoder that OpenVINO does not know, anything may be raised
         reason = " ".join(str(error).split())[:200]
-        raise WeightsError(f"{path.stem}: OpenVINO cannot convert it ({reason}); use the model as it is") from error
+        raise WeightsError(
+            f"{path.stem}: OpenVINO cannot convert it ({reason}); use the model as it is"
+        ) from error
     if bits < 16:
         import nncf
 
@@ -323,8 +335,8 @@ def _write(
     most = _MOST[8 if bits == 4 and not in_four else bits]
     if not wrong <= most:
         raise WeightsError(
-            f"{path.stem}: its graph computes something else (off by {wrong:.2f} of its length, expected at most {most}); "
-            "take more bits, or use the model as it is"
+            f"{path.stem}: its graph computes something else (off by {wrong:.2f} of its length, expected at "
+            f"most {most}); take more bits, or use the model as it is"
         )
     return wrong
 
@@ -333,8 +345,8 @@ def deviation_of(found: Sequence[Tensor], exact: Sequence[Tensor]) -> float:
     """How far tensors are from the exact ones, as a share of their length; infinite where they have other shapes."""
     if [each.shape for each in found] != [each.shape for each in exact]:
         return float("inf")
-    apart = [float((a.double() - b.double()).norm() / b.double().norm().clamp(min=1e-9)) for a, b in zip(found, exact, strict=True)]
-    return max(apart)
+    pairs = [(a.double(), b.double()) for a, b in zip(found, exact, strict=True)]
+    return max(float((a - b).norm() / b.norm().clamp(min=1e-9)) for a, b in pairs)
 
 
 def _tied_deviation(path: Path, table: nn.Module, ids: Tensor) -> float:

@@ -1,8 +1,8 @@
 """A model folder whose parts are OpenVINO graphs: its list of files, and what is wrong with one that cannot be used.
 
-    config.json, processor_config.json, tokenizer.json, …   as in any model folder
-    openvino.json                                           versions, bits, and every graph with its size and digest
-    openvino/PART.xml, openvino/PART.bin                    one graph for each part, in place of model.safetensors
+config.json, processor_config.json, tokenizer.json, …   as in any model folder
+openvino.json                                           versions, bits, and every graph with its size and digest
+openvino/PART.xml, openvino/PART.bin                    one graph for each part, in place of model.safetensors
 """
 
 from __future__ import annotations
@@ -122,11 +122,17 @@ def _check_version(path: Path, written: str) -> None:
     """Refuse files of a newer release: OpenVINO reads those of older ones, and promises nothing else."""
     here = openvino().__version__
     if _release(written) > _release(here):
+        needed = ".".join(map(str, _release(written)))
         raise WeightsError(
-            f"{path}: was written by OpenVINO {written}, and OpenVINO {here} is installed, which reads files of its own "
-            f"time and older; run pip install 'openvino>={'.'.join(map(str, _release(written)))}', or export the model "
-            "with the version that is here"
+            f"{path}: was written by OpenVINO {short(written)} and OpenVINO {short(here)} is installed, which reads "
+            f"files of its own time and older; run pip install 'openvino>={needed}', or export the model with the "
+            "version that is here"
         )
+
+
+def short(version: str) -> str:
+    """A version without the names of its build."""
+    return version.split("-")[0]
 
 
 def _release(version: str) -> tuple[int, int]:

@@ -29,6 +29,7 @@ from nanoemox.checkpoints.openvino_folder import (
     graph_names,
     openvino,
     read_listing,
+    short,
 )
 from nanoemox.checkpoints.weight_files import WeightsError
 from nanoemox.files.errors import ArgumentError
@@ -53,7 +54,7 @@ class GraphPart(nn.Module):
 
     def __init__(self, graph: Any, random: bool = False, pair: bool = False) -> None:
         super().__init__()
-        # What the model reads of its parts' parameters is where they are, and of which type the tensors are that they take.
+        # The model asks its parts' parameters where they are, and of which type the tensors are that they take.
         self.place = nn.Parameter(torch.empty(0), requires_grad=False)
         self.random, self._pair = random, pair
         self._request, self._alone = graph.create_infer_request(), threading.Lock()
@@ -119,7 +120,9 @@ class GraphLanguageModel(GraphPart):
             Logits [R, S, V] and a new cache.
         """
         if others.get("labels") is not None:
-            raise ArgumentError("openvino: an exported model computes no loss; train the one that it was made of")
+            raise ArgumentError(
+                "openvino: an exported model computes no loss; train the one that it was made of"
+            )
         rows, steps = inputs_embeds.shape[:2]
         past = self._past(past_key_values, rows)
         if attention_mask is None:
@@ -190,7 +193,9 @@ def load_openvino(
         WeightsError: If the folder is not whole, damaged, or of a newer OpenVINO.
     """
     if torch.device(device).type != "cpu":
-        raise ArgumentError(f"device {device}: {folder} is exported for CPUs; take cpu, or the model it was made of")
+        raise ArgumentError(
+            f"device {device}: {folder} is exported for CPUs; take cpu, or the model it was made of"
+        )
     number_type = _number_type(dtype)
     listing = read_listing(folder, config, check)
     core = openvino().Core()
@@ -200,7 +205,10 @@ def load_openvino(
         "PERFORMANCE_HINT": "LATENCY",
         "ENABLE_CPU_PINNING": False,  # threads of several processes would all be bound to the same cores
     }
-    with torch.device("meta"), init.no_init_weights():  # no memory: names, sizes and what is done with the parts
+    with (
+        torch.device("meta"),
+        init.no_init_weights(),
+    ):  # no memory: names, sizes and what is done with the parts
         model = GraphModel(config)
     graphs = {}
     for name in graph_names(config, listing.tied):
@@ -228,10 +236,11 @@ def load_openvino(
         folder,
         listing.bits,
         model.number_type,
-        openvino().__version__,
+        short(openvino().__version__),
         torch.get_num_threads(),
     )
-    return model.eval()
+    model.eval()
+    return model
 
 
 def _number_type(dtype: torch.dtype | str | None) -> torch.dtype:
@@ -239,12 +248,14 @@ def _number_type(dtype: torch.dtype | str | None) -> torch.dtype:
         return torch.bfloat16 if multiplies_bfloat16() else torch.float32
     found = next((each for each in _TYPES if dtype in (each, str(each).removeprefix("torch."))), None)
     if found is None:
-        raise ArgumentError(f"dtype {dtype}: an exported model computes in float32 or bfloat16; take one of them")
+        raise ArgumentError(
+            f"dtype {dtype}: an exported model computes in float32 or bfloat16; take one of them"
+        )
     return found
 
 
 def embedding_of(graph: Any) -> Any:
-    """The graph ids [R, S] -> embeddings [R, S, D], of the very table with which the language model's last layer writes."""
+    """The graph ids [R, S] -> embeddings [R, S, D], of the table with which the language model's last layer writes."""
     ov = openvino()
     node = graph.outputs[0].get_node().input_value(0).get_node()
     while node.get_type_name() != "MatMul":

@@ -230,7 +230,7 @@ def export(
         Form,
         typer.Option(
             "--format",
-            help="What to write: a folder for everything, or one for CPUs (the extra `openvino`), which can only answer.",
+            help="What to write: a folder for everything, or one for CPUs that can only answer (extra `openvino`).",
         ),
     ] = Form.folder,
     bits: Annotated[
@@ -255,7 +255,9 @@ def export(
         note(f"wrote {export_openvino(model, out, 8 if bits is None else bits, figures)}")
         return
     if bits is not None:
-        raise ArgumentError("--bits: belongs to --format openvino; without it, --dtype says how weights are stored")
+        raise ArgumentError(
+            "--bits: belongs to --format openvino; without it, --dtype says how weights are stored"
+        )
     from nanoemox.checkpoints.export import export as run
 
     note(f"wrote {run(model, out, dtype or 'bfloat16', figures)}")

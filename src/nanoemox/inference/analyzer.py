@@ -106,7 +106,7 @@ class EmotionAnalyzer:
         Args:
             name_or_path: "pico" (bundled), a folder, or an id of the Hugging Face Hub.
             device: Where torch computes, such as "cpu" or "cuda".
-            dtype: The type of the weights. None takes the best one of this machine (`best_dtype` of checkpoints/load.py).
+            dtype: The type of the weights. None takes the best one of this machine (`best_dtype` in checkpoints).
             revision: Which revision of the Hub's model.
             check: Whether every weight is looked at first, which takes seconds for billions of them.
 

@@ -148,7 +148,9 @@ def _face_attention(
     if adapter is None or faces is None:
         return None
     if isinstance(adapter, GraphPart):
-        logger.warning("%s: exported to OpenVINO, which does not tell at which frames a face is read", analyzer.name)
+        logger.warning(
+            "%s: exported to OpenVINO, which does not tell at which frames a face is read", analyzer.name
+        )
         return None
     faces = faces[:1].to(adapter.query_tokens.dtype)  # [1, T, D]
     queries = adapter.query_tokens[None]  # [1, N, D]

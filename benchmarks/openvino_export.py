@@ -2,7 +2,7 @@
 
     nanoemox export pico pico-8 --format openvino --bits 8
     nanoemox export pico pico-4 --format openvino --bits 4
-    python benchmarks/openvino.py pico pico-8 pico-4 --manifest MANIFEST --clips 100
+    python benchmarks/openvino_export.py pico pico-8 pico-4 --manifest MANIFEST --clips 100
 
 Of each: size on disk, time to load and peak memory in a process of its own; the change of the logits of six questions
 about one clip against float32; seconds for six answers, all ways in turn in one process; and, with a manifest, every

@@ -3,6 +3,7 @@
     nanoemox export pico pico-8 --format openvino --bits 8
     nanoemox export pico pico-4 --format openvino --bits 4
     python benchmarks/openvino_export.py pico pico-8 pico-4 --manifest MANIFEST --clips 100
+    python benchmarks/openvino_export.py nano nano-8 nano-4 --parts load logits answers --torch bfloat16 --tokens 12
 
 Of each: size on disk, time to load and peak memory in a process of its own; the change of the logits of six questions
 about one clip against float32; seconds for six answers, all ways in turn in one process; and, with a manifest, every
@@ -51,42 +52,49 @@ print(json.dumps({{"load_s": load[0], "load_processor_s": load[1],
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("model", help="the model that was exported")
-    parser.add_argument("exported", nargs="+", help="its exports")
+    parser.add_argument("exported", nargs="*", help="its exports")
     parser.add_argument("--manifest", type=Path, help="score every task on its clips")
     parser.add_argument("--clips", type=int, default=100, help="how many, from the start of the manifest")
     parser.add_argument("--rounds", type=int, default=5, help="of the timing; the medians are reported")
     parser.add_argument("--tokens", type=int, help="cut every answer here, for models that never end")
+    parser.add_argument(
+        "--torch", nargs="*", default=["float32", "bfloat16"], help="types of the model itself"
+    )
+    parser.add_argument(
+        "--parts", nargs="+", default=["load", "logits", "answers", "scores"], help="what is measured"
+    )
     parser.add_argument("--types", nargs="+", default=["float32"], help="in which OpenVINO computes")
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
+    if "scores" in given.parts and given.manifest is None:
+        parser.error(
+            "--manifest is missing, of whose clips the tasks are scored; or leave scores out of --parts"
+        )
     torch.set_num_threads(given.threads)
-    ways = [(f"torch {dtype}", given.model, dtype) for dtype in ("float32", "bfloat16")]
+    ways = [(f"torch {dtype}", given.model, dtype) for dtype in given.torch]
     ways += [(f"{Path(path).name} {dtype}", path, dtype) for path in given.exported for dtype in given.types]
-    result: dict[str, Any] = {
-        "benchmark": "openvino",
-        "model": given.model,
-        "threads": given.threads,
-        "ways": {},
-    }
-    for name, path, dtype in ways:
-        result["ways"][name] = {"size_mb": size_mb(path), **loaded(path, dtype, given.threads)}
+    result: dict[str, Any] = {"benchmark": "openvino_export", "model": given.model, "threads": given.threads}
+    result["ways"] = {name: {"size_mb": size_mb(path)} for name, path, _ in ways}
+    if "load" in given.parts:
+        for name, path, dtype in ways:
+            result["ways"][name] |= loaded(path, dtype, given.threads)
 
     # The logits, one way after another, so that no two models have to be in memory.
-    exact = logits_of(given.model, "float32")
-    for name, path, dtype in ways[1:]:
-        result["ways"][name]["logits"] = compared(logits_of(path, dtype), exact)
+    if "logits" in given.parts:
+        exact = logits_of(given.model, "float32")
+        for name, path, dtype in ways:
+            result["ways"][name]["logits"] = compared(logits_of(path, dtype), exact)
 
-    # Six answers, in turn. A large model is not timed in float32, which is for reference alone.
-    timed = ways if size_mb(given.model) < 1000 else ways[1:]
-    analyzers = {name: EmotionAnalyzer.from_pretrained(path, dtype=dtype) for name, path, dtype in timed}
-    for name, seconds in six_answers(analyzers, given.rounds, given.tokens).items():
-        result["ways"][name]["six_answers"] = seconds
-
-    # The scores.
-    if given.manifest is not None:
+    # Six answers, in turn.
+    if {"answers", "scores"} & set(given.parts):
+        analyzers = {name: EmotionAnalyzer.from_pretrained(path, dtype=dtype) for name, path, dtype in ways}
+    if "answers" in given.parts:
+        for name, seconds in six_answers(analyzers, given.rounds, given.tokens).items():
+            result["ways"][name]["six_answers"] = seconds
+    if "scores" in given.parts:
+        result["clips"] = given.clips
         for name, analyzer in analyzers.items():
             result["ways"][name]["scores"] = scores_of(analyzer, given.manifest, given.clips)
-        result["clips"] = given.clips
     sys.stdout.write(json.dumps(result) + "\n")
     return 0
 

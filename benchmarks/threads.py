@@ -2,7 +2,7 @@
 
     python benchmarks/threads.py [--processes 6] [--steps 60]
 
-Three ways in turn: "spinning", as libgomp has it (threads that wait keep their core busy); "sleeping", as nanoemox sets
+Three ways in turn: "spinning", as libgomp has it by default (threads that wait keep their core busy for a while); "sleeping", as nanoemox sets
 it (OMP_WAIT_POLICY=PASSIVE); and "shared", in which each process also takes only its share of the cores, as in pools of
 nanoemox. A step is that of a small decoder: 8 layers of width 256 for 8 rows. Then the type of the weights: a product
 with a matrix of the size of `nano`, for one row (writing) and for 256 (reading), on this processor, and as on one without
@@ -62,8 +62,8 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=2, help="the ways in turn; the medians are reported")
     given = parser.parse_args()
     cores = usable_cores()
-    ways = {
-        "spinning": {"OMP_WAIT_POLICY": "ACTIVE", "OMP_NUM_THREADS": str(cores)},
+    ways: dict[str, dict[str, str | None]] = {
+        "spinning": {"OMP_WAIT_POLICY": None, "OMP_NUM_THREADS": str(cores)},
         "sleeping": {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": str(cores)},
         "shared": {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": str(max(1, cores // given.processes))},
     }
@@ -73,7 +73,12 @@ def main() -> int:
             for place, number in (("alone", 1), ("together", given.processes)):
                 rows = at_once(number, environment, _STEPS.format(times=given.steps))
                 seen.setdefault((name, place), []).extend(rows)
-    result: dict[str, Any] = {"benchmark": "threads", "cores": cores, "processes": given.processes, "step": {}}
+    result: dict[str, Any] = {
+        "benchmark": "threads",
+        "cores": cores,
+        "processes": given.processes,
+        "step": {},
+    }
     for (name, place), rows in seen.items():
         result["step"].setdefault(name, {})[place] = in_ms(rows)
 
@@ -99,12 +104,13 @@ def in_ms(rows: list[list[float]]) -> dict[str, float]:
     return {name: round(1000 * statistics.median(column), 2) for name, column in columns}
 
 
-def at_once(number: int, environment: dict[str, str], script: str) -> list[list[float]]:
+def at_once(number: int, environment: dict[str, str | None], script: str) -> list[list[float]]:
     """Seconds of the clock and of the processor, as each of some processes prints them that begin together."""
+    settings = {k: v for k, v in (os.environ | environment).items() if v is not None}
     started = [
         subprocess.Popen(
             [sys.executable, "-c", script],
-            env=os.environ | environment,
+            env=settings,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

@@ -4,7 +4,7 @@
 
 Three ways in turn: "spinning", as libgomp has it by default (threads that wait keep their core busy for a while);
 "sleeping", as nanoemox sets it (OMP_WAIT_POLICY=PASSIVE); and "shared", in which each process also takes only its
-share of the cores, as in pools of nanoemox. A step is that of a small decoder: 8 layers of width 256 for 8 rows. Then the
+share of the cores, as in pools of nanoemox. A step is that of a small decoder: 8 layers, 256 wide, 8 rows. Then the
 type of the weights: a product with a matrix of the size of `nano`, for one row (writing) and for 256 (reading), on
 this processor, and as on one without instructions for bfloat16. Prints one line of JSON.
 """

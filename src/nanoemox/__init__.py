@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 # huggingface_hub would ask its server for a list of programs that start others, to name them in its requests.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+# Threads that wait sleep: spinning ones take the cores that other processes could compute with. Before torch.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
     from nanoemox.data.manifest import read_manifest

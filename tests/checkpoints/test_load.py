@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 import torch
 
-from nanoemox.checkpoints.load import ModelError, load_answer_limits, load_config, load_model, locate
+from nanoemox.checkpoints.load import (
+    ModelError,
+    best_dtype,
+    load_answer_limits,
+    load_config,
+    load_model,
+    locate,
+)
 from nanoemox.files.errors import NanoEmoXError
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 from nanoemox.tasks.task import TASKS
@@ -116,3 +123,65 @@ def test_a_bug_in_the_model_is_not_told_as_a_model_that_cannot_be_loaded(
     with pytest.raises(ValueError, match="broadcast") as caught:
         load_model(folder)
     assert not isinstance(caught.value, NanoEmoXError)
+
+
+@pytest.mark.parametrize(
+    ("stored", "has_bfloat16", "best", "told"),
+    [
+        (torch.bfloat16, True, "auto", "computes in bfloat16, as its files"),
+        (
+            torch.bfloat16,
+            False,
+            torch.float32,
+            "computes in float32, since this processor has no instructions",
+        ),
+        (
+            torch.float16,
+            True,
+            torch.float32,
+            "computes in float32, since this processor computes float16 slowly",
+        ),
+        (
+            torch.float32,
+            True,
+            "auto",
+            "computes in float32, as its files",
+        ),  # half of its digits would be lost
+    ],
+)
+def test_the_best_type_of_the_machine_is_taken(
+    monkeypatch: Any, stored: torch.dtype, has_bfloat16: bool, best: Any, told: str
+) -> None:
+    monkeypatch.setattr("nanoemox.checkpoints.load.multiplies_bfloat16", lambda: has_bfloat16)
+    taken, why = best_dtype(stored)
+    assert taken is best or taken == best
+    assert why.startswith(told) and why.endswith(("thread", "threads"))
+    assert best_dtype(stored, "cuda") == (torch.bfloat16, "computes in bfloat16 on cuda")
+
+
+def test_the_type_that_was_chosen_is_told_and_can_be_overridden(
+    model: Any, folder: Path, monkeypatch: Any, caplog: Any
+) -> None:
+    model.bfloat16().save_pretrained(folder)
+    monkeypatch.setattr("nanoemox.checkpoints.load.multiplies_bfloat16", lambda: False)
+    caplog.set_level("INFO", "nanoemox")
+    assert load_model(folder)[0].dtype is torch.float32
+    assert f"{folder}: computes in float32" in caplog.text
+    caplog.clear()
+    assert load_model(folder, dtype="bfloat16")[0].dtype is torch.bfloat16 and not caplog.text
+    with pytest.raises(NanoEmoXError, match=r"dtype int3: expected one of bfloat16, float16, float32"):
+        load_model(folder, dtype="int3")
+
+
+def test_no_more_threads_than_the_container_has_time_for(folder: Path, monkeypatch: Any) -> None:
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        monkeypatch.setattr("nanoemox.checkpoints.load.usable_cores", lambda: 2)
+        load_model(folder)
+        assert torch.get_num_threads() == 2
+        monkeypatch.setattr("nanoemox.checkpoints.load.usable_cores", lambda: 8)
+        load_model(folder)
+        assert torch.get_num_threads() == 2  # as the user set it
+    finally:
+        torch.set_num_threads(before)

@@ -27,6 +27,7 @@ from nanoemox.checkpoints.folder_forms import (
     TokenizerSettingsForm,
 )
 from nanoemox.checkpoints.json_files import keys_within, shown
+from nanoemox.checkpoints.openvino_folder import is_openvino
 from nanoemox.checkpoints.pattern_trial import check_patterns
 from nanoemox.checkpoints.weight_files import WeightsError, check_values, listed, open_weights, read_object
 from nanoemox.files.validation import first_wrong
@@ -92,8 +93,9 @@ def check_folder(folder: Path) -> None:
     for name in _READ:
         if (folder / name).exists():
             check_no_code(folder / name, read_object(folder / name))
-    with open_weights(folder):
-        pass
+    if not is_openvino(folder):
+        with open_weights(folder):
+            pass
 
 
 def check_kind(path: Path) -> None:

@@ -37,7 +37,7 @@ def export(
     if not (model / "config.json").is_file():
         raise WeightsError(f"{model}: expected a model folder with config.json; name what training wrote")
     if report is not None:
-        _check_report(Path(report))
+        check_report(Path(report))
     weights, processor = load_model(model, dtype=TORCH_DTYPES[dtype])
     with whole_folder(out) as new:
         weights.save_pretrained(new)
@@ -51,7 +51,7 @@ def export(
     return out
 
 
-def _check_report(path: Path) -> None:
+def check_report(path: Path) -> None:
     if not path.is_file():
         raise WeightsError(f"{path}: expected the report.json of `nanoemox evaluate`; there is no such file")
     try:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from nanoemox.checkpoints.openvino_parts import GraphPart
 from nanoemox.media.clip import CodedWarning
 from nanoemox.model.configuration_nanoemox import PARTS, NanoEmoXConfig
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
@@ -128,7 +129,11 @@ def random_parts(model: NanoEmoXForConditionalGeneration) -> list[str]:
 
     A part without biases in them (RMSNorm), or without any, is told by the biases of its linear maps.
     """
-    return [name for name, part in model.parts().items() if _as_made(part)]
+    return [
+        name
+        for name, part in model.parts().items()
+        if (part.random if isinstance(part, GraphPart) else _as_made(part))
+    ]
 
 
 @torch.no_grad()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -12,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from nanoemox.cli.console import console, note
-from nanoemox.cli.options import CheckOption, DeviceOption, OptionalModelOption
+from nanoemox.cli.options import CheckOption, DeviceOption, DtypeOption, OptionalModelOption
 from nanoemox.files.errors import ArgumentError
 
 Taker = Callable[[Mapping[str, Any]], None]
@@ -52,6 +51,7 @@ def live(
     model: OptionalModelOption = None,
     check: CheckOption = True,
     device: DeviceOption = "cpu",
+    dtype: DtypeOption = None,
 ) -> None:
     """Show the emotion of now, again and again, until the source ends or you press Ctrl-C. No frame is kept.
 
@@ -73,8 +73,6 @@ def live(
     if jsonl is not None and jsonl.exists():
         raise ArgumentError(f"{jsonl}: is there already and is not overwritten; name another file")
 
-    # Threads that wait sleep: beside other work, spinning ones cost ten times the answer's own time. Before torch.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from nanoemox.checkpoints.load import default_model
     from nanoemox.files.atomic import json_text
     from nanoemox.inference.analyzer import EmotionAnalyzer
@@ -82,7 +80,9 @@ def live(
     from nanoemox.timeline.live import moments, warm_up
     from nanoemox.timeline.report import NOTICE
 
-    analyzer = EmotionAnalyzer.from_pretrained(model or default_model(), device=device, check=check)
+    analyzer = EmotionAnalyzer.from_pretrained(
+        model or default_model(), device=device, dtype=dtype, check=check
+    )
     notes = [*(warning.text for warning in analyzer.origin_warnings), *untrained(analyzer).values()]
     for line in (NOTICE, *notes):
         note(line)

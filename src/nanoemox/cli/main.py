@@ -39,7 +39,6 @@ from nanoemox.cli.get import get
 from nanoemox.cli.live import live
 from nanoemox.cli.many import (
     BatchOption,
-    DtypeOption,
     ExplainOption,
     NoFramesOption,
     OutOption,
@@ -55,6 +54,7 @@ from nanoemox.cli.options import (
     TASK_NAMES,
     CheckOption,
     DeviceOption,
+    DtypeOption,
     LimitOption,
     ModelOption,
     OptionalModelOption,
@@ -297,8 +297,6 @@ def analyze(
             offer_tracks(clip)
     load_s = time.perf_counter() - started
 
-    # Threads that wait sleep: beside other work, spinning ones cost ten times the answer's own time. Before torch.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from nanoemox.inference.analyzer import EmotionAnalyzer
 
     # Answer. Whoever names no model gets the one that they have fetched, else the bundled one.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -48,15 +47,6 @@ WorkersOption = Annotated[
         min=0,
         rich_help_panel=_PANEL,
         help="How many processes read files while the model answers. Without it, one for each core but one.",
-    ),
-]
-DtypeOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        rich_help_panel=_PANEL,
-        help="The type of the weights: float32, bfloat16 or float16. Without it, that of the model's files on a CPU, "
-        "and bfloat16 elsewhere.",
     ),
 ]
 PagesOption = Annotated[
@@ -187,8 +177,6 @@ def analyze_files(
     for line in notes:
         note(f"note: {line}")
 
-    # Threads that wait sleep: beside the processes that read files, spinning ones cost more than they bring.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from nanoemox.inference.results_folder import analyze_into, check_results_folder
 
     check_results_folder(out, run)

@@ -204,6 +204,13 @@ def _show_conversion(report: Conversion) -> None:
         typer.echo(f"beside the weights, and left out: {', '.join(report.ignored)}")
 
 
+class Form(StrEnum):
+    """What `export` writes."""
+
+    folder = "folder"
+    openvino = "openvino"
+
+
 def export(
     model: Annotated[
         str,
@@ -213,8 +220,25 @@ def export(
     ],
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write; it must not exist yet.")],
     dtype: Annotated[
-        str, typer.Option(metavar="NAME", help="The type of the weights: bfloat16, float16 or float32.")
-    ] = "bfloat16",
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The type of the weights: bfloat16, float16 or float32. Without it, bfloat16.",
+        ),
+    ] = None,
+    form: Annotated[
+        Form,
+        typer.Option(
+            "--format",
+            help="What to write: a folder for everything, or one for CPUs that can only answer (extra `openvino`).",
+        ),
+    ] = Form.folder,
+    bits: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="With --format openvino: the bits of a weight, 8, 4, 16 or 32. Without it, 8."
+        ),
+    ] = None,
     figures: Annotated[
         Path | None,
         typer.Option(
@@ -223,9 +247,20 @@ def export(
     ] = None,
 ) -> None:
     """Write a trained model as others get it: in one type of weights, with a model card."""
+    if form is Form.openvino:
+        if dtype is not None:
+            raise ArgumentError("--dtype: weights for OpenVINO are given in bits; take --bits 8, 4, 16 or 32")
+        from nanoemox.checkpoints.openvino_export import export_openvino
+
+        note(f"wrote {export_openvino(model, out, 8 if bits is None else bits, figures)}")
+        return
+    if bits is not None:
+        raise ArgumentError(
+            "--bits: belongs to --format openvino; without it, --dtype says how weights are stored"
+        )
     from nanoemox.checkpoints.export import export as run
 
-    note(f"wrote {run(model, out, dtype, figures)}")
+    note(f"wrote {run(model, out, dtype or 'bfloat16', figures)}")
 
 
 def _pairs(option: str, values: Sequence[str] | None, known: Sequence[str] | None = None) -> dict[str, str]:

@@ -33,6 +33,14 @@ OptionalModelOption = Annotated[
 DeviceOption = Annotated[
     str, typer.Option(metavar="NAME", help="Where the model computes: cpu, cuda, or another device of torch.")
 ]
+DtypeOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="The type of the weights: float32, bfloat16 or float16. Without it, the best one of this machine, and "
+        "that is told: on a CPU the type of the files, and float32 in place of one that the CPU would only imitate.",
+    ),
+]
 CheckOption = Annotated[
     bool,
     typer.Option(

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from nanoemox.cli.console import note
-from nanoemox.cli.options import CheckOption, DeviceOption
+from nanoemox.cli.options import CheckOption, DeviceOption, DtypeOption
 from nanoemox.files.errors import ArgumentError
 
 _KEY = "NANOEMOX_SERVE_KEY"
@@ -61,10 +61,9 @@ def serve(
     ] = None,
     check: CheckOption = True,
     device: DeviceOption = "cpu",
+    dtype: DtypeOption = None,
 ) -> None:
     """Serve a model: six answers about an upload, OpenAI's chat completions, or a tool for agents. Keeps nothing."""
-    # Threads that wait sleep, as in `analyze`. Before torch.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     _check_installed()
     from nanoemox.server.settings import Settings
 
@@ -90,7 +89,9 @@ def serve(
     if mcp:
         from nanoemox.server.tool import build_tool_server
 
-        build_tool_server(EmotionAnalyzer.from_pretrained(model, device, check=check), settings).run("stdio")
+        build_tool_server(EmotionAnalyzer.from_pretrained(model, device, dtype, check=check), settings).run(
+            "stdio"
+        )
         return
 
     # The address before the model: one that is taken is told at once.
@@ -98,7 +99,7 @@ def serve(
 
     listening = run.listen(settings)
     with listening:
-        analyzer = EmotionAnalyzer.from_pretrained(model, device, check=check)
+        analyzer = EmotionAnalyzer.from_pretrained(model, device, dtype, check=check)
         shown = f"[{host}]" if ":" in host else host
         note(f"serving {analyzer.name} at http://{shown}:{listening.getsockname()[1]}/v1 (Ctrl+C ends it)")
         for warning in analyzer.origin_warnings:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +9,7 @@ from typing import Annotated
 import typer
 
 from nanoemox.cli.console import JsonOption, check_json, console, note, write_result
-from nanoemox.cli.options import CheckOption, DeviceOption, OptionalModelOption
+from nanoemox.cli.options import CheckOption, DeviceOption, DtypeOption, OptionalModelOption
 from nanoemox.cli.words import LanguageOption, SpeechModelOption, TranscribeOption, check_words
 from nanoemox.files.errors import ArgumentError
 
@@ -59,6 +58,7 @@ def timeline(
     json_file: JsonOption = None,
     check: CheckOption = True,
     device: DeviceOption = "cpu",
+    dtype: DtypeOption = None,
 ) -> None:
     """Read a recording of any length: emotion and valence over time, as tables, subtitles, ELAN and a page.
 
@@ -94,13 +94,13 @@ def timeline(
 
         hearing = Hearing(recording, load_speech_model(speech_model, device), language)
 
-    # Threads that wait sleep: beside other work, spinning ones cost ten times the answer's own time. Before torch.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from nanoemox.checkpoints.load import default_model
     from nanoemox.inference.analyzer import EmotionAnalyzer
     from nanoemox.timeline.make import make_timeline
 
-    analyzer = EmotionAnalyzer.from_pretrained(model or default_model(), device=device, check=check)
+    analyzer = EmotionAnalyzer.from_pretrained(
+        model or default_model(), device=device, dtype=dtype, check=check
+    )
     folder = out or Path(f"{file.name}.timeline")
     report = make_timeline(
         analyzer,

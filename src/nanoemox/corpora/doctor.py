@@ -32,8 +32,9 @@ from nanoemox.data.manifest import (
 )
 from nanoemox.data.quarantine import quarantine_path, write_quarantine
 from nanoemox.data.schema import MEDIA, Record
+from nanoemox.files.machine import usable_cores
 from nanoemox.files.short_repr import ShortRepr
-from nanoemox.files.workers import WorkerPool, WorkersError, started_pool, usable_cores
+from nanoemox.files.workers import WorkerPool, WorkersError, started_pool
 
 _AHEAD = 4  # clips given to each process at once
 _RETIRE_AFTER = 5000  # clips, so that whatever a decoder leaks is given back

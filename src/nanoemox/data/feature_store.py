@@ -55,6 +55,11 @@ def origin_of(model: NanoEmoXForConditionalGeneration, processor: Any) -> Origin
     for part in ENCODERS:
         if part not in parts:  # a model without a face branch
             continue
+        if not any(weights.numel() for weights in parts[part].parameters()):
+            raise ArgumentError(
+                "features: the encoders of this model hold no weights, as those exported to OpenVINO, and it can only "
+                "answer; take the model that it was made of"
+            )
         for name, value in sorted(parts[part].state_dict().items()):
             digest.update(f"{part}.{name} {tuple(value.shape)}".encode())
             digest.update(value.detach().float().cpu().contiguous().numpy().tobytes())

@@ -23,16 +23,12 @@ from types import ModuleType
 from typing import Any, Literal, TypeVar, cast
 
 from nanoemox.files.errors import NanoEmoXError
+from nanoemox.files.machine import share_cores
 
 _GUARD = 'if __name__ == "__main__":'
 K = TypeVar("K")
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-def usable_cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Died:
@@ -100,7 +96,7 @@ def started_pool(
     """A pool whose first worker has answered.
 
     Args:
-        workers: How many processes.
+        workers: How many processes. Each computes with its share of the cores.
         method: How they are started. Where the system has no fork server, they are spawned. "scriptless" ones are
             spawned and do not import the script that starts them, so it needs no guard; they can only be given what
             modules hold.
@@ -120,6 +116,8 @@ def started_pool(
             method if method in multiprocessing.get_all_start_methods() else "spawn"
         )
         context.set_forkserver_preload(list(preload))
+    options["initargs"] = (workers, options.get("initializer"), *options.get("initargs", ()))
+    options["initializer"] = _share_and_begin
     pool = WorkerPool(workers, context, **options)
     try:
         pool.submit(_answer).result()
@@ -244,6 +242,13 @@ def _alone(function: Callable[[T], R], item: T) -> R | Died:
 
 def _has_result(future: Future[Any]) -> bool:
     return future.done() and not future.cancelled() and future.exception() is None
+
+
+def _share_and_begin(workers: int, initializer: Callable[..., None] | None, *arguments: Any) -> None:
+    """A worker takes no more than its share of the cores, and then begins as its pool asks."""
+    share_cores(workers)
+    if initializer is not None:
+        initializer(*arguments)
 
 
 def _begin() -> None:

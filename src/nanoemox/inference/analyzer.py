@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from nanoemox.checkpoints.load import load_model
+from nanoemox.checkpoints.openvino_parts import GraphModel
 from nanoemox.checkpoints.provenance import history, origin_warnings
 from nanoemox.files.errors import ArgumentError
 from nanoemox.files.listed import labels_by_task
@@ -107,7 +108,7 @@ class EmotionAnalyzer:
         Args:
             name_or_path: "pico" (bundled), a folder, or an id of the Hugging Face Hub.
             device: Where torch computes, such as "cpu" or "cuda".
-            dtype: The type of the weights. None takes that of the files on a CPU, else bfloat16.
+            dtype: The type of the weights. None takes the best one of this machine (`best_dtype` in checkpoints).
             revision: Which revision of the Hub's model.
             check: Whether every weight is looked at first, which takes seconds for billions of them.
 
@@ -117,7 +118,7 @@ class EmotionAnalyzer:
         Raises:
             NanoEmoXError: If there is no such model, or its files are damaged or do not fit together.
         """
-        model, processor = load_model(name_or_path, device, dtype, revision, check)
+        model, processor = load_model(name_or_path, device, dtype, revision, check, answers_only=True)
         return cls(model, processor, str(name_or_path))
 
     @property
@@ -133,11 +134,15 @@ class EmotionAnalyzer:
     @property
     def dtype(self) -> str:
         """The type of the weights, such as "float32"."""
+        if isinstance(self.model, GraphModel):
+            return f"openvino {self.model.listing.bits} bits, computed in {self.model.number_type}"
         return str(self.model.dtype).removeprefix("torch.")
 
     @property
     def fingerprint(self) -> str:
         """Tells weights apart: a digest of every tensor's size and sum."""
+        if isinstance(self.model, GraphModel):
+            return self.model.listing.digest
         sums = [
             f"{name} {p.numel()} {p.double().sum().item()!r}" for name, p in self.model.named_parameters()
         ]

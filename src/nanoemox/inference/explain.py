@@ -7,6 +7,7 @@ Letters: B clips, T frames, N queries, D width.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from nanoemox.checkpoints.openvino_parts import GraphPart
 from nanoemox.files.short_repr import ShortRepr
 from nanoemox.inference.results import Answers, Request, TaskResult
 from nanoemox.media.clip import PRESENT
@@ -21,6 +23,7 @@ from nanoemox.media.clip import PRESENT
 if TYPE_CHECKING:
     from nanoemox.inference.analyzer import EmotionAnalyzer
 
+logger = logging.getLogger(__name__)
 LITTLE = 0.01  # of a probability that moves in all: below it, no modality is said to matter
 
 
@@ -33,7 +36,7 @@ class Explanation(ShortRepr):
         without: Modality -> task -> its answer without this modality. Only where another modality is left.
         experts: The weights of the fusion's gate; None without video or audio.
         face_attention: For each query of the face branch the share of its attention that each frame gets [N][T];
-            None where the clip has no video, or the model no face branch.
+            None where the clip has no video, or the model no face branch, or is exported to OpenVINO.
         frame_times_s: When the frames are shown.
     """
 
@@ -143,6 +146,11 @@ def _face_attention(
     """The weights [N][T] with which the queries of the face branch attend to the frames, as a mean over the heads."""
     adapter, faces = analyzer.model.face_adapter, features.get("face_features")
     if adapter is None or faces is None:
+        return None
+    if isinstance(adapter, GraphPart):
+        logger.warning(
+            "%s: exported to OpenVINO, which does not tell at which frames a face is read", analyzer.name
+        )
         return None
     faces = faces[:1].to(adapter.query_tokens.dtype)  # [1, T, D]
     queries = adapter.query_tokens[None]  # [1, N, D]

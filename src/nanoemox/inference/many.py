@@ -22,8 +22,9 @@ from nanoemox.data.records import Read, Wanted, read_wanted
 from nanoemox.data.schema import Record
 from nanoemox.files.errors import ArgumentError, NanoEmoXError
 from nanoemox.files.listed import labels_by_task
+from nanoemox.files.machine import usable_cores
 from nanoemox.files.short_repr import ShortRepr
-from nanoemox.files.workers import Died, in_order, usable_cores
+from nanoemox.files.workers import Died, in_order
 from nanoemox.inference.decoding import Sampling
 from nanoemox.inference.results import Analysis, Request
 from nanoemox.inference.sources import found_in
@@ -134,7 +135,7 @@ class Question(ShortRepr):
 
 def usual_batch_size(analyzer: EmotionAnalyzer) -> int:
     """The largest batch that does not change answers: in other types than float32, they depend on their batch."""
-    return BATCH_SIZE if analyzer.model.dtype == torch.float32 else 1
+    return BATCH_SIZE if analyzer.dtype == "float32" else 1
 
 
 def usual_workers() -> int:

@@ -33,7 +33,8 @@ from rich.progress import (
 
 from nanoemox.files.atomic import write_jsonl
 from nanoemox.files.errors import ArgumentError, NanoEmoXError
-from nanoemox.files.workers import started_pool, usable_cores
+from nanoemox.files.machine import usable_cores
+from nanoemox.files.workers import started_pool
 from nanoemox.theatre.render import render
 from nanoemox.theatre.script import SPLITS, Script, stage_script
 

@@ -53,7 +53,7 @@ def what_is_made(
         "state": list(recording.state),
         "model": analyzer.name,
         "provenance": list(analyzer.provenance),
-        "dtype": str(analyzer.model.dtype),
+        "dtype": analyzer.dtype,
         "settings": {key: value for key, value in settings.items() if key != "margin"},
         "sentences": hashlib.sha256(json.dumps(said).encode()).hexdigest() if said else None,
         "heard_by": None if hearing is None else [hearing.model.name, hearing.language],

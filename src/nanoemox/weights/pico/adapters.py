@@ -46,7 +46,7 @@ class QFormerAdapter(nn.Module):
                 "max_frames or max_audio_windows in the configuration"
             )
         memory = features + self.position_embedding.weight[:steps]  # [B, T, D]
-        queries = self.query_tokens.expand(len(features), -1, -1)  # [B, N, D of the Q-Former]
+        queries = self.query_tokens.expand(features.shape[0], -1, -1)  # [B, N, D of the Q-Former]
         hidden = self.qformer(queries, encoder_hidden_states=memory).last_hidden_state
         tokens: Tensor = self.projection(hidden)
         return tokens
@@ -116,7 +116,7 @@ class FaceAdapter(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Features [B, T, D] -> tokens [B, N, D of the language model]."""
-        queries = self.query_tokens.expand(len(features), -1, -1)  # [B, N, D]
+        queries = self.query_tokens.expand(features.shape[0], -1, -1)  # [B, N, D]
         pooled, _ = self.attention(queries, features, features, need_weights=False)  # [B, N, D]
         tokens: Tensor = self.projection(pooled)
         return tokens

@@ -6,8 +6,8 @@ import base64
 import hashlib
 import re
 
+from nanoemox.inference.notice import NOTICE
 from nanoemox.inference.overview import render_overview
-from nanoemox.inference.page import NOTICE
 from tests.inference.test_page import Page
 from tests.made_up import HOSTILE
 

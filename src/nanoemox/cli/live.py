@@ -76,9 +76,9 @@ def live(
     from nanoemox.checkpoints.load import default_model
     from nanoemox.files.atomic import json_text
     from nanoemox.inference.analyzer import EmotionAnalyzer
+    from nanoemox.inference.notice import NOTICE
     from nanoemox.timeline.ask import untrained
     from nanoemox.timeline.live import moments, warm_up
-    from nanoemox.timeline.report import NOTICE
 
     analyzer = EmotionAnalyzer.from_pretrained(
         model or default_model(), device=device, dtype=dtype, check=check

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from nanoemox import __version__
-from nanoemox.inference.page import NOTICE, Bar, page_template
+from nanoemox.inference.notice import NOTICE
+from nanoemox.inference.page import Bar, page_template
 from nanoemox.tasks.task import TASKS, closed_tasks
 
 HUE, SATURATION = 204, 58

@@ -23,6 +23,7 @@ from PIL import Image
 from nanoemox import __version__
 from nanoemox.checkpoints.provenance import ORIGIN_CODES
 from nanoemox.inference.explained import explained
+from nanoemox.inference.notice import NOTICE
 from nanoemox.media.clip import AUDIO_WINDOW_S, PRESENT
 from nanoemox.tasks.base import PagePart
 from nanoemox.tasks.reasoning import SOURCES, SOURCES_OF
@@ -65,11 +66,6 @@ CHAIN_TITLES = {
 }
 # How a page has the frames of a clip.
 Pictures = Literal["shown", "blurred", "none"]
-# What every page says to whoever uses this on people.
-NOTICE = (
-    "These answers come from an AI system that reads emotions. In the European Union, whoever uses one has to inform "
-    "the people on whom it is used (Regulation (EU) 2024/1689, Article 50(3), since 2 August 2026)."
-)
 READINGS = ("gauge", "bars", "words", "text")  # the parts of "What it points to", in order
 
 

@@ -18,12 +18,13 @@ from starlette.types import Receive
 
 from nanoemox.files.errors import ArgumentError, NanoEmoXError
 from nanoemox.inference.analyzer import EmotionAnalyzer
+from nanoemox.inference.notice import NOTICE
 from nanoemox.server import metrics as figures
 from nanoemox.server.chat import Chat, Decisions
 from nanoemox.server.faults import BUG, FaultError, fault_of
 from nanoemox.server.guard import Guard
 from nanoemox.server.scratch import copy
-from nanoemox.server.service import NOTICE, Call, Service, candidates_of, number_of, result_of
+from nanoemox.server.service import Call, Service, candidates_of, number_of, result_of
 from nanoemox.server.settings import MAX_FIELDS, Settings
 
 _FIELDS = ["file", "url", "text", "dialogue", "tasks", "candidates", "start_s", "end_s", "max_new_tokens"]

@@ -14,6 +14,7 @@ from typing import Any
 from nanoemox.files.errors import ArgumentError
 from nanoemox.inference.analyzer import EmotionAnalyzer, checked_content
 from nanoemox.inference.dialogue import read_dialogue
+from nanoemox.inference.notice import NOTICE
 from nanoemox.inference.results import Analysis
 from nanoemox.media.clip import Clip
 from nanoemox.media.untrusted import MediaError
@@ -22,11 +23,6 @@ from nanoemox.server.readers import Readers, Reading
 from nanoemox.server.scratch import Scratch, write_url
 from nanoemox.server.settings import MAX_TEXT_CHARACTERS, Settings
 from nanoemox.server.worker import ModelWorker
-
-NOTICE = (
-    "These are a model's readings of pictures, a voice and words, not what a person feels. They must not decide "
-    "anything about anyone."
-)
 
 
 @dataclass(frozen=True)

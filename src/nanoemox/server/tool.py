@@ -13,8 +13,9 @@ from mcp.server.mcpserver.exceptions import ToolError
 from nanoemox import __version__
 from nanoemox.files.errors import ArgumentError, NanoEmoXError
 from nanoemox.inference.analyzer import EmotionAnalyzer
+from nanoemox.inference.notice import NOTICE
 from nanoemox.server.faults import FaultError
-from nanoemox.server.service import NOTICE, Call, Service, result_of
+from nanoemox.server.service import Call, Service, result_of
 from nanoemox.server.settings import Settings
 
 

@@ -16,9 +16,9 @@ from typing import Any
 
 from nanoemox import __version__
 from nanoemox.files.errors import ArgumentError
+from nanoemox.inference.notice import NOTICE
 from nanoemox.inference.page import TINTS, page_template
 from nanoemox.timeline.page import colour_of
-from nanoemox.timeline.report import NOTICE
 
 ADDRESS = "127.0.0.1"
 KEPT = 600  # answers that a page gets when it is opened

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from nanoemox import __version__
 from nanoemox.checkpoints.provenance import ORIGIN_CODES
+from nanoemox.inference.notice import NOTICE
 from nanoemox.inference.page import NO_TINT, TINTS, page_template
 from nanoemox.media.endings import AUDIO_ENDINGS
 from nanoemox.timeline.read import clock
-from nanoemox.timeline.report import NOTICE
 from nanoemox.timeline.rows import Row
 from nanoemox.timeline.segments import people_of, spans
 

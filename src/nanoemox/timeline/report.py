@@ -13,6 +13,7 @@ from urllib.parse import quote
 from nanoemox.files.atomic import write_texts
 from nanoemox.files.report import Report
 from nanoemox.files.table_text import Table, csv_text
+from nanoemox.inference.notice import NOTICE
 from nanoemox.media.clip import CodedWarning
 from nanoemox.media.subtitles import TextSource
 from nanoemox.timeline.elan import elan_text
@@ -20,10 +21,6 @@ from nanoemox.timeline.rows import Row
 from nanoemox.timeline.segments import MARGIN, Segment, segments_of
 
 NAME = "timeline"  # of the files
-NOTICE = (
-    "This is what a model reads from a recording, not what anyone feels. Whoever uses emotion recognition in the "
-    "European Union must inform the people who are exposed to it (Regulation (EU) 2024/1689, Article 50(3))."
-)
 
 
 @dataclass(frozen=True, repr=False)

@@ -11,6 +11,7 @@ import typer
 
 from nanoemox.cli.console import JsonOption, check_json, console, note, write_result
 from nanoemox.cli.options import CheckOption, DeviceOption, OptionalModelOption
+from nanoemox.cli.people import FaceDetectorOption, PeopleOption, detector_of
 from nanoemox.cli.words import LanguageOption, SpeechModelOption, TranscribeOption, check_words
 from nanoemox.files.errors import ArgumentError
 
@@ -37,6 +38,8 @@ def timeline(
         Path | None,
         typer.Option(metavar="FILE", help="What is said when: a file of subtitles (SRT, WebVTT or ASS)."),
     ] = None,
+    people: PeopleOption = False,
+    face_detector: FaceDetectorOption = None,
     transcribe: TranscribeOption = False,
     speech_model: SpeechModelOption = None,
     language: LanguageOption = None,
@@ -73,6 +76,11 @@ def timeline(
     subtitles_name = None if subtitles is None else str(subtitles)
     check_words(str(file), None, subtitles_name, transcribe, speech_model, language)
     check_json(json_file, source=str(file))
+    if people and by is By.sentence:
+        raise ArgumentError(
+            "--people: people are told apart in windows alone; leave --by sentence or --people out"
+        )
+    faces = detector_of(people, face_detector, str(file))
 
     from nanoemox.timeline.read import open_recording
     from nanoemox.timeline.segments import check_margin
@@ -114,6 +122,7 @@ def timeline(
         warnings=spoken.warnings if spoken is not None else (),
         text_source=spoken.source if spoken is not None else None,
         hearing=hearing,
+        faces=faces,
     )
     for ending in report.forms():
         note(f"wrote {folder / 'timeline'}{ending}")

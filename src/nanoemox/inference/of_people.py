@@ -77,9 +77,9 @@ def analyze_people(
     faces_s = time.perf_counter() - started
 
     # Answer for each, or for the whole frames.
-    if found.persons and _uses_faces(analyzer):
+    if found.persons and uses_faces(analyzer):
         started = time.perf_counter()
-        own_name = _own_pictures(analyzer)
+        own_name = own_pictures(analyzer)
         tensors = analyzer.processor.media(clip)
         scene = _encoded(analyzer, {name: value for name, value in tensors.items() if name != own_name})
         scene_s = time.perf_counter() - started
@@ -113,7 +113,7 @@ def analyze_people(
     )
 
 
-def _uses_faces(analyzer: EmotionAnalyzer) -> bool:
+def uses_faces(analyzer: EmotionAnalyzer) -> bool:
     """Whether crops of faces reach the model, by a face branch or as its only pictures."""
     if analyzer.processor.pictures == "opencv":
         return True
@@ -125,7 +125,7 @@ def _crops(analyzer: EmotionAnalyzer, person: Person) -> Any:
     return person.aligned if analyzer.processor.pictures == "opencv" else person.crops
 
 
-def _own_pictures(analyzer: EmotionAnalyzer) -> str:
+def own_pictures(analyzer: EmotionAnalyzer) -> str:
     """The name of the only tensor that differs from person to person."""
     return "pixel_values_videos" if analyzer.processor.pictures == "opencv" else "face_pixel_values"
 
@@ -158,7 +158,7 @@ def _answer(
             words, spoken, no_text = None, None, SOMEBODY_ELSE
         scene = {name: value for name, value in scene.items() if not name.startswith("audio")}
     started = time.perf_counter()
-    name = _own_pictures(analyzer)
+    name = own_pictures(analyzer)
     prepared = analyzer.processor.media(replace(clip, frames=crops, face_frames=None, audio_windows=None))
     features = {**scene, **_encoded(analyzer, {name: prepared[name]})}
     own_s = time.perf_counter() - started

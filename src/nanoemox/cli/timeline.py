@@ -12,7 +12,14 @@ import typer
 from nanoemox.cli.console import JsonOption, check_json, console, note, write_result
 from nanoemox.cli.options import CheckOption, DeviceOption, OptionalModelOption
 from nanoemox.cli.people import FaceDetectorOption, PeopleOption, detector_of
-from nanoemox.cli.words import LanguageOption, SpeechModelOption, TranscribeOption, check_words
+from nanoemox.cli.words import (
+    BESIDE,
+    LanguageOption,
+    SpeechModelOption,
+    TranscribeOption,
+    check_words,
+    subtitles_beside,
+)
 from nanoemox.files.errors import ArgumentError
 
 
@@ -36,7 +43,11 @@ def timeline(
     ] = By.window,
     subtitles: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="What is said when: a file of subtitles (SRT, WebVTT or ASS)."),
+        typer.Option(
+            metavar="FILE",
+            help="What is said when: a file of subtitles (SRT, WebVTT or ASS), or with the word beside, the one that "
+            "has the name of FILE (a.mp4, a.srt).",
+        ),
     ] = None,
     people: PeopleOption = False,
     face_detector: FaceDetectorOption = None,
@@ -76,6 +87,8 @@ def timeline(
     subtitles_name = None if subtitles is None else str(subtitles)
     check_words(str(file), None, subtitles_name, transcribe, speech_model, language)
     check_json(json_file, source=str(file))
+    if subtitles_name == BESIDE and not Path(BESIDE).exists() and file.is_file():
+        subtitles = subtitles_beside(str(file))
     if people and by is By.sentence:
         raise ArgumentError(
             "--people: people are told apart in windows alone; leave --by sentence or --people out"

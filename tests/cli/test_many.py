@@ -150,6 +150,11 @@ def test_a_page_without_frames_and_one_to_share(toy: EmotionAnalyzer, tmp_path: 
     assert "unrecognisable" in texts["shared"] and "unrecognisable" not in texts["plain"]
     assert all("Article 50(3)" in text for text in texts.values())
     assert run("analyze", tmp_path / "stripes.png", "--share") == 2
+    page = tmp_path / "faces.html"
+    assert run("analyze", tmp_path / "stripes.png", "-t", "emotion", "--html", page, "--faces-only") == 2
+    options = ("-t", "emotion", "--html", page, "--share", "--faces-only")
+    assert run("analyze", tmp_path / "stripes.png", *options) == 0
+    assert "turned away may have been missed" in page.read_text("utf-8")
     assert run("analyze", "--out", tmp_path / "out") == 2
     assert "CLIP is missing" in capsys.readouterr().err
 

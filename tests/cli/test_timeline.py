@@ -145,3 +145,23 @@ def test_live_refuses_before_it_loads_a_model(refused: Any, video: Path) -> None
 def test_a_live_source_that_is_not_there_is_one_line(tiny: None, capsys: pytest.CaptureFixture[str]) -> None:
     run("live", "/dev/video77", status=2)
     assert "nanoemox: /dev/video77: cannot be read" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_subtitles_beside_that_are_not_there(video: Path, refused: Any) -> None:
+    told = refused("timeline", video, "--by", "sentence", "--subtitles", "beside")
+    assert "found none" in told and "a.mkv" in told
+
+
+def test_subtitles_beside_are_read(video: Path, tiny: None, tmp_path: Path) -> None:
+    video.with_suffix(".srt").write_text(SRT, "utf-8")
+    run("timeline", video, "--by", "sentence", "--subtitles", "beside")
+    written = json.loads((tmp_path / "a.mkv.timeline" / "timeline.json").read_text("utf-8"))
+    assert [row["start_s"] for row in written["rows"]] == [0.5, 3.0]
+    assert written["text_source"]["kind"] == "subtitles" and "a.srt" in json.dumps(written["text_source"])
+
+
+def test_people_need_windows(video: Path, refused: Any) -> None:
+    (video.parent / "a.srt").write_text(SRT, "utf-8")
+    told = refused("timeline", video, "--people", "--by", "sentence", "--subtitles", "a.srt")
+    assert "windows" in told
+    assert "--people" in refused("timeline", video, "--face-detector", "yunet.onnx")

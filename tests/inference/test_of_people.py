@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,6 +53,31 @@ def test_the_answer_is_that_of_the_first_person(answered: Analysis) -> None:
     assert answered["emotion"] == answered.people[0].tasks["emotion"]
     assert answered["emotion"].probabilities != answered.people[1].tasks["emotion"].probabilities
     assert answered.text == "It was you." and answered.clip.face_frames is None
+
+
+def test_what_people_share_is_encoded_once_and_each_answer_is_that_of_a_clip_alone(
+    pico: EmotionAnalyzer, pair: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = load_clip(pair)
+    encoders = {name: getattr(pico.model, f"{name}_encoder") for name in ("vision", "audio", "face")}
+    calls: Counter[str] = Counter()
+    with monkeypatch.context() as patched:
+        for name, encoder in encoders.items():
+
+            def counted(*given: Any, name: str = name, forward: Any = encoder.forward) -> Any:
+                calls[name] += 1
+                return forward(*given)
+
+            patched.setattr(encoder, "forward", counted)
+        result = pico.analyze(clip, text="It was you.", tasks=["emotion"], people=True)
+    assert calls == {"vision": 1, "audio": 1, "face": 2}
+    assert result.people is not None
+    speaker, listener = result.people
+    alone = pico.analyze(replace(clip, face_frames=speaker.person.crops), "It was you.", ["emotion"])
+    assert speaker.tasks["emotion"] == alone["emotion"]
+    silent = {**clip.modalities, "audio": SOMEBODY_ELSE}
+    own = replace(clip, face_frames=listener.person.crops, audio_windows=None, modalities=silent)
+    assert listener.tasks["emotion"] == pico.analyze(own, None, ["emotion"])["emotion"]
 
 
 def test_what_was_cropped_is_in_the_report_and_on_the_page(answered: Analysis) -> None:
@@ -113,8 +141,6 @@ def test_a_model_of_crops_gets_aligned_ones_blue_first(
 
     clip = load_clip(pair, compat="official")
     person = find_people(clip).persons[0]
-    from dataclasses import replace
-
     pico.processor.media(replace(clip, face_frames=person.aligned))
     side = prepared.crop_size["height"]
     assert seen[0].shape == (8, side, side, 3)

@@ -25,6 +25,7 @@ from nanoemox.timeline.sources import LiveReader, LiveSource, live_source
 from nanoemox.timeline.windows import grid_of
 from tests.media_files import make_media
 from tests.timeline.chromium import CHROMIUM
+from tests.timeline.rtsp import camera
 
 
 def watch(
@@ -215,3 +216,30 @@ def test_the_page_shows_answers_in_a_browser(tmp_path: Path) -> None:
         dom = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
         closing.join()
     assert '<h1 id="now">joy</h1>' in dom and "0.2 s behind" in dom and "<rect" in dom
+
+
+def test_a_camera_on_the_network_is_answered_and_may_vanish(
+    analyzer: EmotionAnalyzer, tmp_path: Path
+) -> None:
+    """Through FFmpeg's own RTSP client, as a camera would be read; it hangs up after three quarters of the file."""
+    path = make_media(tmp_path / "a.ts", 4.0, audio="mp2", container="mpegts", gop=5)
+    grid, found = grid_of(1.0, 0.5), []
+    with camera(path, 4.0, stops_at=0.75) as address:
+        source = live_source(address)
+        with (
+            LiveReader(source, grid.frame_step_s) as reader,
+            pytest.raises(
+                StoppedError, match=r"rtsp://127.*it was read up to 0:0[23].*answers until then count"
+            ),
+        ):
+            for moment in moments(analyzer, reader, grid):
+                found.append(moment)
+    rows = {moment.row.start_s: moment.row for moment in found}
+    assert 2 <= len(found) <= 6 and reader.kinds == {"video", "audio"}
+    assert all(row.end_s == start_s + 1.0 and row.warnings == () for start_s, row in rows.items())
+    assert len({row.valence for row in rows.values()}) > 1  # what is seen and heard matters
+
+
+def test_nobody_answers_at_the_address(analyzer: EmotionAnalyzer) -> None:
+    with pytest.raises(StoppedError, match="check the address"):
+        watch(analyzer, live_source("rtsp://127.0.0.1:9/live"))

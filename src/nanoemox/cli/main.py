@@ -40,6 +40,7 @@ from nanoemox.cli.live import live
 from nanoemox.cli.many import (
     BatchOption,
     ExplainOption,
+    FacesOnlyOption,
     NoFramesOption,
     OutOption,
     PagesOption,
@@ -169,6 +170,7 @@ def analyze(
     ] = None,
     no_frames: NoFramesOption = False,
     share: ShareOption = False,
+    faces_only: FacesOnlyOption = False,
     start: Annotated[
         float | None, typer.Option(metavar="SECONDS", help="Read the clip from this second on.")
     ] = None,
@@ -235,7 +237,7 @@ def analyze(
     check_json(json_file, html, source=clip)
     check_page(html)
     offered = candidates_of(candidates, task)
-    pictures = pictures_of(no_frames, share, bool(html) or (pages and out is not None))
+    pictures = pictures_of(no_frames, share, faces_only, bool(html) or (pages and out is not None))
     if out is not None:
         analyze_files(
             clips or [],

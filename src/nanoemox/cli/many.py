@@ -81,24 +81,39 @@ ShareOption = Annotated[
 ]
 
 
-def pictures_of(no_frames: bool, share: bool, pages: bool) -> Pictures:
+FacesOnlyOption = Annotated[
+    bool,
+    typer.Option(
+        "--faces-only",
+        help="With --share, keep what is around the faces that are found. A head that is turned away may be missed: "
+        "look at the page before you pass it on.",
+    ),
+]
+
+
+def pictures_of(no_frames: bool, share: bool, faces_only: bool, pages: bool) -> Pictures:
     """How pages have their frames.
 
     Args:
         no_frames: Whether --no-frames is given.
         share: Whether --share is given.
+        faces_only: Whether --faces-only is given.
         pages: Whether any page is written.
 
     Returns:
-        "shown", "blurred" or "none".
+        "shown", "blurred", "faces blurred" or "none".
 
     Raises:
-        ArgumentError: If no page is written that these could be about.
+        ArgumentError: If no page is written that these could be about, or --faces-only has no --share.
     """
+    if faces_only and (no_frames or not share):
+        raise ArgumentError("--faces-only: is only used with --share; add it, or leave --faces-only out")
     if (no_frames or share) and not pages:
         given = "--no-frames" if no_frames else "--share"
         raise ArgumentError(f"{given}: is about pages; write one with --html FILE, or --out DIR with --pages")
-    return "none" if no_frames else "blurred" if share else "shown"
+    if no_frames or not share:
+        return "none" if no_frames else "shown"
+    return "faces blurred" if faces_only else "blurred"
 
 
 def analyze_files(

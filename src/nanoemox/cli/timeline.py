@@ -10,7 +10,15 @@ import typer
 
 from nanoemox.cli.console import JsonOption, check_json, console, note, write_result
 from nanoemox.cli.options import CheckOption, DeviceOption, DtypeOption, OptionalModelOption
-from nanoemox.cli.words import LanguageOption, SpeechModelOption, TranscribeOption, check_words
+from nanoemox.cli.people import FaceDetectorOption, PeopleOption, detector_of
+from nanoemox.cli.words import (
+    BESIDE,
+    LanguageOption,
+    SpeechModelOption,
+    TranscribeOption,
+    check_words,
+    subtitles_beside,
+)
 from nanoemox.files.errors import ArgumentError
 
 
@@ -34,8 +42,14 @@ def timeline(
     ] = By.window,
     subtitles: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="What is said when: a file of subtitles (SRT, WebVTT or ASS)."),
+        typer.Option(
+            metavar="FILE",
+            help="What is said when: a file of subtitles (SRT, WebVTT or ASS), or with the word beside, the one that "
+            "has the name of FILE (a.mp4, a.srt).",
+        ),
     ] = None,
+    people: PeopleOption = False,
+    face_detector: FaceDetectorOption = None,
     transcribe: TranscribeOption = False,
     speech_model: SpeechModelOption = None,
     language: LanguageOption = None,
@@ -73,6 +87,13 @@ def timeline(
     subtitles_name = None if subtitles is None else str(subtitles)
     check_words(str(file), None, subtitles_name, transcribe, speech_model, language)
     check_json(json_file, source=str(file))
+    if subtitles_name == BESIDE and not Path(BESIDE).exists() and file.is_file():
+        subtitles = subtitles_beside(str(file))
+    if people and by is By.sentence:
+        raise ArgumentError(
+            "--people: people are told apart in windows alone; leave --by sentence or --people out"
+        )
+    faces = detector_of(people, face_detector, str(file))
 
     from nanoemox.timeline.read import open_recording
     from nanoemox.timeline.segments import check_margin
@@ -114,6 +135,7 @@ def timeline(
         warnings=spoken.warnings if spoken is not None else (),
         text_source=spoken.source if spoken is not None else None,
         hearing=hearing,
+        faces=faces,
     )
     for ending in report.forms():
         note(f"wrote {folder / 'timeline'}{ending}")

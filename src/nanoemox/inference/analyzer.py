@@ -364,7 +364,12 @@ class EmotionAnalyzer:
         return analyze_many(self, sources, question, batch_size, workers)
 
     def analyses(
-        self, requests: Sequence[Request], load_s: Sequence[float], start_s: Sequence[float], explain: bool
+        self,
+        requests: Sequence[Request],
+        load_s: Sequence[float],
+        start_s: Sequence[float],
+        explain: bool,
+        features: Mapping[str, Tensor] | None = None,
     ) -> list[Analysis]:
         """The answers to requests about clips in one batch, with everything that a report of them says.
 
@@ -373,6 +378,7 @@ class EmotionAnalyzer:
             load_s: How long it took to read each clip.
             start_s: Where in its file each clip begins.
             explain: Mute each modality in turn, too.
+            features: The frozen features of all requests [B, …], where they have been computed before.
 
         Returns:
             One analysis for each request.
@@ -380,9 +386,9 @@ class EmotionAnalyzer:
         Raises:
             NanoEmoXError: If a request cannot be answered.
         """
-        states = [_modalities(request) for request in requests]
         started = time.perf_counter()
-        features = self._features(requests, states)
+        if features is None:
+            features = self._features(requests, [_modalities(request) for request in requests])
         encode_s = _since(started)
         analyses = []
         for row, (request, answers) in enumerate(

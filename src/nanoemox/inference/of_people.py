@@ -1,18 +1,23 @@
 """Answers for each person of a clip: the face branch gets crops of the face, the video branch the frames.
 
 Audio and text belong to who speaks: a listener is answered for from the pictures alone. Where nobody can be said to
-speak, everybody gets them.
+speak, everybody gets them. What all people share, the frames and the audio, is encoded once.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+from torch import Tensor
+
 from nanoemox.files.errors import ArgumentError
 from nanoemox.inference.results import Analysis, PersonAnalysis
+from nanoemox.inference.words import words_of
 from nanoemox.media.clip import Clip, CodedWarning
 from nanoemox.media.load import load_clip
 from nanoemox.media.subtitles import Spoken
@@ -72,8 +77,13 @@ def analyze_people(
     faces_s = time.perf_counter() - started
 
     # Answer for each, or for the whole frames.
-    if found.persons and _uses_faces(analyzer):
-        answered = [_answer(analyzer, clip, text, person, found, asked) for person in found.persons]
+    if found.persons and uses_faces(analyzer):
+        started = time.perf_counter()
+        own_name = own_pictures(analyzer)
+        tensors = analyzer.processor.media(clip)
+        scene = _encoded(analyzer, {name: value for name, value in tensors.items() if name != own_name})
+        scene_s = time.perf_counter() - started
+        answered = [_answer(analyzer, clip, text, person, found, asked, scene) for person in found.persons]
         first = answered[0]
         if analyzer.processor.pictures != "opencv":
             first = replace(first, warnings=(*first.warnings, CROPS_UNTRAINED))
@@ -81,7 +91,7 @@ def analyze_people(
             PersonAnalysis(person, each.tasks, each.modalities, _own(each, found), _crops(analyzer, person))
             for person, each in zip(found.persons, answered, strict=True)
         )
-        spent_s = sum(each.timing_s["total"] for each in answered)
+        spent_s = scene_s + sum(each.timing_s["total"] for each in answered)
     else:
         first = analyzer.analyze(clip, text, **asked)
         note = (FACES_NOT_USED,) if found.persons else ()
@@ -103,7 +113,7 @@ def analyze_people(
     )
 
 
-def _uses_faces(analyzer: EmotionAnalyzer) -> bool:
+def uses_faces(analyzer: EmotionAnalyzer) -> bool:
     """Whether crops of faces reach the model, by a face branch or as its only pictures."""
     if analyzer.processor.pictures == "opencv":
         return True
@@ -115,6 +125,19 @@ def _crops(analyzer: EmotionAnalyzer, person: Person) -> Any:
     return person.aligned if analyzer.processor.pictures == "opencv" else person.crops
 
 
+def own_pictures(analyzer: EmotionAnalyzer) -> str:
+    """The name of the only tensor that differs from person to person."""
+    return "pixel_values_videos" if analyzer.processor.pictures == "opencv" else "face_pixel_values"
+
+
+@torch.inference_mode()
+def _encoded(analyzer: EmotionAnalyzer, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Prepared media of one clip -> the frozen features [1, T or C, D] by name."""
+    model = analyzer.model
+    media = {name: value[None].to(model.device) for name, value in tensors.items()}
+    return model.encode(**{n: v.to(model.dtype) if v.is_floating_point() else v for n, v in media.items()})
+
+
 def _answer(
     analyzer: EmotionAnalyzer,
     clip: Clip,
@@ -122,23 +145,36 @@ def _answer(
     person: Person,
     found: People,
     asked: dict[str, Any],
+    scene: Mapping[str, Tensor],
 ) -> Analysis:
-    """The answers for one person."""
-    own = replace(clip, face_frames=_crops(analyzer, person))
-    listens = not person.speaks and any(each.speaks for each in found.persons)
-    if not listens:
-        return analyzer.analyze(own, text, **asked)
-    if clip.audio_windows is not None:
-        own = replace(own, audio_windows=None, modalities={**own.modalities, "audio": SOMEBODY_ELSE})
-    analysis = analyzer.analyze(own, None, **asked)
-    if text is None:
-        return analysis
-    heard = CodedWarning("no_text", f"no text: {SOMEBODY_ELSE}")
-    return replace(
-        analysis,
-        modalities={**analysis.modalities, "text": SOMEBODY_ELSE},
-        warnings=tuple(heard if warning.code == "no_text" else warning for warning in analysis.warnings),
+    """The answers for one person; `scene` are the features that all people share."""
+    crops = _crops(analyzer, person)
+    own = replace(clip, face_frames=crops)
+    words, spoken, no_text = words_of(clip, text, False, None, None)
+    if listens(person, found):
+        if clip.audio_windows is not None:
+            own = replace(own, audio_windows=None, modalities={**own.modalities, "audio": SOMEBODY_ELSE})
+        if words is not None:
+            words, spoken, no_text = None, None, SOMEBODY_ELSE
+        scene = {name: value for name, value in scene.items() if not name.startswith("audio")}
+    started = time.perf_counter()
+    name = own_pictures(analyzer)
+    prepared = analyzer.processor.media(replace(clip, frames=crops, face_frames=None, audio_windows=None))
+    features = {**scene, **_encoded(analyzer, {name: prepared[name]})}
+    own_s = time.perf_counter() - started
+    written = {key: value for key, value in asked.items() if key not in ("write", "explain")}
+    request = replace(
+        analyzer.request(own, words, **written), write=asked["write"], no_text=no_text, spoken=spoken
     )
+    [analysis] = analyzer.analyses([request], [0.0], [0.0], asked["explain"], features)
+    timing = {**analysis.timing_s, "encode": round(analysis.timing_s["encode"] + own_s, 4)}
+    timing["total"] = round(timing["total"] + own_s, 4)
+    return replace(analysis, timing_s=timing)
+
+
+def listens(person: Person, found: People) -> bool:
+    """Whether somebody else speaks what is heard."""
+    return not person.speaks and any(each.speaks for each in found.persons)
 
 
 def _own(analysis: Analysis, found: People) -> tuple[CodedWarning, ...]:

@@ -24,6 +24,7 @@ from nanoemox import __version__
 from nanoemox.checkpoints.provenance import ORIGIN_CODES
 from nanoemox.inference.explained import explained
 from nanoemox.inference.notice import NOTICE
+from nanoemox.inference.share import shareable, unrecognisable
 from nanoemox.media.clip import AUDIO_WINDOW_S, PRESENT
 from nanoemox.tasks.base import PagePart
 from nanoemox.tasks.reasoning import SOURCES, SOURCES_OF
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
 FRAME_SIDE_PX = 320  # longest side of a frame on the page; sharp at its column width on dense screens
 JPEG_QUALITY = 84
-BLUR_PATCHES = 10  # along the longest side of a blurred frame
 WAVE_BINS = 360  # columns of the drawn waveform
 WAVE_WIDTH, WAVE_HEIGHT = 1000, 120  # user units of its SVG, stretched to the page's width
 WINDOW_ROW_PX = 5  # height of a row of audio windows below the waveform
@@ -65,7 +65,7 @@ CHAIN_TITLES = {
     "goal": "What the reply is for",
 }
 # How a page has the frames of a clip.
-Pictures = Literal["shown", "blurred", "none"]
+Pictures = Literal["shown", "blurred", "faces blurred", "none"]
 READINGS = ("gauge", "bars", "words", "text")  # the parts of "What it points to", in order
 
 
@@ -112,8 +112,8 @@ def render_report(analysis: Analysis, pictures: Pictures = "shown") -> str:
         heading=heading,
         lead=_lead(analysis, heading),
         first=next(iter(analysis.values()), None),
-        frames=[] if pictures == "none" else _film_strip(clip, pictures == "blurred"),
-        blurred=pictures == "blurred",
+        frames=[] if pictures == "none" else _film_strip(clip, pictures),
+        pictures=pictures,
         notice=NOTICE,
         explained=explained(analysis.explanation),
         people=people_shown(analysis, pictures),
@@ -168,13 +168,13 @@ def _sentences(analysis: Analysis) -> list[dict[str, str]]:
 def people_shown(analysis: Analysis, pictures: str) -> list[dict[str, Any]] | None:
     """Each person's crops, as the model saw them, and answers; None where people were not looked for.
 
-    `pictures` says whether crops are shown, blurred, or left out ("none").
+    `pictures` says whether crops are shown, blurred in any way, or left out ("none").
     """
     if analysis.people is None:
         return None
 
     def source(crop: NDArray[np.uint8]) -> str:
-        return _data_uri(unrecognisable(crop) if pictures == "blurred" else crop)
+        return _data_uri(crop if pictures == "shown" else unrecognisable(crop))
 
     return [
         {
@@ -200,30 +200,19 @@ def people_shown(analysis: Analysis, pictures: str) -> list[dict[str, Any]] | No
     ]
 
 
-def _film_strip(clip: Clip, blurred: bool) -> list[dict[str, str]]:
+def _film_strip(clip: Clip, pictures: Pictures) -> list[dict[str, str]]:
     if clip.frames is None:
         return []
     times = [*clip.frame_times_s, *[None] * len(clip.frames)][: len(clip.frames)]
+    frames = list(clip.frames)
+    if pictures != "shown":
+        frames = (
+            shareable(frames) if pictures == "faces blurred" else [unrecognisable(each) for each in frames]
+        )
     return [
-        {
-            "source": _data_uri(unrecognisable(frame) if blurred else frame),
-            "time": "" if time is None else f"{time:.1f} s",
-        }
-        for frame, time in zip(clip.frames, times, strict=True)
+        {"source": _data_uri(frame), "time": "" if time is None else f"{time:.1f} s"}
+        for frame, time in zip(frames, times, strict=True)
     ]
-
-
-def unrecognisable(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """An RGB frame [H, W, 3] of which only large patches of colour are left, so that nobody can be made out.
-
-    The whole picture is averaged over patches first, and only these means are drawn: nothing that was lost can be
-    computed back.
-    """
-    height, width = frame.shape[:2]
-    scale = BLUR_PATCHES / max(height, width)
-    size = max(1, round(width * scale)), max(1, round(height * scale))
-    patches = Image.fromarray(frame).resize(size, Image.Resampling.BOX)
-    return np.asarray(patches.resize((width, height), Image.Resampling.BICUBIC))
 
 
 def _data_uri(frame: NDArray[np.uint8]) -> str:

@@ -29,7 +29,7 @@ MOST_PEOPLE = 8  # who are answered for
 CLOSE_LOOK_S = 1.0  # how often small faces are looked for everywhere
 _LEAST_SEEN = 3  # a face that is seen in fewer frames is chance, unless there are few frames
 _NEXT_S = 0.3  # two looks at a mouth that lie further apart tell no motion
-_SPEAKS = 0.25  # of what is heard: who speaks less is a listener
+SPEAKS = 0.25  # of what is heard: who speaks less is a listener
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Person:
     @property
     def speaks(self) -> bool:
         """Whether enough of what is heard comes from this person."""
-        return self.speech is not None and self.speech >= _SPEAKS
+        return self.speech is not None and self.speech >= SPEAKS
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types, without pictures."""
@@ -151,7 +151,7 @@ def find_people(
             squares,
             strict=True,
         ):
-            box = _in_shares(face.box, width, height)
+            box = in_shares(face.box, width, height)
             upright = aligned(cv2, frame, face)
             kept = seen.setdefault(track.number, _Seen([np.inf] * len(wanted), [None] * len(wanted)))
             kept.size += (box[2] - box[0]) * (box[3] - box[1])
@@ -215,7 +215,8 @@ def _frames(
                 next_s = max(next_s + 1 / RATE_HZ, at_s)
 
 
-def _in_shares(box: Box, width: int, height: int) -> Box:
+def in_shares(box: Box, width: int, height: int) -> Box:
+    """A box in pixels -> the same in shares of the frame."""
     return box[0] / width, box[1] / height, box[2] / width, box[3] / height
 
 
@@ -226,7 +227,7 @@ def _person(track: Track, kept: _Seen, first: NDArray[np.uint8] | None) -> Perso
     return Person(
         name="",
         boxes=tuple(
-            (at_s, _in_shares(face.box, width, height))
+            (at_s, in_shares(face.box, width, height))
             for at_s, face in zip(track.times_s, track.faces, strict=True)
         ),
         crops=np.stack(squares),

@@ -90,6 +90,12 @@ def heard(
     return np.asarray(smooth[at] > LOUD * loudest)
 
 
+def envelope(samples: NDArray[np.float32], stretch: int = 160) -> NDArray[np.float32]:
+    """Mono samples at 16 kHz -> lowest and highest sample of stretches of 10 ms, in turn, as `heard` takes them."""
+    parts = samples[: len(samples) // stretch * stretch].reshape(-1, stretch)
+    return np.stack([parts.min(axis=1), parts.max(axis=1)], axis=1).ravel() if len(parts) else parts.ravel()
+
+
 def who_speaks(
     motion: NDArray[np.float64], loud: NDArray[np.bool_], times_s: Sequence[float]
 ) -> NDArray[np.int64]:

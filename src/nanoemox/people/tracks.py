@@ -99,6 +99,7 @@ def follow(
     faces: Sequence[Face],
     looks: Sequence[NDArray[np.float32]],
     before_s: float | None = None,
+    numbered: int = 0,
 ) -> list[Track]:
     """Give the faces of one frame to the people seen before, or to new ones.
 
@@ -108,6 +109,7 @@ def follow(
         faces: The faces in it.
         looks: What each of them looks like, from `looks_of`.
         before_s: When the frame before was shown; None for the first.
+        numbered: The highest number of a track so far, where some were forgotten.
 
     Returns:
         The track of each face, in order.
@@ -141,7 +143,8 @@ def follow(
     # The others are new.
     for index, (face, look) in enumerate(zip(faces, looks, strict=True)):
         if index not in given:
-            given[index] = Track(len(tracks) + 1)
+            numbered = max([numbered, *(track.number for track in tracks)]) + 1
+            given[index] = Track(numbered)
             tracks.append(given[index])
         given[index].add(at_s, face, look)
     return [given[index] for index in range(len(faces))]

@@ -27,6 +27,8 @@ class Asked:
     text: str | None = None
     speaker: str | None = None
     person: str | None = None
+    speech: float | None = None
+    box: tuple[float, ...] | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -80,6 +82,8 @@ def answered(analyzer: EmotionAnalyzer, asked: Sequence[Asked]) -> list[Row]:
                 text=each.text,
                 speaker=each.speaker,
                 person=each.person,
+                speech=each.speech,
+                box=each.box,
                 warnings=each.warnings,
             )
         )

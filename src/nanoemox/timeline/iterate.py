@@ -7,14 +7,17 @@ for row in timeline(analyzer, "lecture.mp4", window_s=4, hop_s=2):
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
+from nanoemox.files.errors import ArgumentError
 from nanoemox.inference.analyzer import EmotionAnalyzer
+from nanoemox.inference.of_people import uses_faces
 from nanoemox.inference.results import Request
 from nanoemox.media.audio import is_silent
 from nanoemox.media.clip import (
@@ -26,8 +29,11 @@ from nanoemox.media.clip import (
 )
 from nanoemox.media.shown import stacked
 from nanoemox.media.transcribe import SpeechModel
+from nanoemox.people.detector import Detector
+from nanoemox.people.find import MOST_PEOPLE
 from nanoemox.timeline.ask import Asked, answered, tasks_of, untrained
 from nanoemox.timeline.hearing import Hearing
+from nanoemox.timeline.people import Crop, Following, Seen, looks_in
 from nanoemox.timeline.read import SECTION_S, Recording, Samples, Sound, open_recording, pictures_at
 from nanoemox.timeline.ring import FeatureRing
 from nanoemox.timeline.rows import Row
@@ -66,6 +72,7 @@ def timeline(
     sentences: Sequence[Said] | None = None,
     by_sentence: bool = False,
     speech: SpeechModel | None = None,
+    faces: Detector | None = None,
 ) -> Iterator[Row]:
     """Read a recording from end to end.
 
@@ -77,6 +84,7 @@ def timeline(
         sentences: What is said when, in order. Each window gets the words that are said in it.
         by_sentence: Give one row a sentence in place of one a window.
         speech: Hears the sentences where none are given.
+        faces: Give one row a window and person in place of one a window; this finds the faces.
 
     Yields:
         The rows, in the order of their beginnings.
@@ -87,7 +95,7 @@ def timeline(
     recording = path if isinstance(path, Recording) else open_recording(path)
     grid = None if by_sentence else grid_of(window_s, hop_s)
     hearing = None if speech is None else Hearing(recording, speech)
-    sections = Sections(analyzer, recording, grid, sentences or (), hearing)
+    sections = Sections(analyzer, recording, grid, sentences or (), hearing, faces)
     for number in range(recording.sections):
         yield from sections.rows(number)
 
@@ -96,8 +104,9 @@ class Sections:
     """The rows of each section of a recording; each is made without what was read before it.
 
     Attributes:
-        counts: How many frames and pieces of audio were encoded so far.
+        counts: How many frames, faces and pieces of audio were encoded so far.
         warnings: Code -> sentence, of what has to be known about what was read so far.
+        people: What is known of the people where the last section ended, in plain JSON types.
     """
 
     def __init__(
@@ -107,6 +116,7 @@ class Sections:
         grid: Grid | None,
         sentences: Sequence[Said] = (),
         hearing: Hearing | None = None,
+        faces: Detector | None = None,
     ) -> None:
         """Prepare to read a recording.
 
@@ -116,12 +126,18 @@ class Sections:
             grid: The windows; None gives one row a sentence.
             sentences: What is said when.
             hearing: Hears it while the recording is read, in place of `sentences`.
+            faces: Finds the faces where there is one row a person.
+
+        Raises:
+            ArgumentError: If people are wanted, and the model looks at no faces or each sentence has a row.
         """
         self.hearing = hearing
         self.analyzer, self.recording, self.grid = analyzer, recording, grid
         self.sentences = _in_order(sentences)
         self.tasks = tasks_of(analyzer)
-        self.counts = {"frames": 0, "pieces": 0}
+        self.faces = check_people(analyzer, grid, faces)
+        self.people: dict[str, Any] | None = None
+        self.counts = {"frames": 0, "faces": 0, "pieces": 0}
         self.warnings = untrained(analyzer)
         self.warnings |= {warning.code: warning.text for warning in recording.warnings}
 
@@ -161,12 +177,12 @@ class Sections:
         if not windows:
             return
         frames, _ = places(windows)
-        step_s = self.grid.frame_step_s
-        pictures = zip(
-            frames, pictures_at(self.recording.source, [place * step_s for place in frames]), strict=True
-        )
         sound = self._sound(lo - self.grid.window_s, windows[-1].end_s)
         ring = FeatureRing(self.analyzer)
+        following = None
+        if self.faces is not None:
+            following = Following(self.faces, self.analyzer.processor.pictures == "opencv", self.people)
+        pictures = self._pictures(frames, (lo, hi, windows[-1].end_s), ring, following)
         ahead = next(pictures, None)
         for first in range(0, len(windows), WINDOWS_AT_ONCE):
             part = windows[first : first + WINDOWS_AT_ONCE]
@@ -180,23 +196,95 @@ class Sections:
                 add_pieces(ring, self.grid, window, sound)
             ring.encode()
             for window in part:
-                if asked := self._asked(ring, window, sound):
-                    yield asked
+                yield from self._asked(ring, window, sound, following)
+            if following is not None:
+                following.forget(part[-1].start_s)
             ring.forget(part[-1].frames[0], part[-1].pieces[0])
+        for _ in pictures:  # so that the people are known where the section ends
+            pass
         for kind, count in ring.encoded.items():
             self.counts[kind] += count
+        if following is not None and following.left_out:
+            text = f"some windows show more than {MOST_PEOPLE} people; only the largest of them have rows"
+            self.warnings.setdefault("people_left_out", text)
 
-    def _asked(self, ring: FeatureRing, window: Window, sound: Sound) -> Asked | None:
+    def _pictures(
+        self,
+        frames: Sequence[int],
+        stretch: tuple[float, float, float],
+        ring: FeatureRing,
+        following: Following | None,
+    ) -> Iterator[tuple[int, np.ndarray | None]]:
+        """The place of each frame of the grid, and the frame; faces are followed on the way, between them, too.
+
+        Args:
+            frames: The places.
+            stretch: Where the section begins and ends, and where its last window ends.
+            ring: Gets the faces at these places.
+            following: Follows them; None looks at no faces.
+
+        Yields:
+            A place, and its frame or None where the video has none.
+        """
+        assert self.grid is not None
+        step_s = self.grid.frame_step_s
+        if following is None:
+            yield from zip(
+                frames, pictures_at(self.recording.source, [place * step_s for place in frames]), strict=True
+            )
+            return
+        looks = looks_in(step_s)  # a step
+        lo, hi, until_s = stretch
+        until_s = max(until_s, min(hi, self.recording.length_s))
+        first = math.ceil(lo / step_s * looks - 1e-6)
+        last = max(frames[-1] * looks, math.ceil(until_s / step_s * looks - 1e-6))
+        numbers, wanted = range(first, last + 1), set(frames)
+        times_s = [number * step_s / looks for number in numbers]
+        before: np.ndarray | None = None
+        crops: list[Crop] = []
+        kept = False
+        for number, at_s, frame in zip(
+            numbers, times_s, pictures_at(self.recording.source, times_s), strict=True
+        ):
+            if not kept and at_s >= hi - 1e-6:  # what comes is read again with the next section
+                self.people, kept = following.state(), True
+            place = number // looks if number % looks == 0 and number // looks in wanted else None
+            if frame is None:
+                crops = []
+            elif frame is not before:
+                crops = following.look(at_s, frame)
+            before = frame
+            if place is not None:
+                for crop in crops if frame is not None else ():
+                    ring.add_face(place, crop.number, crop.picture)
+                yield place, frame
+
+    def _asked(
+        self, ring: FeatureRing, window: Window, sound: Sound, following: Following | None
+    ) -> Iterator[Asked]:
+        """What is asked about a window: once, or about each person who is seen in it."""
         heard = [each for each in self.sentences if _middle_in(each, window.start_s, window.end_s)]
         text = " ".join(each.text for each in heard) or None
         silent = is_silent(sound.between(window.start_s, window.end_s))
+        speakers = {each.speaker for each in heard}
+        speaker = speakers.pop() if len(speakers) == 1 else None
+        somebody = False
+        for seen in following.between(window.start_s, window.end_s, sound) if following is not None else ():
+            words = None if seen.listens else text
+            if asked := asked_of(ring, window, self.tasks, words, silent, seen):
+                somebody = True
+                yield replace(asked, speaker=None if seen.listens else speaker)
+        if somebody:
+            return
         asked = asked_of(ring, window, self.tasks, text, silent)
         if asked is None:
             gap = "the recording has stretches with neither video nor audio, which have no row"
             self.warnings.setdefault("gap", gap)
-            return None
-        speakers = {each.speaker for each in heard}
-        return replace(asked, speaker=speakers.pop() if len(speakers) == 1 else None)
+            return
+        codes = asked.warnings
+        if following is not None and "no_video" not in codes:
+            codes = (*codes, "no_face")
+        yield replace(asked, speaker=speaker, warnings=codes)
 
     # ------------------------------------------------------------ sentences
     def _of_sentences(self, lo: float, hi: float) -> Iterator[Asked]:
@@ -250,8 +338,38 @@ def add_pieces(ring: FeatureRing, grid: Grid, window: Window, sound: Samples) ->
             ring.add_piece(place, samples, sound.between(max(0.0, end_s - grid.window_s), end_s))
 
 
+def check_people(analyzer: EmotionAnalyzer, grid: Grid | None, faces: Detector | None) -> Detector | None:
+    """The detector itself, where rows for each person can be made.
+
+    Args:
+        analyzer: The model.
+        grid: The windows; None where there is one row a sentence.
+        faces: The detector; None where people are not told apart.
+
+    Returns:
+        `faces`.
+
+    Raises:
+        ArgumentError: If there is one row a sentence, or the model looks at no faces.
+    """
+    if faces is not None and grid is None:
+        raise ArgumentError(
+            "people: expected windows, as people are told apart in windows alone; leave --by sentence or --people out"
+        )
+    if faces is not None and not uses_faces(analyzer):
+        raise ArgumentError(
+            f"{analyzer.name}: reads whole frames only, so it cannot answer for each person; leave people out"
+        )
+    return faces
+
+
 def asked_of(
-    ring: FeatureRing, window: Window, tasks: Sequence[str], text: str | None, silent: bool
+    ring: FeatureRing,
+    window: Window,
+    tasks: Sequence[str],
+    text: str | None,
+    silent: bool,
+    seen: Seen | None = None,
 ) -> Asked | None:
     """What is asked about a window whose frames and pieces are encoded.
 
@@ -261,18 +379,29 @@ def asked_of(
         tasks: The tasks to ask.
         text: What is said in it.
         silent: Whether its audio holds nothing but zeros.
+        seen: Whom it is about; None asks about whole frames.
 
     Returns:
-        The question, or None where the ring holds nothing of this window.
+        The question, or None where the ring holds nothing of this window, or no face of this person.
     """
-    features = ring.features(window.frames, window.pieces)
+    listens = seen is not None and seen.listens
+    number = None if seen is None else seen.number
+    features = ring.features(window.frames, () if listens else window.pieces, number)
     if not features:
         return None
     kinds = {name.partition("_")[0] for name in features}
-    codes = [f"no_{kind}" for kind in ("video", "audio") if kind not in kinds]
-    codes += ["audio_silent"] * silent + ["cut_short"] * window.cut_short
+    codes = [
+        f"no_{kind}" for kind in ("video", "audio") if kind not in kinds and not (listens and kind == "audio")
+    ]
+    codes += ["listens"] * listens + ["audio_silent"] * (silent and not listens)
+    codes += ["cut_short"] * window.cut_short
     request = Request(features, text=text, tasks=tasks)
-    return Asked(request, window.start_s, window.end_s, text=text, warnings=tuple(codes))
+    asked = Asked(request, window.start_s, window.end_s, text=text, warnings=tuple(codes))
+    if seen is None:
+        return asked
+    speech = None if seen.speech is None else round(seen.speech, 3)
+    box = tuple(round(value, 4) for value in seen.box)
+    return replace(asked, person=seen.name, speech=speech, box=box)
 
 
 def _in_order(sentences: Sequence[Said]) -> list[Said]:

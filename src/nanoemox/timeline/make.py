@@ -14,8 +14,9 @@ from nanoemox.files.errors import NanoEmoXError
 from nanoemox.inference.analyzer import EmotionAnalyzer
 from nanoemox.media.clip import CodedWarning
 from nanoemox.media.subtitles import TextSource
+from nanoemox.people.detector import Detector
 from nanoemox.timeline.hearing import Hearing
-from nanoemox.timeline.iterate import HOP_S, WINDOW_S, Said, Sections
+from nanoemox.timeline.iterate import HOP_S, WINDOW_S, Said, Sections, check_people
 from nanoemox.timeline.progress import Progress, what_is_made
 from nanoemox.timeline.read import Recording, StoppedError, clock
 from nanoemox.timeline.report import TimelineReport
@@ -39,6 +40,7 @@ def make_timeline(
     warnings: Sequence[CodedWarning] = (),
     text_source: TextSource | None = None,
     hearing: Hearing | None = None,
+    faces: Detector | None = None,
 ) -> TimelineReport:
     """Read a recording and write its timeline; a run that was stopped goes on where it was.
 
@@ -54,6 +56,7 @@ def make_timeline(
         warnings: What has to be known about the sentences.
         text_source: Where the sentences come from.
         hearing: Hears the sentences while the recording is read, in place of `sentences`.
+        faces: Give one row a window and person; this finds the faces.
 
     Returns:
         The timeline, as it was written.
@@ -65,16 +68,20 @@ def make_timeline(
     # What makes no sense is told before any work.
     check_margin(margin)
     grid = None if by_sentence else grid_of(window_s, hop_s)
+    check_people(analyzer, grid, faces)
     settings: dict[str, Any] = {"by": "sentence" if by_sentence else "window"}
     if grid:
         settings |= {"window_s": grid.window_s, "hop_s": grid.hop_s}
     settings["margin"] = margin
+    if faces is not None:
+        settings["face_detector"] = faces.name
     folder = Path(out)
     progress = Progress(folder, what_is_made(analyzer, recording, settings, sentences, hearing))
     if hearing is not None and progress.heard is not None:
         hearing.go_on(progress.heard)
-    sections = Sections(analyzer, recording, grid, sentences, hearing)
+    sections = Sections(analyzer, recording, grid, sentences, hearing, faces)
     sections.warnings |= progress.warnings
+    sections.people = progress.people
 
     def report(rows: Sequence[Row], stopped: str) -> TimelineReport:
         own = [CodedWarning(code, text) for code, text in sections.warnings.items()]
@@ -103,7 +110,8 @@ def make_timeline(
                     mine.append(row)
                     rows.append(row)
                     bar.update(max(0.0, row.end_s - bar.n))
-                progress.add(mine, sections.warnings, None if hearing is None else hearing.state())
+                heard = None if hearing is None else hearing.state()
+                progress.add(mine, sections.warnings, heard, sections.people)
     except (NanoEmoXError, OSError, KeyboardInterrupt) as error:
         # What was done is kept and valid: the files end where reading did.
         why = "it was stopped" if isinstance(error, KeyboardInterrupt) else str(error)

@@ -68,6 +68,7 @@ class Progress:
         done: The rows of each section that is done, in order.
         warnings: Code -> sentence, as they were known at the end of the last of them.
         heard: What `Hearing.state` gave then, where the sentences are heard.
+        people: What `Following.state` gave then, where people are told apart.
     """
 
     def __init__(self, folder: Path, belongs_to: Mapping[str, Any]) -> None:
@@ -81,6 +82,7 @@ class Progress:
         self.done: list[list[Row]] = []
         self.warnings: dict[str, str] = {}
         self.heard: dict[str, Any] | None = None
+        self.people: dict[str, Any] | None = None
         self._head = _bytes(json_text(belongs_to, self.path, indent=None))
         whole = self._read()
         try:
@@ -111,17 +113,21 @@ class Progress:
                 if entry["section"] != number or not line.endswith(b"\n"):
                     break
                 rows = [Row.from_dict(row) for row in entry["rows"]]
-                heard = entry["heard"]
+                heard, people = entry["heard"], entry["people"]
             except (ValueError, KeyError, TypeError):
                 break
             self.done.append(rows)
             self.warnings = dict(entry["warnings"])
-            self.heard = heard
+            self.heard, self.people = heard, people
             size += len(line)
         return size
 
     def add(
-        self, rows: Sequence[Row], warnings: Mapping[str, str], heard: Mapping[str, Any] | None = None
+        self,
+        rows: Sequence[Row],
+        warnings: Mapping[str, str],
+        heard: Mapping[str, Any] | None = None,
+        people: Mapping[str, Any] | None = None,
     ) -> None:
         """Put one more section on the disk.
 
@@ -129,6 +135,7 @@ class Progress:
             rows: Of the section.
             warnings: Code -> sentence, of all that was read so far.
             heard: What `Hearing.state` gives, where the sentences are heard.
+            people: What `Following.state` gives, where people are told apart.
 
         Raises:
             OutputError: If there is no room.
@@ -138,6 +145,7 @@ class Progress:
             "rows": [row.to_dict() for row in rows],
             "warnings": dict(warnings),
             "heard": None if heard is None else dict(heard),
+            "people": None if people is None else dict(people),
         }
         line = _bytes(json_text(entry, self.path, indent=None))
         try:

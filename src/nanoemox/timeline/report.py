@@ -32,7 +32,7 @@ class TimelineReport(Report):
         model: The model.
         length_s: How long the recording is.
         rows: The rows, in the order of their beginnings.
-        settings: How it was made: by ("window" or "sentence"), window_s, hop_s, margin.
+        settings: How it was made: by ("window" or "sentence"), window_s, hop_s, margin, face_detector.
         warnings: What has to be known about all of it.
         stopped: Why it ends before the recording does; empty where it does not.
         provenance: The steps by which the model's weights came about.
@@ -80,7 +80,7 @@ class TimelineReport(Report):
         """One row a window or sentence, one column for each label."""
         emotions = list(dict.fromkeys(label for row in self.rows for label in row.probabilities))
         polarities = list(dict.fromkeys(label for row in self.rows for label in row.sentiment))
-        facts = ("start_s", "end_s", "person", "speaker", "emotion", "valence")
+        facts = ("start_s", "end_s", "person", "speech", "speaker", "emotion", "valence")
         rows = [
             [
                 *(getattr(row, name) for name in facts),

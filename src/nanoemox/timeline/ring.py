@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from nanoemox.inference.analyzer import EmotionAnalyzer
+from nanoemox.inference.of_people import own_pictures
 from nanoemox.media.clip import WINDOW, Clip, clip_of_arrays
 from nanoemox.model.clip_processor import centred, normalised_sound
 
@@ -23,6 +25,7 @@ ENCODED_AT_ONCE = 32  # frames or pieces; bounds memory
 _EPSILON = 1e-7  # of the variance, as in the feature extractor of wav2vec 2.0
 
 Features = dict[str, Tensor]
+Key = TypeVar("Key", int, tuple[int, int])
 
 
 class FeatureRing:
@@ -33,6 +36,7 @@ class FeatureRing:
 
     Attributes:
         frames: Place -> features [D] of the frame by name.
+        faces: Place and number of a track -> features [D] of this face by name, in place of those of the frame.
         pieces: Place -> features [D] of the piece of audio by name.
         encoded: How many frames and pieces were encoded so far.
     """
@@ -40,15 +44,29 @@ class FeatureRing:
     def __init__(self, analyzer: EmotionAnalyzer) -> None:
         self.analyzer = analyzer
         self.frames: dict[int, Features] = {}
+        self.faces: dict[tuple[int, int], Features] = {}
         self.pieces: dict[int, Features] = {}
-        self.encoded = {"frames": 0, "pieces": 0}
+        self.encoded = {"frames": 0, "faces": 0, "pieces": 0}
         self._pictures: dict[int, Features] = {}  # that wait to be encoded: pixels [3, H, W] by name
+        self._crops: dict[tuple[int, int], Features] = {}  # likewise
         self._sounds: dict[int, Features] = {}  # likewise: samples [L], or log-mel [M, S]
 
     def add_frame(self, place: int, frame: NDArray[np.uint8]) -> None:
         """Take the frame [H, W, 3] at this place of the grid."""
         tensors = self.analyzer.processor.media(_clip_of_frame(frame))
         self._pictures[place] = {name: value[0] for name, value in tensors.items()}
+
+    def add_face(self, place: int, number: int, crop: NDArray[np.uint8]) -> None:
+        """Take a face at this place of the grid.
+
+        Args:
+            place: The place.
+            number: Of the track.
+            crop: The picture [S, S, 3] of the face.
+        """
+        name = own_pictures(self.analyzer)
+        tensors = self.analyzer.processor.media(_clip_of_frame(crop))
+        self._crops[place, number] = {name: tensors[name][0]}
 
     def add_piece(self, place: int, samples: NDArray[np.float32], around: NDArray[np.float32]) -> None:
         """Take the piece of audio at this place of the grid.
@@ -81,10 +99,11 @@ class FeatureRing:
     def encode(self) -> None:
         """Encode all that waits."""
         self.encoded["frames"] += self._encode(self._pictures, self.frames)
+        self.encoded["faces"] += self._encode(self._crops, self.faces)
         self.encoded["pieces"] += self._encode(self._sounds, self.pieces)
 
     @torch.inference_mode()
-    def _encode(self, waiting: dict[int, Features], done: dict[int, Features]) -> int:
+    def _encode(self, waiting: dict[Key, Features], done: dict[Key, Features]) -> int:
         model, order = self.analyzer.model, sorted(waiting)
         for first in range(0, len(order), ENCODED_AT_ONCE):
             part = order[first : first + ENCODED_AT_ONCE]
@@ -98,13 +117,24 @@ class FeatureRing:
         waiting.clear()
         return len(order)
 
-    def features(self, frames: Sequence[int], pieces: Sequence[int]) -> Features:
+    def features(self, frames: Sequence[int], pieces: Sequence[int], number: int | None = None) -> Features:
         """The features of one window, [T, D] and [C, D] by name; those of a modality that is absent are missing.
 
         A place at which there is nothing gets what is nearest in the window.
+
+        Args:
+            frames: The places of its frames.
+            pieces: The places of its pieces of audio.
+            number: Of the track whose face is looked at; None looks at whole frames.
+
+        Returns:
+            The features; empty where the face of this track lies at none of the places.
         """
         found: Features = {}
-        for wanted, there in ((frames, self.frames), (pieces, self.pieces)):
+        faces = {place: self.faces[place, number] for place in frames if (place, number) in self.faces}  # type: ignore[index]
+        if number is not None and not faces:
+            return found
+        for wanted, there in ((frames, self.frames), (frames, faces), (pieces, self.pieces)):
             known = [place for place in wanted if place in there]
             if not known:
                 continue
@@ -126,6 +156,9 @@ class FeatureRing:
         ):
             for place in [place for place in kept if place < first]:
                 del kept[place]
+        for faces in (self.faces, self._crops):
+            for key in [key for key in faces if key[0] < frames_before]:
+                del faces[key]
 
 
 def _clip_of_frame(frame: NDArray[np.uint8]) -> Clip:

@@ -23,6 +23,9 @@ class Row:
         text: What is said, where that is known.
         speaker: Who says it, likewise.
         person: Whom the row is about where people are told apart; None for whoever is seen and heard.
+        speech: The share of what is heard that this person speaks, where that can be told.
+        box: Where the person's face is in the middle of when it is seen: left, top, right, bottom, in shares of the
+            frame.
         warnings: Codes of what has to be known, such as no_video.
     """
 
@@ -35,14 +38,20 @@ class Row:
     text: str | None = None
     speaker: str | None = None
     person: str | None = None
+    speech: float | None = None
+    box: tuple[float, ...] | None = None
     warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types, without what is absent."""
         entries = vars(self) | {"warnings": list(self.warnings)}
+        if self.box is not None:
+            entries["box"] = list(self.box)
         return {key: value for key, value in entries.items() if value not in (None, [], {})}
 
     @classmethod
     def from_dict(cls, entries: Mapping[str, Any]) -> Row:
         """The row that `to_dict` wrote."""
-        return cls(**{**entries, "warnings": tuple(entries.get("warnings", ()))})
+        box = entries.get("box")
+        tuples = {"warnings": tuple(entries.get("warnings", ())), "box": None if box is None else tuple(box)}
+        return cls(**{**entries, **tuples})

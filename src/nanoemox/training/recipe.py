@@ -330,7 +330,9 @@ class StudyRecipe(Section):
     @classmethod
     def _seeds_differ(cls, value: list[int]) -> list[int]:
         if doubles := sorted({seed for seed in value if value.count(seed) > 1}):
-            raise ValueError(f"expected different seeds, but {', '.join(map(str, doubles))} comes more than once")
+            raise ValueError(
+                f"expected different seeds, but {', '.join(map(str, doubles))} comes more than once"
+            )
         return value
 
     @model_validator(mode="after")

@@ -18,7 +18,6 @@ from nanoemox.model.adapters import QFormerAdapter
 from nanoemox.model.fusion import FusionEncoder
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 
-
 Statistics = dict[str, tuple[Tensor, Tensor]]  # name of a feature -> mean and spread [D]
 
 

@@ -211,7 +211,17 @@ def _check_clashes(at: str, arm: Arm, own: dict[str, Any]) -> None:
             raise RecipeError(
                 f"{at}: set: {key} clashes with phases, which leave that phase out; leave the key out"
             )
-        if key in ("model", "features", "clips", "output", "manifests", "validation", "seed", "kind", "phases"):
+        if key in (
+            "model",
+            "features",
+            "clips",
+            "output",
+            "manifests",
+            "validation",
+            "seed",
+            "kind",
+            "phases",
+        ):
             raise RecipeError(f"{at}: set: {key} is the same for all arms; set it for the whole study")
     if foreign := [name for name in arm.config if name not in CONFIG_FIELDS]:
         raise RecipeError(

@@ -1,4 +1,4 @@
-"""What a run of a study is measured on, cheaply: stored features, probabilities where they answer, few words written."""
+"""What a run of a study is measured on, cheaply: stored features, probabilities where they answer, few words."""
 
 from __future__ import annotations
 

@@ -111,7 +111,7 @@ def write_start(base: str, arm: Arm, seed: int, store: Tensors, clips: Sequence[
 
 
 def arm_config(base: NanoEmoXConfig, arm: Arm) -> NanoEmoXConfig:
-    """The configuration of an arm's model. Errors: ValueError for a field that cannot be so, IndexError for an expert."""
+    """The configuration of an arm's model. Errors: ValueError for a wrong field, IndexError for an expert."""
     fields = {**base.to_dict(), **arm.config, **fusion_layers(base, arm)}
     config = NanoEmoXConfig.from_dict(fields)
     assert isinstance(config, NanoEmoXConfig)

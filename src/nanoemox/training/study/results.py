@@ -78,7 +78,7 @@ class Result(BaseModel):
 
 
 class Results(NamedTuple):
-    """What lies in a folder of results: those that belong to the study, the runs that lack one, and what is left out."""
+    """What lies in a folder: the results that belong to the study, the runs that lack one, and what is left out."""
 
     by_run: dict[Run, Result]
     missing: list[Run]

@@ -131,7 +131,9 @@ def _bench(study: Study, found: Results, device: str | None) -> _Bench:
     if not Path(base.model).is_dir():
         raise RecipeError(missing_model(base.model))
     if base.features is None:
-        raise RecipeError(f"{study.path}: expected a feature store; name a folder with `set: {{features: DIR}}`")
+        raise RecipeError(
+            f"{study.path}: expected a feature store; name a folder with `set: {{features: DIR}}`"
+        )
     named = _manifests(study)
     measured = study.recipe.measure
     for path in [*named, *measured.sets]:
@@ -264,7 +266,8 @@ def _one_run(bench: _Bench, run: Run, folder: Path, path: Path) -> Path:
     measuring = time.perf_counter()
     last = recipe.phases[-1].name
     notes = {
-        p.name: json.loads((folder / p.name / "phase.json").read_text(encoding="utf-8")) for p in recipe.phases
+        p.name: json.loads((folder / p.name / "phase.json").read_text(encoding="utf-8"))
+        for p in recipe.phases
     }
     with threads(1):
         after = {phase.name: _after(bench, folder / phase.name, store, recipe) for phase in recipe.phases}

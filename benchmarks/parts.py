@@ -269,6 +269,62 @@ def muted_of(
     return found
 
 
+# ---------------------------------------------------------------- the tables of docs/results.md
+def tables(result: Mapping[str, Any]) -> str:
+    """The tables that docs/results.md has of a result, in Markdown."""
+    gate, attention, probes, muted = (result[name] for name in ("gate", "attention", "probes", "muted"))
+    experts, closed = result["experts"], list(closed_tasks())
+    low, middle, high = gate["mean"]
+    factors = {name: max(of["share_of_variance"]) for name, of in gate["by_factor"].items()}
+    lines = [
+        f"The gate gives the experts of the lowest, middle and highest layers {low:.3f}, {middle:.3f} and {high:.3f} "
+        f"on average; they weigh most in {', '.join(f'{share:.3f}' for share in gate['largest'])} of the clips. The "
+        "most that a factor explains of the variance of any weight: "
+        + ", ".join(f"{name} {share:.2f}" for name, share in sorted(factors.items(), key=lambda p: -p[1]))
+        + ".",
+        "",
+        *table(
+            ["in place of the gate", *closed],
+            [
+                [name.replace("_", " "), *(f"{of[task]:.3f}" for task in closed)]
+                for name, of in experts.items()
+            ],
+        ),
+        "",
+        *table(
+            ["tokens set to zero", *TASKS],
+            [
+                [name, *(f"{muted[name][task]:.3f}" if task in muted[name] else "–" for task in TASKS)]
+                for name in muted
+                if name != "clips"
+            ],
+        ),
+        "",
+        *table(
+            ["a linear probe reads", *probes["chance"]],
+            [
+                [name, *("–" if of[what] is None else f"{of[what]:.3f}" for what in probes["chance"])]
+                for name, of in probes.items()
+            ],
+        ),
+    ]
+    if attention:
+        weights = ", ".join(f"{name} {value:.3f}" for name, value in attention["relative_weight"].items())
+        known = attention["correlation_with_expression"]
+        lines += [
+            "",
+            f"Attention of the face queries over the frames: evenness {attention['evenness']:.4f} (1: every frame "
+            f"counts the same); the queries differ by {attention['queries_differ_by']:.4f} (0: all look at the same "
+            f"frames). Weight of a frame, 1 where all count the same: {weights}. Correlation with how far the expression has "
+            f"come: {'none' if known is None else f'{known:+.3f}'}, over {attention['clips']} clips.",
+        ]
+    return "\n".join(lines)
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(row)} |" for row in (heads, ["---"] * len(heads), *rows)]
+
+
 def rounded(values: NDArray[Any]) -> list[float]:
     return [round(float(value), 4) for value in values]
 

@@ -315,8 +315,8 @@ def tables(result: Mapping[str, Any]) -> str:
             "",
             f"Attention of the face queries over the frames: evenness {attention['evenness']:.4f} (1: every frame "
             f"counts the same); the queries differ by {attention['queries_differ_by']:.4f} (0: all look at the same "
-            f"frames). Weight of a frame, 1 where all count the same: {weights}. Correlation with how far the expression has "
-            f"come: {'none' if known is None else f'{known:+.3f}'}, over {attention['clips']} clips.",
+            f"frames). Weight of a frame, 1 where all count the same: {weights}. Correlation with how far the "
+            f"expression has come: {'none' if known is None else f'{known:+.3f}'}, over {attention['clips']} clips.",
         ]
     return "\n".join(lines)
 

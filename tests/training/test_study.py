@@ -14,7 +14,7 @@ import yaml
 from filelock import FileLock
 from safetensors.torch import load_file
 
-from nanoemox.checkpoints.load import load_config, load_model
+from nanoemox.checkpoints.load import load_model
 from nanoemox.cli import main as cli
 from nanoemox.files.atomic import write_jsonl
 from nanoemox.files.errors import ArgumentError
@@ -125,8 +125,8 @@ def write_study(folder: Path, **changes: Any) -> Path:
         ({"gait": "mean"}, "unknown key 'arms.odd.gait'"),
     ],
 )
-def test_an_arm_that_cannot_be_compared_is_refused(workplace: Path, arm: dict[str, Any], told: str) -> None:
-    path = write_study(workplace, arms={**ARMS, "odd": {"about": "odd", **arm}})
+def test_an_arm_that_cannot_be_compared_is_refused(tmp_path: Path, arm: dict[str, Any], told: str) -> None:
+    path = write_study(tmp_path, arms={**ARMS, "odd": {"about": "odd", **arm}})
     with pytest.raises(RecipeError, match=told):
         load_study(path)
 
@@ -140,13 +140,13 @@ def test_an_arm_that_cannot_be_compared_is_refused(workplace: Path, arm: dict[st
         ({"kind": "p2e"}, "unknown key"),
     ],
 )
-def test_a_study_that_cannot_be_run_is_refused(workplace: Path, changes: dict[str, Any], told: str) -> None:
+def test_a_study_that_cannot_be_run_is_refused(tmp_path: Path, changes: dict[str, Any], told: str) -> None:
     with pytest.raises(RecipeError, match=told):
-        load_study(write_study(workplace, **changes))
+        load_study(write_study(tmp_path, **changes))
 
 
-def test_what_is_asked_for_has_to_be_there(workplace: Path) -> None:
-    study = load_study(write_study(workplace))
+def test_what_is_asked_for_has_to_be_there(tmp_path: Path) -> None:
+    study = load_study(write_study(tmp_path))
     for only, seeds, told in (
         (["fool"], None, "unknown arm 'fool'; there are: full, joint"),
         (None, [3], "seed 3 is not one of 1, 2"),
@@ -203,7 +203,6 @@ def test_arms_of_one_seed_start_from_the_same_parts(workplace: Path) -> None:
     hidden, gate = full.fusion.mix(video, audio)
     for name, arm in (
         ("no_face", {"config": {"face_tokens": 0}}),
-        ("no_fusion", {"config": {"fusion_tokens": 0}}),
         ("attention", {"config": {"fusion_type": "attention"}}),
     ):
         model, mine = start(name, **arm)
@@ -212,6 +211,8 @@ def test_arms_of_one_seed_start_from_the_same_parts(workplace: Path) -> None:
             assert all(torch.equal(ours[key], theirs[key]) for key in theirs), (name, part)
         assert ("face_features" in mine) == (name != "no_face")
         assert ("video_fusion_features" in mine) == (name == "no_face")
+    no_fusion = ArmFeatures(store, Arm(about="no fusion", config={"fusion_tokens": 0}), 3)[ids[0]]
+    assert set(no_fusion) == {"video_features", "audio_features", "face_features"}
     equal, mine = start("equal", gate="mean")
     weights = equal.fusion.mix(mine["video_fusion_features"], mine["audio_fusion_features"])[1]
     assert torch.allclose(weights, torch.full((1, 3), 1 / 3))
@@ -230,50 +231,47 @@ def test_arms_of_one_seed_start_from_the_same_parts(workplace: Path) -> None:
 # ---------------------------------------------------------------- the runs
 
 
-def test_a_killed_study_goes_on_run_by_run(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed in the second run and gone on with, it ends with the very figures of one that was not."""
+def test_a_killed_run_goes_on_and_ends_with_the_same_figures(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = write_study(workplace)
     whole = load_study(path, [f"results={workplace / 'whole'}", f"output={workplace / 'other'}"])
-    written = run_study(whole, ["full"], [1]).written
-    assert [place.name for place in written] == ["full-1.json", "full-1-budget-2.json"]
+    assert [place.name for place in run_study(whole, ["joint"], [1]).written] == ["joint-1.json"]
 
     steps, step = {"n": 0}, trainer.OrderedTrainer.training_step
 
     def killed(self: Any, *args: Any, **kwargs: Any) -> Any:
         steps["n"] += 1
-        if steps["n"] == 11:  # the fifth of the second run, in its second phase
+        if steps["n"] == 5:
             raise _Killed
         return step(self, *args, **kwargs)
 
     monkeypatch.setattr(trainer.OrderedTrainer, "training_step", killed)
     study = load_study(path)
     with pytest.raises(_Killed):
-        run_study(study, ["joint", "full"], [1])
+        run_study(study, ["joint"], [1])
     results = Path(study.recipe.results)
-    first = (results / "full-1.json").read_bytes()
-    assert [place.name for place in results.iterdir()] == ["full-1.json"]
-    outcome = run_study(study, None, [1])
-    assert (results / "full-1.json").read_bytes() == first  # not repeated
-    assert {place.name for place in outcome.written} == {"joint-1.json", "full-1-budget-2.json"}
-    assert {run.name for run in outcome.missing} == {"full-2", "joint-2", "full-2-budget-2"}
-    for name in ("full-1.json", "full-1-budget-2.json"):
-        ours, theirs = (json.loads((f / name).read_text()) for f in (results, workplace / "whole"))
-        for key in ("figures", "sets", "muted", "phases", "losses", "realised"):
-            assert ours[key] == theirs[key], (name, key)
-    joint = json.loads((results / "joint-1.json").read_text())
-    assert joint["losses"]["3"]["steps"] == [1, 2, 3, 4, 5, 6] and joint["processor_seconds"] is None
+    assert not results.exists()
+    outcome = run_study(study, ["joint"], [1])
+    assert steps["n"] == 7  # it went on from its fourth step
+    assert [place.name for place in outcome.written] == ["joint-1.json"]
+    assert Run("joint", 1) not in outcome.missing and len(outcome.missing) == len(study.runs) - 1
+    joint, theirs = (json.loads((f / "joint-1.json").read_text()) for f in (results, workplace / "whole"))
+    for key in ("figures", "sets", "muted", "phases", "losses", "realised"):
+        assert joint[key] == theirs[key], key
+    assert joint["losses"]["3"]["steps"] == [1, 2, 3, 4, 5, 6]
+    assert joint["processor_seconds"] is None and theirs["processor_seconds"] > 0
     assert set(joint["muted"]) == {"none", "fusion", "face_adapter", "audio_adapter", "video_adapter"}
     assert {"emotion", "intent", "open_vocabulary"} <= set(joint["figures"])
     runs = workplace / "study" / "runs"
-    assert sorted(place.name for place in (runs / "full-1").iterdir() if place.is_dir()) == ["3"]
-    assert load_config(runs / "joint-1" / "3").face_tokens == 2
-    assert run_study(study, None, [1]).written == []  # nothing is left to do
+    assert sorted(place.name for place in (runs / "joint-1").iterdir() if place.is_dir()) == ["3"]
+    assert run_study(study, ["joint"], [1]).written == []  # nothing is left to do
 
 
 @pytest.fixture
-def finished(workplace: Path) -> Any:
+def finished(tmp_path: Path) -> Any:
     """A study of which all but one run has a result; the figures are made up."""
-    study = load_study(write_study(workplace))
+    study = load_study(write_study(tmp_path))
     results = Path(study.recipe.results)
     results.mkdir()
     for run in study.runs:
@@ -434,9 +432,9 @@ def test_a_verdict_needs_an_interval_without_zero(values: list[float], paper: An
     assert said.kind == kind and said.sentence.endswith(".")
 
 
-def test_a_page_without_any_result_is_refused(workplace: Path) -> None:
+def test_a_page_without_any_result_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match="no result that belongs to the study yet"):
-        write_report(load_study(write_study(workplace)))
+        write_report(load_study(write_study(tmp_path)))
 
 
 def test_the_command_lists_reports_and_names_what_is_missing(
@@ -472,9 +470,9 @@ def test_the_committed_page_is_made_from_the_committed_results(monkeypatch: pyte
 
 
 def test_a_run_that_another_process_trains_is_left_to_it(
-    workplace: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    study = load_study(write_study(workplace))
+    study = load_study(write_study(tmp_path))
     asked: list[str] = []
 
     def one_run(bench: Any, run: Run, folder: Path, path: Path) -> Path:

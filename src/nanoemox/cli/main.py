@@ -69,6 +69,7 @@ from nanoemox.cli.recipes import recipes
 from nanoemox.cli.reproduce import reproduce
 from nanoemox.cli.scores import calibrate, compare, score
 from nanoemox.cli.serve import serve
+from nanoemox.cli.study import study
 from nanoemox.cli.timeline import timeline
 from nanoemox.cli.training import curves, features, train
 from nanoemox.cli.words import (
@@ -516,6 +517,7 @@ for _command in (
     train,
     curves,
     features,
+    study,
     export,
     get,
     assemble,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -103,9 +103,21 @@ def _parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, str]]:
             yield name, parameter, part_of(name)
 
 
-def trainable_parts(model: nn.Module, parts: Iterable[str]) -> dict[str, int]:
-    """Let the parameters of `parts` have gradients and freeze all others; returns how many train per part."""
-    wanted = set(parts)
+def trainable_parts(model: nn.Module, parts: Iterable[str], frozen: Sequence[str] = ()) -> dict[str, int]:
+    """Let the parameters of some parts have gradients and freeze all others.
+
+    Args:
+        model: The model, plain or wrapped by peft.
+        parts: The names of the parts that train.
+        frozen: Beginnings of the names of parameters in them that stay as they are, such as "fusion.gate".
+
+    Returns:
+        How many parameters train, by part.
+
+    Raises:
+        ValueError: For an unknown part, one without parameters, and a name in `frozen` that begins none.
+    """
+    wanted, kept = set(parts), set(frozen)
     unknown = wanted - {*PARTS, "lora"}
     if unknown:
         raise ValueError(
@@ -114,10 +126,19 @@ def trainable_parts(model: nn.Module, parts: Iterable[str]) -> dict[str, int]:
     counts = dict.fromkeys(sorted(wanted), 0)
     for parameter in model.parameters():
         parameter.requires_grad_(False)
-    for _, parameter, part in _parameters(model):
-        if part in wanted:
-            parameter.requires_grad_(True)
-            counts[part] += parameter.numel()
+    for name, parameter, part in _parameters(model):
+        if part not in wanted:
+            continue
+        plain = name.removeprefix("base_model.model.").replace(".modules_to_save.default", "")
+        if holding := {beginning for beginning in frozen if f"{plain}.".startswith(f"{beginning}.")}:
+            kept -= holding
+            continue
+        parameter.requires_grad_(True)
+        counts[part] += parameter.numel()
+    if kept:
+        raise ValueError(
+            f"frozen: no parameter of {', '.join(sorted(wanted))} begins with {', '.join(sorted(kept))}"
+        )
     empty = [part for part, count in counts.items() if not count]
     if empty:
         raise ValueError(

@@ -40,7 +40,14 @@ from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 from nanoemox.tasks.task import TASKS
 from nanoemox.training.mixture import Examples, realised, schedule
 from nanoemox.training.p2e import check_parts, plan_phase, start_model, with_bundled, with_lora
-from nanoemox.training.recipe import BackboneRecipe, P2ERecipe, Phase, RecipeError, load_recipe
+from nanoemox.training.recipe import (
+    BackboneRecipe,
+    P2ERecipe,
+    Phase,
+    RecipeError,
+    StudyRecipe,
+    load_recipe,
+)
 from nanoemox.training.remedies import missing_manifest, missing_model
 from nanoemox.training.teacher import Teacher, check_teacher, open_teacher, taught
 from nanoemox.training.trainer import on_cpu, time_steps
@@ -132,6 +139,10 @@ def dry_run(
     if isinstance(recipe, BackboneRecipe):
         raise RecipeError(
             f"{recipe.name}: makes its own clips and needs nothing else; run it without --dry-run"
+        )
+    if isinstance(recipe, StudyRecipe):
+        raise RecipeError(
+            f"{recipe.name}: is a study of many trainings; `nanoemox study {recipe.name} --dry-run` lists them"
         )
     recipe = with_bundled(recipe)
     phases = [phase for phase in recipe.phases if only in (None, phase.name)]
@@ -278,7 +289,7 @@ def _phase(
     # Take the steps. What earlier phases train is not there yet, and takes as long as what the model holds now.
     whole: Any = start_model(recipe, phase.model_copy(update={"after": []}))
     whole = with_lora(whole, phase) if phase.lora else whole
-    trained = sum(trainable_parts(whole, phase.train).values())
+    trained = sum(trainable_parts(whole, phase.train, phase.frozen).values())
     examples: Any = Examples(records, readable[: steps * phase.batch_size], stored, processor)
     device = model.device.type
     if device == "cuda":

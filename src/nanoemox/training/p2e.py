@@ -77,7 +77,11 @@ class _Run:
 
 
 def train_p2e(
-    recipe: P2ERecipe, only: str | None = None, resume: bool = False, device: str | None = None
+    recipe: P2ERecipe,
+    only: str | None = None,
+    resume: bool = False,
+    device: str | None = None,
+    store: Tensors | None = None,
 ) -> TrainingResult:
     """Run the phases of a curriculum in order.
 
@@ -86,6 +90,8 @@ def train_p2e(
         only: The name of the one phase to run; None runs all of them.
         resume: Keep phases that are finished, and go on from the last checkpoint of one that is not.
         device: "cpu" or "cuda"; None takes a GPU where there is one.
+        store: What the phases read of the clips, made by whoever knows that it fits the model's encoders; None opens or
+            fills the store of the recipe.
 
     Returns:
         The folder of the last phase that ran, and the clips that were left out.
@@ -117,7 +123,9 @@ def train_p2e(
     output = Path(recipe.output)
     records, validation, left_out = read_records(recipe)
     needed = list({r.id: r for rows in (*records.values(), validation) for r in rows}.values())
-    store, unreadable = _tensors(recipe, needed, processor, device)
+    unreadable: dict[str, str] = {}
+    if store is None:
+        store, unreadable = _tensors(recipe, needed, processor, device)
     faults = {
         path: {r.id: unreadable.get(r.id, "has no features") for r in rows if r.id not in store}
         for path, rows in records.items()
@@ -302,7 +310,7 @@ def _run_phase(run: _Run, phase: Phase, records: Sequence[Record], folder: Path)
         )
     if phase.lora is not None:
         model = with_lora(model, phase)
-    trained = trainable_parts(model, phase.train)
+    trained = _trainable(model, phase)
 
     # The examples in their order, the teacher where there is one, and the training.
     learner, settings, teacher = model, phase.distillation, None
@@ -373,6 +381,13 @@ def _run_phase(run: _Run, phase: Phase, records: Sequence[Record], folder: Path)
             },
         )
     shutil.rmtree(work, ignore_errors=True)
+
+
+def _trainable(model: nn.Module, phase: Phase) -> dict[str, int]:
+    try:
+        return trainable_parts(model, phase.train, phase.frozen)
+    except ValueError as error:
+        raise RecipeError(f"phase {phase.name}: {error}; correct the recipe") from error
 
 
 def _is_done(folder: Path, phase: Phase) -> bool:

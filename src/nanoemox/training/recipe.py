@@ -1,7 +1,8 @@
 """What a training recipe may say, and how one is read.
 
-A recipe is a YAML file of one of two kinds: `p2e` (the three phases of the curriculum, paper sec. 3.4) and `backbones`
-(phase 0, which makes the small encoders and the small language model that `pico` has nowhere to download from).
+A recipe is a YAML file of one of three kinds: `p2e` (the three phases of the curriculum, paper sec. 3.4), `backbones`
+(phase 0, which makes the small encoders and the small language model that `pico` has nowhere to download from), and
+`study` (many trainings that differ from one `p2e` recipe in one thing each, `nanoemox.training.study`).
 What is wrong with a recipe is a RecipeError, one line that names the file, the key, and what exists.
 """
 
@@ -11,7 +12,7 @@ import re
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import (
     BaseModel,
@@ -106,7 +107,8 @@ class Phase(Schedule):
     the mixture `subset_uniform` `corpora` are the ratios of the official code, see `nanoemox.training.mixture`;
     `after` names the phases whose trained parts this one starts from; `modality_dropout` is the share of examples in
     which a modality is left out, so that answers survive its absence; `diversity` weighs a penalty on tokens of one
-    clip that point the same way; `distillation` names a teacher.
+    clip that point the same way; `distillation` names a teacher; `frozen` are parameters of trained parts that stay
+    as they are, by the beginnings of their names (`fusion.gate`).
     """
 
     name: str
@@ -121,6 +123,7 @@ class Phase(Schedule):
     lora: Lora | None = None
     distillation: Distillation | None = None
     manifests: list[str] | None = None
+    frozen: list[str] = []
 
     @field_validator("train")
     @classmethod
@@ -245,8 +248,106 @@ class BackboneRecipe(Section):
         return value
 
 
-Recipe: TypeAlias = P2ERecipe | BackboneRecipe
-_KINDS: dict[str, type[Recipe]] = {"p2e": P2ERecipe, "backbones": BackboneRecipe}
+class Arm(Section):
+    """One arm of a study: what it is, and in what it differs from the base recipe.
+
+    `phases` are the phases that it runs, in this order (none: all, as the base has them); `set` are keys of the recipe
+    with dots and their values, as `--set` takes them; `config` are fields of the model's configuration; `experts` are
+    the fusion experts that stay, counted from 0; `gate: mean` gives all experts the same weight; `shown` are the
+    modalities that the model gets when it is measured (none: all). `paper` says what the paper reports of this arm
+    beside the whole method, and `source` where.
+    """
+
+    about: str
+    paper: Literal["better", "worse"] | None = None
+    source: str | None = None
+    phases: list[str] | None = Field(None, min_length=1)
+    set: dict[str, Any] = {}
+    config: dict[str, Any] = {}
+    experts: list[Annotated[int, Field(ge=0)]] | None = Field(None, min_length=1)
+    gate: Literal["mean"] | None = None
+    shown: list[str] | None = Field(None, min_length=1)
+
+    @field_validator("shown")
+    @classmethod
+    def _shown_exist(cls, value: list[str] | None) -> list[str] | None:
+        return value if value is None else _known(value, list(MODALITIES), "modality")
+
+
+class Measured(Section):
+    """What every run of a study is measured on: the first `clips` of each of the manifests `sets`.
+
+    Closed questions are answered by probabilities about all of them, open ones in words about the first `written` of
+    each set. `muted` of each set are answered once more without each branch, and after each phase.
+    """
+
+    sets: list[str] = Field(min_length=1)
+    clips: PositiveInt
+    written: int = Field(ge=0)
+    muted: int = Field(ge=0)
+
+
+class Quick(Section):
+    """The short form of a study: these arms, at one `budget`-th of the steps, on fewer clips."""
+
+    arms: list[str] = Field(min_length=1)
+    budget: int = Field(gt=1)
+    clips: PositiveInt
+    written: int = Field(ge=0)
+    muted: int = Field(ge=0)
+
+
+class LearningCurves(Section):
+    """Arms that are also trained with one n-th of the steps, for each n under `budgets`."""
+
+    arms: list[str] = []
+    budgets: list[Annotated[int, Field(gt=1)]] = []
+
+
+class StudyRecipe(Section):
+    """Arms that differ from the recipe `base` in one thing each, with equal budgets and the same seeds.
+
+    `set` holds for all arms; its keys may name every phase (`phases.*.threads`). `reference` is the arm that the others
+    are compared with. A file for each run goes into `results`, models and logs into `output`.
+    """
+
+    kind: Literal["study"]
+    name: str
+    base: str
+    output: str
+    results: str
+    page: str | None = None
+    picture: str | None = None
+    reference: str
+    seeds: list[Annotated[int, Field(ge=0)]] = Field(min_length=1)
+    set: dict[str, Any] = {}
+    arms: dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], Arm]
+    curves: LearningCurves = LearningCurves()
+    measure: Measured
+    quick: Quick
+
+    @field_validator("seeds")
+    @classmethod
+    def _seeds_differ(cls, value: list[int]) -> list[int]:
+        if doubles := sorted({seed for seed in value if value.count(seed) > 1}):
+            raise ValueError(
+                f"expected different seeds, but {', '.join(map(str, doubles))} comes more than once"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _arms_exist(self) -> StudyRecipe:
+        for where, names in (
+            ("reference", [self.reference]),
+            ("curves", self.curves.arms),
+            ("quick", self.quick.arms),
+        ):
+            _known(names, list(self.arms), f"arm (under {where})")
+        return self
+
+
+Recipe: TypeAlias = P2ERecipe | BackboneRecipe | StudyRecipe
+_KINDS: dict[str, type[Recipe]] = {"p2e": P2ERecipe, "backbones": BackboneRecipe, "study": StudyRecipe}
 
 
 def _known(names: list[str], existing: Sequence[str], what: str) -> list[str]:
@@ -319,6 +420,14 @@ def find_recipe(name_or_path: str | Path) -> Path:
 def load_recipe(name_or_path: str | Path, overrides: str | Sequence[str] = ()) -> Recipe:
     """Read and check a recipe. `overrides` are `key=value` with dots (`phases.1a.steps=100`); values are YAML."""
     path = find_recipe(name_or_path)
+    data = read_recipe(path)
+    for override in one_or_more(overrides):
+        apply_override(data, override)
+    return checked_recipe(data, path, "or --set" if overrides else "")
+
+
+def read_recipe(path: Path) -> dict[str, Any]:
+    """What a recipe's file holds, its kind known and everything else unchecked. Errors: RecipeError."""
     try:
         data = read_yaml(path.read_text(encoding="utf-8"))
     except (OSError, YamlError, UnicodeDecodeError) as error:
@@ -326,13 +435,28 @@ def load_recipe(name_or_path: str | Path, overrides: str | Sequence[str] = ()) -
             f"{path}: expected YAML, but {' '.join(str(error).split())}; correct the recipe"
         ) from error
     kind = data.get("kind") if isinstance(data, dict) else type(data).__name__
-    form = _KINDS.get(kind) if isinstance(data, dict) and isinstance(kind, str) else None
-    if form is None:
+    if not isinstance(data, dict) or kind not in _KINDS:
         raise RecipeError(
             f"{path}: expected `kind: {'` or `kind: '.join(_KINDS)}`, got {kind!r:.60}; correct the line"
         )
-    for override in one_or_more(overrides):
-        _override(data, override)
+    return data
+
+
+def checked_recipe(data: dict[str, Any], name: str | Path, also: str = "") -> Recipe:
+    """The recipe that a file's content makes.
+
+    Args:
+        data: From `read_recipe`, overridden or not.
+        name: What an error calls it.
+        also: What else than the recipe may be at fault, such as "or --set".
+
+    Returns:
+        The recipe.
+
+    Raises:
+        RecipeError: Naming the key that is wrong.
+    """
+    form = _KINDS[data["kind"]] if data.get("kind") in _KINDS else P2ERecipe
     try:
         return form.model_validate(data)
     except ValidationError as error:
@@ -347,10 +471,11 @@ def load_recipe(name_or_path: str | Path, overrides: str | Sequence[str] = ()) -
         wrong = re.sub(
             r"phases\.(\d+)\.", lambda found: f"phases.{names.get(found[1], found[1])}.", wrong, count=1
         )
-        raise RecipeError(f"{path}: {wrong}; correct the recipe{' or --set' if overrides else ''}") from error
+        raise RecipeError(f"{name}: {wrong}; correct the recipe{' ' if also else ''}{also}") from error
 
 
-def _override(data: dict[str, Any], override: str) -> None:
+def apply_override(data: dict[str, Any], override: str) -> None:
+    """Change a recipe's content by one `key=value`. Errors: RecipeError."""
     key, separator, text = override.partition("=")
     if not separator:
         raise RecipeError(f"{override!r}: expected key=value, for example phases.1a.steps=100")

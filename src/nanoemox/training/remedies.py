@@ -15,12 +15,15 @@ SPLITS = ("train", "val", "test")
 def missing_manifest(path: str) -> str:
     """One line about a manifest that is not there, with the command that writes it."""
     place = Path(path)
-    if place.name == "manifest.jsonl" and place.parent.name in SPLITS:
+    split = place.parent.name.rstrip("0123456789")  # test1 is the test set of seed 1
+    if place.name == "manifest.jsonl" and split in SPLITS:
         made = f"nanoemox theatre make {place.parent}"
+        if seed := place.parent.name.removeprefix(split):
+            made += f" --clips 600 --seed {seed}"
         for part in (part for recipe in _backbones() for part in recipe.theatre):
             if Path(part.folder) == place.parent:
                 made += f" --clips {part.clips} --seed {part.seed}"
-        return f"{path}: no such manifest; make clips of Affect Theatre: `{made} --split {place.parent.name}`"
+        return f"{path}: no such manifest; make clips of Affect Theatre: `{made} --split {split}`"
     corpus = CORPORA.get(place.stem)
     if corpus is None:
         return (

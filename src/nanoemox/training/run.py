@@ -11,7 +11,7 @@ from nanoemox.data.filtering import LeftOut
 from nanoemox.files.errors import ArgumentError
 from nanoemox.training.curves import has_losses, write_curves
 from nanoemox.training.p2e import TrainingResult, train_p2e
-from nanoemox.training.recipe import BackboneRecipe, load_recipe
+from nanoemox.training.recipe import BackboneRecipe, RecipeError, StudyRecipe, load_recipe
 
 logger = logging.getLogger(__name__)
 DEVICES = ("cpu", "cuda")
@@ -47,6 +47,8 @@ def train(
             raise ArgumentError(f"device: expected one of {', '.join(DEVICES)}, got {device!r}")
         check_device(device)
     loaded = load_recipe(recipe, overrides)
+    if isinstance(loaded, StudyRecipe):
+        raise RecipeError(f"{recipe}: is a study of many trainings; run it with `nanoemox study {recipe}`")
     if isinstance(loaded, BackboneRecipe):
         from nanoemox.training.phase0.run import make_backbones
 

@@ -18,24 +18,39 @@ from nanoemox.model.adapters import QFormerAdapter
 from nanoemox.model.fusion import FusionEncoder
 from nanoemox.model.modeling_nanoemox import NanoEmoXForConditionalGeneration
 
+Statistics = dict[str, tuple[Tensor, Tensor]]  # name of a feature -> mean and spread [D]
+
 
 @torch.no_grad()
 def calibrate(model: NanoEmoXForConditionalGeneration, media: Sequence[Mapping[str, Tensor]]) -> None:
-    """Let the untrained adapters and fusion read the features of these clips (processor.media of each) standardised.
-
-    W x becomes W (x - mean) / std, with the mean in a bias, or for a Q-Former in its position embedding.
-    """
-    rows: dict[str, list[Tensor]] = {}
+    """Let the untrained adapters and fusion read the features of these clips (processor.media of each) standardised."""
+    clips: list[dict[str, Tensor]] = []
     for start in range(0, len(media), 16):
         part = media[start : start + 16]
         names = set.intersection(*(set(tensors) for tensors in part))
         stacked = {name: torch.stack([tensors[name] for tensors in part]) for name in names}
-        for name, value in model.encode(**stacked).items():
-            rows.setdefault(name, []).append(value.flatten(0, 1).double())
-    mean, std = {}, {}
-    for name, parts in rows.items():
-        values = torch.cat(parts)
-        mean[name], std[name] = values.mean(dim=0).float(), (values.std(dim=0) + 1e-4).float()
+        encoded = model.encode(**stacked)
+        clips += [{name: value[row] for name, value in encoded.items()} for row in range(len(part))]
+    standardise(model, statistics_of(clips))
+
+
+def statistics_of(clips: Sequence[Mapping[str, Tensor]]) -> Statistics:
+    """Mean and spread of each feature over all time steps of some clips, [T or C, D] by name each."""
+    found = {}
+    for name in dict.fromkeys(name for clip in clips for name in clip):
+        values = torch.cat([clip[name].double() for clip in clips if name in clip])
+        found[name] = (values.mean(dim=0).float(), (values.std(dim=0) + 1e-4).float())
+    return found
+
+
+@torch.no_grad()
+def standardise(model: NanoEmoXForConditionalGeneration, statistics: Statistics) -> None:
+    """Let the untrained adapters and fusion read features with these statistics standardised.
+
+    W x becomes W (x - mean) / std, with the mean in a bias, or for a Q-Former in its position embedding.
+    """
+    mean = {name: of_name for name, (of_name, _) in statistics.items()}
+    std = {name: of_name for name, (_, of_name) in statistics.items()}
     for adapter, name in ((model.video_adapter, "video_features"), (model.audio_adapter, "audio_features")):
         assert isinstance(adapter, QFormerAdapter)  # phase 0 makes the paper's adapters and fusion
         adapter.position_embedding.weight.mul_(std[name]).sub_(mean[name])

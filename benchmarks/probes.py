@@ -72,7 +72,9 @@ FACTORS: dict[str, Callable[[Mapping[str, Any]], str | None]] = {
 
 # ------------------------------------------------------------------------------------------ where it is looked for
 @torch.inference_mode()
-def places(model: NanoEmoXForConditionalGeneration, clips: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+def places(
+    model: NanoEmoXForConditionalGeneration, clips: Sequence[Mapping[str, Tensor]]
+) -> dict[str, Tensor]:
     """One row per clip for every place on the way, [n, D]; streams in order stand side by side."""
     found: dict[str, list[Tensor]] = {}
 
@@ -119,7 +121,10 @@ def places(model: NanoEmoXForConditionalGeneration, clips: Sequence[Mapping[str,
 
 
 def accuracy(
-    fit: NDArray[np.float32], fit_labels: Sequence[str | None], test: NDArray[np.float32], labels: Sequence[str | None]
+    fit: NDArray[np.float32],
+    fit_labels: Sequence[str | None],
+    test: NDArray[np.float32],
+    labels: Sequence[str | None],
 ) -> tuple[float, float, int]:
     """Accuracy of a linear probe, of the most frequent label, and the number of test clips.
 
@@ -194,9 +199,7 @@ def evenness(model: NanoEmoXForConditionalGeneration, batch: Mapping[str, Tensor
     face: Any = model.face_adapter
     features = batch["face_features"]
     queries = face.query_tokens.expand(len(features), -1, -1)
-    _, weights = face.attention(
-        queries, features, features, need_weights=True, average_attn_weights=False
-    )
+    _, weights = face.attention(queries, features, features, need_weights=True, average_attn_weights=False)
     found["face queries over frames"] = share(weights)
     found["face: total variation between two queries"] = round(
         float((weights[:, :, 0] - weights[:, :, 1]).abs().sum(dim=-1).mean() / 2), 4
@@ -235,7 +238,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--fit", type=Path, nargs="+", required=True)
     parser.add_argument("--test", type=Path, nargs="+", required=True)
-    parser.add_argument("--features", type=Path, required=True, help="a feature store; filled where clips are missing")
+    parser.add_argument(
+        "--features", type=Path, required=True, help="a feature store; filled where clips are missing"
+    )
     parser.add_argument("--model", default="pico")
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
@@ -244,7 +249,9 @@ def main() -> int:
     model, _ = load_model(folder, "cpu", dtype="auto")
     model.float().eval()
     fit, test = _chosen(given.fit), _chosen(given.test)
-    store = extract_features([*fit, *test], model, load_processor(folder), given.features, workers=0, bf16=True)
+    store = extract_features(
+        [*fit, *test], model, load_processor(folder), given.features, workers=0, bf16=True
+    )
     fit, test = [r for r in fit if r.id in store], [r for r in test if r.id in store]
     fit_rows = places(model, [store[record.id] for record in fit])
     test_rows = places(model, [store[record.id] for record in test])

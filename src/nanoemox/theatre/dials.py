@@ -1,8 +1,8 @@
 """The dials of Affect Theatre: how hard the world is to read, and what its answers hang on.
 
-With every dial at its default the clips are those of always, byte for byte in their record, pictures and sound. A dial
-changes what it names and nothing else: the same number and seed give the same plot, person and voice, so two sets that
-differ in one dial can be compared clip by clip.
+With every dial at its default the clips are those of always, byte for byte in their record, pictures and audio. A dial
+changes what it names: the same number and seed keep person, voice, place, prop, face and voice style, so two sets that
+differ in one dial can be compared clip by clip. Other words also draw other earlier turns.
 """
 
 from __future__ import annotations
@@ -53,10 +53,14 @@ class Dials:
         ):  # fmt: skip
             value = getattr(self, name)
             if value is not None and not lowest <= value <= highest:
-                raise ArgumentError(f"dial {name} = {value}: expected a number from {lowest:g} to {highest:g}")
+                raise ArgumentError(
+                    f"dial {name} = {value}: expected a number from {lowest:g} to {highest:g}"
+                )
         for name, known in (("language", LANGUAGES), ("wordings", WORDINGS)):
             if getattr(self, name) not in known:
-                raise ArgumentError(f"dial {name} = {getattr(self, name)}: expected one of {', '.join(known)}")
+                raise ArgumentError(
+                    f"dial {name} = {getattr(self, name)}: expected one of {', '.join(known)}"
+                )
 
     def changed(self) -> dict[str, Any]:
         """The dials that are not at their default."""

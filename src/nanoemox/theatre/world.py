@@ -226,9 +226,7 @@ class Timing(NamedTuple):
         return "neither" if not gap else "face" if gap < 0 else "voice"
 
 
-TIMINGS = {
-    Timing(face, voice): 1 / 6 if face == voice else 1 / 12 for face in MOMENTS for voice in MOMENTS
-}
+TIMINGS = {Timing(face, voice): 1 / 6 if face == voice else 1 / 12 for face in MOMENTS for voice in MOMENTS}
 
 
 class Plot(NamedTuple):
@@ -335,7 +333,9 @@ def sample_plot(rng: random.Random, dials: Dials = DEFAULT) -> tuple[Plot, tuple
     return plot, meant
 
 
-def all_plots(dials: Dials = DEFAULT, families: dict[str, float] | None = None) -> Iterator[tuple[Plot, float]]:
+def all_plots(
+    dials: Dials = DEFAULT, families: dict[str, float] | None = None
+) -> Iterator[tuple[Plot, float]]:
     """Every possible plot with its probability; `families` in place of those that go with the emotion."""
     hidden_share = dials.occlusion
     for emotion in EMOTIONS:
@@ -429,12 +429,14 @@ def observed(plot: Plot, senses: Sequence[str], together: bool | None = None) ->
         "words": (plot.family, plot.tone, plot.prop if plot.mention else None),
     }
     seen = tuple(parts[s] for s in senses)
-    if together is None or not {"face", "voice"} & set(senses):
+    if together is None or "face" not in senses:  # every voice cries out, but only such a face flares up
         return seen
-    return (*seen, "timed", together if {"face", "voice"} <= set(senses) else None)
+    return (*seen, "timed", together if "voice" in senses else None)
 
 
-Mass = dict[str, dict[tuple[object, ...], dict[str, float]]]  # label's name -> what is seen -> label -> probability
+Mass = dict[
+    str, dict[tuple[object, ...], dict[str, float]]
+]  # label's name -> what is seen -> label -> probability
 
 
 def masses(senses: Sequence[str], dials: Dials = DEFAULT) -> Mass:
@@ -480,7 +482,8 @@ def needed_modalities(dials: Dials = DEFAULT) -> dict[str, dict[str, float]]:
         for chosen, mass in known.items()
     }
     shares: dict[str, dict[str, float]] = {
-        name: dict.fromkeys(("one", "two", "three", "not settled"), 0.0) for name in ("emotion", "intent", "cause")
+        name: dict.fromkeys(("one", "two", "three", "not settled"), 0.0)
+        for name in ("emotion", "intent", "cause")
     }
     for outcome, p in all_outcomes(dials):
         waiting = outcome.labels

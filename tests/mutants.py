@@ -287,15 +287,22 @@ def _recorded(tree: Path, out: Path, sources: Sequence[str]) -> dict[str, Any]:
     stale = [name for name, digest in now.items() if name != "sources" and before.get(name) != digest]
     kept = json.loads(record.read_text(encoding="utf-8")) if len(before) > 1 else {}
     kept = {name: test for name, test in kept.items() if name.partition("::")[0] not in stale}
-    if stale:
-        print(f"running {len(stale)} test files once, to see which lines each test runs", flush=True)
-        new = out / "new.json"
-        _forked(tree, lambda: Recorder(tree).record(stale, new), 7200)
-        fresh = json.loads(new.read_text(encoding="utf-8"))
-        new.unlink()
-        record.write_text(json.dumps(kept | fresh), encoding="utf-8")
-        state.write_text(json.dumps(before | now), encoding="utf-8")
-        kept |= fresh
+    new = out / "new.json"
+    for number, name in enumerate(
+        stale, start=1
+    ):  # kept file by file, so that a run that was stopped goes on
+        print(f"running {name} once ({number} of {len(stale)}), to see which lines its tests run", flush=True)
+        new.unlink(missing_ok=True)
+        _forked(tree, lambda name=name: Recorder(tree).record([name], new), 7200)
+        if not new.is_file():
+            raise SystemExit(f"{name}: running it for two hours did not end, or its process died")
+        for test, seen in json.loads(new.read_text(encoding="utf-8")).items():
+            # What was read while the file was collected, before its first test, is one entry for all files.
+            lines = kept.get(test, {}).get("lines", []) if test == AT_IMPORT else []
+            kept[test] = {"seconds": seen["seconds"], "lines": [*lines, *seen["lines"]]}
+        before[name] = now[name]
+        record.write_text(json.dumps(kept), encoding="utf-8")
+        state.write_text(json.dumps(before), encoding="utf-8")
     return {
         name: {**test, "lines": {(path, line) for path, line in test["lines"]}} for name, test in kept.items()
     }

@@ -107,3 +107,26 @@ def test_an_example_is_prompt_answer_and_the_features_it_shows(processor: Any) -
     assert batch["audio_features"].shape == (2, 3, 16) and not batch["audio_features"][1].any()
     assert not batch["video_features"][0].any() and batch["video_features"][1].all()
     assert batch["attention_mask"][:, 0].all()  # the padding is on the right
+
+
+def test_withheld_tokens_leave_the_prompt_and_nothing_else(processor: Any) -> None:
+    plain = schedule([_record(str(i)) for i in range(8)], _phase(steps=50), 3)
+    withheld = schedule(
+        [_record(str(i)) for i in range(8)], _phase(steps=50, withheld={"audio": 0.5, "face": 0.2}), 3
+    )
+    assert [example._replace(withheld=frozenset()) for example in withheld] == plain
+    for branch, share in (("audio", 0.5), ("face", 0.2)):
+        assert sum(branch in example.withheld for example in withheld) / 200 == pytest.approx(share, abs=0.1)
+    records, both = [_record("a")], frozenset({"audio", "video", "text"})
+    scheduled = [Example(0, "intent", both), Example(0, "intent", both, frozenset({"audio"}))]
+    examples = Examples(records, scheduled, {"a": FEATURES}, processor)  # type: ignore[arg-type]
+    assert "<|audio_pad|>" in examples[0].prompt and "<|audio_pad|>" not in examples[1].prompt
+    assert "<|fusion_pad|>" in examples[1].prompt and "<|frame_pad|>" in examples[1].prompt
+    assert set(examples[1].features) == set(examples[0].features)
+
+
+def test_nothing_is_withheld_where_there_is_no_fusion_token() -> None:
+    heard = schedule([_record("a")], _phase(modalities=["audio", "text"], withheld={"audio": 0.9}), 3)
+    assert not any(example.withheld for example in heard)
+    with pytest.raises(ValueError, match="unknown branch"):
+        _phase(withheld={"fusion": 0.5})

@@ -360,11 +360,20 @@ def theatre_make(
         int | None,
         typer.Option(metavar="N", min=1, help="How many processes work at once. Without it, one per core."),
     ] = None,
+    dial: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="Set a dial of the world; may be given several times. intensity, noise, occlusion, motion, conflict, "
+            "music, timing, language (en, zh), wordings (first, more).",
+        ),
+    ] = None,
 ) -> None:
     """Write, render and label clips of Affect Theatre. A run that was stopped goes on where it was."""
+    from nanoemox.theatre.dials import dials_of
     from nanoemox.theatre.make import make_theatre
 
-    made = make_theatre(out, clips, seed, split.value, workers)
+    made = make_theatre(out, clips, seed, split.value, workers, dials=dials_of(dial or ()))
     console().print(str(made), markup=False, soft_wrap=True, highlight=False)
 
 

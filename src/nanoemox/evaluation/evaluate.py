@@ -25,6 +25,7 @@ from typing import Any
 from nanoemox.data.feature_store import FeatureStore, origin_of
 from nanoemox.data.filtering import read_usable, to_train_on
 from nanoemox.data.manifest import read_manifest
+from nanoemox.data.schema import Record
 from nanoemox.evaluation.page import render_evaluation
 from nanoemox.evaluation.predict import Features, Took, predict, read_times
 from nanoemox.evaluation.report import EvaluationReport, SlowClip
@@ -35,6 +36,7 @@ from nanoemox.inference.analyzer import EmotionAnalyzer
 from nanoemox.scoring.class_report import break_down
 from nanoemox.scoring.score import constant_predictions, majority, score
 from nanoemox.tasks.task import TASKS, select
+from nanoemox.theatre.dials import Dials
 from nanoemox.theatre.world import ceilings
 
 MODALITIES = ("text", "video", "audio")
@@ -184,7 +186,7 @@ def evaluate(
         errors={"clips": len(broken), "ids": sorted(broken), "why": dict(sorted(broken.items()))},
         quarantined=dict(left_out.quarantined.get(str(manifest), {})),
         left_out=left_out.summary(),
-        ceilings=ceilings() if all(record.factors for record in records) else None,
+        ceilings=_ceilings(records),
     )
     write_texts(
         {
@@ -196,6 +198,14 @@ def evaluate(
 
 
 # ---------------------------------------------------------------- small things
+
+
+def _ceilings(records: Sequence[Record]) -> dict[str, dict[str, float]] | None:
+    """The best possible figures where all clips are of one setting of the generated world's dials; else None."""
+    if not all(record.factors for record in records):
+        return None
+    settings = [(record.factors or {}).get("dials", {}) for record in records]
+    return ceilings(Dials(**settings[0])) if all(one == settings[0] for one in settings) else None
 
 
 def _slowest(took: Mapping[str, Took], clips: Collection[str]) -> list[SlowClip]:

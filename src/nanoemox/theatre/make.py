@@ -35,6 +35,7 @@ from nanoemox.files.atomic import write_jsonl
 from nanoemox.files.errors import ArgumentError, NanoEmoXError
 from nanoemox.files.machine import usable_cores
 from nanoemox.files.workers import started_pool
+from nanoemox.theatre.dials import DEFAULT, Dials
 from nanoemox.theatre.render import render
 from nanoemox.theatre.script import SPLITS, Script, stage_script
 
@@ -44,8 +45,10 @@ _WRITING_CODE = (
     "texts",
     "make",
     "script",
+    "wordings",
     "words",
     "world",
+    "dials",
 )  # decides scripts; all else draws and voices them
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 _ERRORS_SHOWN = 5
@@ -81,7 +84,10 @@ def _code_stamp() -> bytes:
 
 def stamp(script: Script) -> str:
     """What a finished clip of this script carries in its metadata."""
-    digest = blake2b(repr(script).encode(), key=_code_stamp(), digest_size=12).hexdigest()
+    planned = repr(script)
+    if script.dials != DEFAULT:
+        planned += repr((script.dials, script.timing, script.timed))
+    digest = blake2b(planned.encode(), key=_code_stamp(), digest_size=12).hexdigest()
     return f"Affect Theatre {digest}"
 
 
@@ -95,9 +101,22 @@ def _finished(path: Path, wanted: str) -> bool:
         return False
 
 
-def make_clip(index: int, seed: int, split: str, out: Path) -> tuple[dict[str, Any], bool]:
-    """One clip of a corpus: its manifest line, and whether it had to be made."""
-    script = stage_script(index, seed, split)
+def make_clip(
+    index: int, seed: int, split: str, out: Path, dials: Dials = DEFAULT
+) -> tuple[dict[str, Any], bool]:
+    """Make one clip of a corpus if it is not there.
+
+    Args:
+        index: Its number.
+        seed: Of the corpus.
+        split: "train", "val" or "test".
+        out: The folder of the corpus.
+        dials: How hard it is to read.
+
+    Returns:
+        Its manifest line, and whether it had to be made.
+    """
+    script = stage_script(index, seed, split, dials)
     path = out / "clips" / f"{script.id}.mp4"
     wanted = stamp(script)
     made = not _finished(path, wanted)
@@ -123,7 +142,14 @@ def _one_thread_each() -> Iterator[None]:
 
 
 def make_theatre(
-    out: Path, clips: int, seed: int, split: str, workers: int | None = None, *, quiet: bool = False
+    out: Path,
+    clips: int,
+    seed: int,
+    split: str,
+    workers: int | None = None,
+    *,
+    quiet: bool = False,
+    dials: Dials = DEFAULT,
 ) -> MakeReport:
     """Make clips of a split and their manifest, sorted by id.
 
@@ -134,6 +160,7 @@ def make_theatre(
         split: "train", "val" or "test".
         workers: Processes; None means one per core.
         quiet: Show no bar.
+        dials: How hard the world is to read, and what its answers hang on.
 
     Returns:
         What the run did.
@@ -179,7 +206,7 @@ def make_theatre(
             # Keep four clips in the queue for each worker: enough that none waits, few enough to stop soon.
             while True:
                 for index in islice(waiting, 4 * workers - len(running)):
-                    running[pool.submit(make_clip, index, seed, split, out)] = index
+                    running[pool.submit(make_clip, index, seed, split, out, dials)] = index
                 if not running:
                     break
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -189,7 +216,7 @@ def make_theatre(
                     except BrokenProcessPool:
                         raise
                     except Exception as error:  # a failed clip must not cost the others
-                        failed[f"{split}-{seed}-{index:06d}"] = error
+                        failed[f"{split}{dials.mark}-{seed}-{index:06d}"] = error
                     else:
                         records.append(record)
                         made += new

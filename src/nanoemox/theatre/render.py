@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nanoemox.theatre.actor import Actor, Camera, Person, Pose, expression
-from nanoemox.theatre.room import in_room
+from nanoemox.theatre.room import in_room, music_of
 from nanoemox.theatre.scenery import draw_scene
 from nanoemox.theatre.script import Script
 from nanoemox.theatre.voice import MOUTH_STEP_S, SPEECH_RATE_HZ, Prosody, Speech, Voice, speak
@@ -26,6 +26,11 @@ from nanoemox.theatre.voice import MOUTH_STEP_S, SPEECH_RATE_HZ, Prosody, Speech
 FRAME_RATE_HZ = 25
 FRAME_SIZE_PX = 192
 SHORTEST_S, LONGEST_S = 3.0, 6.0
+# Where the intent hangs on the moment: how long each such clip is, where its three moments are as shares of it, and
+# how much of an expression is there outside its moment.
+TIMED_S = 6.0
+MOMENT_AT = {"beginning": 0.22, "middle": 0.5, "end": 0.78}
+OUTSIDE = 0.35
 # Shares of the clip: the apex is reached before the first and left after the second.
 HOLD_FROM, HOLD_TO = 0.2, 0.86
 _AUDIO_BIT_RATE = 48_000
@@ -47,6 +52,8 @@ class Plan:
     first_word_s: float
     apex_s: float  # when the expression is fully there
     release_s: float  # when it begins to go
+    cry: tuple[Speech, float] | None = None  # a cry, and when it begins
+    flare_s: float | None = None  # when a face that is otherwise held back shows its expression in full
 
     @property
     def length_s(self) -> float:
@@ -62,7 +69,7 @@ def plan(script: Script) -> Plan:
     """Say the line, place voice and expression. The clip is as long as they need, within 3 to 6 s."""
     rng = _generator(script, "plan")
     prosody = Prosody(script.voice, script.strength, script.sigh, script.rising_end)
-    speech = speak(script.text, Voice.from_id(script.voice_id), prosody, _generator(script, "voice"))
+    speech = speak(script.spoken, Voice.from_id(script.voice_id), prosody, _generator(script, "voice"))
     before_s = speech.words[0][1]
     spare_s = max(0.0, 4.2 - speech.duration_s)
     first_word_s = max(0.1 + before_s, 0.3 + script.lead_s) + rng.uniform(0.0, min(0.35, 0.3 * spare_s))
@@ -70,6 +77,16 @@ def plan(script: Script) -> Plan:
     apex_s = first_word_s - script.lead_s
     wanted_s = max(SHORTEST_S, speech_end_s + rng.uniform(0.25, 0.8), apex_s / HOLD_FROM)
     frames = int(np.ceil(min(wanted_s, LONGEST_S) * FRAME_RATE_HZ))
+    cry, flare_s = None, None
+    if script.timing is not None:  # one length for all such clips, so that it tells nothing
+        frames = round(TIMED_S * FRAME_RATE_HZ)
+        moments = _generator(script, "moments")
+        face_s, voice_s = (
+            MOMENT_AT[moment] * TIMED_S + moments.uniform(-0.15, 0.15) for moment in script.timing
+        )
+        cried = speak("ah", Voice.from_id(script.voice_id), replace(prosody, sigh=False), moments)
+        cry = (cried, voice_s - cried.duration_s / 2)
+        flare_s = face_s if script.timed else None
     length_s = frames / FRAME_RATE_HZ
     late_s = max(
         0.0, speech_end_s - length_s
@@ -82,6 +99,8 @@ def plan(script: Script) -> Plan:
         first_word_s=first_word_s - late_s,
         apex_s=min(apex_s, HOLD_FROM * length_s),
         release_s=rng.uniform(HOLD_TO, 0.92) * length_s,
+        cry=cry,
+        flare_s=flare_s,
     )
 
 
@@ -145,6 +164,11 @@ def poses(script: Script, staged: Plan) -> list[Pose]:
         rise = _ease((times_s - (staged.apex_s + lag_s - onset_s)) / onset_s)
         fall = (1 - stays) * _ease((times_s - staged.release_s) / offset_s)
         shape = np.ones_like(times_s) if script.face == "hidden" else rise * (1 - fall)
+        if staged.flare_s is not None:
+            flare = _ease((times_s - (staged.flare_s - 0.55)) / 0.3) * _ease(
+                (staged.flare_s + 0.55 - times_s) / 0.3
+            )
+            shape *= OUTSIDE + (1 - OUTSIDE) * flare
         shape *= 1 + 0.03 * _wander(times_s, rng)
         tracks[name] += (aside if name == "yaw" else 1.0) * target * shape
     for name, track in tracks.items():  # no face is ever quite at rest
@@ -152,9 +176,9 @@ def poses(script: Script, staged: Plan) -> list[Pose]:
             track += 0.025 * np.abs(_wander(times_s, rng))
     tracks["au43"] = np.maximum(tracks["au43"], _blinks(times_s, rng))
 
-    liveliness = rng.uniform(0.5, 1.3)
+    liveliness = rng.uniform(0.5, 1.3) * script.dials.motion
     for name, reach in (("yaw", 0.05), ("pitch", 0.08), ("roll", 0.1)):
-        tracks[name] += liveliness * reach * _wander(times_s, rng) + rng.normal(0, 0.03)
+        tracks[name] += liveliness * reach * _wander(times_s, rng) + script.dials.motion * rng.normal(0, 0.03)
     for word, start_s, end_s in staged.speech.words:  # small nods on the longer words
         if len(word) > 3 and rng.random() < 0.6:
             middle_s = staged.voice_s + (start_s + end_s) / 2
@@ -175,6 +199,7 @@ def perform(script: Script, staged: Plan | None = None) -> tuple[NDArray[np.uint
     scene = draw_scene(script.place, script.prop, script.light, FRAME_SIZE_PX, _generator(script, "scene"))
     rng = _generator(script, "camera")
     camera = Camera.for_scene(scene, rng)
+    camera = replace(camera, noise=camera.noise * script.dials.noise)
     times_s: Track = np.arange(staged.frames) / FRAME_RATE_HZ
     sway = rng.uniform(0.0, 0.004)
     across, down = sway * _wander(times_s, rng), sway * _wander(times_s, rng)
@@ -184,9 +209,23 @@ def perform(script: Script, staged: Plan | None = None) -> tuple[NDArray[np.uint
         moved = replace(camera, shift_x=camera.shift_x + across[k], shift_y=camera.shift_y + down[k])
         frames[k] = actor.draw(pose, scene, moved, rng)
     sound = in_room(
-        staged.speech, staged.prosody, staged.voice_s, staged.length_s, _generator(script, "room")
+        staged.speech,
+        staged.prosody,
+        staged.voice_s,
+        staged.length_s,
+        _generator(script, "room"),
+        cry=staged.cry,
+        noise=script.dials.noise,
+        music=_music(script, staged),
     )
     return frames, sound
+
+
+def _music(script: Script, staged: Plan) -> NDArray[np.float32] | None:
+    if not script.dials.music:
+        return None
+    samples = round(staged.length_s * SPEECH_RATE_HZ)
+    return music_of(samples, script.dials.music, _generator(script, "music"))
 
 
 # ------------------------------------------------------------------------------------------------ file

@@ -11,7 +11,8 @@ import random
 import re
 from collections.abc import Sequence
 
-from nanoemox.theatre import world
+from nanoemox.theatre import wordings, world
+from nanoemox.theatre.dials import DEFAULT, Dials
 
 # `{a|b}` is a free choice. Of the ten cores of a family the first seven are for training, one for val, two for test.
 _CORES: dict[str, tuple[str, ...]] = {
@@ -236,20 +237,56 @@ def _choose(template: str, rng: random.Random) -> str:
     return re.sub(r"\{([^{}]*\|[^{}]*)\}", lambda m: rng.choice(m.group(1).split("|")), template)
 
 
-def cores(family: str, split: str) -> Sequence[str]:
+def cores(family: str, split: str, dials: Dials = DEFAULT) -> Sequence[str]:
     """The core sentences of a wording family that this split may use."""
-    return {"train": _CORES[family][:7], "val": _CORES[family][7:8], "test": _CORES[family][8:]}[split]
+    if dials.language == "zh":
+        table = wordings.CHINESE[family]
+        return {"train": table[:5], "val": table[5:6], "test": table[6:]}[split]
+    more = wordings.MORE_TEST_CORES[family] if dials.wordings == "more" else ()
+    return {"train": _CORES[family][:7], "val": _CORES[family][7:8], "test": (*_CORES[family][8:], *more)}[
+        split
+    ]
 
 
-def spoken_line(plot: world.Plot, split: str, rng: random.Random) -> str:
-    """One line of speech for a plot: 3 to about 16 words."""
-    parts = [_choose(rng.choice(cores(plot.family, split)), rng)]
+def spoken_line(plot: world.Plot, split: str, rng: random.Random, dials: Dials = DEFAULT) -> str:
+    """One line of speech for a plot: 3 to about 16 words.
+
+    Args:
+        plot: What the line is about, and how it is meant.
+        split: Which core sentences may be used.
+        rng: Chooses.
+        dials: Which language and which wordings.
+
+    Returns:
+        The line.
+    """
+    chinese = dials.language == "zh"
+    parts = [_choose(rng.choice(cores(plot.family, split, dials)), rng)]
     if plot.mention:
-        parts.append(rng.choice(_MENTIONS).format(rng.choice(_PROP_WORDS[plot.prop])))
+        mentions, names = (wordings.MENTIONS, wordings.PROP_WORDS) if chinese else (_MENTIONS, _PROP_WORDS)
+        parts.append(rng.choice(mentions).format(rng.choice(names[plot.prop])))
     if plot.tone != "plain":
-        parts.append(rng.choice(_TONE_REMARKS[plot.tone]))
+        parts.append(rng.choice((wordings.TONE_REMARKS if chinese else _TONE_REMARKS)[plot.tone]))
+    if chinese:
+        return f"{rng.choice(wordings.OPENERS)}{'，'.join(parts)}。"
     line = f"{rng.choice(_OPENERS)} {', '.join(parts)}".strip()
     return line[0].upper() + line[1:] + "."
+
+
+_ONSETS = ("b", "p", "m", "d", "t", "n", "l", "g", "k", "h", "j", "sh", "z", "s", "r", "w")
+_RHYMES = ("a", "o", "e", "i", "u", "ai", "ou", "ang", "en", "ing", "ong", "ie")
+
+
+def syllables(text: str) -> str:
+    """Letters that the voice can say for a text in Chinese: one syllable a character, always the same for it."""
+    said = []
+    for character in text:
+        if "\u4e00" <= character <= "\u9fff":
+            number = ord(character)
+            said.append(_ONSETS[number % len(_ONSETS)] + _RHYMES[number // len(_ONSETS) % len(_RHYMES)])
+        elif said:
+            said[-1] += ","
+    return " ".join(said)
 
 
 def dialogue(rng: random.Random) -> list[dict[str, str]]:

@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from typing import NamedTuple, TypeVar
 
+from nanoemox.theatre.dials import DEFAULT, Dials
+
 _K = TypeVar("_K")
 
 EMOTIONS = ("anger", "disgust", "fear", "happiness", "neutral", "sadness", "surprise")
@@ -39,7 +41,6 @@ VOICE_CUES: dict[str, tuple[str, ...]] = {
     "slow": ("a falling melody", "a slow pace"),
     "drowned": ("noise over the voice",),
 }
-HIDDEN_SHARE = 0.05  # of clips whose face cannot be read
 DROWNED_SHARE = 0.04  # of clips whose voice cannot be heard through noise
 OPTIONAL_SHARE = 0.5  # of clips that show their face group's optional cue
 EXTRA_SHARE = 0.25  # of clips with an audible sigh; the same for a rising end; neither tells anything
@@ -203,6 +204,31 @@ _TONE_SHARES = {
 }
 
 
+# The moments of a clip at which a face flares up and a voice cries out (dial `timing`). Half of the time both are the
+# same moment; neither alone tells anything of whether they are.
+MOMENTS = ("beginning", "middle", "end")
+
+
+class Timing(NamedTuple):
+    """When the face flares up, and when the voice cries out."""
+
+    face: str
+    voice: str
+
+    @property
+    def together(self) -> bool:
+        return self.face == self.voice
+
+    @property
+    def leads(self) -> str:
+        """Which of the two comes first: "face", "voice" or "neither"."""
+        gap = MOMENTS.index(self.face) - MOMENTS.index(self.voice)
+        return "neither" if not gap else "face" if gap < 0 else "voice"
+
+
+TIMINGS = {Timing(face, voice): 1 / 6 if face == voice else 1 / 12 for face in MOMENTS for voice in MOMENTS}
+
+
 class Plot(NamedTuple):
     """One outcome of the tables: what is the case, and what of it can be seen, heard and read."""
 
@@ -267,15 +293,33 @@ def tone_shares(emotion: str) -> dict[str, float]:
     return dict(zip(TONES, _TONE_SHARES[POLARITY[emotion]], strict=True))
 
 
-def sample_plot(rng: random.Random) -> tuple[Plot, tuple[str, str]]:
+@cache
+def displays(conflict: float | None) -> dict[str, dict[tuple[str, str], float]]:
+    """P(face group and voice style | emotion), with this share of disagreeing ones where both kinds are possible."""
+    if conflict is None:
+        return DISPLAYS
+    tables = {}
+    for emotion, table in DISPLAYS.items():
+        disagree = sum(share for pair, share in table.items() if pair in BLENDS)
+        if not 0 < disagree < 1:
+            tables[emotion] = table
+            continue
+        tables[emotion] = {
+            pair: share * (conflict / disagree if pair in BLENDS else (1 - conflict) / (1 - disagree))
+            for pair, share in table.items()
+        }
+    return tables
+
+
+def sample_plot(rng: random.Random, dials: Dials = DEFAULT) -> tuple[Plot, tuple[str, str]]:
     """Draw one plot, and the display meant before the face was hidden or the voice drowned."""
 
     def pick(table: dict[_K, float]) -> _K:
         return rng.choices(list(table), weights=list(table.values()))[0]
 
     emotion = rng.choice(EMOTIONS)
-    meant = pick(DISPLAYS[emotion])
-    face = "hidden" if rng.random() < HIDDEN_SHARE else meant[0]
+    meant = pick(displays(dials.conflict)[emotion])
+    face = "hidden" if rng.random() < dials.occlusion else meant[0]
     voice = "drowned" if rng.random() < DROWNED_SHARE else meant[1]
     plot = Plot(
         emotion=emotion,
@@ -289,13 +333,16 @@ def sample_plot(rng: random.Random) -> tuple[Plot, tuple[str, str]]:
     return plot, meant
 
 
-def all_plots() -> Iterator[tuple[Plot, float]]:
-    """Every possible plot with its probability."""
+def all_plots(
+    dials: Dials = DEFAULT, families: dict[str, float] | None = None
+) -> Iterator[tuple[Plot, float]]:
+    """Every possible plot with its probability; `families` in place of those that go with the emotion."""
+    hidden_share = dials.occlusion
     for emotion in EMOTIONS:
         shown = [
             (f, v, p * pf * pv)
-            for (face, voice), p in DISPLAYS[emotion].items()
-            for f, pf in ((face, 1 - HIDDEN_SHARE), ("hidden", HIDDEN_SHARE))
+            for (face, voice), p in displays(dials.conflict)[emotion].items()
+            for f, pf in ((face, 1 - hidden_share), ("hidden", hidden_share))
             for v, pv in ((voice, 1 - DROWNED_SHARE), ("drowned", DROWNED_SHARE))
         ]
         for (prop, p_prop), (family, p_family), (tone, p_tone), mention, (
@@ -304,7 +351,7 @@ def all_plots() -> Iterator[tuple[Plot, float]]:
             p_shown,
         ) in itertools.product(
             cause_table()[emotion].items(),
-            family_table()[emotion].items(),
+            (families or family_table()[emotion]).items(),
             tone_shares(emotion).items(),
             (True, False),
             shown,
@@ -328,34 +375,125 @@ SUBSETS: dict[str, tuple[str, ...]] = {
 }
 
 
-def observed(plot: Plot, senses: Sequence[str]) -> tuple[object, ...]:
-    """What the named senses (face, voice, scene, words) tell of a plot."""
+class Outcome(NamedTuple):
+    """A plot, and whether face and voice meet in time where the intent hangs on that (None: it does not)."""
+
+    plot: Plot
+    together: bool | None
+
+    @property
+    def intent(self) -> str:
+        if self.together is None:
+            return self.plot.intent
+        _, first, second = FAMILIES[self.plot.family]
+        return first[0] if self.together else second[0]
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return {"emotion": self.plot.emotion, "intent": self.intent, "cause": self.plot.prop}
+
+
+def can_be_timed(face: str, voice: str) -> bool:
+    """Whether this face can flare up and this voice can cry out."""
+    return face not in ("still", "hidden") and voice != "drowned"
+
+
+def all_outcomes(dials: Dials = DEFAULT) -> Iterator[tuple[Outcome, float]]:
+    """Every possible outcome with its probability."""
+    for plot, p in all_plots(dials):
+        timed = dials.timing if can_be_timed(plot.face, plot.voice) else 0.0
+        if timed < 1:
+            yield Outcome(plot, None), p * (1 - timed)
+    if dials.timing:
+        for plot, p in all_plots(dials, dict.fromkeys(FAMILIES, 1 / len(FAMILIES))):
+            if can_be_timed(plot.face, plot.voice):
+                for together in (True, False):
+                    yield Outcome(plot, together), p * dials.timing / 2
+
+
+def observed(plot: Plot, senses: Sequence[str], together: bool | None = None) -> tuple[object, ...]:
+    """What the named senses (face, voice, scene, words) tell of a plot.
+
+    Args:
+        plot: The plot.
+        senses: Which are open.
+        together: Whether face and voice meet in time, where the intent hangs on that. It takes both to see it.
+
+    Returns:
+        What is perceived, one entry a sense, and the timing where there is one.
+    """
     parts: dict[str, object] = {
         "face": plot.face,
         "voice": plot.voice,
         "scene": plot.prop,
         "words": (plot.family, plot.tone, plot.prop if plot.mention else None),
     }
-    return tuple(parts[s] for s in senses)
+    seen = tuple(parts[s] for s in senses)
+    if together is None or "face" not in senses:  # every voice cries out, but only such a face flares up
+        return seen
+    return (*seen, "timed", together if "voice" in senses else None)
+
+
+Mass = dict[
+    str, dict[tuple[object, ...], dict[str, float]]
+]  # label's name -> what is seen -> label -> probability
+
+
+def masses(senses: Sequence[str], dials: Dials = DEFAULT) -> Mass:
+    """The joint probability of what these senses tell and of each label."""
+    mass: Mass = {name: defaultdict(lambda: defaultdict(float)) for name in ("emotion", "intent", "cause")}
+    for outcome, p in all_outcomes(dials):
+        seen = observed(outcome.plot, senses, outcome.together)
+        for name, value in outcome.labels.items():
+            mass[name][seen][value] += p
+    return mass
 
 
 @cache
-def ceilings() -> dict[str, dict[str, float]]:
+def ceilings(dials: Dials = DEFAULT) -> dict[str, dict[str, float]]:
     """Best possible accuracy on emotion, intent and cause from each subset of what can be perceived.
 
     An observer who perceives every cue without error and knows the tables cannot do better (Bayes decision by full
     enumeration). Returns `{subset: {"emotion": a, "intent": a, "cause": a}}`, fractions of 1.
     """
-    result: dict[str, dict[str, float]] = {}
-    for subset, senses in SUBSETS.items():
-        mass: dict[str, dict[tuple[object, ...], dict[str, float]]] = {
-            name: defaultdict(lambda: defaultdict(float)) for name in ("emotion", "intent", "cause")
+    return {
+        subset: {
+            name: round(sum(max(row.values()) for row in rows.values()), 9)
+            for name, rows in masses(senses, dials).items()
         }
-        for plot, p in all_plots():
-            seen = observed(plot, senses)
-            for name, value in (("emotion", plot.emotion), ("intent", plot.intent), ("cause", plot.prop)):
-                mass[name][seen][value] += p
-        result[subset] = {
-            name: round(sum(max(row.values()) for row in rows.values()), 9) for name, rows in mass.items()
-        }
-    return result
+        for subset, senses in SUBSETS.items()
+    }
+
+
+SENSES_OF = {"video": ("face", "scene"), "audio": ("voice",), "text": ("words",)}
+SURE = 0.9  # how likely a label has to be to count as settled
+
+
+def needed_modalities(dials: Dials = DEFAULT) -> dict[str, dict[str, float]]:
+    """The share of clips whose label is settled by one modality, by two and no fewer, by three, and by none.
+
+    Settled: the true label has a probability of at least SURE given all that the best such set of modalities tells.
+    """
+    subsets = [chosen for k in (1, 2, 3) for chosen in itertools.combinations(SENSES_OF, k)]
+    senses = {chosen: tuple(s for m in chosen for s in SENSES_OF[m]) for chosen in subsets}
+    known = {chosen: masses(senses[chosen], dials) for chosen in subsets}
+    totals = {
+        chosen: {name: {seen: sum(row.values()) for seen, row in rows.items()} for name, rows in mass.items()}
+        for chosen, mass in known.items()
+    }
+    shares: dict[str, dict[str, float]] = {
+        name: dict.fromkeys(("one", "two", "three", "not settled"), 0.0)
+        for name in ("emotion", "intent", "cause")
+    }
+    for outcome, p in all_outcomes(dials):
+        waiting = outcome.labels
+        for chosen in subsets:
+            seen = observed(outcome.plot, senses[chosen], outcome.together)
+            for name in list(waiting):
+                mass = known[chosen][name][seen][waiting[name]]
+                if mass >= SURE * totals[chosen][name][seen]:
+                    shares[name][("one", "two", "three")[len(chosen) - 1]] += p
+                    del waiting[name]
+        for name in waiting:
+            shares[name]["not settled"] += p
+    return {name: {k: round(v, 4) for k, v in row.items()} for name, row in shares.items()}

@@ -18,17 +18,20 @@ from torch.utils.data import Dataset
 from nanoemox.data.decoded_clips import Tensors
 from nanoemox.data.schema import Record
 from nanoemox.model.clip_processor import modality_of
+from nanoemox.model.configuration_nanoemox import PLACEHOLDERS
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 from nanoemox.tasks.task import TASKS
 from nanoemox.training.recipe import Phase, RecipeError
 
 
 class Example(NamedTuple):
-    """One example: a record (by number), a task, and the modalities that are shown."""
+    """One example: a record (by number), a task, the modalities that are shown, and the branches whose own tokens are
+    withheld, so that the language model has them from the fusion token alone."""
 
     record: int
     task: str
     modalities: frozenset[str]
+    withheld: frozenset[str] = frozenset()
 
 
 class PreparedExample(NamedTuple):
@@ -232,9 +235,35 @@ def schedule(records: Sequence[Record], phase: Phase, seed: int) -> list[Example
     about = (phase.modalities, phase.modality_dropout)
     if phase.mixture == "subset_uniform":
         tasks = [task for task, share in phase.tasks.items() if share]
-        return schedule_uniformly(records, tasks, *about, phase.steps, phase.batch_size, seed, phase.corpora)
-    number = phase.steps * phase.batch_size
-    return schedule_by_share(records, phase.tasks, *about, number, seed, phase.corpora)
+        scheduled = schedule_uniformly(
+            records, tasks, *about, phase.steps, phase.batch_size, seed, phase.corpora
+        )
+    else:
+        number = phase.steps * phase.batch_size
+        scheduled = schedule_by_share(records, phase.tasks, *about, number, seed, phase.corpora)
+    return withhold(scheduled, phase.withheld, seed) if phase.withheld else scheduled
+
+
+def withhold(scheduled: Sequence[Example], shares: Mapping[str, float], seed: int) -> list[Example]:
+    """Withhold tokens of branches from some examples, each branch on its own; all else stays as it is.
+
+    Only examples that show both video and audio lose tokens: the fusion token is then there to stand in for them.
+
+    Args:
+        scheduled: The examples.
+        shares: Branch -> the share of examples without its tokens.
+        seed: The seed of the choice.
+
+    Returns:
+        The examples in the same order.
+    """
+    rng = random.Random(f"{seed}/withheld")
+    found = []
+    for example in scheduled:
+        chosen = frozenset(branch for branch, share in shares.items() if rng.random() < share)
+        fused = {"video", "audio"} <= example.modalities
+        found.append(example._replace(withheld=chosen) if fused else example)
+    return found
 
 
 def realised(scheduled: Sequence[Example], records: Sequence[Record]) -> dict[str, dict[str, int]]:
@@ -285,6 +314,8 @@ class Examples(Dataset[PreparedExample]):
             text=text,
             dialogue=record.turns if "text" in example.modalities else None,
         )
+        for branch in sorted(example.withheld):
+            prompt = prompt.replace(PLACEHOLDERS[branch], "")
         answer = task.target(record.labels, present | ({"text"} if text else set()))
         return PreparedExample(prompt, answer or "", features)
 

@@ -33,6 +33,7 @@ from nanoemox.model.configuration_nanoemox import PARTS, PRESETS
 from nanoemox.tasks.task import TASKS
 
 MODALITIES = ("video", "audio", "text")
+WITHHELD = ("audio", "face", "video")  # branches whose tokens a phase may withhold
 
 
 class RecipeError(NanoEmoXError):
@@ -103,12 +104,13 @@ class Distillation(Section):
 class Phase(Schedule):
     """One phase of P2E: which parts learn, from which tasks, through which modalities.
 
-    `tasks` are shares of the examples, and so are `corpora` (by the manifests' `source`) where they are given; with
-    the mixture `subset_uniform` `corpora` are the ratios of the official code, see `nanoemox.training.mixture`;
-    `after` names the phases whose trained parts this one starts from; `modality_dropout` is the share of examples in
-    which a modality is left out, so that answers survive its absence; `diversity` weighs a penalty on tokens of one
-    clip that point the same way; `distillation` names a teacher; `frozen` are parameters of trained parts that stay
-    as they are, by the beginnings of their names (`fusion.gate`).
+        `tasks` are shares of the examples, and so are `corpora` (by the manifests' `source`) where they are given; with
+        the mixture `subset_uniform` `corpora` are the ratios of the official code, see `nanoemox.training.mixture`;
+        `after` names the phases whose trained parts this one starts from; `modality_dropout` is the share of examples in
+        which a modality is left out, so that answers survive its absence; `withheld` is the share of examples in which a
+        branch (audio, face, video) gives no tokens of its own, so that the fusion token has to stand in for it; `diversity`
+        weighs a penalty on tokens of one clip that point the same way; `distillation` names a teacher; `frozen` are
+        parameters of trained parts that stay as they are, by the beginnings of their names (`fusion.gate`).
     """
 
     name: str
@@ -119,6 +121,7 @@ class Phase(Schedule):
     modalities: list[str] = list(MODALITIES)
     after: list[str] = []
     modality_dropout: dict[str, float] = {}
+    withheld: dict[str, float] = {}
     diversity: float = Field(0.0, ge=0)
     lora: Lora | None = None
     distillation: Distillation | None = None
@@ -154,6 +157,14 @@ class Phase(Schedule):
     @classmethod
     def _absences_exist(cls, value: dict[str, float]) -> dict[str, float]:
         _known(list(value), list(MODALITIES), "modality")
+        if any(not 0 <= share < 1 for share in value.values()):
+            raise ValueError(f"expected shares from 0 to below 1, got {value}")
+        return value
+
+    @field_validator("withheld")
+    @classmethod
+    def _branches_exist(cls, value: dict[str, float]) -> dict[str, float]:
+        _known(list(value), WITHHELD, "branch")
         if any(not 0 <= share < 1 for share in value.values()):
             raise ValueError(f"expected shares from 0 to below 1, got {value}")
         return value

@@ -27,6 +27,7 @@ from nanoemox.media.clip import SAMPLE_RATE_HZ
 from nanoemox.model.clip_processor import picture_processor
 from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 from nanoemox.theatre import world
+from nanoemox.theatre.dials import Dials
 from nanoemox.theatre.render import FRAME_SIZE_PX
 from nanoemox.theatre.script import stage_script
 from nanoemox.theatre.stills import Still, draw_still, stage_still
@@ -58,12 +59,12 @@ def step_of_record(record: Record) -> int:
     return int(record.id.rpartition("-")[2])
 
 
-def _units(job: tuple[int, int, str, tuple[float, ...]]) -> NDArray[np.float32]:
+def _units(job: tuple[int, int, str, tuple[float, ...], dict[str, Any]]) -> NDArray[np.float32]:
     from nanoemox.theatre.actor import AU_NAMES
     from nanoemox.theatre.render import FRAME_RATE_HZ, plan, poses
 
-    index, seed, split, times_s = job
-    script = stage_script(index, seed, split)
+    index, seed, split, times_s, dials = job
+    script = stage_script(index, seed, split, Dials(**dials))
     face = poses(script, plan(script))
     rows = []
     for time_s in times_s:
@@ -97,6 +98,7 @@ def action_units(
             int(r.id.split("-")[1]),
             str(r.split),
             tuple(map(float, clips.times_s[clips.row[r.id]])),
+            (r.factors or {}).get("dials", {}),
         )
         for r in records
     ]

@@ -104,13 +104,13 @@ class Distillation(Section):
 class Phase(Schedule):
     """One phase of P2E: which parts learn, from which tasks, through which modalities.
 
-        `tasks` are shares of the examples, and so are `corpora` (by the manifests' `source`) where they are given; with
-        the mixture `subset_uniform` `corpora` are the ratios of the official code, see `nanoemox.training.mixture`;
-        `after` names the phases whose trained parts this one starts from; `modality_dropout` is the share of examples in
-        which a modality is left out, so that answers survive its absence; `withheld` is the share of examples in which a
-        branch (audio, face, video) gives no tokens of its own, so that the fusion token has to stand in for it; `diversity`
-        weighs a penalty on tokens of one clip that point the same way; `distillation` names a teacher; `frozen` are
-        parameters of trained parts that stay as they are, by the beginnings of their names (`fusion.gate`).
+    `tasks` are shares of the examples, and so are `corpora` (by the manifests' `source`) where they are given; with
+    the mixture `subset_uniform` `corpora` are the ratios of the official code, see `nanoemox.training.mixture`;
+    `after` names the phases whose trained parts this one starts from; `modality_dropout` is the share of examples in
+    which a modality is left out, so that answers survive its absence; `withheld` is the share of examples in which a
+    branch (audio, face, video) gives no tokens of its own, so that the fusion token has to stand in for it; `diversity`
+    weighs a penalty on tokens of one clip that point the same way; `distillation` names a teacher; `frozen` are
+    parameters of trained parts that stay as they are, by the beginnings of their names (`fusion.gate`).
     """
 
     name: str

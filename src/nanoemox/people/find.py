@@ -216,7 +216,16 @@ def _frames(
 
 
 def in_shares(box: Box, width: int, height: int) -> Box:
-    """A box in pixels -> the same in shares of the frame."""
+    """A box in shares of the frame.
+
+    Args:
+        box: Left, top, right, bottom in pixels.
+        width: Of the frame, in pixels.
+        height: Likewise.
+
+    Returns:
+        The same in shares of 1.
+    """
     return box[0] / width, box[1] / height, box[2] / width, box[3] / height
 
 

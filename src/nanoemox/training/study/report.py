@@ -130,14 +130,32 @@ def budget_of(study: Study) -> int:
 
 
 def six(found: Results, arm: str, budget: int) -> dict[int, float]:
-    """Seed -> the mean of the six figures of an arm."""
+    """Seed -> the mean of the six figures of an arm.
+
+    Args:
+        found: The results.
+        arm: The name of the arm.
+        budget: Of the runs.
+
+    Returns:
+        The seeds that have all six.
+    """
     each = [of_arm(found, arm, task, figure, budget) for task, figure, _ in FIGURES]
     seeds = set.intersection(*map(set, each))
     return {seed: sum(of[seed] for of in each) / len(each) for seed in sorted(seeds)}
 
 
 def summed(study: Study, found: Results, arm: str) -> Mean | None:
-    """How an arm differs from the reference in the mean of the six figures."""
+    """How an arm differs from the reference in the mean of the six figures.
+
+    Args:
+        study: The study.
+        found: Its results.
+        arm: The name of the arm.
+
+    Returns:
+        The mean difference; None without a pair of results.
+    """
     budget = budget_of(study)
     return paired(six(found, arm, budget), six(found, study.recipe.reference, budget))
 

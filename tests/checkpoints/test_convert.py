@@ -194,7 +194,7 @@ def test_a_converted_model_generates_what_the_analyzer_writes(base, tmp_path):
     ]
     ids = [token for token in ids.tolist() if token not in analyzer.processor.end_ids]
     text = analyzer.processor.decode(ids, skip_special_tokens=True).strip()
-    asked = analyzer.analyze(SAMPLE, text="I am so happy", tasks=["emotion"], max_new_tokens=9)
+    asked = analyzer.analyze(SAMPLE, text="I am so happy", tasks=["emotion"], max_new_tokens=9, write=True)
     assert text == asked["emotion"].text
 
 

@@ -27,6 +27,7 @@ from nanoemox.inference.results import Analysis
 from nanoemox.metrics.bootstrap import Figure
 from nanoemox.scoring.score import Scores
 from nanoemox.tasks.task import TASKS
+from nanoemox.theatre.dials import DEFAULT
 from nanoemox.training.p2e import TrainingResult
 from tests.made_up import HOSTILE, make_analysis, make_clip, make_report
 from tests.media_files import make_media
@@ -428,9 +429,9 @@ def test_evaluate_passes_its_options_on(
 
 def test_theatre_passes_its_options_on(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
-    monkeypatch.setattr("nanoemox.theatre.make.make_theatre", lambda *given: asked.extend(given))
+    monkeypatch.setattr("nanoemox.theatre.make.make_theatre", lambda *given, **named: asked.extend([*given, named]))
     run("theatre", "make", "out", "--clips", "3", "--seed", "5", "--split", "test", "--workers", "2")
-    assert asked == [Path("out"), 3, 5, "test", 2]
+    assert asked == [Path("out"), 3, 5, "test", 2, {"dials": DEFAULT}]
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,9 @@ def answered(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> tupl
     out, err = capsys.readouterr()
     assert exit_.value.code == 0, err
     return json.loads(out), "".join(
-        line for line in err.splitlines(True) if "Loading weights" not in line
+        line
+        for line in err.splitlines(True)
+        if "Loading weights" not in line and " computes in " not in line  # how the model was loaded
     ).lstrip("\r\n")  # a bar may leave a carriage return
 
 

@@ -73,9 +73,12 @@ def test_splits_share_no_person_voice_wording_or_pair_of_prop_and_place() -> Non
 
 def test_the_world_is_the_one_that_the_bundled_model_was_trained_in() -> None:
     """Tables, chances and scripts, down to the last number. Whoever changes the world trains the model anew."""
-    told: list[object] = [
-        getattr(world, name) for name in sorted(vars(world)) if name.isupper() and not name.startswith("_K")
-    ]
+    # Without what the dials brought; the share of hidden faces has become the default of one of them.
+    tables = {name: value for name, value in vars(world).items() if name.isupper() and not name.startswith("_K")}
+    for new in ("DEFAULT", "MOMENTS", "TIMINGS", "SENSES_OF", "SURE"):
+        del tables[new]
+    tables["HIDDEN_SHARE"] = world.DEFAULT.occlusion
+    told: list[object] = [tables[name] for name in sorted(tables)]
     told += [(*plot, plot.intent, f"{p:.6e}") for plot, p in world.all_plots()]
     told += [
         world.ceilings(),

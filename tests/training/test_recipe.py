@@ -113,6 +113,7 @@ def test_usual_values() -> None:
     assert {key: value for key, value in phase.items() if key not in schedule and key not in PHASE} == {
         "corpora": None, "mixture": "share", "modalities": ["video", "audio", "text"], "after": [],
         "modality_dropout": {}, "diversity": 0.0, "lora": None, "distillation": None, "manifests": None,
+        "withheld": {}, "frozen": [],
     }  # fmt: skip
     taught = Phase(**PHASE, distillation={"teacher": "t"}).model_dump()["distillation"]
     assert taught == {"teacher": "t", "weight": 1.0, "ramp_steps": 20, "directions": 100}

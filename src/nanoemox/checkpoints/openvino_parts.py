@@ -118,6 +118,9 @@ class GraphLanguageModel(GraphPart):
 
         Returns:
             Logits [R, S, V] and a new cache.
+
+        Raises:
+            ArgumentError: If a loss is asked for.
         """
         if others.get("labels") is not None:
             raise ArgumentError(

@@ -432,9 +432,10 @@ def load_recipe(name_or_path: str | Path, overrides: str | Sequence[str] = ()) -
     """Read and check a recipe. `overrides` are `key=value` with dots (`phases.1a.steps=100`); values are YAML."""
     path = find_recipe(name_or_path)
     data = read_recipe(path)
+    form = _KINDS[data["kind"]]  # of the file, as another kind needs another file
     for override in one_or_more(overrides):
         apply_override(data, override)
-    return checked_recipe(data, path, "or --set" if overrides else "")
+    return checked_recipe(data, path, "or --set" if overrides else "", form)
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
@@ -446,20 +447,23 @@ def read_recipe(path: Path) -> dict[str, Any]:
             f"{path}: expected YAML, but {' '.join(str(error).split())}; correct the recipe"
         ) from error
     kind = data.get("kind") if isinstance(data, dict) else type(data).__name__
-    if not isinstance(data, dict) or kind not in _KINDS:
+    if not isinstance(data, dict) or not isinstance(kind, str) or kind not in _KINDS:
         raise RecipeError(
             f"{path}: expected `kind: {'` or `kind: '.join(_KINDS)}`, got {kind!r:.60}; correct the line"
         )
     return data
 
 
-def checked_recipe(data: dict[str, Any], name: str | Path, also: str = "") -> Recipe:
+def checked_recipe(
+    data: dict[str, Any], name: str | Path, also: str = "", form: type[Recipe] = P2ERecipe
+) -> Recipe:
     """The recipe that a file's content makes.
 
     Args:
         data: From `read_recipe`, overridden or not.
         name: What an error calls it.
         also: What else than the recipe may be at fault, such as "or --set".
+        form: The kind of recipe that it has to be.
 
     Returns:
         The recipe.
@@ -467,7 +471,6 @@ def checked_recipe(data: dict[str, Any], name: str | Path, also: str = "") -> Re
     Raises:
         RecipeError: Naming the key that is wrong.
     """
-    form = _KINDS[data["kind"]] if data.get("kind") in _KINDS else P2ERecipe
     try:
         return form.model_validate(data)
     except ValidationError as error:

@@ -25,9 +25,9 @@ def splits(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     asked: set[str] = set()
     cores, stage = words.cores, script.stage_script
 
-    def watched_cores(family: str, split: str) -> Any:
+    def watched_cores(family: str, split: str, *dials: Any) -> Any:
         asked.add(split)
-        return cores(family, split)
+        return cores(family, split, *dials)
 
     def watched_stage(index: int, seed: int, split: str) -> Any:
         asked.add(split)

@@ -31,6 +31,8 @@ from nanoemox.data.schema import Record
 from nanoemox.files.atomic import write_json
 from nanoemox.files.short_repr import ShortRepr
 from nanoemox.inference.analyzer import EmotionAnalyzer
+from nanoemox.tasks.closed import LabelTask
+from nanoemox.tasks.task import TASKS
 from nanoemox.training.curves import LOG
 from nanoemox.training.p2e import decoded_clips, train_p2e, with_bundled
 from nanoemox.training.recipe import P2ERecipe, RecipeError
@@ -51,6 +53,7 @@ from nanoemox.training.study.results import (
 from nanoemox.training.trainer import threads
 
 logger = logging.getLogger(__name__)
+LABEL_TASKS = tuple(name for name, task in TASKS.items() if isinstance(task, LabelTask))
 START = "start"  # the folder of the model that a run starts from
 
 
@@ -310,7 +313,7 @@ def _after(bench: _Bench, folder: Path, store: Tensors, recipe: P2ERecipe) -> di
     views = list(dict.fromkeys(tuple(phase.modalities) for phase in recipe.phases))
     found = {}
     for view in views:
-        predictions = answers(analyzer, few, store, lambda _: ("emotion", "intent"), view)
+        predictions = answers(analyzer, few, store, lambda _: LABEL_TASKS, view)
         found["+".join(view)] = headlines(figures(few, predictions))
     return found
 

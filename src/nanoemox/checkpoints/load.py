@@ -138,7 +138,7 @@ def best_dtype(
     """The type in which weights are computed fastest here without a loss, and why in a few words.
 
     Weights of 16 bits stay so where the processor multiplies bfloat16. Where it does not, float32 is faster and
-    holds the same values. Weights of float32 would lose half of their digits. Measured in docs/openvino.md.
+    holds the same values. Weights of float32 would lose half of their digits.
 
     Args:
         stored: The type of the files.

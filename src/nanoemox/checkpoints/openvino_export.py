@@ -50,7 +50,7 @@ from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 
 GROUP = 64  # weights of 4 bits that share a scale; it divides the widths of every model here
 # Bits -> how far the outputs of a part may be from the exact ones, as a share of their length. A shape that was frozen
-# in the conversion is further off at any number of bits. With 4, `pico` is at 0.14, and random weights of `nano` at 0.55.
+# in the conversion is further off at any number of bits. With 4, `pico` is at 0.14, random weights of `nano` at 0.55.
 _MOST = {32: 1e-3, 16: 1e-2, 8: 0.15, 4: 0.9}
 _MEDIA = (
     ("vision_encoder", "pixel_values_videos"),

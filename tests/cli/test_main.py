@@ -429,7 +429,9 @@ def test_evaluate_passes_its_options_on(
 
 def test_theatre_passes_its_options_on(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
-    monkeypatch.setattr("nanoemox.theatre.make.make_theatre", lambda *given, **named: asked.extend([*given, named]))
+    monkeypatch.setattr(
+        "nanoemox.theatre.make.make_theatre", lambda *given, **named: asked.extend([*given, named])
+    )
     run("theatre", "make", "out", "--clips", "3", "--seed", "5", "--split", "test", "--workers", "2")
     assert asked == [Path("out"), 3, 5, "test", 2, {"dials": DEFAULT}]
 

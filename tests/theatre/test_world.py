@@ -74,7 +74,9 @@ def test_splits_share_no_person_voice_wording_or_pair_of_prop_and_place() -> Non
 def test_the_world_is_the_one_that_the_bundled_model_was_trained_in() -> None:
     """Tables, chances and scripts, down to the last number. Whoever changes the world trains the model anew."""
     # Without what the dials brought; the share of hidden faces has become the default of one of them.
-    tables = {name: value for name, value in vars(world).items() if name.isupper() and not name.startswith("_K")}
+    tables = {
+        name: value for name, value in vars(world).items() if name.isupper() and not name.startswith("_K")
+    }
     for new in ("DEFAULT", "MOMENTS", "TIMINGS", "SENSES_OF", "SURE"):
         del tables[new]
     tables["HIDDEN_SHARE"] = world.DEFAULT.occlusion

@@ -135,10 +135,10 @@ def load_model(
 def best_dtype(
     stored: torch.dtype | None, device: str | torch.device = "cpu"
 ) -> tuple[torch.dtype | Literal["auto"], str]:
-    """The type in which weights are computed fastest here without a loss, and why in a few words.
+    """The type in which weights are computed here where nobody names one, and why in a few words.
 
-    Weights of 16 bits stay so where the processor multiplies bfloat16. Where it does not, float32 is faster and
-    holds the same values. Weights of float32 would lose half of their digits. Measured in docs/openvino.md.
+    Weights in bfloat16 stay so where the processor multiplies them: half of the memory. Where it does not, float32 is
+    faster and holds the same values. Weights of float32 would lose half of their digits.
 
     Args:
         stored: The type of the files.

@@ -50,8 +50,8 @@ from nanoemox.model.processing_nanoemox import NanoEmoXProcessor
 
 GROUP = 64  # weights of 4 bits that share a scale; it divides the widths of every model here
 # Bits -> how far the outputs of a part may be from the exact ones, as a share of their length. A shape that was frozen
-# in the conversion is further off at any number of bits.
-_MOST = {32: 1e-3, 16: 1e-2, 8: 0.15, 4: 0.6}
+# in the conversion is further off at any number of bits. With 4, `pico` is at 0.14, random weights of `nano` at 0.55.
+_MOST = {32: 1e-3, 16: 1e-2, 8: 0.15, 4: 0.9}
 _MEDIA = (
     ("vision_encoder", "pixel_values_videos"),
     ("face_encoder", "face_pixel_values"),
@@ -328,10 +328,12 @@ def _write(
     del graph
     gc.collect()
     exact = part(*other)
-    compiled = ov.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    found = GraphPart(compiled).run(other)
     exact = exact if isinstance(exact, tuple) else (exact,)
-    wrong = deviation_of(found, exact)
+    try:
+        compiled = ov.Core().compile_model(path, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+        wrong = deviation_of(GraphPart(compiled).run(other), exact)
+    except RuntimeError:  # of OpenVINO, where a shape was frozen that does not fit other inputs
+        wrong = float("inf")
     most = _MOST[8 if bits == 4 and not in_four else bits]
     if not wrong <= most:
         raise WeightsError(

@@ -148,6 +148,16 @@ def test_gaps_in_the_audio_of_avi_are_silence(tmp_path: Path, codec: str, gap_s:
         assert clip.warnings == ()
 
 
+def test_an_avi_that_was_cut_inside_its_index_is_read(tmp_path: Path) -> None:
+    """A row has 16 bytes; whatever is left of the last one, the rows before it are of use."""
+    path = film(tmp_path / "a.avi", ticks(150), [(0.0, beeps(4.0))], video="mpeg4", audio="libmp3lame")
+    whole = path.read_bytes()
+    index = whole.rindex(b"idx1") + 8
+    for left in (17, 31, 1003):
+        path.write_bytes(whole[: index + left])
+        assert beeps_of(load_clip(path, audio_windows=12)) == pytest.approx([0.5, 1.5, 2.5, 3.5], abs=0.11)
+
+
 def test_empty_packets_that_ffmpeg_counts_itself(tmp_path: Path) -> None:
     path = film(tmp_path / "a.avi", ticks(150), [(2.0, beeps(2.0))], video="mpeg4", audio="flac")
     clip = load_clip(path, audio_windows=12)

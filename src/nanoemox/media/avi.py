@@ -43,7 +43,8 @@ def avi_audio(path: Path, stream: int) -> AviAudio | None:
             if name == b"LIST" and _read(file, begin, 4) == b"hdrl":
                 header = _track_header(file, begin + 4, min(end, size), stream)
             elif name == b"idx1":
-                index = _read(file, begin, min(end - begin, _INDEX_BYTES) // _ROW * _ROW)
+                index = _read(file, begin, min(end - begin, _INDEX_BYTES))
+                index = index[: len(index) // _ROW * _ROW]  # of a file that was cut, the last row is a piece
         if header is None:
             return None
         sampled, block_bytes, length = header

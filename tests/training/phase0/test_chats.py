@@ -348,7 +348,7 @@ def test_halves_of_two_sentences_of_the_family(mention: bool, monkeypatch: pytes
     """A beginning of one, an end of another of at least two words; what names the cause or the tone stays behind."""
     asked: list[world.Plot] = []
 
-    def line(plot: world.Plot, split: str, rng: random.Random) -> str:
+    def line(plot: world.Plot, split: str, rng: random.Random, *dials: object) -> str:
         asked.append(plot)
         assert split == "train"
         letter = "a" if len(asked) % 2 else "b"

@@ -32,6 +32,7 @@ FIGURES = (
 )
 # The tasks whose branches are muted: a branch is worth the accuracy that its absence costs.
 ACCURACIES = [task for task, figure, _ in FIGURES if figure == "accuracy"]
+FOLLOWED = FIGURES[0][0]  # the task that is measured after every phase
 ALL = "mean of the six"
 NOTHING = "–"
 BRANCH_NAMES = {
@@ -347,8 +348,8 @@ def _phases(study: Study, found: Results) -> list[str]:
         for result in mine:
             for phase, views in result.phases.items():
                 for view, values in views.items():
-                    if "emotion" in values:
-                        after.setdefault((view, phase), []).append(values["emotion"])
+                    if FOLLOWED in values:
+                        after.setdefault((view, phase), []).append(values[FOLLOWED])
         for view in dict.fromkeys(view for view, _ in after):
             of = {phase: values for (seen, phase), values in after.items() if seen == view}
             if len(of) > 1:

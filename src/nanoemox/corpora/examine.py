@@ -192,8 +192,8 @@ def _at_most(timeout_s: float) -> Iterator[None]:
     except (AttributeError, ValueError):
         yield
         return
-    signal.setitimer(signal.ITIMER_REAL, timeout_s)
     try:
+        signal.setitimer(signal.ITIMER_REAL, timeout_s)
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

@@ -146,3 +146,20 @@ def test_a_model_of_crops_gets_aligned_ones_blue_first(
     assert seen[0].shape == (8, side, side, 3)
     mean = person.aligned.reshape(-1, 3).mean(axis=0)
     assert np.allclose(seen[0].reshape(-1, 3).mean(axis=0), mean[::-1], atol=2)
+
+
+def test_answers_for_people_are_written_as_those_of_a_clip_alone(
+    pico: EmotionAnalyzer, pair: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Beside open questions closed ones are written; alone they are not, unless that is asked for."""
+    seen: list[Any] = []
+    answers = pico.answer_batch
+
+    def watched(requests: Any, *more: Any, **named: Any) -> Any:
+        seen.extend(request.write for request in requests)
+        return answers(requests, *more, **named)
+
+    monkeypatch.setattr(pico, "answer_batch", watched)
+    for tasks, asked in ((["emotion", "reasoning"], None), (["emotion"], None), (["emotion"], True)):
+        pico.analyze(pair, text="It was you.", tasks=tasks, write=asked, people=True, max_new_tokens=2)
+    assert seen == [True, True, False, False, True, True]

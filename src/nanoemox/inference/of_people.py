@@ -162,10 +162,8 @@ def _answer(
     prepared = analyzer.processor.media(replace(clip, frames=crops, face_frames=None, audio_windows=None))
     features = {**scene, **_encoded(analyzer, {name: prepared[name]})}
     own_s = time.perf_counter() - started
-    written = {key: value for key, value in asked.items() if key not in ("write", "explain")}
-    request = replace(
-        analyzer.request(own, words, **written), write=asked["write"], no_text=no_text, spoken=spoken
-    )
+    questions = {key: value for key, value in asked.items() if key != "explain"}
+    request = replace(analyzer.request(own, words, **questions), no_text=no_text, spoken=spoken)
     [analysis] = analyzer.analyses([request], [0.0], [0.0], asked["explain"], features)
     timing = {**analysis.timing_s, "encode": round(analysis.timing_s["encode"] + own_s, 4)}
     timing["total"] = round(timing["total"] + own_s, 4)

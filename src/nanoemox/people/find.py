@@ -20,7 +20,7 @@ from nanoemox.media.shown import shown_frame, stacked
 from nanoemox.media.timeline import FrameReader
 from nanoemox.people.crops import aligned, around
 from nanoemox.people.detector import Box, Detector, Face, PeopleError, load_detector, opencv
-from nanoemox.people.speaker import heard, mouth_motion, stretches, who_speaks
+from nanoemox.people.speaker import heard, mouth_motion, shares_of_speech, stretches
 from nanoemox.people.tracks import Track, follow, going_on, looks_of
 
 RATE_HZ = 12.5  # frames that are looked at, a second
@@ -28,7 +28,7 @@ LONGEST_S = 120.0  # of a clip whose people are followed
 MOST_PEOPLE = 8  # who are answered for
 CLOSE_LOOK_S = 1.0  # how often small faces are looked for everywhere
 _LEAST_SEEN = 3  # a face that is seen in fewer frames is chance, unless there are few frames
-_NEXT_S = 0.3  # two looks at a mouth that lie further apart tell no motion
+NEXT_S = 0.3  # two looks at a mouth that lie further apart tell no motion
 SPEAKS = 0.25  # of what is heard: who speaks less is a listener
 
 
@@ -141,16 +141,8 @@ def find_people(
         elif frame.shape != first.shape:  # fitted in as the clip's own frames are, so that all boxes agree
             frame = stacked([first, frame])[1]
         before_s = times_s[-1] if times_s else at_s
-        near = [track.expected(at_s) for track in going_on(tracks, at_s, before_s)]
-        faces = loaded.faces(frame, near, closely)
-        squares = [around(cv2, frame, face) for face in faces]
         height, width = frame.shape[:2]
-        for track, face, square in zip(
-            follow(tracks, at_s, faces, [looks_of(each) for each in squares], before_s),
-            faces,
-            squares,
-            strict=True,
-        ):
+        for track, face, square in look_at(loaded, tracks, at_s, frame, before_s, closely):
             box = in_shares(face.box, width, height)
             upright = aligned(cv2, frame, face)
             kept = seen.setdefault(track.number, _Seen([np.inf] * len(wanted), [None] * len(wanted)))
@@ -159,7 +151,7 @@ def find_people(
                 if abs(at_s - moment) < kept.nearest[i]:
                     kept.nearest[i], kept.crops[i] = abs(at_s - moment), (at_s, box, square, upright)
             look = len(times_s)
-            if before is not None and kept.last and kept.last[0] == look - 1 and at_s - before_s <= _NEXT_S:
+            if before is not None and kept.last and kept.last[0] == look - 1 and at_s - before_s <= NEXT_S:
                 kept.motion[look] = mouth_motion(cv2, (before, frame), (kept.last[1], face))
             kept.last = (look, face)
         times_s.append(at_s)
@@ -215,6 +207,37 @@ def _frames(
                 next_s = max(next_s + 1 / RATE_HZ, at_s)
 
 
+def look_at(
+    detector: Detector,
+    tracks: list[Track],
+    at_s: float,
+    frame: NDArray[np.uint8],
+    before_s: float,
+    closely: bool,
+    numbered: int = 0,
+) -> list[tuple[Track, Face, NDArray[np.uint8]]]:
+    """Find the faces of one frame, and give them to the people seen before, or to new ones.
+
+    Args:
+        detector: Finds them.
+        tracks: Of the people so far; new ones are added.
+        at_s: When the frame is shown.
+        frame: The frame [H, W, 3].
+        before_s: When the frame before was shown; `at_s` for the first.
+        closely: Whether small faces are looked for everywhere, too.
+        numbered: The highest number of a track so far, where some were forgotten.
+
+    Returns:
+        For each face its track, the face, and the square [S, S, 3] around it.
+    """
+    cv2 = opencv()
+    near = [track.expected(at_s) for track in going_on(tracks, at_s, before_s)]
+    faces = detector.faces(frame, near, closely)
+    squares = [around(cv2, frame, face) for face in faces]
+    given = follow(tracks, at_s, faces, [looks_of(square) for square in squares], before_s, numbered)
+    return list(zip(given, faces, squares, strict=True))
+
+
 def in_shares(box: Box, width: int, height: int) -> Box:
     """A box in shares of the frame.
 
@@ -257,17 +280,12 @@ def _speech(
         for look, value in kept.motion.items():
             motion[look, who] = value
     loud = heard(clip.waveform, clip.duration_s, [at_s - start_s for at_s in times_s])
-    if not np.isfinite(motion).any():  # the looks lie too far apart: who speaks cannot be told
+    told = shares_of_speech(motion, loud, times_s)
+    if told is None:
         return list(persons)
-    if not loud.any():
-        return [replace(person, speech=0.0) for person in persons]
-    speaking = who_speaks(motion, loud, times_s)
-    until_s = start_s + clip.duration_s
+    speaking, shares = told
+    until_s = max(start_s + clip.duration_s, times_s[-1])
     return [
-        replace(
-            person,
-            speech=float((speaking[loud] == who).mean()),
-            speaks_s=tuple(stretches(speaking == who, times_s, max(until_s, times_s[-1]))),
-        )
-        for who, person in enumerate(persons)
+        replace(person, speech=share, speaks_s=tuple(stretches(speaking == who, times_s, until_s)))
+        for who, (person, share) in enumerate(zip(persons, shares, strict=True))
     ]

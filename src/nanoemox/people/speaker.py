@@ -129,6 +129,29 @@ def who_speaks(
     return speaking
 
 
+def shares_of_speech(
+    motion: NDArray[np.float64], loud: NDArray[np.bool_], times_s: Sequence[float]
+) -> tuple[NDArray[np.int64], list[float]] | None:
+    """Who speaks when, and how much of what is heard each of them speaks.
+
+    Args:
+        motion: Of each mouth [n, P]; NaN where a face was not seen.
+        loud: Whether something is heard [n].
+        times_s: The moments, rising.
+
+    Returns:
+        What `who_speaks` returns, and a share for each of the P people, 0 where nothing is heard; None where the looks
+        lie too far apart to tell.
+    """
+    if not np.isfinite(motion).any():
+        return None
+    speaking = who_speaks(motion, loud, times_s)
+    heard_at = speaking[loud]
+    return speaking, [
+        float((heard_at == who).mean()) if loud.any() else 0.0 for who in range(motion.shape[1])
+    ]
+
+
 def stretches(
     active: NDArray[np.bool_], times_s: Sequence[float], until_s: float
 ) -> list[tuple[float, float]]:

@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nanoemox.media.shown import stacked
-from nanoemox.people.crops import aligned, around
+from nanoemox.people.crops import aligned
 from nanoemox.people.detector import Box, Detector, Face, opencv
-from nanoemox.people.find import CLOSE_LOOK_S, MOST_PEOPLE, RATE_HZ, SPEAKS, in_shares
-from nanoemox.people.speaker import envelope, heard, mouth_motion, who_speaks
-from nanoemox.people.tracks import Track, follow, going_on, looks_of
+from nanoemox.people.find import CLOSE_LOOK_S, MOST_PEOPLE, NEXT_S, RATE_HZ, SPEAKS, in_shares, look_at
+from nanoemox.people.speaker import envelope, heard, mouth_motion, shares_of_speech
+from nanoemox.people.tracks import Track
 from nanoemox.timeline.read import Samples
 
 LEAST_SEEN = 3  # looks at a face in all before it gets a name, and in a window before it gets a row there
@@ -30,7 +30,6 @@ MOST_REMEMBERED = (
     300  # people whose looks are kept to know them again; who was away longest is forgotten first
 )
 _UNNAMED_S = 10.0  # a face without a name is forgotten when it was not seen for so long
-_NEXT_S = 0.3  # two looks at a mouth that lie further apart tell no motion
 _EPSILON_S = 1e-6
 
 
@@ -147,16 +146,12 @@ class Following:
         # Find the faces, and give them to the people seen before. Small ones are looked for once a second.
         before_s = at_s if self._before_s is None else self._before_s
         closely = self._before_s is None or int(at_s / CLOSE_LOOK_S) > int(before_s / CLOSE_LOOK_S)
-        near = [track.expected(at_s) for track in going_on(self._tracks, at_s, before_s)]
-        faces = self.detector.faces(frame, near, closely)
-        squares = [around(self.cv2, frame, face) for face in faces]
-        looks = [looks_of(square) for square in squares]
-        given = follow(self._tracks, at_s, faces, looks, before_s, self._last)
+        found = look_at(self.detector, self._tracks, at_s, frame, before_s, closely, self._last)
 
         # Note where everybody is, how the mouths moved, and who gets a name.
         height, width = frame.shape[:2]
         noted, crops, here = _Look(at_s), [], {}
-        for track, face, square in zip(given, faces, squares, strict=True):
+        for track, face, square in found:
             number = track.number
             self._last = max(self._last, number)
             self._counts[number] += 1
@@ -164,7 +159,7 @@ class Following:
                 self._given += 1
                 self._names[number] = f"person {self._given}"
             noted.boxes[number] = in_shares(face.box, width, height)
-            if self._before is not None and number in self._faces and at_s - before_s <= _NEXT_S:
+            if self._before is not None and number in self._faces and at_s - before_s <= NEXT_S:
                 noted.motion[number] = mouth_motion(
                     self.cv2, (self._before, frame), (self._faces[number], face)
                 )
@@ -225,11 +220,8 @@ class Following:
             times_s = [look.at_s for look in looks]
             motion = np.array([[look.motion.get(number, np.nan) for number in there] for look in looks])
             loud = heard(envelope(samples), to_s - from_s, [at_s - from_s for at_s in times_s])
-            if np.isfinite(motion).any() and loud.any():
-                speaking = who_speaks(motion, loud, times_s)
-                speech = [float((speaking[loud] == who).mean()) for who in range(len(there))]
-            elif np.isfinite(motion).any():
-                speech = [0.0] * len(there)
+            if told := shares_of_speech(motion, loud, times_s):
+                speech = [*told[1]]
         anybody = any(share is not None and share >= SPEAKS for share in speech)
         return [
             Seen(

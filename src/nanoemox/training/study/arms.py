@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from nanoemox.files.listed import one_or_more
 from nanoemox.model.configuration_nanoemox import NanoEmoXConfig
 from nanoemox.training.recipe import (
     Arm,
@@ -74,7 +73,6 @@ def load_study(name_or_path: str | Path, overrides: str | Sequence[str] = (), qu
     study = load_recipe(path, overrides)
     if not isinstance(study, StudyRecipe):
         raise RecipeError(f"{path}: expected `kind: study`, got {study.kind!r}; run it with `nanoemox train`")
-    overrides = one_or_more(overrides) or []
     if quick:
         study = _short(study)
     base_path = find_recipe(study.base)

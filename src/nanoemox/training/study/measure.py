@@ -144,8 +144,8 @@ def headlines(values: Values) -> dict[str, float]:
 def branches(model: NanoEmoXForConditionalGeneration) -> list[str]:
     """The parts of a model whose tokens stand in its prompts."""
     counts = model.config.placeholder_counts
-    kinds = {"fusion": "fusion", "face_adapter": "face", "audio_adapter": "audio", "video_adapter": "video"}
-    return [name for name in BRANCHES if getattr(model, name, None) is not None and counts[kinds[name]]]
+    there = [name for name in BRANCHES if getattr(model, name, None) is not None]
+    return [name for name in there if counts[name.removesuffix("_adapter")]]
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from transformers import set_seed
 
-from nanoemox.checkpoints.load import load_model, load_processor
+from nanoemox.checkpoints.load import load_model
 from nanoemox.data.decoded_clips import Tensors
 from nanoemox.files.atomic import whole_folder
 from nanoemox.model.affectgpt import AttentionFusion
@@ -76,8 +76,7 @@ def write_start(base: str, arm: Arm, seed: int, store: Tensors, clips: Sequence[
     Raises:
         RecipeError: If the arm's model cannot be built.
     """
-    model, _ = load_model(base, "cpu", torch.float32)
-    processor = load_processor(base)
+    model, processor = load_model(base, "cpu", torch.float32)
     found = statistics_of([store[clip] for clip in clips[:CALIBRATION_CLIPS]])
 
     # The parts that all arms of this seed share.

@@ -23,7 +23,7 @@ from filelock import FileLock, Timeout
 
 from nanoemox import __version__
 from nanoemox.checkpoints.check_folder import check_folder
-from nanoemox.checkpoints.load import load_config, load_model, load_processor
+from nanoemox.checkpoints.load import load_config, load_model
 from nanoemox.data.decoded_clips import Tensors
 from nanoemox.data.extract_features import extract_features
 from nanoemox.data.filtering import read_usable_manifests, to_train_on
@@ -208,8 +208,7 @@ def _set_names(paths: Sequence[str]) -> dict[str, str]:
 def _store(base: P2ERecipe, training: Sequence[Record], tests: Sequence[Record]) -> Tensors:
     """The features of all clips, those of clips to train on from decoded clips where there are any."""
     assert base.features is not None
-    model, _ = load_model(base.model, "cpu", "auto")
-    processor = load_processor(base.model)
+    model, processor = load_model(base.model, "cpu", "auto")
     more = {"bf16": base.features_bf16, "dtype": base.features_dtype}
     if base.clips and (Path(base.clips) / "index.json").is_file():
         clips = decoded_clips(base.clips, training, processor, base.workers)
@@ -227,9 +226,11 @@ def _store(base: P2ERecipe, training: Sequence[Record], tests: Sequence[Record])
 
 
 def _digest(paths: Sequence[Path]) -> str:
+    """Of the bytes of all files, one after another, which are never in memory as a whole."""
     digest = hashlib.sha256()
     for path in paths:
-        digest.update(path.read_bytes())
+        with path.open("rb") as file:
+            hashlib.file_digest(file, lambda: digest)
     return digest.hexdigest()[:32]
 
 

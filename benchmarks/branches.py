@@ -13,8 +13,8 @@ import argparse
 import json
 import sys
 from collections import defaultdict
+from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -24,8 +24,7 @@ from nanoemox.inference.analyzer import EmotionAnalyzer
 from nanoemox.inference.results import Request
 from nanoemox.tasks.closed import ClosedTask
 from nanoemox.tasks.task import TASKS
-
-BRANCHES = ("fusion", "face_adapter", "audio_adapter", "video_adapter")
+from nanoemox.training.study.measure import branches, muted
 
 
 def main() -> int:
@@ -36,32 +35,17 @@ def main() -> int:
     given = parser.parse_args()
     torch.set_num_threads(1)
     analyzer = EmotionAnalyzer.from_pretrained(given.model, dtype="float32")
-    muted: str | None = None
-
-    def zero_if(name: str) -> Any:
-        def hook(module: Any, inputs: Any, output: Any) -> Any:
-            if name != muted:
-                return None
-            if isinstance(output, tuple):  # fusion gives its token and its gate's weights
-                return (torch.zeros_like(output[0]), *output[1:])
-            return torch.zeros_like(output)
-
-        return hook
-
-    branches = [name for name in BRANCHES if getattr(analyzer.model, name, None) is not None]
-    for name in branches:
-        getattr(analyzer.model, name).register_forward_hook(zero_if(name))
-
     closed = [name for name, task in TASKS.items() if isinstance(task, ClosedTask)]
     right: dict[str, dict[str, list[bool]]] = defaultdict(lambda: defaultdict(list))
     for record in read_manifest(given.manifest)[: given.clips]:
         clip = load_record(record)
         tasks = [name for name in closed if getattr(getattr(record.labels, name, None), "label", None)]
-        for muted in (None, *branches):
-            scores = analyzer.label_scores([Request(clip, record.text, None, tasks, {})])[0]
+        for branch in (None, *branches(analyzer.model)):
+            with muted(analyzer.model, branch) if branch else nullcontext():
+                scores = analyzer.label_scores([Request(clip, record.text, None, tasks, {})])[0]
             for task in tasks:
                 best = max(scores[task], key=scores[task].__getitem__)
-                right[task][muted or "none"].append(best == getattr(record.labels, task).label)
+                right[task][branch or "none"].append(best == getattr(record.labels, task).label)
     result = {
         "benchmark": "branches",
         "model": given.model,

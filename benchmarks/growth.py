@@ -16,7 +16,6 @@ Prints one line of JSON.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 from collections.abc import Callable
@@ -28,7 +27,7 @@ from typing import Any
 import av
 import numpy as np
 import torch
-from meter import machine, take_turns
+from meter import machine, print_parts, take_turns
 
 from nanoemox.data.manifest import read_manifest
 from nanoemox.data.records import load_record
@@ -168,17 +167,14 @@ def main() -> int:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     growth = Growth(given)
-    result: dict[str, Any] = {
+    about: dict[str, Any] = {
         "benchmark": "growth",
         "command": f"python benchmarks/growth.py {' '.join(sys.argv[1:])}",
         "model": Path(given.model).name,
         "dtype": growth.analyzer.dtype,
         **machine(given.device),
     }
-    for part in given.parts:
-        result[part] = getattr(growth, part)()
-        sys.stderr.write(f"{part}: {json.dumps(result[part])}\n")
-    sys.stdout.write(json.dumps(result) + "\n")
+    print_parts(about, growth, given.parts)
     return 0
 
 

@@ -15,7 +15,7 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +93,15 @@ def take_turns(
 def ratio(slow: Mapping[str, Any], fast: Mapping[str, Any]) -> dict[str, float]:
     """How many times longer the first takes: by the clock, and by the processor's seconds."""
     return {key: round(slow[key] / max(fast[key], 1e-9), 2) for key in ("seconds", "processor_s")}
+
+
+def print_parts(about: Mapping[str, Any], of: object, parts: Iterable[str]) -> None:
+    """Measure each part by the method of its name, say so on standard error, and print one line of JSON with all."""
+    result = dict(about)
+    for part in parts:
+        result[part] = getattr(of, part)()
+        sys.stderr.write(f"{part}: {json.dumps(result[part])}\n")
+    sys.stdout.write(json.dumps(result) + "\n")
 
 
 def main() -> int:

@@ -20,7 +20,6 @@ none). Threads that wait must sleep (OMP_WAIT_POLICY), else they count as work. 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from meter import machine, peak_gb, ratio, reset_peak, take_turns
+from meter import machine, peak_gb, print_parts, ratio, reset_peak, take_turns
 from torch import nn
 
 from nanoemox.checkpoints.load import load_config
@@ -324,17 +323,14 @@ def main() -> int:
     torch.set_num_threads(given.threads)
     torch.manual_seed(0)
     speed = Speed(given)
-    result: dict[str, Any] = {
+    about: dict[str, Any] = {
         "benchmark": "speed",
         "command": f"python benchmarks/speed.py {' '.join(sys.argv[1:])}",
         "model": Path(given.model).name if given.nano_layers is None else f"nano, {given.nano_layers} layers",
         "dtype": str(speed.model.dtype).removeprefix("torch."),
         **machine(given.device),
     }
-    for part in given.parts if given.nano_layers is None else ("step",):
-        result[part] = getattr(speed, part)()
-        sys.stderr.write(f"{part}: {json.dumps(result[part])}\n")
-    sys.stdout.write(json.dumps(result) + "\n")
+    print_parts(about, speed, given.parts if given.nano_layers is None else ("step",))
     return 0
 
 

@@ -33,6 +33,10 @@ OptionalModelOption = Annotated[
 DeviceOption = Annotated[
     str, typer.Option(metavar="NAME", help="Where the model computes: cpu, cuda, or another device of torch.")
 ]
+TrainingDeviceOption = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Where to train: cpu or cuda. Without it, a GPU where there is one."),
+]
 DtypeOption = Annotated[
     str | None,
     typer.Option(

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from nanoemox.cli.console import note
+from nanoemox.cli.options import TrainingDeviceOption
 
 
 def study(
@@ -45,12 +46,7 @@ def study(
             help="Change a key of the study, such as results=DIR; repeat the option.",
         ),
     ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="Where to train: cpu or cuda. Without it, a GPU where there is one."
-        ),
-    ] = None,
+    device: TrainingDeviceOption = None,
 ) -> None:
     """Train every arm of a study with every seed, measure it, and compare it with the whole method.
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from nanoemox.cli.console import console, note
-from nanoemox.cli.options import CheckOption, DeviceOption, QuarantineOption
+from nanoemox.cli.options import CheckOption, DeviceOption, QuarantineOption, TrainingDeviceOption
 
 
 def train(
@@ -30,12 +30,7 @@ def train(
             help="Change a key of the recipe, such as phases.1a.steps=100; repeat the option for several.",
         ),
     ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME", help="Where to train: cpu or cuda. Without it, a GPU where there is one."
-        ),
-    ] = None,
+    device: TrainingDeviceOption = None,
     workers: Annotated[
         int | None,
         typer.Option(

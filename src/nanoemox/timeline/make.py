@@ -16,7 +16,7 @@ from nanoemox.media.clip import CodedWarning
 from nanoemox.media.subtitles import TextSource
 from nanoemox.people.detector import Detector
 from nanoemox.timeline.hearing import Hearing
-from nanoemox.timeline.iterate import HOP_S, WINDOW_S, Said, Sections, check_people
+from nanoemox.timeline.iterate import HOP_S, WINDOW_S, Said, Sections
 from nanoemox.timeline.progress import Progress, what_is_made
 from nanoemox.timeline.read import Recording, StoppedError, clock
 from nanoemox.timeline.report import TimelineReport
@@ -68,7 +68,7 @@ def make_timeline(
     # What makes no sense is told before any work.
     check_margin(margin)
     grid = None if by_sentence else grid_of(window_s, hop_s)
-    check_people(analyzer, grid, faces)
+    sections = Sections(analyzer, recording, grid, sentences, hearing, faces)
     settings: dict[str, Any] = {"by": "sentence" if by_sentence else "window"}
     if grid:
         settings |= {"window_s": grid.window_s, "hop_s": grid.hop_s}
@@ -79,7 +79,6 @@ def make_timeline(
     progress = Progress(folder, what_is_made(analyzer, recording, settings, sentences, hearing))
     if hearing is not None and progress.heard is not None:
         hearing.go_on(progress.heard)
-    sections = Sections(analyzer, recording, grid, sentences, hearing, faces)
     sections.warnings |= progress.warnings
     sections.people = progress.people
 
